@@ -1,0 +1,79 @@
+import createError from '@fastify/error'
+
+/** Every refusal of the service: a stable code, a sentence that says what to do, a status. */
+export const BadRequest = createError('BAD_REQUEST', '%s', 400)
+export const EmailTaken = createError(
+  'EMAIL_TAKEN',
+  'an account with this email exists: sign in instead',
+  409
+)
+export const BadCredentials = createError('BAD_CREDENTIALS', 'email or password is wrong', 401)
+export const NoToken = createError(
+  'NO_TOKEN',
+  'send an access token: Authorization: Bearer <token>',
+  401
+)
+export const BadToken = createError(
+  'BAD_TOKEN',
+  'the access token is not valid: sign in again',
+  401
+)
+export const TokenExpired = createError(
+  'TOKEN_EXPIRED',
+  'the access token has expired: POST /auth/refresh',
+  403
+)
+export const NoCookie = createError(
+  'NO_REFRESH_COOKIE',
+  'the refresh cookie is missing: sign in',
+  401
+)
+export const BadRefresh = createError(
+  'BAD_REFRESH_TOKEN',
+  'the refresh token is not valid any more: sign in again',
+  403
+)
+export const ForeignOrigin = createError(
+  'FOREIGN_ORIGIN',
+  'this origin is not allowed: add it to ALLOWED_ORIGINS',
+  403
+)
+export const Forbidden = createError(
+  'FORBIDDEN',
+  'your role in this project does not allow this',
+  403
+)
+export const UserNotFound = createError(
+  'USER_NOT_FOUND',
+  'nobody has an account with this email',
+  404
+)
+export const ProjectNotFound = createError('PROJECT_NOT_FOUND', 'no such project', 404)
+export const MemberNotFound = createError('MEMBER_NOT_FOUND', 'no such member in this project', 404)
+export const ChecklistNotFound = createError('CHECKLIST_NOT_FOUND', 'no such checklist', 404)
+export const ChecklistDeleted = createError(
+  'CHECKLIST_DELETED',
+  'this checklist was deleted: list.restore brings it back',
+  410
+)
+export const Compacted = createError(
+  'COMPACTED',
+  'changes this old are not kept: fetch the checklist again',
+  410
+)
+export const AlreadyMember = createError('ALREADY_MEMBER', 'this user is a member already', 409)
+export const LastOwner = createError(
+  'LAST_OWNER',
+  'a project needs an owner: make somebody else owner first',
+  409
+)
+export const TooBusy = createError(
+  'TOO_BUSY',
+  'too many requests of this kind at once: try again shortly',
+  503
+)
+export const DatabaseAway = createError(
+  'DATABASE_UNAVAILABLE',
+  'the database cannot be reached at the moment: try again shortly',
+  503
+)

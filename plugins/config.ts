@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { envSchema } from 'env-schema'
+import fp from 'fastify-plugin'
+import type { AppOptions } from '../app.ts'
+import { Environment } from '../schemas/config.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+  }
+}
+
+export type Config = ReturnType<typeof readConfig>
+
+/**
+ * The whole configuration, checked at once and frozen.
+ * Throws an Error whose message is one sentence that names the variable.
+ */
+export function readConfig(source?: NodeJS.ProcessEnv) {
+  const env = checked(source)
+  const dataDir = resolve(env.DATA_DIR)
+  return Object.freeze({
+    port: env.PORT,
+    host: env.HOST,
+    databaseUrl: env.DATABASE_URL,
+    listenUrl: env.LISTEN_URL,
+    dataDir,
+    jwtSecrets: Object.freeze(env.JWT_SECRET?.split(',') ?? [generatedSecret(env, dataDir)]),
+    accessTokenTtl: env.ACCESS_TOKEN_TTL,
+    refreshTokenTtl: env.REFRESH_TOKEN_TTL,
+    sessionMaxAge: env.SESSION_MAX_AGE,
+    refreshGrace: env.REFRESH_GRACE,
+    passwordMinLength: env.PASSWORD_MIN_LENGTH,
+    allowedOrigins: Object.freeze(origins(env.ALLOWED_ORIGINS)),
+    trustProxy: trustProxy(env.TRUST_PROXY),
+    rateLimit: env.RATE_LIMIT === 'on',
+    logLevel: env.LOG_LEVEL,
+    retentionDays: env.RETENTION_DAYS
+  })
+}
+
+function checked(source?: NodeJS.ProcessEnv): Environment {
+  const set = Object.fromEntries(
+    Object.entries(source ?? process.env).filter(([, value]) => value !== '')
+  )
+  try {
+    return envSchema<Environment>({
+      schema: structuredClone(Environment),
+      data: set,
+      env: false,
+      dotenv: source === undefined
+    })
+  } catch (error) {
+    const { errors } = error as { errors?: { instancePath: string; message?: string }[] }
+    const [first] = errors ?? []
+    if (!first) throw error
+    const name = first.instancePath.slice(1) as keyof typeof Environment.properties
+    const { description } = Environment.properties[name]
+    throw new Error(`${name} ${first.message} (${description})`)
+  }
+}
+
+function generatedSecret(env: Environment, dataDir: string): string {
+  if (env.DATABASE_URL) {
+    throw new Error(
+      'JWT_SECRET is required with DATABASE_URL: set it to 32 random characters or more, the same on every node'
+    )
+  }
+  const file = join(dataDir, 'jwt-secret')
+  mkdirSync(dataDir, { recursive: true })
+  try {
+    writeFileSync(file, randomBytes(48).toString('base64url'), { mode: 0o600, flag: 'wx' })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  return readFileSync(file, 'utf8')
+}
+
+function origins(list: string): string[] {
+  return list
+    .split(',')
+    .map(origin => origin.trim())
+    .filter(origin => origin !== '')
+    .map(origin => {
+      if (URL.canParse(origin) && new URL(origin).origin === origin) return origin
+      throw new Error(
+        `ALLOWED_ORIGINS must hold exact origins such as https://app.example.com, which "${origin}" is not`
+      )
+    })
+}
+
+function trustProxy(value: string): boolean | number | string {
+  if (value === 'true' || value === 'false') return value === 'true'
+  return /^\d+$/.test(value) ? Number(value) : value
+}
+
+export default fp<AppOptions>(
+  async (app, options) => {
+    app.decorate('config', readConfig(options.env))
+  },
+  { name: 'config' }
+)

@@ -1,0 +1,62 @@
+import { STATUS_CODES } from 'node:http'
+import type { FastifyError } from 'fastify'
+import fp from 'fastify-plugin'
+import { BadRequest, DatabaseAway } from '../lib/errors.ts'
+import type { ErrorBody } from '../schemas/error.ts'
+
+/** What a client is told to wait when the service cannot answer, seconds. */
+const RETRY_AFTER = 2
+
+export default fp(
+  async app => {
+    app.setErrorHandler((thrown: FastifyError, request, reply) => {
+      const error = fromPostgres(thrown)
+      const statusCode = error.statusCode ?? 500
+      if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
+      if (statusCode === 503 && !reply.hasHeader('retry-after'))
+        reply.header('retry-after', RETRY_AFTER)
+      return reply.code(statusCode).send(body(statusCode, error))
+    })
+
+    app.setNotFoundHandler((request, reply) => {
+      const message = `there is no ${request.method} ${request.url.split('?')[0]}: see /docs`
+      return reply.code(404).send(body(404, { code: 'ROUTE_NOT_FOUND', message }))
+    })
+  },
+  { name: 'errors' }
+)
+
+function body(
+  statusCode: number,
+  { code, message }: { code?: string; message: string }
+): ErrorBody {
+  const error = STATUS_CODES[statusCode] ?? 'Error'
+  // What went wrong inside is for the log; a coded refusal is meant for the client.
+  if (statusCode >= 500 && statusCode !== 503) {
+    return { statusCode, code: 'INTERNAL', error, message: 'something went wrong on our side' }
+  }
+  return { statusCode, code: code ?? 'ERROR', error, message }
+}
+
+const AWAY = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'CONNECT_TIMEOUT',
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED'
+])
+
+/** The one place where a failure of PostgreSQL becomes a status. Classes: appendix A of its manual. */
+export function fromPostgres(error: FastifyError): FastifyError {
+  const code = error.code ?? ''
+  if (AWAY.has(code)) return new DatabaseAway()
+  if (error.name !== 'PostgresError') return error
+  // 08 connection, 53 resources, 57 operator intervention, 40 and 55 lost a race too often
+  if (/^(08|53|57|40|55)/.test(code)) return new DatabaseAway()
+  if (/^22/.test(code)) return new BadRequest('a value cannot be stored: check its form and size')
+  return error
+}
