@@ -26,6 +26,8 @@ create table sessions (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   revoked_at timestamptz,
+  -- why it ended: signed_out, reused, password_changed, …; clients see it in session.ended
+  revoked_reason text,
   ip text not null default '',
   user_agent text not null default ''
 );
