@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
-import Fastify, { type FastifyPluginAsync } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import { loggerOptions } from './lib/log.ts'
+import { type Config, readConfig } from './plugins/config.ts'
+import { onClientError } from './plugins/errors.ts'
 
-/** What the application can be told; everything else comes from the environment. */
+/** What the application is told from outside. */
 export interface AppOptions {
-  /** Environment to read the configuration from; `process.env` (and `.env`) when absent. */
-  env?: NodeJS.ProcessEnv
+  config: Config
 }
 
 /** The whole service as one plugin: every file of `plugins/`, then every file of `routes/`. */
@@ -24,3 +27,40 @@ const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
 }
 
 export default app
+
+const limits = {
+  bodyBytes: 256 * 1024,
+  /** To send a whole request; an answer, such as a stream, may take as long as it likes. */
+  requestMs: 15_000,
+  /** How often Node looks for requests that take too long; its default is 30 s. */
+  checkMs: 5_000,
+  /** Silence of a socket; streams have a heartbeat well below. */
+  silenceMs: 120_000
+}
+
+/** The service before it listens. `env` stands for `process.env` and `.env` when given. */
+export function build({ env }: { env?: NodeJS.ProcessEnv } = {}): FastifyInstance {
+  const config = readConfig(env)
+  const server = bare(config)
+  server.register(app, { config })
+  return server
+}
+
+/** A Fastify instance with the options of this service and nothing registered. */
+export function bare(config: Config): FastifyInstance {
+  return Fastify({
+    logger: loggerOptions(config.logLevel),
+    genReqId: () => randomUUID(),
+    trustProxy: config.trustProxy,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestMs,
+    connectionTimeout: limits.silenceMs,
+    http: { connectionsCheckingInterval: limits.checkMs },
+    // A database may take its time to recover or to migrate.
+    pluginTimeout: 0,
+    // An EventSource that is answered 503 is dead for good: what still comes in is still served.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: onClientError
+  })
+}

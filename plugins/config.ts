@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { envSchema } from 'env-schema'
 import fp from 'fastify-plugin'
@@ -91,14 +92,26 @@ function origins(list: string): string[] {
     })
 }
 
-function trustProxy(value: string): boolean | number | string {
+function trustProxy(value: string): boolean | string[] {
   if (value === 'true' || value === 'false') return value === 'true'
-  return /^\d+$/.test(value) ? Number(value) : value
+  const ranges = value.split(',').map(range => range.trim())
+  if (ranges.every(isRange)) return ranges
+  // Fastify itself takes a number of hops and then trusts nobody, without a word.
+  throw new Error(
+    `TRUST_PROXY must be true, false or the addresses of the proxies, such as 10.0.0.0/8, which "${value}" is not`
+  )
+}
+
+function isRange(range: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(range)) return true
+  const [address = '', bits = '0', ...rest] = range.split('/')
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most
 }
 
 export default fp<AppOptions>(
-  async (app, options) => {
-    app.decorate('config', readConfig(options.env))
+  async (app, { config }) => {
+    app.decorate('config', config)
   },
   { name: 'config' }
 )

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { link, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { accountFor } from './account.ts'
+import { type Binaries, lastFatal, loadBinaries, type Runner, runnerFor } from './binaries.ts'
+import { type Claim, claim, isTransient } from './claim.ts'
+import { initialise } from './initialise.ts'
+import { postmasterOf } from './postmaster.ts'
+
+const limits = { startSeconds: 120, stopSeconds: 60, patienceMs: 20_000, retryMs: 200 }
+
+/** A running PostgreSQL that is ours alone until `stop()`. */
+export interface Postgres {
+  /** Of the database `concord`, with the password. */
+  url: string
+  psql: string
+  stop(): Promise<void>
+}
+
+/** A folder with its PostgreSQL: what every step below needs. */
+interface Cluster {
+  data: string
+  binaries: Binaries
+  run: Runner
+  password: string
+  settings: Record<string, string>
+}
+
+/**
+ * Runs PostgreSQL in `dataDir`, adopting one that an earlier, killed service left running there.
+ * `settings` are parameters of postgresql.conf. Throws one clear sentence when the folder cannot be
+ * reached, another service holds it, or PostgreSQL does not start.
+ */
+export async function startPostgres(
+  dataDir: string,
+  settings: Record<string, string> = {}
+): Promise<Postgres> {
+  await mkdir(dataDir, { recursive: true })
+  const folder = await realpath(dataDir)
+  const data = join(folder, 'postgres')
+  const binaries = await loadBinaries()
+  const account = await accountFor(data, [binaries.postgres, data])
+  const password = await keptPassword(join(folder, 'pgpass'))
+  const cluster = { data, binaries, run: runnerFor(account), password, settings }
+  if (!existsSync(data)) await initialise(cluster, account)
+
+  const { port, held } = await hold(cluster)
+  return {
+    url: urlOf(cluster, port, 'concord'),
+    psql: `PGPASSFILE=${shellWord(join(folder, 'pgpass'))} psql -h 127.0.0.1 -p ${port} -U concord concord`,
+    async stop() {
+      // The claim is given up last: nobody may adopt what is about to stop.
+      held.release()
+      await cluster.run(binaries.pg_ctl, [
+        ...['stop', '-D', data, '-m', 'fast', '-w', '-t', String(limits.stopSeconds)]
+      ])
+      await held.end()
+    }
+  }
+}
+
+/** Finds or starts the postmaster until one is claimed; another one may be stopping meanwhile. */
+async function hold(cluster: Cluster): Promise<{ port: number; held: Claim }> {
+  const deadline = Date.now() + limits.patienceMs
+  for (;;) {
+    try {
+      const port = (await postmasterOf(cluster.data)) ?? (await launch(cluster))
+      return { port, held: await claim(urlOf(cluster, port, 'postgres'), cluster.data) }
+    } catch (error) {
+      if (!isTransient(error) || Date.now() > deadline) throw error
+      await sleep(limits.retryMs)
+    }
+  }
+}
+
+/** Starts PostgreSQL on a free loopback port, which it answers when connections are accepted. */
+async function launch({ data, binaries, run, settings }: Cluster): Promise<number> {
+  const port = await freePort()
+  const parameters = {
+    port: String(port),
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    log_checkpoints: 'off',
+    // The detail of an error quotes values, people's emails among them.
+    log_error_verbosity: 'terse',
+    ...settings
+  }
+  const options = Object.entries(parameters).map(([name, value]) => `-c ${name}='${value}'`)
+  const log = join(data, 'server.log')
+  try {
+    await run(binaries.pg_ctl, [
+      ...['start', '-D', data, '-w', '-t', String(limits.startSeconds), '-l', log],
+      ...['-p', binaries.postgres, '-o', options.join(' ')]
+    ])
+  } catch {
+    const error = new Error(`PostgreSQL did not start: ${await lastFatal(log)} (see ${log})`)
+    throw Object.assign(error, { code: 'NOT_STARTED' })
+  }
+  return port
+}
+
+/**
+ * The password in a file of libpq's pgpass format, made at the first start.
+ * `link` refuses a name that exists, so of two services that start at once both read the same one.
+ */
+async function keptPassword(file: string): Promise<string> {
+  if (!existsSync(file)) {
+    const draft = `${file}.${process.pid}`
+    const password = randomBytes(24).toString('base64url')
+    await writeFile(draft, `127.0.0.1:*:*:concord:${password}\n`, { mode: 0o600 })
+    await link(draft, file).catch(error => {
+      if (error.code !== 'EEXIST') throw error
+    })
+    await rm(draft)
+  }
+  return (await readFile(file, 'utf8')).trim().split(':').at(-1) ?? ''
+}
+
+function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const server = createServer().once('error', reject)
+  server.listen(0, '127.0.0.1', () => {
+    const { port } = server.address() as { port: number }
+    server.close(() => resolve(port))
+  })
+  return promise
+}
+
+function urlOf({ password }: Cluster, port: number, database: string): string {
+  return `postgres://concord:${password}@127.0.0.1:${port}/${database}`
+}
+
+function shellWord(path: string): string {
+  const near = relative('', path)
+  const shown = near.startsWith('..') ? path : near
+  return /^[\w./-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`
+}

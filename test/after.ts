@@ -1,0 +1,3 @@
+import { runFolder, stopCluster } from './cluster.ts'
+
+await stopCluster(runFolder)

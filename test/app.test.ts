@@ -1,0 +1,22 @@
+import t from 'tap'
+import { build, database, listen } from './helper.ts'
+
+t.test('an unknown path answers 404 in the body that every error has', async t => {
+  const app = await build(t)
+  const base = await listen(t, app)
+  const response = await fetch(`${base}/nowhere?token=secret`)
+  t.equal(response.status, 404)
+  t.match(await response.json(), {
+    statusCode: 404,
+    code: 'ROUTE_NOT_FOUND',
+    error: 'Not Found',
+    message: 'there is no GET /nowhere: see /docs'
+  })
+})
+
+t.test('two applications can share one database', async t => {
+  const env = { DATABASE_URL: await database(t) }
+  const [one, two] = [await build(t, env), await build(t, env)]
+  await one.sql`insert into users (email, name) values ('ann@example.com', 'Ann')`
+  t.strictSame([...(await two.sql`select name from users`)], [{ name: 'Ann' }])
+})

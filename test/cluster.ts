@@ -1,0 +1,27 @@
+import { readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startPostgres } from '../plugins/embedded/postgres.ts'
+import { isAlive } from '../plugins/embedded/postmaster.ts'
+
+/** The migrated database that every test clones. */
+export const TEMPLATE = 'concord_template'
+
+/** One throw-away cluster a run of tap, whose process is the parent of before, tests and after. */
+export const runFolder = join(tmpdir(), `concord-test-${process.ppid}`)
+
+export const urlFile = join(runFolder, 'url')
+
+export async function stopCluster(folder: string): Promise<void> {
+  const { stop } = await startPostgres(folder)
+  await stop()
+  await rm(folder, { recursive: true })
+}
+
+/** Clusters of runs that were killed before their after.ts. */
+export async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = Number(/^concord-test-(\d+)$/.exec(name)?.[1])
+    if (pid === process.ppid || (pid && !isAlive(pid))) await stopCluster(join(tmpdir(), name))
+  }
+}

@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import postgres from 'postgres'
+import type { Test } from 'tap'
+import { build as buildApp } from '../app.ts'
+import { TEMPLATE, urlFile } from './cluster.ts'
+
+const limits = { untilMs: 10_000, pollMs: 20 }
+
+/** A ready application on a database of its own; `env` adds to the environment or overrides it. */
+export async function build(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
+  const app = buildApp({
+    env: {
+      DATABASE_URL: env.DATABASE_URL ?? (await database(t)),
+      JWT_SECRET: 'a-secret-of-the-tests-and-long-enough',
+      LOG_LEVEL: 'silent',
+      ...env
+    }
+  })
+  t.teardown(() => app.close())
+  await app.ready()
+  return app
+}
+
+/** Listens on a free port and answers the address, such as `http://127.0.0.1:41234`. */
+export function listen(_t: Test, app: FastifyInstance): Promise<string> {
+  return app.listen({ host: '127.0.0.1', port: 0 })
+}
+
+/** The URL of a migrated, empty database, dropped when the test ends. */
+export async function database(t: Test): Promise<string> {
+  const url = new URL(clusterUrl())
+  const name = `test_${randomBytes(6).toString('hex')}`
+  await admin(sql => sql`create database ${sql(name)} template ${sql(TEMPLATE)}`)
+  t.teardown(() => admin(sql => sql`drop database ${sql(name)} with (force)`))
+  url.pathname = name
+  return url.href
+}
+
+/**
+ * Waits until `condition` answers something true, and answers that. A condition that throws counts
+ * as not yet; the last reason is shown when the time is over.
+ */
+export async function until<T>(
+  condition: () => T | Promise<T>,
+  timeoutMs = limits.untilMs
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + timeoutMs
+  let reason: unknown
+  while (Date.now() < deadline) {
+    try {
+      const value = await condition()
+      if (value) return value
+    } catch (error) {
+      reason = error
+    }
+    await sleep(limits.pollMs)
+  }
+  throw new Error(`not within ${timeoutMs} ms: ${condition}`, { cause: reason })
+}
+
+async function admin(query: (sql: postgres.Sql) => Promise<unknown>) {
+  const sql = postgres(clusterUrl(), { max: 1, onnotice: () => {} })
+  await query(sql)
+  await sql.end()
+}
+
+function clusterUrl(): string {
+  try {
+    return readFileSync(urlFile, 'utf8')
+  } catch {
+    throw new Error('tests share a database that tap starts: npx tap test/that.test.ts')
+  }
+}
