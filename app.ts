@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
 import { loggerOptions } from './lib/log.ts'
 import { type Config, readConfig } from './plugins/config.ts'
 import { onClientError } from './plugins/errors.ts'
@@ -42,7 +43,8 @@ const limits = {
 export function build({ env }: { env?: NodeJS.ProcessEnv } = {}): FastifyInstance {
   const config = readConfig(env)
   const server = bare(config)
-  server.register(app, { config })
+  // Not encapsulated: the decorators are the instance's own.
+  server.register(fp(app), { config })
   return server
 }
 
