@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto'
+import type { Server } from 'node:http'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
-import Fastify, { type FastifyInstance, type FastifyPluginAsync } from 'fastify'
+import Fastify, {
+  type FastifyHttpOptions,
+  type FastifyInstance,
+  type FastifyPluginAsync
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { loggerOptions } from './lib/log.ts'
+import { buildValidator, schemaErrorFormatter } from './lib/validation.ts'
 import { type Config, readConfig } from './plugins/config.ts'
-import { onClientError } from './plugins/errors.ts'
+import { answerError, onClientError } from './plugins/errors.ts'
 
 /** What the application is told from outside. */
 export interface AppOptions {
@@ -50,7 +56,7 @@ export function build({ env }: { env?: NodeJS.ProcessEnv } = {}): FastifyInstanc
 
 /** A Fastify instance with the options of this service and nothing registered. */
 export function bare(config: Config): FastifyInstance {
-  return Fastify({
+  const options: FastifyHttpOptions<Server> = {
     logger: loggerOptions(config.logLevel),
     genReqId: () => randomUUID(),
     trustProxy: config.trustProxy,
@@ -63,6 +69,10 @@ export function bare(config: Config): FastifyInstance {
     // An EventSource that is answered 503 is dead for good: what still comes in is still served.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    clientErrorHandler: onClientError
-  })
+    clientErrorHandler: onClientError,
+    frameworkErrors: answerError,
+    schemaController: { compilersFactory: { buildValidator } },
+    schemaErrorFormatter
+  }
+  return Fastify(options)
 }

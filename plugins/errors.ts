@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError } from 'fastify'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest, DatabaseAway } from '../lib/errors.ts'
 import type { ErrorBody } from '../schemas/error.ts'
@@ -10,14 +10,7 @@ const RETRY_AFTER = 2
 
 export default fp(
   async app => {
-    app.setErrorHandler((thrown: FastifyError, request, reply) => {
-      const error = fromPostgres(thrown)
-      const statusCode = error.statusCode ?? 500
-      if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
-      if (statusCode === 503 && !reply.hasHeader('retry-after'))
-        reply.header('retry-after', RETRY_AFTER)
-      return reply.code(statusCode).send(body(statusCode, error))
-    })
+    app.setErrorHandler(answerError)
 
     app.setNotFoundHandler((request, reply) => {
       const message = `there is no ${request.method} ${request.url.split('?')[0]}: see /docs`
@@ -26,6 +19,21 @@ export default fp(
   },
   { name: 'errors' }
 )
+
+/** Answers what was thrown; also what Fastify finds wrong before a route is known. */
+export function answerError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  const error = fromPostgres(thrown)
+  const statusCode = isRefusal(error.statusCode) ? error.statusCode : 500
+  if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
+  if (statusCode === 503 && !reply.hasHeader('retry-after')) {
+    reply.header('retry-after', RETRY_AFTER)
+  }
+  return reply.code(statusCode).send(body(statusCode, error))
+}
+
+function isRefusal(status: number | undefined): status is number {
+  return status !== undefined && status >= 400 && status <= 599
+}
 
 const CLIENT_ERRORS: Record<string, [number, string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request was not complete in time'],
