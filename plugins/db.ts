@@ -5,9 +5,12 @@ import { migrate } from '../sql/migrate.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /** The pool that every request uses. */
-    sql: postgres.Sql
+    sql: Sql
   }
 }
+
+/** A pool or a transaction, with int8 read as number. */
+export type Sql = postgres.Sql<{ bigint: number }>
 
 const limits = {
   // More connections only queue at the commit lock: 4–8 are as fast as 32.
@@ -23,6 +26,8 @@ export const connection = {
   // The default backoff was measured to come back 10 s after an outage; this one 0.35 s.
   backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
   onnotice: () => {},
+  // Positions and revisions stay far below 2 ** 53.
+  types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
   connection: {
     application_name: 'concord',
     statement_timeout: limits.statementMs,
@@ -32,7 +37,7 @@ export const connection = {
 
 export default fp(
   async app => {
-    const sql = postgres(app.database.url, { ...connection, max: limits.connections })
+    const sql: Sql = postgres(app.database.url, { ...connection, max: limits.connections })
     app.addHook('onClose', () => sql.end({ timeout: 5 }))
     const applied = await migrate(sql)
     if (applied.length > 0) app.log.info({ applied }, 'database migrated')

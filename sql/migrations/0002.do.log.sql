@@ -56,12 +56,14 @@ create unlogged table pending_events (
   primary key (xact, seq)
 );
 
--- What the log is called to its clients; an operator bumps the number to make every cursor unknown.
-create table log_generation (
+create table log_state (
+  only_row boolean primary key default true check (only_row),
+  -- an operator bumps it to make every cursor unknown
   generation integer not null default 1,
-  only_row boolean primary key default true check (only_row)
+  -- events up to here may be gone: a cursor below answers `reset`
+  floor_pos bigint not null default 0
 );
-insert into log_generation default values;
+insert into log_state default values;
 
 -- A restored or failed-over database must not answer cursors of its former life: the identity of the
 -- cluster, its timeline, the database and the operator's number make the epoch.
@@ -72,7 +74,7 @@ as $$
     (select system_identifier from pg_control_system()),
     substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8),
     (select oid from pg_database where datname = current_database()),
-    (select generation from log_generation)
+    (select generation from log_state)
   )), 1, 12)
 $$;
 

@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from '@sinclair/typebox'
+import { ErrorBody } from '../schemas/error.ts'
+import { FeedHeaders, FeedQuery } from '../schemas/event.ts'
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '/events',
+    {
+      exposeHeadRoute: false,
+      schema: {
+        tags: ['live'],
+        summary: 'Follow your projects live',
+        description:
+          'A Server-Sent Events stream of every event of your projects and about you: in commit order, each once, ' +
+          'resumed without a gap after `Last-Event-ID`, or an explicit `reset`. With a Bearer token, or with the ' +
+          "refresh cookie so that a browser's plain `new EventSource('/events')` works.",
+        security: [{ bearer: [] }, { cookie: [] }],
+        querystring: FeedQuery,
+        headers: FeedHeaders,
+        response: {
+          200: {
+            description: 'the stream; it ends with the access token or the session',
+            content: { 'text/event-stream': { schema: Type.String() } }
+          },
+          400: ErrorBody,
+          401: ErrorBody,
+          403: ErrorBody,
+          503: ErrorBody
+        }
+      }
+    },
+    async (request, reply) => {
+      const identity = await app.identify(request)
+      app.openFeed(reply, identity, {
+        cursor: request.headers['last-event-id'] ?? request.query.last_event_id,
+        projects: request.query.project
+      })
+    }
+  )
+}
+
+export default routes
