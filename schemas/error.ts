@@ -10,3 +10,11 @@ export const ErrorBody = Type.Object(
   { $id: 'Error', description: 'Every answer of 400 and above' }
 )
 export type ErrorBody = Static<typeof ErrorBody>
+
+/** The part of a route's `response` that lists its refusals: `{ 201: User, ...refusals(400, 409) }`. */
+export function refusals<const Status extends number>(...statuses: Status[]) {
+  return Object.fromEntries(statuses.map(status => [status, ErrorBody])) as Record<
+    Status,
+    typeof ErrorBody
+  >
+}

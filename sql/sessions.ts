@@ -1,4 +1,6 @@
 import type { Sql } from 'postgres'
+import type { Client } from '../lib/client.ts'
+import type { RefreshToken } from '../lib/refresh-token.ts'
 
 /** What a token of a session is made of. */
 export interface Session {
@@ -6,11 +8,6 @@ export interface Session {
   userId: string
   counter: number
   expiresAt: Date
-}
-
-export interface Client {
-  ip: string
-  userAgent: string
 }
 
 /** Lives, in seconds. */
@@ -51,7 +48,7 @@ export async function createSession(
  */
 export async function rotateSession(
   sql: Sql,
-  { sessionId, counter }: { sessionId: string; counter: number },
+  { sessionId, counter }: RefreshToken,
   { ip, userAgent }: Client,
   { refreshTokenTtl, refreshGrace }: Lives
 ): Promise<(Session & { isReused: boolean }) | undefined> {
@@ -80,20 +77,13 @@ export async function rotateSession(
   return session
 }
 
-/** The id of the session if it was alive until now. */
-export async function endSession(
-  sql: Sql,
-  id: string,
-  reason: EndReason
-): Promise<string | undefined> {
-  const [session] = await sql<[{ id: string }?]>`
+export async function endSession(sql: Sql, id: string, reason: EndReason): Promise<void> {
+  await sql`
     update sessions
     set revoked_at = now(), revoked_reason = ${reason}
     where id = ${id}
     and revoked_at is null
-    returning id
   `
-  return session?.id
 }
 
 export interface Owner {
@@ -117,7 +107,7 @@ export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | un
 /** Whose the session of a refresh token is, while the token would be good for a refresh. */
 export async function findTokenOwner(
   sql: Sql,
-  { sessionId, counter }: { sessionId: string; counter: number },
+  { sessionId, counter }: RefreshToken,
   { refreshGrace }: Lives
 ): Promise<Owner | undefined> {
   const [owner] = await sql<[Owner?]>`

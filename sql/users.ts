@@ -47,16 +47,16 @@ export async function findCredentials(sql: Sql, email: string): Promise<Credenti
   return credentials
 }
 
-/** Replaces a hash with a stronger one of the same password, unless it has changed meanwhile. */
-export async function upgradePasswordHash(
+/** Does nothing when the password has been changed meanwhile. */
+export async function replacePasswordHash(
   sql: Sql,
-  { id, passwordHash }: Credentials,
-  stronger: string
+  id: string,
+  { from, to }: { from: string; to: string }
 ): Promise<void> {
   await sql`
     update users
-    set password_hash = ${stronger}
+    set password_hash = ${to}
     where id = ${id}
-    and password_hash = ${passwordHash}
+    and password_hash = ${from}
   `
 }

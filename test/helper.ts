@@ -74,3 +74,27 @@ function clusterUrl(): string {
     throw new Error('tests share a database that tap starts: npx tap test/that.test.ts')
   }
 }
+
+export const PASSWORD = 'correct horse battery staple'
+
+/** Somebody who has signed up and in through the real routes. */
+export async function person(app: FastifyInstance, name = 'Ann') {
+  const email = `${randomBytes(6).toString('hex')}@example.com`
+  const account = { email, password: PASSWORD }
+  const signUp = await app.inject({
+    method: 'POST',
+    url: '/auth/signup',
+    payload: { ...account, name }
+  })
+  return { id: signUp.json<{ id: string }>().id, email, name, ...(await signIn(app, account)) }
+}
+
+/** One more session: its access token, its refresh cookie, and the headers of a Bearer request. */
+export async function signIn(app: FastifyInstance, account: { email: string; password?: string }) {
+  const { email, password = PASSWORD } = account
+  const payload = { email, password }
+  const reply = await app.inject({ method: 'POST', url: '/auth/signin', payload })
+  const { accessToken: token } = reply.json<{ accessToken: string }>()
+  const [cookie = ''] = String(reply.headers['set-cookie']).split(';')
+  return { token, cookie, headers: { authorization: `Bearer ${token}` } }
+}

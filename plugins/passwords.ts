@@ -1,0 +1,54 @@
+import { randomBytes } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { hash, parseOptions, verify } from '@node-rs/argon2'
+import fp from 'fastify-plugin'
+import { TooBusy } from '../lib/errors.ts'
+import { boundedQueue } from '../lib/queue.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    passwords: {
+      /** Throws TooBusy when too many wait already, as `verify` does. */
+      hash(password: string): Promise<string>
+      /** Takes as long without a hash as with a wrong password. */
+      verify(hash: string | null | undefined, password: string): Promise<boolean>
+      /** Was the hash made with less effort than we ask for today? */
+      isWeak(hash: string): boolean
+    }
+  }
+}
+
+// OWASP's minimum for argon2id: 19 MiB, 2 passes, 1 lane.
+const effort = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+
+const limits = { running: availableParallelism(), waiting: 100 }
+
+export default fp(
+  async app => {
+    const queued = boundedQueue(limits, () => new TooBusy())
+    // What a password is compared with where there is no account, of the very same cost.
+    const nobody = await hash(randomBytes(32), effort)
+
+    app.decorate('passwords', {
+      hash: password => queued(() => hash(normal(password), effort)),
+
+      verify: (stored, password) =>
+        queued(async () => {
+          const isRight = await verify(stored ?? nobody, normal(password))
+          return isRight && stored != null
+        }),
+
+      isWeak(stored) {
+        const { memoryCost, timeCost } = parseOptions(stored)
+        return memoryCost < effort.memoryCost || timeCost < effort.timeCost
+      }
+    })
+  },
+  { name: 'passwords' }
+)
+
+// One keyboard composes "é", another sends two code points. NFC, as RFC 8265 has it: unlike NFKC it
+// makes no two passwords one that look different.
+function normal(password: string): string {
+  return password.normalize('NFC')
+}

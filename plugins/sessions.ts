@@ -1,0 +1,59 @@
+import fp from 'fastify-plugin'
+import { recentlyEnded } from '../sql/sessions.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessions: {
+      /** Whether a session has ended, for as long as access tokens of it may be in time. */
+      isEnded(id: string): boolean
+      /** What this node has just written it need not wait to read in the log. */
+      end(id: string): void
+    }
+  }
+}
+
+/** Which sessions have ended on any node, so that no request has to ask the database. */
+export default fp(
+  async app => {
+    const { sql, pubsub, config, log } = app
+    const ended = endedSessions(config.accessTokenTtl * 1000)
+
+    // First the live end of the log, then its past: what is in both does no harm.
+    const unsubscribe = pubsub.subscribe('sessions', {
+      receive: ({ after }) => ended.end(JSON.parse(after ?? '{}').sessionId),
+      reset: () => void load().catch(err => log.error({ err }, 'cannot read ended sessions'))
+    })
+    app.addHook('onClose', async () => unsubscribe())
+    await load()
+
+    app.decorate('sessions', ended)
+
+    async function load() {
+      for (const id of await recentlyEnded(sql, config.accessTokenTtl)) ended.end(id)
+    }
+  },
+  { name: 'sessions', dependencies: ['config', 'db', 'pubsub'] }
+)
+
+function endedSessions(tokenLifeMs: number) {
+  // The first is always the first to go. Sessions are made at the pace of argon2, some tens a
+  // second, and that bounds this.
+  const endedAt = new Map<string, number>()
+
+  function forgetOld(now: number): void {
+    for (const [id, at] of endedAt) {
+      if (now - at < tokenLifeMs) break
+      endedAt.delete(id)
+    }
+  }
+
+  return {
+    isEnded: (id: string): boolean => endedAt.has(id),
+
+    end(id: string): void {
+      const now = Date.now()
+      forgetOld(now)
+      if (!endedAt.has(id)) endedAt.set(id, now)
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { clientOf } from '../../lib/client.ts'
+import { BadRefresh } from '../../lib/errors.ts'
+import { AccessToken } from '../../schemas/auth.ts'
+import { refusals } from '../../schemas/error.ts'
+import { rotateSession } from '../../sql/sessions.ts'
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  const { sql, config, refreshCookie, sessions } = app
+
+  app.route({
+    method: 'POST',
+    url: '/refresh',
+    schema: {
+      tags: ['accounts'],
+      summary: 'Get a new access token',
+      description:
+        'Answers an access token and the next refresh token. The one it replaces still works for ' +
+        'some seconds, for tabs that ask at once; used any later, it ends the session.',
+      security: [{ cookie: [] }],
+      response: { 200: AccessToken, ...refusals(401, 403, 503) }
+    },
+    onRequest: app.refuseForeignOrigin,
+    handler: async (request, reply) => {
+      const token = refreshCookie.read(request)
+      const session = await rotateSession(sql, token, clientOf(request), config)
+      if (session?.isReused) sessions.end(session.id)
+      if (!session || session.isReused) throw new BadRefresh()
+      refreshCookie.write(reply, session)
+      return { accessToken: app.signAccessToken(session) }
+    }
+  })
+}
+
+export default routes

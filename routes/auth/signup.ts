@@ -1,0 +1,33 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { canonicalEmail } from '../../lib/email.ts'
+import { EmailTaken } from '../../lib/errors.ts'
+import { SignUp } from '../../schemas/auth.ts'
+import { refusals } from '../../schemas/error.ts'
+import { User } from '../../schemas/user.ts'
+import { createUser } from '../../sql/users.ts'
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  const { sql, passwords, config } = app
+
+  app.route({
+    method: 'POST',
+    url: '/signup',
+    schema: {
+      tags: ['accounts'],
+      summary: 'Make an account',
+      body: SignUp(config.passwordMinLength),
+      response: { 201: User, ...refusals(400, 409, 413, 415, 503) }
+    },
+    handler: async ({ body }, reply) => {
+      const user = await createUser(sql, {
+        email: canonicalEmail(body.email),
+        name: body.name.trim(),
+        passwordHash: await passwords.hash(body.password)
+      })
+      if (!user) throw new EmailTaken()
+      return reply.code(201).send(user)
+    }
+  })
+}
+
+export default routes
