@@ -21,6 +21,9 @@ export type Config = ReturnType<typeof readConfig>
  */
 export function readConfig(source?: NodeJS.ProcessEnv) {
   const env = checked(source)
+  if (env.LISTEN_URL && !env.DATABASE_URL) {
+    throw new Error('LISTEN_URL is for a database of DATABASE_URL, which is not set')
+  }
   const dataDir = resolve(env.DATA_DIR)
   return Object.freeze({
     port: env.PORT,

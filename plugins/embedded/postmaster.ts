@@ -15,13 +15,18 @@ export async function postmasterOf(data: string): Promise<number | undefined> {
   const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n')
   const [pid, port] = [Number(lines[0]), Number(lines[3])]
   if (!pid || !isAlive(pid)) return
-  const command = await commandOf(pid)
-  if (!command.includes('postgres') || !command.includes(data)) {
+  if (!servesFrom(data, await commandOf(pid))) {
     await rm(file, { force: true })
     return
   }
   if (port) return port
   throw Object.assign(new Error(`PostgreSQL in ${data} is still starting`), { code: 'NOT_STARTED' })
+}
+
+function servesFrom(data: string, command: string): boolean {
+  const isPostgres = /^\S*postgres\b/.test(command)
+  // Started by hand, its folder may be relative.
+  return isPostgres && (command.includes(data) || !command.includes(' -D /'))
 }
 
 /** Whether a process has this number; one of another user counts. */

@@ -1,0 +1,84 @@
+import { connect } from 'node:net'
+import t from 'tap'
+import { database, until } from './helper.ts'
+import { dataDir, serve } from './service.ts'
+
+t.test('the start prints the address, the docs and psql, and SIGTERM ends it with 0', async t => {
+  const service = serve(t, { DATA_DIR: await dataDir(t) })
+  const lines = await until(() =>
+    service.output.stdout.match(/^Concord .*\nAPI docs .*\nDatabase .*\n/m)
+  )
+  const [, address = ''] = /Concord +(http:\S+)/.exec(lines[0]) ?? []
+  t.match(lines[0], `API docs  ${address}/docs\n`)
+  t.match(
+    lines[0],
+    /Database {2}PGPASSFILE=pgpass psql -h 127\.0\.0\.1 -p \d+ -U concord concord\n/
+  )
+  t.equal((await fetch(`${address}/nowhere`)).status, 404)
+  service.child.kill('SIGTERM')
+  t.strictSame(await service.exited, [0, null])
+  t.equal(service.output.stderr, '')
+})
+
+t.test('SIGINT while it starts ends it with 0', async t => {
+  const service = serve(t, {
+    DATABASE_URL: await database(t),
+    JWT_SECRET: 'x'.repeat(32),
+    LOG_LEVEL: 'trace'
+  })
+  await until(() => service.output.stdout.includes('Concord'))
+  service.child.kill('SIGINT')
+  t.strictSame(await service.exited, [0, null])
+})
+
+t.test('a second signal ends it at once', async t => {
+  const service = serve(t, { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) })
+  const [, port] = await until(() => /Concord +http:\S+:(\d+)\n/.exec(service.output.stdout))
+  // A request whose body never comes keeps the service draining.
+  const socket = connect(Number(port), '127.0.0.1').on('error', () => {})
+  t.teardown(() => socket.destroy())
+  socket.write(
+    'POST /x HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{'
+  )
+  await until(async () => (await fetch(`http://127.0.0.1:${port}/nowhere`)).status === 404)
+  service.child.kill('SIGTERM')
+  await until(() =>
+    fetch(`http://127.0.0.1:${port}/nowhere`).then(
+      () => false,
+      () => true
+    )
+  )
+  service.child.kill('SIGTERM')
+  const [code] = await service.exited
+  t.equal(code, 1)
+})
+
+t.test('what keeps it from starting is told in one sentence', async t => {
+  const secret = { JWT_SECRET: 'x'.repeat(32) }
+  const cases: [NodeJS.ProcessEnv, RegExp][] = [
+    [{ PORT: 'http' }, /^Concord does not start: PORT must be integer .*\n$/],
+    [{ DATABASE_URL: 'postgres://127.0.0.1:1/x' }, /^Concord does not start: JWT_SECRET is .*\n$/],
+    [
+      { DATABASE_URL: 'postgres://127.0.0.1:1/x', ...secret },
+      /^Concord does not start: the database cannot be reached, see DATABASE_URL: .*\n$/
+    ]
+  ]
+  for (const [env, sentence] of cases) {
+    const service = serve(t, env)
+    t.strictSame(await service.exited, [1, null])
+    t.match(service.output.stderr, sentence)
+  }
+})
+
+t.test('npm run migrate says what it applied', async t => {
+  const env = { DATA_DIR: await dataDir(t) }
+  const first = serve(t, env, 'migrate.ts')
+  t.strictSame(await first.exited, [0, null])
+  t.match(first.output.stdout, /^applied 0001\.do\.accounts\.sql\n/)
+  const second = serve(t, env, 'migrate.ts')
+  t.strictSame(await second.exited, [0, null])
+  t.equal(second.output.stdout, 'nothing to apply\n')
+  const bad = serve(t, { ...env, PORT: '-1' }, 'migrate.ts')
+  t.strictSame(await bad.exited, [1, null])
+  t.match(bad.output.stderr, /^Concord does not migrate: PORT must be >= 0 .*\n$/)
+})
