@@ -29,6 +29,8 @@ const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
   await app.register(autoload, {
     dir: join(import.meta.dirname, 'routes'),
     routeParams: true,
+    // Else a folder with an index.ts would load nothing but that file.
+    indexPattern: /^$/,
     forceESM: true
   })
 }

@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BadRequest, DatabaseAway } from '../lib/errors.ts'
+import { BadRequest, BadToken, DatabaseAway, LastOwner } from '../lib/errors.ts'
 import type { ErrorBody } from '../schemas/error.ts'
 
 /** What a client is told to wait when the service cannot answer, seconds. */
@@ -85,11 +85,20 @@ const AWAY = new Set([
   'CONNECTION_DESTROYED'
 ])
 
+/** What it means to a client that a constraint refused what they wrote. */
+const BROKEN: Record<string, new () => FastifyError> = {
+  project_members_last_owner: LastOwner,
+  // Their account went while they created a project.
+  project_members_user_id_fkey: BadToken
+}
+
 /** The one place where a failure of PostgreSQL becomes a status. Classes: appendix A of its manual. */
 export function fromPostgres(error: FastifyError): FastifyError {
   const code = error.code ?? ''
   if (AWAY.has(code)) return new DatabaseAway()
   if (error.name !== 'PostgresError') return error
+  const Broken = BROKEN[(error as { constraint_name?: string }).constraint_name ?? '']
+  if (Broken) return new Broken()
   // 08 connection, 53 resources, 57 operator intervention, 40 and 55 lost a race too often
   if (/^(08|53|57|40|55)/.test(code)) return new DatabaseAway()
   if (/^22/.test(code)) return new BadRequest('a value cannot be stored: check its form and size')

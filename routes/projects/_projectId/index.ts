@@ -1,0 +1,56 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { refusals } from '../../../schemas/error.ts'
+import { Project, ProjectBody, ProjectParams } from '../../../schemas/project.ts'
+import { NoContent } from '../../../schemas/scalars.ts'
+import { deleteProject, findProject, renameProject } from '../../../sql/projects.ts'
+
+const docs = { tags: ['projects'], security: [{ bearer: [] }], params: ProjectParams }
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  const { sql } = app
+
+  app.addHook('onRequest', app.authenticate)
+
+  app.route({
+    method: 'GET',
+    url: '/',
+    schema: {
+      ...docs,
+      summary: 'Read a project',
+      description: 'For its members; to everybody else it is not there.',
+      response: { 200: Project, ...refusals(400, 401, 403, 404, 503) }
+    },
+    handler: ({ user, params }) => findProject(sql, user.id, params.projectId)
+  })
+
+  app.route({
+    method: 'PATCH',
+    url: '/',
+    schema: {
+      ...docs,
+      summary: 'Rename a project',
+      description: 'For owners.',
+      body: ProjectBody,
+      response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 503) }
+    },
+    handler: ({ user, params, body }) =>
+      renameProject(sql, user.id, params.projectId, body.name.trim())
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/',
+    schema: {
+      ...docs,
+      summary: 'Delete a project',
+      description: 'For owners. Its checklists go with it, and nothing brings them back.',
+      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
+    },
+    handler: async ({ user, params }, reply) => {
+      await deleteProject(sql, user.id, params.projectId)
+      return reply.code(204).send(null)
+    }
+  })
+}
+
+export default routes

@@ -1,0 +1,85 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { canonicalEmail } from '../../../lib/email.ts'
+import { refusals } from '../../../schemas/error.ts'
+import { Member, MemberParams, Members, NewMember, RoleBody } from '../../../schemas/member.ts'
+import { PageQuery } from '../../../schemas/page.ts'
+import { ProjectParams } from '../../../schemas/project.ts'
+import { NoContent } from '../../../schemas/scalars.ts'
+import { addMember, changeRole, listMembers, removeMember } from '../../../sql/members.ts'
+
+const docs = { tags: ['members'], security: [{ bearer: [] }] }
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  const { sql } = app
+
+  app.addHook('onRequest', app.authenticate)
+
+  app.route({
+    method: 'GET',
+    url: '/members',
+    schema: {
+      ...docs,
+      summary: 'List the members',
+      description: 'For every member, the longest-standing first.',
+      params: ProjectParams,
+      querystring: PageQuery,
+      response: { 200: Members, ...refusals(400, 401, 403, 404, 503) }
+    },
+    handler: ({ user, params, query }) => listMembers(sql, user.id, params.projectId, query)
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/members',
+    schema: {
+      ...docs,
+      summary: 'Add a member',
+      description:
+        'For owners. 404 `USER_NOT_FOUND` when nobody has an account with this email, 409 ' +
+        '`ALREADY_MEMBER` when they are in the project: PATCH changes a role.',
+      params: ProjectParams,
+      body: NewMember,
+      response: { 201: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 503) }
+    },
+    handler: async ({ user, params, body }, reply) => {
+      const email = canonicalEmail(body.email)
+      const member = await addMember(sql, user.id, params.projectId, { ...body, email })
+      return reply.code(201).send(member)
+    }
+  })
+
+  app.route({
+    method: 'PATCH',
+    url: '/members/:userId',
+    schema: {
+      ...docs,
+      summary: 'Change the role of a member',
+      description: 'For owners. 409 `LAST_OWNER` when nobody would be owner any more.',
+      params: MemberParams,
+      body: RoleBody,
+      response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 503) }
+    },
+    handler: ({ user, params: { projectId, userId }, body: { role } }) =>
+      changeRole(sql, user.id, projectId, { userId, role })
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/members/:userId',
+    schema: {
+      ...docs,
+      summary: 'Remove a member, or leave',
+      description:
+        'For owners, and for every member who leaves. 409 `LAST_OWNER` when nobody would be owner ' +
+        'any more.',
+      params: MemberParams,
+      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 503) }
+    },
+    handler: async ({ user, params: { projectId, userId } }, reply) => {
+      await removeMember(sql, user.id, projectId, userId)
+      return reply.code(204).send(null)
+    }
+  })
+}
+
+export default routes

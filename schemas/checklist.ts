@@ -1,0 +1,64 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Conflict } from './conflict.ts'
+import { Item } from './item.ts'
+import { Next } from './page.ts'
+import { ProjectId, Role } from './project.ts'
+import { Id, Line, Timestamp } from './scalars.ts'
+
+const ChecklistId = Id('id of the checklist')
+export const ChecklistTitle = Line('Title of the checklist', 'To buy')
+const ChecklistRev = Type.Integer({
+  description: 'number of its newest change',
+  examples: [17]
+})
+
+export const Checklist = Type.Object(
+  {
+    id: ChecklistId,
+    projectId: ProjectId,
+    title: ChecklistTitle,
+    rev: ChecklistRev,
+    epoch: Type.String({
+      description: 'which life of the database `rev` belongs to; another one after a restore',
+      examples: ['ce98dd9f6b7a']
+    }),
+    role: Role,
+    items: Type.Array(Item, { description: 'in order' }),
+    conflicts: Type.Array(Conflict, { description: 'open ones, the oldest first' })
+  },
+  {
+    $id: 'Checklist',
+    additionalProperties: false,
+    description: 'A whole checklist as it was at one moment'
+  }
+)
+export type Checklist = Static<typeof Checklist>
+
+export const ChecklistSummary = Type.Object(
+  {
+    id: ChecklistId,
+    projectId: ProjectId,
+    title: ChecklistTitle,
+    rev: ChecklistRev,
+    updatedAt: Timestamp('when it changed last')
+  },
+  {
+    $id: 'ChecklistSummary',
+    additionalProperties: false,
+    description: 'A checklist without its items'
+  }
+)
+export type ChecklistSummary = Static<typeof ChecklistSummary>
+
+export const Checklists = Type.Object(
+  { checklists: Type.Array(ChecklistSummary), next: Next },
+  { additionalProperties: false, description: 'A page of checklists, the oldest first' }
+)
+export type Checklists = Static<typeof Checklists>
+
+export const NewChecklist = Type.Object(
+  { title: ChecklistTitle },
+  { additionalProperties: false, description: 'What is said of a checklist' }
+)
+
+export const ChecklistParams = Type.Object({ checklistId: ChecklistId })

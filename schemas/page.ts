@@ -1,0 +1,28 @@
+import { type Static, Type } from '@sinclair/typebox'
+
+/** Where a page ends: when its last row came to be, in microseconds since 1970, and its id. */
+const cursor = {
+  pattern: '^\\d{1,16}_[\\da-f]{8}-([\\da-f]{4}-){3}[\\da-f]{12}$',
+  examples: ['1763807293370123_0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10']
+}
+
+export const PageQuery = Type.Object(
+  {
+    limit: Type.Integer({
+      minimum: 1,
+      maximum: 100,
+      default: 100,
+      description: 'rows of one page',
+      examples: [100]
+    }),
+    after: Type.Optional(
+      Type.String({ ...cursor, description: '`next` of the page before; opaque' })
+    )
+  },
+  { additionalProperties: false }
+)
+export type PageQuery = Static<typeof PageQuery>
+
+export const Next = Type.Optional(
+  Type.String({ ...cursor, description: '`after` of the next page; absent from the last one' })
+)

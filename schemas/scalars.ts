@@ -1,0 +1,37 @@
+import { type SchemaOptions, type Static, type TSchema, Type } from '@sinclair/typebox'
+
+export const Id = (description: string) =>
+  Type.String({
+    format: 'uuid',
+    description,
+    examples: ['0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10']
+  })
+
+/** A `Date` of a row, which serializing turns into ISO 8601. */
+export const Timestamp = (description: string) =>
+  Type.Unsafe<Date>({
+    type: 'string',
+    format: 'date-time',
+    description,
+    examples: ['2025-11-22T10:28:13.370Z']
+  })
+
+/** One of some words, as `enum`: Ajv then says in one sentence which there are. */
+export const OneOf = <const Word extends string>(words: Word[], options: SchemaOptions) =>
+  Type.Unsafe<Word>({ type: 'string', enum: words, ...options })
+
+/** The type, or null. As an array of types it costs the serializer a comparison, as a union a validation. */
+export const Nullable = <Schema extends TSchema>(schema: Schema) =>
+  Type.Unsafe<Static<Schema> | null>({ ...schema, type: [schema.type, 'null'] })
+
+export const NoContent = Type.Null({ description: 'Done; the answer has no body' })
+
+const CONTROL = '\\u0000-\\u001f\\u007f-\\u009f'
+
+/** A name or title. Blanks at the ends do not count, and `trim()` cuts them before anything is stored. */
+export const Line = (description: string, example: string) =>
+  Type.String({
+    pattern: `^\\s*[^\\s${CONTROL}](?:[^${CONTROL}]{0,198}[^\\s${CONTROL}])?\\s*$`,
+    description: `${description}: 1–200 characters of one line, without the blanks at its ends`,
+    examples: [example]
+  })

@@ -1,0 +1,112 @@
+import { ChecklistDeleted, ChecklistNotFound, ProjectNotFound } from '../lib/errors.ts'
+import type { Sql } from '../plugins/db.ts'
+import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checklist.ts'
+import type { PageQuery } from '../schemas/page.ts'
+import { asMember, granted } from './membership.ts'
+import { keyset, paged } from './page.ts'
+
+/** By an owner or editor. Throws ProjectNotFound, Forbidden. */
+export async function createChecklist(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  title: string
+): Promise<ChecklistSummary> {
+  const [row] = await sql`
+    with ${asMember(sql, actorId, projectId, sql`role <> 'viewer'`)},
+    created as (
+      insert into checklists (project_id, title)
+      select ${projectId}, ${title}
+      from me
+      where me.is_allowed
+      returning id
+    )
+    select me.is_allowed as "isAllowed", created.id
+    from me
+    left join created on true
+  `
+  const { id } = granted<{ id: string }>(row)
+  // Revisions are given out inside COMMIT: no statement sees the one it causes.
+  const [checklist] = await sql<[ChecklistSummary?]>`
+    select ${summary(sql)}
+    from checklists
+    join checklist_revs on checklist_id = checklists.id
+    where checklists.id = ${id}
+  `
+  if (!checklist) throw new ChecklistNotFound()
+  return checklist
+}
+
+/** Those not deleted. Throws ProjectNotFound when there is none or the actor is not a member. */
+export async function listChecklists(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  query: PageQuery
+): Promise<Checklists> {
+  const { place, isAfter, order } = keyset(sql, 'created_at', 'id', query)
+  const rows = await sql<(ChecklistSummary & { place: string })[]>`
+    select checklist.*
+    from project_members as me
+    left join lateral (
+      select ${summary(sql)}, ${place}
+      from checklists
+      join checklist_revs on checklist_id = checklists.id
+      where project_id = me.project_id
+      and deleted_at is null
+      and ${isAfter}
+      ${order}
+    ) as checklist on true
+    where me.project_id = ${projectId}
+    and me.user_id = ${actorId}
+  `
+  if (rows.length === 0) throw new ProjectNotFound()
+  const { page, next } = paged(
+    rows.filter(({ id }) => id),
+    query
+  )
+  return { checklists: page, next }
+}
+
+/**
+ * The whole checklist from one snapshot, with the head of the log in the same snapshot.
+ * Throws ChecklistNotFound when there is none or the actor is not a member, ChecklistDeleted.
+ */
+export async function readChecklist(
+  sql: Sql,
+  actorId: string,
+  checklistId: string
+): Promise<Checklist & { pos: number }> {
+  const [checklist] = await sql<[(Checklist & { pos: number; isDeleted: boolean })?]>`
+    select
+      checklists.id,
+      project_id as "projectId",
+      title,
+      deleted_at is not null as "isDeleted",
+      role,
+      rev,
+      log_epoch() as epoch,
+      coalesce((select max(events.pos) from events), 0) as pos,
+      coalesce((
+        select jsonb_agg(item_json(item) order by position, id)
+        from checklist_items as item
+        where checklist_id = checklists.id
+      ), '[]') as items,
+      coalesce((
+        select jsonb_agg(conflict_json(conflict) order by opened_rev, id)
+        from conflicts as conflict
+        where checklist_id = checklists.id
+      ), '[]') as conflicts
+    from checklists
+    join project_members using (project_id)
+    join checklist_revs on checklist_id = checklists.id
+    where checklists.id = ${checklistId}
+    and user_id = ${actorId}
+  `
+  if (!checklist) throw new ChecklistNotFound()
+  if (checklist.isDeleted) throw new ChecklistDeleted()
+  return checklist
+}
+
+const summary = (sql: Sql) => sql`
+  checklists.id, project_id as "projectId", title, rev, updated_at as "updatedAt"`

@@ -1,0 +1,133 @@
+import { AlreadyMember, MemberNotFound, ProjectNotFound, UserNotFound } from '../lib/errors.ts'
+import type { Sql } from '../plugins/db.ts'
+import type { Member, Members, NewMember } from '../schemas/member.ts'
+import type { PageQuery } from '../schemas/page.ts'
+import type { Role } from '../schemas/project.ts'
+import { asMember, granted } from './membership.ts'
+import { keyset, paged } from './page.ts'
+
+/** Throws ProjectNotFound when there is none or the actor is not a member. */
+export async function listMembers(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  query: PageQuery
+): Promise<Members> {
+  const { place, isAfter, order } = keyset(sql, 'added_at', 'user_id', query)
+  const rows = await sql<(Member & { place: string })[]>`
+    select member.*
+    from project_members as me
+    left join lateral (
+      select user_id as "userId", name, email, role, added_at as "addedAt", ${place}
+      from project_members
+      join users on users.id = user_id
+      where project_id = me.project_id
+      and ${isAfter}
+      ${order}
+    ) as member on true
+    where me.project_id = ${projectId}
+    and me.user_id = ${actorId}
+  `
+  if (rows.length === 0) throw new ProjectNotFound()
+  const { page, next } = paged(
+    rows.filter(({ userId }) => userId),
+    query
+  )
+  return { members: page, next }
+}
+
+/**
+ * By an owner; the email in canonical form.
+ * Throws ProjectNotFound, Forbidden, UserNotFound, AlreadyMember.
+ */
+export async function addMember(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  { email, role }: NewMember
+): Promise<Member> {
+  const [row] = await sql`
+    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    person as materialized (
+      select id, name, email
+      from me, users
+      where me.is_allowed
+      and email = ${email}
+      for key share of users
+    ),
+    added as (
+      insert into project_members (project_id, user_id, role)
+      select ${projectId}, id, ${role}
+      from person
+      on conflict do nothing
+      returning role, added_at as "addedAt"
+    )
+    select me.is_allowed as "isAllowed", person.id as "userId", name, email, added.*
+    from me
+    left join person on true
+    left join added on true
+  `
+  const member = granted<Partial<Member>>(row)
+  if (!member.userId) throw new UserNotFound()
+  if (!member.addedAt) throw new AlreadyMember()
+  return member as Member
+}
+
+/** By an owner. Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner. */
+export async function changeRole(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  { userId, role }: { userId: string; role: Role }
+): Promise<Member> {
+  const [row] = await sql`
+    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    changed as (
+      update project_members
+      set role = ${role}
+      from me
+      where project_id = ${projectId}
+      and user_id = ${userId}
+      and me.is_allowed
+      returning user_id, project_members.role, added_at
+    )
+    select
+      me.is_allowed as "isAllowed", changed.user_id as "userId", users.name, users.email,
+      changed.role, changed.added_at as "addedAt"
+    from me
+    left join changed on true
+    left join users on users.id = changed.user_id
+  `
+  const member = granted<Partial<Member>>(row)
+  if (!member.userId) throw new MemberNotFound()
+  return member as Member
+}
+
+/**
+ * By an owner or by the member.
+ * Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner.
+ */
+export async function removeMember(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  userId: string
+): Promise<void> {
+  const isAllowed = sql`role = 'owner' or user_id = ${userId}`
+  const [row] = await sql`
+    with ${asMember(sql, actorId, projectId, isAllowed)},
+    removed as (
+      delete from project_members
+      using me
+      where project_id = ${projectId}
+      and user_id = ${userId}
+      and me.is_allowed
+      returning user_id
+    )
+    select me.is_allowed as "isAllowed", removed.user_id as "userId"
+    from me
+    left join removed on true
+  `
+  const { userId: removed } = granted<{ userId: string | null }>(row)
+  if (!removed) throw new MemberNotFound()
+}

@@ -1,0 +1,98 @@
+import { BadToken, ProjectNotFound } from '../lib/errors.ts'
+import type { Sql } from '../plugins/db.ts'
+import type { PageQuery } from '../schemas/page.ts'
+import type { Project, Projects } from '../schemas/project.ts'
+import { acting } from './acting.ts'
+import { asMember, granted } from './membership.ts'
+import { keyset, paged } from './page.ts'
+
+/** The actor becomes its owner. Throws BadToken when their account is gone. */
+export async function createProject(sql: Sql, actorId: string, name: string): Promise<Project> {
+  const [project] = await sql<[Project?]>`
+    with ${acting(sql, actorId)},
+    project as (
+      insert into projects (name)
+      select ${name}
+      from acting, users
+      where users.id = ${actorId}
+      returning id, name, created_at
+    ),
+    owner as (
+      insert into project_members (project_id, user_id, role)
+      select id, ${actorId}, 'owner'
+      from project
+      returning role
+    )
+    select id, name, role, created_at as "createdAt"
+    from project, owner
+  `
+  if (!project) throw new BadToken()
+  return project
+}
+
+export async function listProjects(sql: Sql, actorId: string, query: PageQuery): Promise<Projects> {
+  const { place, isAfter, order } = keyset(sql, 'created_at', 'id', query)
+  const rows = await sql<(Project & { place: string })[]>`
+    select id, name, role, created_at as "createdAt", ${place}
+    from projects
+    join project_members on project_id = projects.id
+    where user_id = ${actorId}
+    and ${isAfter}
+    ${order}
+  `
+  const { page, next } = paged(rows, query)
+  return { projects: page, next }
+}
+
+/** Throws ProjectNotFound when there is none or the actor is not a member. */
+export async function findProject(sql: Sql, actorId: string, projectId: string): Promise<Project> {
+  const [project] = await sql<[Project?]>`
+    select id, name, role, created_at as "createdAt"
+    from projects
+    join project_members on project_id = projects.id
+    where projects.id = ${projectId}
+    and user_id = ${actorId}
+  `
+  if (!project) throw new ProjectNotFound()
+  return project
+}
+
+/** By an owner. Throws ProjectNotFound, Forbidden. */
+export async function renameProject(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  name: string
+): Promise<Project> {
+  const [row] = await sql`
+    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    renamed as (
+      update projects
+      set name = ${name}
+      from me
+      where projects.id = ${projectId}
+      and me.is_allowed
+      returning projects.id, projects.name, projects.created_at as "createdAt"
+    )
+    select me.is_allowed as "isAllowed", me.role, renamed.*
+    from me
+    left join renamed on true
+  `
+  return granted<Project>(row)
+}
+
+/** By an owner. Throws ProjectNotFound, Forbidden. */
+export async function deleteProject(sql: Sql, actorId: string, projectId: string): Promise<void> {
+  const [row] = await sql`
+    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    deleted as (
+      delete from projects
+      using me
+      where projects.id = ${projectId}
+      and me.is_allowed
+    )
+    select is_allowed as "isAllowed"
+    from me
+  `
+  granted(row)
+}
