@@ -60,7 +60,7 @@ export const Change = Type.Object(
     at: Timestamp('when it was committed')
   },
   {
-    $id: 'Change',
+    title: 'Change',
     additionalProperties: false,
     description: 'One committed change of a checklist'
   }

@@ -27,7 +27,7 @@ export const Checklist = Type.Object(
     conflicts: Type.Array(Conflict, { description: 'open ones, the oldest first' })
   },
   {
-    $id: 'Checklist',
+    title: 'Checklist',
     additionalProperties: false,
     description: 'A whole checklist as it was at one moment'
   }
@@ -43,7 +43,7 @@ export const ChecklistSummary = Type.Object(
     updatedAt: Timestamp('when it changed last')
   },
   {
-    $id: 'ChecklistSummary',
+    title: 'ChecklistSummary',
     additionalProperties: false,
     description: 'A checklist without its items'
   }

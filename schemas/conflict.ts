@@ -23,7 +23,7 @@ export const Conflict = Type.Object(
     })
   },
   {
-    $id: 'Conflict',
+    title: 'Conflict',
     additionalProperties: false,
     description: 'Two values that only a person can choose between; neither is lost'
   }

@@ -7,7 +7,7 @@ export const ErrorBody = Type.Object(
     error: Type.String({ description: 'name of the status' }),
     message: Type.String({ description: 'what went wrong and what to do, for people' })
   },
-  { $id: 'Error', description: 'Every answer of 400 and above' }
+  { title: 'Error', description: 'Every answer of 400 and above' }
 )
 export type ErrorBody = Static<typeof ErrorBody>
 

@@ -14,6 +14,6 @@ export const Item = Type.Object(
     ),
     position: Type.Number({ description: 'order in the list, ties by id', examples: [1024] })
   },
-  { $id: 'Item', additionalProperties: false, description: 'One line of a checklist' }
+  { title: 'Item', additionalProperties: false, description: 'One line of a checklist' }
 )
 export type Item = Static<typeof Item>

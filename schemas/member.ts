@@ -14,7 +14,7 @@ export const Member = Type.Object(
     role: Role,
     addedAt: Timestamp('when the user became a member')
   },
-  { $id: 'Member', additionalProperties: false, description: 'Somebody in a project' }
+  { title: 'Member', additionalProperties: false, description: 'Somebody in a project' }
 )
 export type Member = Static<typeof Member>
 

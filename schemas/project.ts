@@ -19,7 +19,7 @@ export const Project = Type.Object(
     createdAt: Timestamp('when the project was created')
   },
   {
-    $id: 'Project',
+    title: 'Project',
     additionalProperties: false,
     description: 'A project, with the role of whoever asks'
   }

@@ -13,7 +13,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   app.route({
     method: 'POST',
-    url: '/',
+    url: '',
     schema: {
       ...docs,
       summary: 'Create a project',
@@ -29,7 +29,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   app.route({
     method: 'GET',
-    url: '/',
+    url: '',
     schema: {
       ...docs,
       summary: 'List my projects',

@@ -8,7 +8,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   app.route({
     method: 'GET',
-    url: '/',
+    url: '',
     schema: {
       tags: ['checklists'],
       summary: 'Read a checklist',

@@ -13,7 +13,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   app.route({
     method: 'GET',
-    url: '/',
+    url: '',
     schema: {
       ...docs,
       summary: 'Read a project',
@@ -25,7 +25,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   app.route({
     method: 'PATCH',
-    url: '/',
+    url: '',
     schema: {
       ...docs,
       summary: 'Rename a project',
@@ -39,7 +39,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   app.route({
     method: 'DELETE',
-    url: '/',
+    url: '',
     schema: {
       ...docs,
       summary: 'Delete a project',

@@ -1,0 +1,68 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Liveness, Readiness } from '../schemas/health.ts'
+import { ping } from '../sql/health.ts'
+
+/** A database slower than this is as good as none. */
+const PING_MS = 1000
+
+const docs = { tags: ['operations'] }
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  const { sql, pubsub } = app
+  let isDraining = false
+  let pinging: Promise<boolean> | undefined
+
+  app.addHook('preClose', async () => {
+    isDraining = true
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/health/live',
+    schema: {
+      ...docs,
+      summary: 'Is the process alive',
+      description: 'Asks nothing else: to be started anew when it does not answer.',
+      response: { 200: Liveness }
+    },
+    handler: async () => ({ status: 'ok' as const })
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/health/ready',
+    schema: {
+      ...docs,
+      summary: 'Can it serve requests',
+      description:
+        '503 while the database is away or its events are not heard, and when the service closes.',
+      response: { 200: Readiness, 503: Readiness }
+    },
+    handler: async (_request, reply) => {
+      const readiness = await look()
+      return reply.code(readiness.status === 'ready' ? 200 : 503).send(readiness)
+    }
+  })
+
+  async function look(): Promise<Readiness> {
+    const database = (await answersInTime()) ? 'up' : 'down'
+    const listener = pubsub.health().listening ? 'up' : 'down'
+    const isReady = database === 'up' && listener === 'up'
+    const status = isDraining ? 'draining' : isReady ? 'ready' : 'unavailable'
+    return { status, database, listener }
+  }
+
+  function answersInTime(): Promise<boolean> {
+    // One at a time: against a frozen database probes would take connection after connection.
+    pinging ??= ping(sql)
+      .then(() => true)
+      .catch(() => false)
+      .finally(() => {
+        pinging = undefined
+      })
+    return Promise.race([pinging, delay(PING_MS, false, { ref: false })])
+  }
+}
+
+export default routes
