@@ -3,7 +3,8 @@ const DATA = new Set(['default', 'enum', 'const', 'example', 'examples'])
 
 /**
  * Moves every schema with a title out of a document: the document with references to
- * `#/components/schemas/<title>` in their places, and the schemas by title.
+ * `#/components/schemas/<title>` in their places, and the schemas by title. Of different schemas
+ * with one title the first is named, the others stay where they are.
  */
 export function nameSchemas<Document>(document: Document) {
   const schemas: Record<string, object> = {}
@@ -18,7 +19,8 @@ export function nameSchemas<Document>(document: Document) {
     // A property called title is a schema, not a text.
     if (typeof title !== 'string') return copy
     schemas[title] ??= copy
-    return { $ref: `#/components/schemas/${title}` }
+    const isAnother = JSON.stringify(schemas[title]) !== JSON.stringify(copy)
+    return isAnother ? copy : { $ref: `#/components/schemas/${title}` }
   }
 
   return { document: walk(document) as Document, schemas }

@@ -96,6 +96,7 @@ export async function readChecklist(
         select jsonb_agg(conflict_json(conflict) order by opened_rev, id)
         from conflicts as conflict
         where checklist_id = checklists.id
+        and resolved_at is null
       ), '[]') as conflicts
     from checklists
     join project_members using (project_id)

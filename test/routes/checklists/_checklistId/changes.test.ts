@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import type { Change, Changes } from '../../../../schemas/change.ts'
+import { build } from '../../../helper.ts'
+import { team } from '../../../team.ts'
+
+const app = await build(t)
+const { sql } = app
+const there = await team(app)
+
+/** A new checklist with items added and ticked by plain SQL, one change each. */
+async function checklist(items: number) {
+  const reply = await there.owner.ask('POST', `${there.url}/checklists`, { title: 'To buy' })
+  const { id } = reply.json()
+  await sql`
+    insert into checklist_items (checklist_id, text)
+    select ${id}, 'item ' || n
+    from generate_series(1, ${items}::int) as n
+  `
+  return { id, path: `/checklists/${id}/changes` }
+}
+
+const revs = ({ changes }: Changes) => changes.map(({ rev }: Change) => rev)
+
+t.test('every change says what was, what is and who did it', async t => {
+  const { id, path } = await checklist(1)
+  const [item] = await sql<
+    [{ id: string }]
+  >`select id from checklist_items where checklist_id = ${id}`
+  await sql`update checklist_items set done = true where id = ${item.id}`
+  await sql`delete from checklist_items where id = ${item.id}`
+  const reply = await there.viewer.ask('GET', path)
+  t.equal(reply.statusCode, 200)
+  const { changes, ...range } = reply.json()
+  t.strictSame(range, { from: 1, to: 4, head: 4 })
+  const list = { id, title: 'To buy', deleted: false }
+  const open = { id: item.id, text: 'item 1', done: false, dueOn: null, position: 1024 }
+  const done = { ...open, done: true }
+  const bySql = { actorId: null, opId: null, source: 'sql', itemId: item.id }
+  const byOwner = { actorId: there.owner.id, opId: null, source: 'http' }
+  t.strictSame(
+    changes.map(({ at, ...change }: Change) => change),
+    [
+      { rev: 1, kind: 'checklist.created', ...byOwner, after: list },
+      { rev: 2, kind: 'item.added', ...bySql, after: open },
+      { rev: 3, kind: 'item.updated', ...bySql, before: open, after: done },
+      { rev: 4, kind: 'item.deleted', ...bySql, before: done }
+    ]
+  )
+  for (const { at } of changes) t.match(at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+})
+
+t.test('a client reads on from the revision it has', async t => {
+  const { path } = await checklist(9)
+  const ask = async (query: string): Promise<Changes> =>
+    (await there.viewer.ask('GET', `${path}?${query}`)).json()
+  const first = await ask('since=0&limit=4')
+  t.match(first, { from: 1, to: 4, head: 10 })
+  t.strictSame(revs(first), [1, 2, 3, 4])
+  const second = await ask('since=4&limit=500')
+  t.match(second, { from: 5, to: 10, head: 10 })
+  t.strictSame(revs(second), [5, 6, 7, 8, 9, 10])
+  t.strictSame(await ask('since=10'), { from: 11, to: 10, head: 10, changes: [] })
+})
+
+t.test('what is older than what is kept answers 410', async t => {
+  const { id, path } = await checklist(5)
+  await sql`delete from events where checklist_id = ${id} and rev <= 3`
+  for (const since of [0, 1, 2]) {
+    const reply = await there.viewer.ask('GET', `${path}?since=${since}`)
+    t.equal(reply.statusCode, 410, `since ${since}`)
+    t.equal(reply.json().code, 'COMPACTED')
+  }
+  const kept = (await there.viewer.ask('GET', `${path}?since=3`)).json()
+  t.strictSame(revs(kept), [4, 5, 6])
+  await sql`delete from events where checklist_id = ${id}`
+  t.equal((await there.viewer.ask('GET', `${path}?since=5`)).statusCode, 410)
+  t.equal((await there.viewer.ask('GET', `${path}?since=6`)).statusCode, 200)
+})
+
+t.test('a revision that the list never had answers 410, as after a restore', async t => {
+  const { path } = await checklist(1)
+  for (const since of [3, Number.MAX_SAFE_INTEGER]) {
+    t.equal((await there.viewer.ask('GET', `${path}?since=${since}`)).statusCode, 410)
+  }
+})
+
+t.test('who deleted a list is told by its changes', async t => {
+  const { id, path } = await checklist(0)
+  await sql`update checklists set deleted_at = now() where id = ${id}`
+  const reply = await there.viewer.ask('GET', `${path}?since=1`)
+  t.equal(reply.statusCode, 200)
+  t.match(reply.json().changes, [{ rev: 2, kind: 'checklist.deleted', after: { deleted: true } }])
+})
+
+t.test('a stranger, and who was removed, finds nothing', async t => {
+  const { path } = await checklist(1)
+  const strange = await there.stranger.ask('GET', path)
+  t.equal(strange.statusCode, 404)
+  t.equal(strange.json().code, 'CHECKLIST_NOT_FOUND')
+  const missing = await there.owner.ask('GET', `/checklists/${randomUUID()}/changes`)
+  t.equal(strange.body, missing.body)
+  t.equal((await app.inject(path)).statusCode, 401)
+  await there.viewer.ask('DELETE', `${there.url}/members/${there.viewer.id}`)
+  t.equal((await there.viewer.ask('GET', path)).statusCode, 404)
+  const member = { email: there.viewer.email, role: 'viewer' }
+  await there.owner.ask('POST', `${there.url}/members`, member)
+})
+
+t.test('what is no revision is refused', async t => {
+  const { path } = await checklist(1)
+  for (const query of ['since=-1', 'since=x', 'since=1.5', 'since=1e99', 'limit=0', 'limit=501']) {
+    const reply = await there.viewer.ask('GET', `${path}?${query}`)
+    t.equal(reply.statusCode, 400, query)
+    t.equal(reply.json().code, 'FST_ERR_VALIDATION')
+  }
+  t.equal((await there.viewer.ask('GET', '/checklists/x/changes')).statusCode, 400)
+})

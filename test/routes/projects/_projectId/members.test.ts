@@ -1,0 +1,262 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { build } from '../../../helper.ts'
+import { team } from '../../../team.ts'
+
+const app = await build(t)
+const { sql } = app
+const there = await team(app)
+const members = `${there.url}/members`
+
+const statuses = (replies: { statusCode: number }[]) =>
+  replies.map(({ statusCode }) => statusCode).sort()
+
+t.test('every member sees all of them, in the order they came', async t => {
+  for (const role of ['owner', 'editor', 'viewer'] as const) {
+    const reply = await there[role].ask('GET', members)
+    t.equal(reply.statusCode, 200)
+    t.match(reply.json().members, [
+      { userId: there.owner.id, name: 'Olga', email: there.owner.email, role: 'owner' },
+      { userId: there.editor.id, name: 'Ed', email: there.editor.email, role: 'editor' },
+      { userId: there.viewer.id, name: 'Vera', email: there.viewer.email, role: 'viewer' }
+    ])
+  }
+})
+
+t.test('an owner adds somebody, who is in from then on', async t => {
+  const { owner, stranger, url, projectId } = await there.another()
+  const role = 'editor'
+  const email = stranger.email.toUpperCase()
+  const reply = await owner.ask('POST', `${url}/members`, { email, role })
+  t.equal(reply.statusCode, 201)
+  const { addedAt, ...member } = reply.json()
+  t.strictSame(member, { userId: stranger.id, name: 'Stan', email: stranger.email, role })
+  t.match(addedAt, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
+  t.match((await stranger.ask('GET', url)).json(), { role })
+  t.strictSame((await owner.ask('GET', `${url}/members`)).json().members.at(-1), reply.json())
+
+  const [event] = await sql`
+    select user_id, actor_id, source
+    from events
+    where project_id = ${projectId}
+    and kind = 'member.added'
+    order by pos desc
+    limit 1
+  `
+  t.strictSame(event, { user_id: stranger.id, actor_id: owner.id, source: 'http' })
+})
+
+t.test('nobody is added twice, or unknown', async t => {
+  const { owner, editor } = there
+  const twice = await owner.ask('POST', members, { email: editor.email, role: 'owner' })
+  t.equal(twice.statusCode, 409)
+  t.equal(twice.json().code, 'ALREADY_MEMBER')
+  t.equal((await editor.ask('GET', there.url)).json().role, 'editor')
+  const email = 'nobody@example.com'
+  const unknown = await owner.ask('POST', members, { email, role: 'viewer' })
+  t.equal(unknown.statusCode, 404)
+  t.equal(unknown.json().code, 'USER_NOT_FOUND')
+})
+
+t.test('of 20 who add the same person at once, one does', async t => {
+  const { owner, stranger, url } = await there.another()
+  const member = { email: stranger.email, role: 'viewer' }
+  const replies = await Promise.all(
+    Array.from({ length: 20 }, () => owner.ask('POST', `${url}/members`, member))
+  )
+  t.strictSame(statuses(replies), [201, ...Array(19).fill(409)])
+})
+
+t.test('an owner changes what somebody may do', async t => {
+  const { owner, editor, viewer, url } = await there.another()
+  const member = `${url}/members/${viewer.id}`
+  t.equal((await viewer.ask('POST', `${url}/checklists`, { title: 'a' })).statusCode, 403)
+  const reply = await owner.ask('PATCH', member, { role: 'editor' })
+  t.equal(reply.statusCode, 200)
+  t.match(reply.json(), { userId: viewer.id, name: 'Vera', email: viewer.email, role: 'editor' })
+  t.equal((await viewer.ask('POST', `${url}/checklists`, { title: 'a' })).statusCode, 201)
+  // An id is the same in capitals.
+  await owner.ask('PATCH', `${url}/members/${editor.id.toUpperCase()}`, { role: 'owner' })
+  t.equal((await editor.ask('PATCH', url, { name: 'Ours' })).statusCode, 200)
+  t.equal((await owner.ask('PATCH', member, { role: 'editor' })).statusCode, 200, 'the same again')
+})
+
+t.test('everybody may leave, and an owner may remove', async t => {
+  const { owner, editor, viewer, url } = await there.another()
+  const left = await editor.ask('DELETE', `${url}/members/${editor.id.toUpperCase()}`)
+  t.equal(left.statusCode, 204)
+  t.equal(left.body, '')
+  t.equal((await owner.ask('DELETE', `${url}/members/${viewer.id}`)).statusCode, 204)
+  for (const { ask, id } of [editor, viewer]) {
+    t.equal((await ask('GET', url)).statusCode, 404)
+    t.equal((await ask('DELETE', `${url}/members/${id}`)).statusCode, 404)
+    const again = await owner.ask('DELETE', `${url}/members/${id}`)
+    t.equal(again.statusCode, 404)
+    t.equal(again.json().code, 'MEMBER_NOT_FOUND')
+  }
+  const email = editor.email
+  t.equal((await owner.ask('POST', `${url}/members`, { email, role: 'viewer' })).statusCode, 201)
+})
+
+t.test('who is no owner manages nobody', async t => {
+  const { viewer, owner, stranger } = there
+  const attempts = [
+    ['POST', members, { email: stranger.email, role: 'viewer' }],
+    ['PATCH', `${members}/${viewer.id}`, { role: 'owner' }],
+    ['PATCH', `${members}/${randomUUID()}`, { role: 'owner' }],
+    ['DELETE', `${members}/${owner.id}`, undefined],
+    ['DELETE', `${members}/${randomUUID()}`, undefined]
+  ] as const
+  for (const role of ['editor', 'viewer'] as const) {
+    for (const [method, url, payload] of attempts) {
+      const reply = await there[role].ask(method, url, payload)
+      t.equal(reply.statusCode, 403, `${role} ${method} ${url}`)
+      t.equal(reply.json().code, 'FORBIDDEN')
+    }
+  }
+})
+
+t.test('to a stranger there is nobody', async t => {
+  const { stranger, owner, viewer } = there
+  const missing = `/projects/${randomUUID()}/members`
+  const attempts = [
+    ['GET', '', undefined],
+    ['POST', '', { email: viewer.email, role: 'viewer' }],
+    ['POST', '', { email: 'nobody@example.com', role: 'viewer' }],
+    ['PATCH', `/${viewer.id}`, { role: 'owner' }],
+    ['DELETE', `/${viewer.id}`, undefined],
+    ['DELETE', `/${stranger.id}`, undefined]
+  ] as const
+  for (const [method, path, payload] of attempts) {
+    const strange = await stranger.ask(method, members + path, payload)
+    t.equal(strange.statusCode, 404, `${method} ${path}`)
+    t.equal(strange.json().code, 'PROJECT_NOT_FOUND')
+    t.equal(strange.body, (await owner.ask(method, missing + path, payload)).body)
+    const nobody = await app.inject({ method, url: members + path, payload })
+    t.equal(nobody.statusCode, 401)
+  }
+})
+
+t.test('who is nobody here can be neither changed nor removed', async t => {
+  const { owner, stranger } = there
+  for (const id of [stranger.id, randomUUID()]) {
+    for (const method of ['PATCH', 'DELETE'] as const) {
+      const payload = method === 'PATCH' ? { role: 'viewer' } : undefined
+      const reply = await owner.ask(method, `${members}/${id}`, payload)
+      t.equal(reply.statusCode, 404)
+      t.equal(reply.json().code, 'MEMBER_NOT_FOUND')
+    }
+  }
+})
+
+t.test('what is malformed is named', async t => {
+  const { owner, viewer } = there
+  const { email } = there.stranger
+  const bad: [string, 'POST' | 'PATCH', string, unknown][] = [
+    ['email', 'POST', '', { role: 'viewer' }],
+    ['email', 'POST', '', { email: 'x', role: 'viewer' }],
+    ['email', 'POST', '', { email: [email], role: 'viewer' }],
+    ['email', 'POST', '', { email: null, role: 'viewer' }],
+    ['role', 'POST', '', { email }],
+    ['role', 'POST', '', { email, role: 'admin' }],
+    ['role', 'POST', '', { email, role: 'OWNER' }],
+    ['role', 'POST', '', { email, role: ['owner'] }],
+    ['userId', 'POST', '', { email, role: 'viewer', userId: viewer.id }],
+    ['role', 'PATCH', `/${viewer.id}`, {}],
+    ['role', 'PATCH', `/${viewer.id}`, { role: '' }],
+    ['role', 'PATCH', `/${viewer.id}`, { role: 1 }],
+    ['name', 'PATCH', `/${viewer.id}`, { role: 'viewer', name: 'x' }],
+    ['userId', 'PATCH', '/me', { role: 'viewer' }]
+  ]
+  for (const [field, method, path, payload] of bad) {
+    const reply = await owner.ask(method, members + path, payload as object)
+    t.equal(reply.statusCode, 400, JSON.stringify(payload))
+    t.equal(reply.json().code, 'FST_ERR_VALIDATION')
+    t.match(reply.json().message, field)
+  }
+})
+
+t.test('a project keeps an owner', async t => {
+  const { owner, editor, url } = await there.another()
+  const self = `${url}/members/${owner.id}`
+  for (const [method, payload] of [['DELETE'], ['PATCH', { role: 'viewer' }]] as const) {
+    const reply = await owner.ask(method, self, payload)
+    t.equal(reply.statusCode, 409)
+    t.equal(reply.json().code, 'LAST_OWNER')
+  }
+  t.equal((await owner.ask('PATCH', self, { role: 'owner' })).statusCode, 200)
+  await owner.ask('PATCH', `${url}/members/${editor.id}`, { role: 'owner' })
+  t.equal((await owner.ask('DELETE', self)).statusCode, 204)
+})
+
+/** A project with two owners. */
+async function twoOwners() {
+  const { owner, editor, ...rest } = await there.another()
+  await owner.ask('PATCH', `${rest.url}/members/${editor.id}`, { role: 'owner' })
+  return { ...rest, ann: owner, bob: editor }
+}
+
+t.test('of two owners who leave at once, one stays', async t => {
+  const { ann, bob, viewer, url } = await twoOwners()
+  const replies = await Promise.all(
+    [ann, bob].map(({ ask, id }) => ask('DELETE', `${url}/members/${id}`))
+  )
+  t.strictSame(statuses(replies), [204, 409])
+  const left = (await viewer.ask('GET', `${url}/members`)).json().members
+  t.equal(left.filter(({ role }: { role: string }) => role === 'owner').length, 1)
+})
+
+t.test('of two owners who demote each other at once, one is heard', async t => {
+  const { ann, bob, url } = await twoOwners()
+  const role = { role: 'viewer' }
+  const replies = await Promise.all([
+    ann.ask('PATCH', `${url}/members/${bob.id}`, role),
+    bob.ask('PATCH', `${url}/members/${ann.id}`, role)
+  ])
+  t.strictSame(statuses(replies), [200, 403])
+})
+
+t.test('who is removed while they add somebody does one of the two', async t => {
+  const { ann, bob, stranger, url } = await twoOwners()
+  const [removed, added] = await Promise.all([
+    ann.ask('DELETE', `${url}/members/${bob.id}`),
+    bob.ask('POST', `${url}/members`, { email: stranger.email, role: 'viewer' })
+  ])
+  t.equal(removed.statusCode, 204)
+  t.ok([201, 404].includes(added.statusCode))
+  const order = await sql`
+    select kind
+    from events
+    where user_id in (${bob.id}, ${stranger.id})
+    and kind in ('member.added', 'member.removed')
+    order by pos desc
+    limit 1
+  `
+  t.strictSame([...order], [{ kind: 'member.removed' }], 'nothing comes after the removal')
+})
+
+t.test('who leaves while the project is deleted waits for nobody in a circle', async t => {
+  const { ann, bob, viewer, url } = await twoOwners()
+  const replies = await Promise.all([
+    ann.ask('DELETE', url),
+    bob.ask('DELETE', `${url}/members/${bob.id}`),
+    viewer.ask('DELETE', `${url}/members/${viewer.id}`),
+    bob.ask('PATCH', url, { name: 'Ours' }),
+    bob.ask('POST', `${url}/checklists`, { title: 'To buy' })
+  ])
+  t.equal(replies[0].statusCode, 204)
+  for (const { statusCode } of replies) t.ok(statusCode < 500)
+})
+
+t.test('members come in pages', async t => {
+  const { owner, url } = await there.another()
+  const path = `${url}/members?limit=2`
+  const first = (await owner.ask('GET', path)).json()
+  const second = (await owner.ask('GET', `${path}&after=${first.next}`)).json()
+  t.equal(first.members.length, 2)
+  t.equal(second.members.length, 1)
+  t.notOk('next' in second)
+  const last = second.members[0]
+  await owner.ask('DELETE', `${url}/members/${last.userId}`)
+  t.strictSame((await owner.ask('GET', `${path}&after=${first.next}`)).json(), { members: [] })
+})

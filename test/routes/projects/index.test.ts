@@ -1,0 +1,139 @@
+import t from 'tap'
+import { build } from '../../helper.ts'
+import { hostile, newcomer, noNames } from '../../team.ts'
+
+const app = await build(t)
+const { sql } = app
+
+t.test('who creates a project is its owner', async t => {
+  const ann = await newcomer(app)
+  const reply = await ann.ask('POST', '/projects', { name: '  Summer fair\n' })
+  t.equal(reply.statusCode, 201)
+  const project = reply.json()
+  t.strictSame(Object.keys(project), ['id', 'name', 'role', 'createdAt'])
+  t.match(project, { name: 'Summer fair', role: 'owner' })
+  t.ok(Math.abs(Date.parse(project.createdAt) - Date.now()) < 60_000)
+  t.strictSame((await ann.ask('GET', '/projects')).json(), { projects: [project] })
+})
+
+t.test('the log tells who created it, over which way', async t => {
+  const ann = await newcomer(app)
+  const { id } = (await ann.ask('POST', '/projects', { name: 'Fair' })).json()
+  const events = await sql`
+    select kind, user_id, actor_id, source
+    from events
+    where project_id = ${id}
+    order by pos
+  `
+  const by = { user_id: ann.id, actor_id: ann.id, source: 'http' }
+  t.strictSame(
+    [...events],
+    [
+      { kind: 'project.created', ...by },
+      { kind: 'member.added', ...by }
+    ]
+  )
+})
+
+t.test('a name may be any line of text', async t => {
+  const ann = await newcomer(app)
+  for (const name of hostile) {
+    const reply = await ann.ask('POST', '/projects', { name: ` ${name}  ` })
+    t.equal(reply.statusCode, 201, name)
+    t.equal(reply.json().name, name)
+  }
+  const { projects } = (await ann.ask('GET', '/projects')).json()
+  t.strictSame(
+    projects.map(({ name }: { name: string }) => name),
+    hostile
+  )
+})
+
+t.test('what is no name is refused', async t => {
+  const ann = await newcomer(app)
+  for (const name of noNames) {
+    const reply = await ann.ask('POST', '/projects', { name })
+    t.equal(reply.statusCode, 400, JSON.stringify(name))
+  }
+  const reply = await ann.ask('POST', '/projects', { name: ' ' })
+  t.equal(reply.json().code, 'FST_ERR_VALIDATION')
+  t.match(reply.json().message, /name/)
+  for (const payload of [undefined, [], { name: 'a', role: 'owner' }]) {
+    t.equal((await ann.ask('POST', '/projects', payload)).statusCode, 400)
+  }
+  t.strictSame((await ann.ask('GET', '/projects')).json(), { projects: [] })
+})
+
+t.test('without a token there are no projects', async t => {
+  for (const method of ['GET', 'POST'] as const) {
+    const reply = await app.inject({ method, url: '/projects', payload: { name: 'Fair' } })
+    t.equal(reply.statusCode, 401)
+  }
+})
+
+t.test('an account that is gone creates nothing', async t => {
+  const ann = await newcomer(app)
+  await sql`delete from users where id = ${ann.id}`
+  const reply = await ann.ask('POST', '/projects', { name: 'Fair' })
+  t.equal(reply.statusCode, 401)
+})
+
+t.test('everybody sees only what they are in', async t => {
+  const [ann, bob] = [await newcomer(app), await newcomer(app)]
+  await ann.ask('POST', '/projects', { name: 'Fair' })
+  t.strictSame((await bob.ask('GET', '/projects')).json(), { projects: [] })
+})
+
+t.test('more than 100 projects come in pages', async t => {
+  const ann = await newcomer(app)
+  await sql`
+    with project as (
+      insert into projects (name)
+      select 'project ' || n
+      from generate_series(1, 150) as n
+      returning id
+    )
+    insert into project_members (project_id, user_id, role)
+    select id, ${ann.id}, 'owner'
+    from project
+  `
+  const first = (await ann.ask('GET', '/projects')).json()
+  t.equal(first.projects.length, 100)
+  // Whoever goes in between takes no other with them.
+  await sql`delete from projects where id = ${first.projects.at(-1).id}`
+  const second = (await ann.ask('GET', `/projects?after=${first.next}`)).json()
+  t.equal(second.projects.length, 50)
+  t.notOk('next' in second, 'the last page has no next')
+  const ids = [...first.projects, ...second.projects].map(({ id }) => id)
+  t.equal(new Set(ids).size, 150)
+})
+
+t.test('pages of every size add up', async t => {
+  const ann = await newcomer(app)
+  for (const name of ['a', 'b', 'c', 'd']) await ann.ask('POST', '/projects', { name })
+  for (const limit of [1, 2, 3, 4]) {
+    let names = ''
+    let after = ''
+    do {
+      const { projects, next } = (await ann.ask('GET', `/projects?limit=${limit}${after}`)).json()
+      names += projects.map(({ name }: { name: string }) => name).join('')
+      after = next ? `&after=${next}` : ''
+    } while (after)
+    t.equal(names, 'abcd')
+  }
+})
+
+t.test('what is no page is refused', async t => {
+  const ann = await newcomer(app)
+  for (const query of [
+    'limit=0',
+    'limit=101',
+    'limit=x',
+    'limit=',
+    'after=x',
+    'after=1_',
+    'page=2'
+  ]) {
+    t.equal((await ann.ask('GET', `/projects?${query}`)).statusCode, 400, query)
+  }
+})
