@@ -1,5 +1,7 @@
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import t from 'tap'
+import { postmasterOf } from '../plugins/embedded/postmaster.ts'
 import { database, until } from './helper.ts'
 import { dataDir, serve } from './service.ts'
 
@@ -20,15 +22,21 @@ t.test('the start prints the address, the docs and psql, and SIGTERM ends it wit
   t.equal(service.output.stderr, '')
 })
 
-t.test('SIGINT while it starts ends it with 0', async t => {
-  const service = serve(t, {
-    DATABASE_URL: await database(t),
-    JWT_SECRET: 'x'.repeat(32),
-    LOG_LEVEL: 'trace'
-  })
+t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t => {
+  const service = serve(t, { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) })
   await until(() => service.output.stdout.includes('Concord'))
   service.child.kill('SIGINT')
+  setImmediate(() => service.child.kill('SIGINT'))
   t.strictSame(await service.exited, [0, null])
+})
+
+t.test('a signal while the database starts ends it with 0 and leaves none running', async t => {
+  const folder = await dataDir(t)
+  const service = serve(t, { DATA_DIR: folder })
+  await until(() => postmasterOf(join(folder, 'postgres')))
+  service.child.kill('SIGTERM')
+  t.strictSame(await service.exited, [0, null])
+  t.equal(await postmasterOf(join(folder, 'postgres')), undefined)
 })
 
 t.test('a second signal ends it at once', async t => {
