@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { envSchema } from 'env-schema'
@@ -72,12 +72,25 @@ function generatedSecret(env: Environment, dataDir: string): string {
       'JWT_SECRET is required with DATABASE_URL: set it to 32 random characters or more, the same on every node'
     )
   }
-  const file = join(dataDir, 'jwt-secret')
   mkdirSync(dataDir, { recursive: true })
-  try {
-    writeFileSync(file, randomBytes(48).toString('base64url'), { mode: 0o600, flag: 'wx' })
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  return kept(join(dataDir, 'jwt-secret'), () => randomBytes(48).toString('base64url'))
+}
+
+/**
+ * What a file of ours holds, made the first time. It appears complete or not at all, and of two
+ * processes that make it at once both read the same, because `link` refuses a name that exists.
+ */
+export function kept(file: string, make: () => string): string {
+  if (!existsSync(file)) {
+    const draft = `${file}.${process.pid}`
+    writeFileSync(draft, make(), { mode: 0o600 })
+    try {
+      linkSync(draft, file)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      rmSync(draft)
+    }
   }
   return readFileSync(file, 'utf8')
 }

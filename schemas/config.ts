@@ -63,7 +63,7 @@ export const Environment = Type.Object({
   }),
   TRUST_PROXY: Type.String({
     default: 'false',
-    description: "Fastify's trustProxy: true, false, a number of hops, or addresses"
+    description: "Fastify's trustProxy: true, false, or the addresses of the proxies"
   }),
   RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
     default: 'on',

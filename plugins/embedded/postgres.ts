@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { link, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdir, realpath } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { kept } from '../config.ts'
 import { accountFor } from './account.ts'
 import { type Cluster, lastFatal, loadBinaries, runnerFor, sizeOf } from './binaries.ts'
 import { type Claim, claim, isTransient } from './claim.ts'
@@ -34,7 +35,7 @@ export async function startPostgres(
   const data = join(folder, 'postgres')
   const binaries = await loadBinaries()
   const account = await accountFor(data, [binaries.postgres, data])
-  const password = await keptPassword(join(folder, 'pgpass'), data)
+  const password = keptPassword(join(folder, 'pgpass'), data)
   const cluster = { data, binaries, run: runnerFor(account), password, settings }
   if (!existsSync(data)) await initialise(cluster, account)
 
@@ -98,24 +99,13 @@ async function launch({ data, binaries, run, settings }: Cluster): Promise<numbe
   return port
 }
 
-/**
- * The password in a file of libpq's pgpass format, made at the first start.
- * `link` refuses a name that exists, so of two services that start at once both read the same one.
- */
-async function keptPassword(file: string, data: string): Promise<string> {
-  if (!existsSync(file)) {
-    if (existsSync(data)) {
-      throw new Error(`${file}, the password of ${data}, is gone: restore it, or remove both`)
-    }
-    const draft = `${file}.${process.pid}`
-    const password = randomBytes(24).toString('base64url')
-    await writeFile(draft, `127.0.0.1:*:*:concord:${password}\n`, { mode: 0o600 })
-    await link(draft, file).catch(error => {
-      if (error.code !== 'EEXIST') throw error
-    })
-    await rm(draft)
+/** The password in a file of libpq's pgpass format, made at the first start. */
+function keptPassword(file: string, data: string): string {
+  if (existsSync(data) && !existsSync(file)) {
+    throw new Error(`${file}, the password of ${data}, is gone: restore it, or remove both`)
   }
-  return (await readFile(file, 'utf8')).trim().split(':').at(-1) ?? ''
+  const entry = kept(file, () => `127.0.0.1:*:*:concord:${randomBytes(24).toString('base64url')}\n`)
+  return entry.trim().split(':').at(-1) ?? ''
 }
 
 function freePort(): Promise<number> {

@@ -1,0 +1,94 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import t from 'tap'
+import { readConfig } from '../../plugins/config.ts'
+import { Environment } from '../../schemas/config.ts'
+
+const secret = 'x'.repeat(32)
+const external = { DATABASE_URL: 'postgres://localhost/concord', JWT_SECRET: secret }
+
+t.test('the defaults are those of the contract', async t => {
+  const config = readConfig(external)
+  t.match(config, {
+    port: 3000,
+    host: '127.0.0.1',
+    accessTokenTtl: 900,
+    refreshTokenTtl: 604_800,
+    sessionMaxAge: 2_592_000,
+    refreshGrace: 30,
+    passwordMinLength: 7,
+    allowedOrigins: [],
+    trustProxy: false,
+    rateLimit: true,
+    logLevel: 'info',
+    retentionDays: 7
+  })
+  t.ok(Object.isFrozen(config))
+  t.ok(Object.isFrozen(config.jwtSecrets))
+})
+
+t.test('a value that cannot be is refused in one sentence that names the variable', async t => {
+  const bad: Record<string, string[]> = {
+    PORT: ['http', '-1', '65536', '3000.5'],
+    DATABASE_URL: ['localhost', 'mysql://localhost'],
+    LISTEN_URL: ['localhost'],
+    JWT_SECRET: ['short', `${secret},short`, `${secret},`],
+    ACCESS_TOKEN_TTL: ['0', '15m'],
+    REFRESH_TOKEN_TTL: ['0', 'week'],
+    SESSION_MAX_AGE: ['0'],
+    REFRESH_GRACE: ['-1', '3601'],
+    PASSWORD_MIN_LENGTH: ['0', '129'],
+    ALLOWED_ORIGINS: ['*', 'example.com', 'https://example.com/', 'https://a.example,null'],
+    TRUST_PROXY: ['1', 'yes', '10.0.0.0/33', '10.0.0.0/8/8', 'fe80::/129', '10.0.0.1,'],
+    RATE_LIMIT: ['maybe'],
+    LOG_LEVEL: ['loud'],
+    RETENTION_DAYS: ['0', 'x']
+  }
+  for (const [name, values] of Object.entries(bad)) {
+    for (const value of values) {
+      const read = () => readConfig({ ...external, [name]: value })
+      t.throws(read, { message: new RegExp(`^${name} [^\\n]+$`) }, `${name}=${value}`)
+    }
+  }
+})
+
+t.test('a refusal never shows a secret', async t => {
+  const read = () => readConfig({ ...external, JWT_SECRET: 'hunter2' })
+  t.throws(read, { message: /^(?!.*hunter2)/ })
+})
+
+t.test('an empty value is one that is not set', async t => {
+  t.equal(readConfig({ ...external, PORT: '' }).port, 3000)
+})
+
+t.test('a ring of secrets, a list of origins and proxies are taken apart', async t => {
+  const config = readConfig({
+    ...external,
+    JWT_SECRET: `${secret},${'y'.repeat(40)}`,
+    ALLOWED_ORIGINS: 'https://app.example.com, http://localhost:5173',
+    TRUST_PROXY: 'loopback, 10.0.0.0/8, ::1'
+  })
+  t.strictSame(config.jwtSecrets, [secret, 'y'.repeat(40)])
+  t.strictSame(config.allowedOrigins, ['https://app.example.com', 'http://localhost:5173'])
+  t.strictSame(config.trustProxy, ['loopback', '10.0.0.0/8', '::1'])
+  t.equal(readConfig({ ...external, TRUST_PROXY: 'true' }).trustProxy, true)
+})
+
+t.test('a database of one’s own needs a secret of one’s own', async t => {
+  t.throws(() => readConfig({ DATABASE_URL: external.DATABASE_URL }), /^JWT_SECRET/)
+  t.throws(() => readConfig({ LISTEN_URL: external.DATABASE_URL }), /^LISTEN_URL/)
+})
+
+t.test('without one the secret is made once and only the owner may read it', async t => {
+  const DATA_DIR = join(t.testdir({}), 'data')
+  const { jwtSecrets } = readConfig({ DATA_DIR })
+  t.match(jwtSecrets, [/^[\w-]{64}$/])
+  t.strictSame(readConfig({ DATA_DIR }).jwtSecrets, jwtSecrets)
+  t.equal((await stat(join(DATA_DIR, 'jwt-secret'))).mode & 0o777, 0o600)
+})
+
+t.test('.env.example has every variable', async t => {
+  const example = await readFile(join(import.meta.dirname, '../../.env.example'), 'utf8')
+  const named = [...example.matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => name)
+  t.strictSame(named.sort(), Object.keys(Environment.properties).sort())
+})
