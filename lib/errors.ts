@@ -8,6 +8,12 @@ export const EmailTaken = createError(
   409
 )
 export const BadCredentials = createError('BAD_CREDENTIALS', 'email or password is wrong', 401)
+export const WrongPassword = createError('WRONG_PASSWORD', 'the password is wrong', 401)
+export const TooOften = createError(
+  'TOO_OFTEN',
+  'too many attempts: try again after the seconds in Retry-After',
+  429
+)
 export const NoToken = createError(
   'NO_TOKEN',
   'send an access token: Authorization: Bearer <token>',
@@ -33,6 +39,7 @@ export const BadRefresh = createError(
   'the refresh token is not valid any more: sign in again',
   403
 )
+export const SessionNotFound = createError('SESSION_NOT_FOUND', 'no such session', 404)
 export const ForeignOrigin = createError(
   'FOREIGN_ORIGIN',
   'this origin is not allowed: add it to ALLOWED_ORIGINS',
@@ -76,4 +83,9 @@ export const DatabaseAway = createError(
   'DATABASE_UNAVAILABLE',
   'the database cannot be reached at the moment: try again shortly',
   503
+)
+export const UpgradeRequired = createError(
+  'UPGRADE_REQUIRED',
+  'this address speaks WebSocket: connect with ws:// or wss://',
+  426
 )

@@ -8,6 +8,9 @@ import type { ErrorBody } from '../schemas/error.ts'
 /** What a client is told to wait when the service cannot answer, seconds. */
 const RETRY_AFTER = 2
 
+/** A refusal may say how many seconds it lasts. */
+type Refusal = FastifyError & { retryAfter?: number }
+
 export default fp(
   async app => {
     app.setErrorHandler(answerError)
@@ -25,9 +28,9 @@ export function answerError(thrown: FastifyError, request: FastifyRequest, reply
   const error = fromPostgres(thrown)
   const statusCode = isRefusal(error.statusCode) ? error.statusCode : 500
   if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
-  if (statusCode === 503 && !reply.hasHeader('retry-after')) {
-    reply.header('retry-after', RETRY_AFTER)
-  }
+  if (statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110, 11.6.1
+  const { retryAfter = statusCode === 503 ? RETRY_AFTER : undefined } = error as Refusal
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   return reply.code(statusCode).send(body(statusCode, error))
 }
 

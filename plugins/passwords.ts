@@ -10,8 +10,10 @@ declare module 'fastify' {
     passwords: {
       /** Throws TooBusy when too many wait already, as `verify` does. */
       hash(password: string): Promise<string>
-      /** Takes as long without a hash as with a wrong password. */
+      /** Takes as long without a hash, or with one that is unreadable, as with a wrong password. */
       verify(hash: string | null | undefined, password: string): Promise<boolean>
+      /** Is it a hash at all, and one that can be afforded? */
+      isReadable(hash: string): boolean
       /** Was the hash made with less effort than we ask for today? */
       isWeak(hash: string): boolean
     }
@@ -22,6 +24,9 @@ declare module 'fastify' {
 const effort = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 const limits = { running: availableParallelism(), waiting: 100 }
+
+// A hash that asks for more is damaged: computing it would take the process down with it.
+const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 
 export default fp(
   async app => {
@@ -34,9 +39,12 @@ export default fp(
 
       verify: (stored, password) =>
         queued(async () => {
-          const isRight = await verify(stored ?? nobody, normal(password))
-          return isRight && stored != null
+          const isGood = stored != null && isReadable(stored)
+          const isRight = await verify(isGood ? stored : nobody, normal(password))
+          return isGood && isRight
         }),
+
+      isReadable,
 
       isWeak(stored) {
         const { memoryCost, timeCost } = parseOptions(stored)
@@ -46,6 +54,17 @@ export default fp(
   },
   { name: 'passwords' }
 )
+
+function isReadable(stored: string): boolean {
+  try {
+    const { memoryCost, timeCost, parallelism } = parseOptions(stored)
+    return (
+      memoryCost <= most.memoryCost && timeCost <= most.timeCost && parallelism <= most.parallelism
+    )
+  } catch {
+    return false
+  }
+}
 
 // One keyboard composes "é", another sends two code points. NFC, as RFC 8265 has it: unlike NFKC it
 // makes no two passwords one that look different.

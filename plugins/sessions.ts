@@ -7,7 +7,7 @@ declare module 'fastify' {
       /** Whether a session has ended, for as long as access tokens of it may be in time. */
       isEnded(id: string): boolean
       /** What this node has just written it need not wait to read in the log. */
-      end(id: string): void
+      end(...ids: string[]): void
     }
   }
 }
@@ -20,7 +20,11 @@ export default fp(
 
     // First the live end of the log, then its past: what is in both does no harm.
     const unsubscribe = pubsub.subscribe('sessions', {
-      receive: ({ after }) => ended.end(JSON.parse(after ?? '{}').sessionId),
+      receive({ after }) {
+        const { sessionId, reason } = JSON.parse(after ?? '{}')
+        // The tokens of a session that expired have expired before it.
+        if (reason !== 'expired') ended.end(sessionId)
+      },
       reset: () => void load().catch(err => log.error({ err }, 'cannot read ended sessions'))
     })
     app.addHook('onClose', async () => unsubscribe())
@@ -29,7 +33,7 @@ export default fp(
     app.decorate('sessions', ended)
 
     async function load() {
-      for (const id of await recentlyEnded(sql, config.accessTokenTtl)) ended.end(id)
+      ended.end(...(await recentlyEnded(sql, config.accessTokenTtl)))
     }
   },
   { name: 'sessions', dependencies: ['config', 'db', 'pubsub'] }
@@ -50,10 +54,10 @@ function endedSessions(tokenLifeMs: number) {
   return {
     isEnded: (id: string): boolean => endedAt.has(id),
 
-    end(id: string): void {
+    end(...ids: string[]): void {
       const now = Date.now()
       forgetOld(now)
-      if (!endedAt.has(id)) endedAt.set(id, now)
+      for (const id of ids) if (!endedAt.has(id)) endedAt.set(id, now)
     }
   }
 }

@@ -23,6 +23,15 @@ export const SignIn = Type.Object(
 )
 export type SignIn = Static<typeof SignIn>
 
+export const PasswordChange = (passwordMinLength: number) =>
+  Type.Object(
+    { current: Password(1), next: Password(passwordMinLength) },
+    { additionalProperties: false }
+  )
+
+/** What proves that it is the user who asks, and not who found their screen unlocked. */
+export const PasswordProof = Type.Object({ password: Password(1) }, { additionalProperties: false })
+
 export const AccessToken = Type.Object({
   accessToken: Type.String({
     description: 'for `Authorization: Bearer`',

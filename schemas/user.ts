@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Line } from './scalars.ts'
 
 /** ASCII only: what two people see as the same address is then one string, but for case. */
 export const Email = Type.String({
@@ -8,12 +9,7 @@ export const Email = Type.String({
   examples: ['ann@example.com']
 })
 
-export const PersonName = Type.String({
-  pattern: '\\S',
-  maxLength: 200,
-  description: '1–200 characters; blanks at the ends are cut',
-  examples: ['Ann']
-})
+export const PersonName = Line('name of a person', 'Ann')
 
 const UserId = Type.String({ format: 'uuid', examples: ['0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'] })
 
@@ -22,3 +18,5 @@ export type User = Static<typeof User>
 
 export const Me = Type.Object({ id: UserId, name: PersonName })
 export type Me = Static<typeof Me>
+
+export const Rename = Type.Object({ name: PersonName }, { additionalProperties: false })

@@ -1,6 +1,9 @@
 import type { Sql } from 'postgres'
 import type { Client } from '../lib/client.ts'
+import { SessionNotFound } from '../lib/errors.ts'
 import type { RefreshToken } from '../lib/refresh-token.ts'
+import type { SessionInfo } from '../schemas/session.ts'
+import type { Account } from './users.ts'
 
 /** What a token of a session is made of. */
 export interface Session {
@@ -17,25 +20,77 @@ export interface Lives {
   refreshGrace: number
 }
 
-/** Why a session ended; clients read it in `session.ended`. */
-export type EndReason = 'signed_out' | 'reused'
+/** The most sessions a user has at a time. */
+const MOST = 50
 
+/**
+ * Begins a session, and ends the one that it replaces and the longest idle of too many. Answers the
+ * session and what ended, undefined when the password has been changed since the account was read.
+ */
 export async function createSession(
   sql: Sql,
-  userId: string,
-  { ip, userAgent }: Client,
+  { id, passwordVersion }: Account,
+  { client, replaced = null }: { client: Client; replaced?: string | null },
   { refreshTokenTtl, sessionMaxAge }: Lives
-): Promise<Session> {
-  const [session] = await sql<[Session]>`
-    insert into sessions (id, user_id, ip, user_agent, expires_at, absolute_expires_at)
-    values (
-      gen_random_uuid(), ${userId}, ${ip}, ${userAgent},
-      now() + make_interval(secs => ${Math.min(refreshTokenTtl, sessionMaxAge)}),
-      now() + make_interval(secs => ${sessionMaxAge})
-    )
-    returning id, user_id as "userId", counter, expires_at as "expiresAt"
-  `
+): Promise<(Session & { ended: string[] }) | undefined> {
+  const isLive = sql`revoked_at is null and expires_at > now()`
+  const [, [session]] = await sql.begin(sql => [
+    // One sign-in of a user at a time, and none while their password is being changed.
+    sql`select from users where id = ${id} for no key update`,
+    sql<[(Session & { ended: string[] })?]>`
+      with account as (
+        select id
+        from users
+        where id = ${id}
+        and password_version = ${passwordVersion}
+      ),
+      created as (
+        insert into sessions (id, user_id, ip, user_agent, expires_at, absolute_expires_at)
+        select
+          gen_random_uuid(), account.id, ${client.ip}, ${client.userAgent},
+          now() + make_interval(secs => ${Math.min(refreshTokenTtl, sessionMaxAge)}),
+          now() + make_interval(secs => ${sessionMaxAge})
+        from account
+        returning id, user_id as "userId", counter, expires_at as "expiresAt"
+      ),
+      too_many as (
+        select sessions.id
+        from sessions
+        join account on account.id = user_id
+        where ${isLive}
+        and sessions.id is distinct from ${replaced}
+        order by last_used_at desc
+        offset ${MOST - 1}
+      ),
+      ended as (
+        update sessions
+        set
+          revoked_at = now(),
+          revoked_reason = case when sessions.id = ${replaced} then 'replaced' else 'evicted' end
+        from account
+        where (sessions.id = ${replaced} or sessions.id in (select id from too_many))
+        and revoked_at is null
+        returning sessions.id
+      )
+      select created.*, array(select id from ended) as ended
+      from created
+    `
+  ])
   return session
+}
+
+/** The live sessions of a user, the last used first. */
+export function listSessions(sql: Sql, userId: string, currentId: string): Promise<SessionInfo[]> {
+  return sql<SessionInfo[]>`
+    select
+      id, created_at as "createdAt", last_used_at as "lastUsedAt", ip, user_agent as "userAgent",
+      id = ${currentId} as current
+    from sessions
+    where user_id = ${userId}
+    and revoked_at is null
+    and expires_at > now()
+    order by last_used_at desc, id
+  `
 }
 
 /**
@@ -77,13 +132,57 @@ export async function rotateSession(
   return session
 }
 
-export async function endSession(sql: Sql, id: string, reason: EndReason): Promise<void> {
-  await sql`
+/** Whose session has ended by this; undefined when it had before. */
+export async function signOut(sql: Sql, id: string): Promise<string | undefined> {
+  const [ended] = await sql<{ userId: string }[]>`
     update sessions
-    set revoked_at = now(), revoked_reason = ${reason}
+    set revoked_at = now(), revoked_reason = 'signed_out'
     where id = ${id}
     and revoked_at is null
+    returning user_id as "userId"
   `
+  return ended?.userId
+}
+
+/** Ends one session of a user. Throws SessionNotFound when they have no such session. */
+export async function endSession(sql: Sql, userId: string, id: string): Promise<void> {
+  const { count } = await sql`
+    update sessions
+    set revoked_at = now(), revoked_reason = 'revoked'
+    where id = ${id}
+    and user_id = ${userId}
+    and revoked_at is null
+    and expires_at > now()
+  `
+  if (count === 0) throw new SessionNotFound()
+}
+
+/** Ends all sessions of a user but one, and answers which. */
+export async function endOtherSessions(sql: Sql, userId: string, keep: string): Promise<string[]> {
+  const ended = await sql<{ id: string }[]>`
+    update sessions
+    set revoked_at = now(), revoked_reason = 'revoked'
+    where user_id = ${userId}
+    and id <> ${keep}
+    and revoked_at is null
+    returning id
+  `
+  return ended.map(({ id }) => id)
+}
+
+/** At most `limit` of those that are over. The log tells their streams, unless they had ended before. */
+export async function deleteExpiredSessions(sql: Sql, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from sessions
+    where id in (
+      select id
+      from sessions
+      where expires_at <= now()
+      limit ${limit}
+      for update skip locked
+    )
+  `
+  return count
 }
 
 export interface Owner {
@@ -127,11 +226,13 @@ export async function findTokenOwner(
 
 /** Sessions that ended so lately that an access token of theirs may still be in time. */
 export async function recentlyEnded(sql: Sql, accessTokenTtl: number): Promise<string[]> {
-  // From the log and not from the table: a session goes from there with its user.
+  // From the log and not from the table: a session goes from there with its user. The tokens of one
+  // that expired have expired before it.
   const rows = await sql<{ id: string }[]>`
     select after ->> 'sessionId' as id
     from events
     where kind = 'session.ended'
+    and after ->> 'reason' <> 'expired'
     and at > now() - make_interval(secs => ${accessTokenTtl})
   `
   return rows.map(({ id }) => id)

@@ -16,6 +16,7 @@ export async function build(t: Test, env: NodeJS.ProcessEnv = {}): Promise<Fasti
       DATABASE_URL: env.DATABASE_URL ?? (await database(t)),
       JWT_SECRET: 'a-secret-of-the-tests-and-long-enough',
       LOG_LEVEL: 'silent',
+      RATE_LIMIT: 'off',
       ...env
     }
   })

@@ -24,8 +24,14 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async (request, reply) => {
       const token = refreshCookie.read(request)
       const session = await rotateSession(sql, token, clientOf(request), config)
-      if (session?.isReused) sessions.end(session.id)
-      if (!session || session.isReused) throw new BadRefresh()
+      if (!session) throw new BadRefresh()
+      const about = { userId: session.userId, sessionId: session.id }
+      if (session.isReused) {
+        sessions.end(session.id)
+        request.audit('session.reused', about)
+        throw new BadRefresh()
+      }
+      request.audit('session.refreshed', about)
       refreshCookie.write(reply, session)
       return { accessToken: app.signAccessToken(session) }
     }

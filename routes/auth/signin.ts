@@ -5,10 +5,9 @@ import { BadCredentials } from '../../lib/errors.ts'
 import { AccessToken, SignIn } from '../../schemas/auth.ts'
 import { refusals } from '../../schemas/error.ts'
 import { createSession } from '../../sql/sessions.ts'
-import { findCredentials, replacePasswordHash } from '../../sql/users.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, config, passwords, refreshCookie } = app
+  const { sql, config, credentials, refreshCookie, sessions } = app
 
   app.route({
     method: 'POST',
@@ -16,30 +15,27 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       tags: ['accounts'],
       summary: 'Begin a session',
-      description: 'Answers an access token, and the refresh token as the cookie `refresh`.',
+      description:
+        'Answers an access token, and the refresh token as the cookie `refresh`. Ends the session ' +
+        'whose cookie came with the request.',
       body: SignIn,
-      response: { 200: AccessToken, ...refusals(400, 401, 403, 413, 415, 503) }
+      response: { 200: AccessToken, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
     // Else another site could sign its visitors in to an account of its own (login CSRF).
     onRequest: app.refuseForeignOrigin,
     handler: async (request, reply) => {
-      const userId = await whoHas(request.body)
-      const session = await createSession(sql, userId, clientOf(request), config)
+      const { email, password } = request.body
+      const account = await credentials.check(request, { email: canonicalEmail(email), password })
+      const replaced = refreshCookie.find(request)?.sessionId
+      const client = clientOf(request)
+      const session = await createSession(sql, account, { client, replaced }, config)
+      if (!session) throw new BadCredentials()
+      sessions.end(...session.ended)
+      request.audit('session.started', { userId: account.id, sessionId: session.id })
       refreshCookie.write(reply, session)
       return { accessToken: app.signAccessToken(session) }
     }
   })
-
-  async function whoHas({ email, password }: SignIn): Promise<string> {
-    const { id, passwordHash } = (await findCredentials(sql, canonicalEmail(email))) ?? {}
-    const isRight = await passwords.verify(passwordHash, password)
-    if (!id || !passwordHash || !isRight) throw new BadCredentials()
-    if (passwords.isWeak(passwordHash)) {
-      const stronger = await passwords.hash(password)
-      await replacePasswordHash(sql, id, { from: passwordHash, to: stronger })
-    }
-    return id
-  }
 }
 
 export default routes

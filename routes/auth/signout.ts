@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 import { refusals } from '../../schemas/error.ts'
-import { endSession } from '../../sql/sessions.ts'
+import { signOut } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
   const { sql, refreshCookie, sessions } = app
@@ -18,10 +18,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     onRequest: app.refuseForeignOrigin,
     handler: async (request, reply) => {
-      const token = refreshCookie.find(request)
-      if (token) {
-        await endSession(sql, token.sessionId, 'signed_out')
-        sessions.end(token.sessionId)
+      const { sessionId } = refreshCookie.find(request) ?? {}
+      const userId = sessionId && (await signOut(sql, sessionId))
+      if (userId) {
+        sessions.end(sessionId)
+        request.audit('session.ended', { userId, sessionId })
       }
       refreshCookie.clear(reply)
       return {}

@@ -7,7 +7,7 @@ import { User } from '../../schemas/user.ts'
 import { createUser } from '../../sql/users.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, passwords, config } = app
+  const { sql, passwords, throttle, config } = app
 
   app.route({
     method: 'POST',
@@ -16,15 +16,18 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['accounts'],
       summary: 'Make an account',
       body: SignUp(config.passwordMinLength),
-      response: { 201: User, ...refusals(400, 409, 413, 415, 503) }
+      response: { 201: User, ...refusals(400, 409, 413, 415, 429, 503) }
     },
-    handler: async ({ body }, reply) => {
+    handler: async (request, reply) => {
+      const { body } = request
+      await throttle.signUp(request)
       const user = await createUser(sql, {
         email: canonicalEmail(body.email),
         name: body.name.trim(),
         passwordHash: await passwords.hash(body.password)
       })
       if (!user) throw new EmailTaken()
+      request.audit('account.created', { userId: user.id })
       return reply.code(201).send(user)
     }
   })

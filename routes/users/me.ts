@@ -1,26 +1,65 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { BadToken } from '../../lib/errors.ts'
+import { BadToken, WrongPassword } from '../../lib/errors.ts'
+import { PasswordProof } from '../../schemas/auth.ts'
 import { refusals } from '../../schemas/error.ts'
-import { Me } from '../../schemas/user.ts'
-import { findUser } from '../../sql/users.ts'
+import { NoContent } from '../../schemas/scalars.ts'
+import { Me, Rename } from '../../schemas/user.ts'
+import { deleteUser, findUser, renameUser } from '../../sql/users.ts'
+
+const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql } = app
+  const { sql, credentials, sessions } = app
+
+  app.addHook('onRequest', app.authenticate)
 
   app.route({
     method: 'GET',
     url: '/me',
     schema: {
-      tags: ['accounts'],
+      ...docs,
       summary: 'Who am I',
-      security: [{ bearer: [] }],
       response: { 200: Me, ...refusals(401, 403, 503) }
     },
-    onRequest: app.authenticate,
     handler: async ({ user }) => {
       const me = await findUser(sql, user.id)
       if (!me) throw new BadToken()
       return me
+    }
+  })
+
+  app.route({
+    method: 'PATCH',
+    url: '/me',
+    schema: {
+      ...docs,
+      summary: 'Change my name',
+      body: Rename,
+      response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 503) }
+    },
+    handler: async ({ user, body }) => {
+      const me = await renameUser(sql, user.id, body.name.trim())
+      if (!me) throw new BadToken()
+      return me
+    }
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/me',
+    schema: {
+      ...docs,
+      summary: 'Delete my account',
+      description: 'With all my sessions, and the projects that nobody else owns.',
+      body: PasswordProof,
+      response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
+    },
+    handler: async (request, reply) => {
+      const account = await credentials.confirm(request, request.body.password)
+      if (!(await deleteUser(sql, account))) throw new WrongPassword()
+      sessions.end(request.user.sessionId)
+      request.audit('account.deleted', { userId: account.id })
+      return reply.code(204).send(null)
     }
   })
 }

@@ -7,6 +7,8 @@ create table users (
   name text not null,
   -- argon2id; null (an account made with plain SQL) cannot sign in
   password_hash text,
+  -- counts changes of the password; the same one hashed anew is no change
+  password_version integer not null default 0,
   created_at timestamptz not null default now(),
   constraint users_email_key unique (email),
   constraint users_email_canonical check (
@@ -26,10 +28,19 @@ create table sessions (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   revoked_at timestamptz,
-  -- why it ended: signed_out, reused, password_changed, …; clients see it in session.ended
+  -- why it ended: signed_out, reused, replaced, evicted, revoked, password_changed; clients see it in session.ended
   revoked_reason text,
   ip text not null default '',
   user_agent text not null default ''
 );
 
 create index sessions_user on sessions (user_id);
+create index sessions_expires on sessions (expires_at);
+
+-- What too many of are refused. Unlogged: counting costs no flush to disk, and a crash may forget it.
+create unlogged table throttles (
+  key text primary key,
+  count integer not null,
+  allowed integer not null,
+  resets_at timestamptz not null
+);

@@ -203,7 +203,12 @@ as $$
 begin
   perform log_change('session.ended', user_id => old.user_id, after => jsonb_build_object(
     'sessionId', old.id,
-    'reason', coalesce(case when tg_op = 'UPDATE' then new.revoked_reason end, 'revoked')
+    'reason', case
+      when tg_op = 'UPDATE' then coalesce(new.revoked_reason, 'revoked')
+      when old.expires_at <= now() then 'expired'
+      when exists (select from users where id = old.user_id) then 'revoked'
+      else 'account_deleted'
+    end
   ));
   return null;
 end

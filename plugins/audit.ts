@@ -1,0 +1,40 @@
+import { createHash } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Logs one line about an account: never a password, a token, or an email that somebody typed. */
+    audit(event: AuditEvent, about?: { userId?: string; sessionId?: string }): void
+  }
+}
+
+/** The events, and how loud they are. */
+const levels = {
+  'account.created': 'info',
+  'account.deleted': 'info',
+  'password.changed': 'info',
+  'password.wrong': 'warn',
+  'password.unreadable': 'error',
+  'session.started': 'info',
+  'session.refreshed': 'info',
+  'session.reused': 'warn',
+  'session.ended': 'info',
+  throttled: 'warn'
+} as const
+export type AuditEvent = keyof typeof levels
+
+export default fp(
+  async app => {
+    app.decorateRequest(
+      'audit',
+      function (this: FastifyRequest, event, { userId, sessionId } = {}) {
+        // Lines of one session can be told to be so, without naming it to who reads logs.
+        const session =
+          sessionId && createHash('sha256').update(sessionId).digest('hex').slice(0, 16)
+        this.log[levels[event]]({ event, userId, session, ip: this.ip }, event)
+      }
+    )
+  },
+  { name: 'audit' }
+)

@@ -1,0 +1,63 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { refusals } from '../../schemas/error.ts'
+import { NoContent } from '../../schemas/scalars.ts'
+import { SessionParams, Sessions } from '../../schemas/session.ts'
+import { endOtherSessions, endSession, listSessions } from '../../sql/sessions.ts'
+
+const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  const { sql, sessions } = app
+
+  app.addHook('onRequest', app.authenticate)
+
+  app.route({
+    method: 'GET',
+    url: '/sessions',
+    schema: {
+      ...docs,
+      summary: 'List my sessions',
+      description: 'Every place where I am signed in, the last used first; 50 at most.',
+      response: { 200: Sessions, ...refusals(401, 403, 503) }
+    },
+    handler: async ({ user }) => ({ sessions: await listSessions(sql, user.id, user.sessionId) })
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/sessions/:sessionId',
+    schema: {
+      ...docs,
+      summary: 'End one of my sessions',
+      params: SessionParams,
+      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
+    },
+    handler: async (request, reply) => {
+      const { user, params } = request
+      const sessionId = params.sessionId.toLowerCase()
+      await endSession(sql, user.id, sessionId)
+      sessions.end(sessionId)
+      request.audit('session.ended', { userId: user.id, sessionId })
+      return reply.code(204).send(null)
+    }
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/sessions',
+    schema: {
+      ...docs,
+      summary: 'End all my other sessions',
+      response: { 204: NoContent, ...refusals(401, 403, 503) }
+    },
+    handler: async (request, reply) => {
+      const { user } = request
+      const ended = await endOtherSessions(sql, user.id, user.sessionId)
+      sessions.end(...ended)
+      for (const sessionId of ended) request.audit('session.ended', { userId: user.id, sessionId })
+      return reply.code(204).send(null)
+    }
+  })
+}
+
+export default routes

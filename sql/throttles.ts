@@ -1,0 +1,63 @@
+import type { Sql } from 'postgres'
+
+/** So many of one thing in so many seconds. */
+export interface Throttle {
+  key: string
+  allowed: number
+  seconds: number
+}
+
+/** The seconds until none of them is used up any more; undefined when none is. */
+export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
+  const [row] = await sql<[{ seconds: number | null }]>`
+    select ceil(extract(epoch from max(resets_at) - now()))::integer as seconds
+    from throttles
+    where key in ${sql(throttles.map(({ key }) => key))}
+    and count >= allowed
+    and resets_at > now()
+  `
+  return row.seconds ?? undefined
+}
+
+/** Counts one in each; the seconds to wait when that was too many. */
+export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
+  const isOver = sql`throttles.resets_at <= now()`
+  // In the order of keys, or two who count the same would wait for each other.
+  const [row] = await sql<[{ seconds: number | null }]>`
+    with counted as (
+      insert into throttles (key, allowed, count, resets_at)
+      select key, allowed, 1, now() + make_interval(secs => seconds)
+      from unnest(
+        ${throttles.map(({ key }) => key)}::text[],
+        ${throttles.map(({ allowed }) => allowed)}::integer[],
+        ${throttles.map(({ seconds }) => seconds)}::integer[]
+      ) as one (key, allowed, seconds)
+      order by key
+      on conflict (key) do update
+      set
+        allowed = excluded.allowed,
+        count = case when ${isOver} then 1 else throttles.count + 1 end,
+        resets_at = case when ${isOver} then excluded.resets_at else throttles.resets_at end
+      returning count > allowed as is_too_many, resets_at
+    )
+    select ceil(extract(epoch from max(resets_at) - now()))::integer as seconds
+    from counted
+    where is_too_many
+  `
+  return row.seconds ?? undefined
+}
+
+/** At most `limit` of those that are over. */
+export async function forgetThrottles(sql: Sql, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from throttles
+    where key in (
+      select key
+      from throttles
+      where resets_at <= now()
+      limit ${limit}
+      for update skip locked
+    )
+  `
+  return count
+}
