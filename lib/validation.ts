@@ -3,7 +3,12 @@ import type { FastifySchemaValidationError } from 'fastify'
 
 const compiler = AjvCompiler()
 
-const options = { useDefaults: true, removeAdditional: false, allErrors: false } as const
+const options = {
+  useDefaults: true,
+  removeAdditional: false,
+  allErrors: false,
+  discriminator: true
+} as const
 
 /**
  * Fastify's `buildValidator`. A body says what it means: nothing is converted, an unknown key is

@@ -3,7 +3,10 @@ import type { Sql } from '../plugins/db.ts'
 import type { Change, Changes } from '../schemas/change.ts'
 
 /** A row of the log, where what is absent from a change is null. */
-type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & { head: number }
+type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & {
+  head: number
+  projectId: string
+}
 
 /**
  * What happened to a checklist after revision `since`, in order; also to a deleted one, so that
@@ -16,9 +19,9 @@ export async function readChanges(
   checklistId: string,
   since: number,
   limit: number
-): Promise<Changes> {
+): Promise<Changes & { projectId: string }> {
   const rows = await sql<ChangeRow[]>`
-    select checklist_revs.rev as head, change.*
+    select checklist_revs.rev as head, project_id as "projectId", change.*
     from checklists
     join project_members using (project_id)
     join checklist_revs on checklist_id = checklists.id
@@ -38,14 +41,14 @@ export async function readChanges(
   `
   const [first] = rows
   if (!first) throw new ChecklistNotFound()
-  const { head } = first
+  const { head, projectId } = first
   // Revisions have no gap: what does not go on from `since` was dropped in between.
   if (since !== head && first.rev !== since + 1) throw new Compacted()
   const changes = first.rev === null ? [] : rows.map(toChange)
-  return { from: since + 1, to: since + changes.length, head, changes }
+  return { from: since + 1, to: since + changes.length, head, changes, projectId }
 }
 
-function toChange({ head, itemId, before, after, ...change }: ChangeRow): Change {
+function toChange({ head, projectId, itemId, before, after, ...change }: ChangeRow): Change {
   return {
     ...(change as Change),
     itemId: itemId ?? undefined,

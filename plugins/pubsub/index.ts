@@ -28,6 +28,8 @@ const limits = {
   // The doorbell makes delivery immediate; this finds what a lost ring would have told.
   pollMs: 1500,
   retryMs: 250,
+  // Longer than this nobody waits to hear what they themselves wrote.
+  reachMs: 5000,
   page: 1000,
   ring: { max: 10_000, maxBytes: 32 << 20 },
   // A broadcast to thousands of subscribers lets other work in between.
@@ -65,6 +67,7 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
   const events = createRing<LogEvent>(limits.ring)
   const topics = createTopics<Subscriber>()
   const everyone = new Set<Subscriber>()
+  const waiting = new Set<{ pos: number; resolve: () => void }>()
   let isOpen = true
   let state = { epoch: '', head: 0, floor: 0 }
 
@@ -81,6 +84,16 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
     /** The position of the newest event that every subscriber has received. */
     get head() {
       return state.head
+    },
+
+    /** Resolves when every subscriber has received the event at `pos`, or when that takes longer than it may. */
+    async reached(pos: number) {
+      if (pos <= state.head) return
+      const { promise, resolve } = Promise.withResolvers<void>()
+      waiting.add({ pos, resolve })
+      const timer = setTimeout(resolve, limits.reachMs)
+      await promise
+      clearTimeout(timer)
     },
 
     /** The position from which on the log is whole. */
@@ -165,6 +178,11 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
       }
     }
     state.head = event.pos
+    for (const one of waiting) {
+      if (one.pos > event.pos) continue
+      waiting.delete(one)
+      one.resolve()
+    }
   }
 }
 

@@ -56,11 +56,13 @@ create table conflicts (
   theirs_by uuid,
   opened_rev bigint,
   opened_at timestamptz not null default now(),
+  -- kept for a while, so that who answers second is told so
+  resolved_at timestamptz,
   constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
   constraint conflicts_item check ((item_id is null) = (field = 'title'))
 );
 
-create index conflicts_checklist on conflicts (checklist_id, item_id);
+create index conflicts_open on conflicts (checklist_id, item_id) where resolved_at is null;
 
 -- The shapes that clients see, in snapshots as in events.
 
@@ -162,7 +164,8 @@ begin
       old.id, old.checklist_id, old.text, old.done, old.due_on, old.position,
       nullif(current_setting('app.actor', true), '')::uuid
     );
-    delete from conflicts where item_id = old.id;
+    update conflicts set resolved_at = now()
+    where checklist_id = list and item_id = old.id and resolved_at is null;
   end if;
   return null;
 end
@@ -176,30 +179,73 @@ execute function log_item();
 create function log_conflict() returns trigger
 language plpgsql
 as $$
-declare
-  list uuid := coalesce(new.checklist_id, old.checklist_id);
-  project uuid;
 begin
-  select project_id into project from checklists where id = list;
-  if not found then
-    return null;
-  end if;
   perform log_change(
-    case tg_op when 'INSERT' then 'conflict.opened' when 'UPDATE' then 'conflict.updated' else 'conflict.resolved' end,
-    project_id => project,
-    checklist_id => list,
-    item_id => coalesce(new.item_id, old.item_id),
-    before => case when tg_op <> 'INSERT' then conflict_json(old) end,
-    after => case when tg_op <> 'DELETE' then conflict_json(new) end
+    case
+      when tg_op = 'INSERT' then 'conflict.opened'
+      when new.resolved_at is null then 'conflict.updated'
+      else 'conflict.resolved'
+    end,
+    project_id => (select project_id from checklists where id = new.checklist_id),
+    checklist_id => new.checklist_id,
+    item_id => new.item_id,
+    before => case when tg_op = 'UPDATE' then conflict_json(old) end,
+    after => case when new.resolved_at is null then conflict_json(new) end
   );
   return null;
 end
 $$;
 
-create trigger "Log" after insert or delete on conflicts for each row execute function log_conflict();
-create trigger "LogUpdate" after update of ours, theirs, ours_by, theirs_by on conflicts
-for each row when ((old.ours, old.theirs, old.ours_by, old.theirs_by) is distinct from (new.ours, new.theirs, new.ours_by, new.theirs_by))
+create trigger "Log" after insert on conflicts for each row execute function log_conflict();
+create trigger "LogUpdate" after update of ours, theirs, resolved_at on conflicts
+for each row when ((old.ours, old.theirs, old.resolved_at) is distinct from (new.ours, new.theirs, new.resolved_at))
 execute function log_conflict();
+
+-- What is live moved on, by whomever: the open conflicts show it, and a kept value that became live is no
+-- conflict any more. Small letters: after the log has told the change itself.
+create function follow_live(list uuid, item uuid, fields text[], live jsonb) returns void
+language sql
+as $$
+  update conflicts
+  set ours = live,
+    ours_by = nullif(current_setting('app.actor', true), '')::uuid,
+    resolved_at = case when theirs = live then now() end
+  where checklist_id = list
+  and item_id is not distinct from item
+  and field = any (fields)
+  and resolved_at is null
+$$;
+
+create function follow_item() returns trigger
+language plpgsql
+as $$
+begin
+  if old.text <> new.text then
+    perform follow_live(new.checklist_id, new.id, '{text,alive}', to_jsonb(new.text));
+  end if;
+  if old.due_on is distinct from new.due_on then
+    perform follow_live(new.checklist_id, new.id, '{dueOn}', coalesce(to_jsonb(new.due_on), 'null'));
+  end if;
+  return null;
+end
+$$;
+
+create trigger follow_item after update of text, due_on on checklist_items
+for each row when ((old.text, old.due_on) is distinct from (new.text, new.due_on))
+execute function follow_item();
+
+create function follow_title() returns trigger
+language plpgsql
+as $$
+begin
+  perform follow_live(new.id, null, '{title}', to_jsonb(new.title));
+  return null;
+end
+$$;
+
+create trigger follow_title after update of title on checklists
+for each row when (old.title <> new.title)
+execute function follow_title();
 
 create trigger refuse_new_parent before update of id, project_id on checklists
 for each row when (old.id <> new.id or old.project_id <> new.project_id)

@@ -1,0 +1,185 @@
+import type { FastifyInstance } from 'fastify'
+import { changeJson, once } from '../../lib/wire.ts'
+import type { Role } from '../../schemas/project.ts'
+import { readChanges } from '../../sql/changes.ts'
+import { readChecklist } from '../../sql/checklists.ts'
+import type { LogEvent } from '../../sql/log.ts'
+import type { Subscriber } from '../pubsub/index.ts'
+
+export type Following = ReturnType<typeof createFollowing>
+
+/** Where a client says it is in a checklist. */
+export interface Place {
+  checklistId: string
+  since?: number
+  epoch?: string
+}
+
+export interface FollowingParts {
+  userId: string
+  place: Place
+  /** Sends a message, or bytes that are one already. */
+  send: (message: object | Buffer) => void
+  /** Called when the list cannot be followed any more. */
+  onGone: () => void
+}
+
+const limits = {
+  page: 500,
+  // Changes that arrive while a client catches up; more, and it reads again from where it is.
+  backlog: 5000
+}
+
+// One change is one frame, the same bytes for everybody who follows the list.
+const frame = once((event: LogEvent) => {
+  const { checklistId, rev } = event
+  const head = JSON.stringify({ type: 'changes', checklistId, from: rev, to: rev, head: rev })
+  return Buffer.from(`${head.slice(0, -1)},"changes":[${changeJson(event)}]}`)
+})
+
+/**
+ * One checklist on one socket: `catching up` (hears its changes into a backlog while it reads where the
+ * client is), `live`, `lagging` (hears nothing until the socket has drained, then catches up) or `gone`.
+ */
+export function createFollowing(
+  { pubsub, sql }: FastifyInstance,
+  { userId, place, send, onGone }: FollowingParts
+) {
+  const { checklistId } = place
+  let state: 'catching up' | 'live' | 'lagging' | 'gone' = 'catching up'
+  let backlog: LogEvent[] = []
+  let stopHearing = () => {}
+  /** Last revision that was sent; null before the first snapshot. */
+  let rev: number | null = null
+  let projectId: string | undefined
+  /** Projects that the person was removed from while the list was being read. */
+  const removals = new Set<string>()
+
+  const subscriber: Subscriber = {
+    receive(event) {
+      if (state === 'catching up') backlog.push(event)
+      else receive(event)
+    },
+    reset: () => {
+      rev = null
+      restart('restored').catch(fail)
+    }
+  }
+
+  return { checklistId, start, lag, catchUp, onMembership, stop }
+
+  /** Sends a snapshot, or the changes since the client's place, and goes live. Rejects as `GET /checklists/:id`. */
+  async function start() {
+    const { since, epoch = pubsub.epoch } = place
+    if (since === undefined) return restart()
+    if (epoch !== pubsub.epoch) return restart('restored')
+    rev = since
+    await catchUp()
+  }
+
+  async function restart(reason?: 'compacted' | 'restored') {
+    hear()
+    const { pos, ...checklist } = await readChecklist(sql, userId, checklistId)
+    if (state === 'gone') return
+    if (reason) send({ type: 'reset', checklistId, reason })
+    send({ type: 'snapshot', checklist })
+    projectId = checklist.projectId
+    rev = checklist.rev
+    await goLive()
+  }
+
+  /** Sends what the client has not got yet, from the log, and goes live. */
+  async function catchUp() {
+    if (rev === null) return restart()
+    hear()
+    for (let isBehind = true; isBehind; ) {
+      const page = await readPage(rev)
+      if (state === 'gone') return
+      if (!page) return restart('compacted')
+      const { from, to, head, changes } = page
+      projectId = page.projectId
+      if (changes.length > 0) send({ type: 'changes', checklistId, from, to, head, changes })
+      rev = to
+      isBehind = to < head
+    }
+    await goLive()
+  }
+
+  async function readPage(since: number) {
+    try {
+      return await readChanges(sql, userId, checklistId, since, limits.page)
+    } catch (error) {
+      if ((error as { code?: string }).code === 'COMPACTED') return null
+      throw error
+    }
+  }
+
+  // Without an await from the look at the backlog to the last line: no change can come in between.
+  async function goLive() {
+    if (projectId && removals.has(projectId)) return stop()
+    if (backlog.length > limits.backlog) return catchUp()
+    state = 'live'
+    const missed = backlog
+    backlog = []
+    for (const event of missed) receive(event)
+  }
+
+  function hear() {
+    state = 'catching up'
+    backlog = []
+    stopHearing()
+    stopHearing = pubsub.subscribe(`checklist:${checklistId}`, subscriber)
+  }
+
+  function receive(event: LogEvent) {
+    if (state !== 'live' || rev === null || event.rev === null || event.rev <= rev) return
+    rev = event.rev
+    send(frame(event))
+    if (event.kind !== 'checklist.deleted') return
+    send({ type: 'revoked', checklistId, reason: 'deleted' })
+    // A list that is only marked as deleted may come back, and whoever follows it sees that.
+    if (event.after === null) stop()
+  }
+
+  /** What the log says about the membership of this person. */
+  function onMembership({ kind, projectId: project, after, before }: LogEvent) {
+    if (kind === 'member.added' && project) removals.delete(project)
+    if (kind === 'member.removed' && project) removals.add(project)
+    if (projectId === undefined || project !== projectId) return
+    if (kind === 'member.updated') {
+      const { role }: { role: Role } = JSON.parse(after ?? '{}')
+      send({ type: 'revoked', checklistId, reason: 'role_changed', role })
+    }
+    if (kind === 'member.removed') {
+      // The log knows the name of a project as long as it is there.
+      const { project: left } = JSON.parse(before ?? '{}')
+      send({
+        type: 'revoked',
+        checklistId,
+        reason: left.name === undefined ? 'deleted' : 'removed'
+      })
+      stop()
+    }
+  }
+
+  /** The socket has too much unsent: nothing more until it has drained. */
+  function lag() {
+    if (state === 'gone') return
+    state = 'lagging'
+    backlog = []
+    stopHearing()
+  }
+
+  function stop() {
+    if (state === 'gone') return
+    state = 'gone'
+    backlog = []
+    stopHearing()
+    onGone()
+  }
+
+  function fail() {
+    stop()
+    send({ type: 'error', code: 'CHECKLIST_NOT_FOUND', message: 'no such checklist', checklistId })
+  }
+}

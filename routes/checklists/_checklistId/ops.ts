@@ -1,0 +1,38 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { ChecklistNotFound } from '../../../lib/errors.ts'
+import { ChecklistParams } from '../../../schemas/checklist.ts'
+import { refusals } from '../../../schemas/error.ts'
+import { Operations, Results } from '../../../schemas/operation.ts'
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  app.route({
+    method: 'POST',
+    url: '/ops',
+    schema: {
+      tags: ['checklists'],
+      summary: 'Change a checklist',
+      description:
+        'Does 1–100 operations in order and answers what became of each; the same as `push` on `/live`. What can be ' +
+        'merged is merged, what cannot is kept as a conflict, nothing is overwritten. A refused operation does not ' +
+        'stop the ones after it.',
+      security: [{ bearer: [] }],
+      params: ChecklistParams,
+      body: Operations,
+      response: { 200: Results, ...refusals(400, 401, 403, 404, 413, 415, 503) }
+    },
+    onRequest: app.authenticate,
+    handler: async ({ user, params, body }) => {
+      const checklistId = params.checklistId.toLowerCase()
+      const done = await app.operations.submit({
+        actorId: user.id,
+        checklistId,
+        source: 'http',
+        ops: body.ops
+      })
+      if (done.isHidden) throw new ChecklistNotFound()
+      return { results: done.results }
+    }
+  })
+}
+
+export default routes

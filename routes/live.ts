@@ -1,0 +1,34 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { UpgradeRequired } from '../lib/errors.ts'
+import { refusals } from '../schemas/error.ts'
+
+const routes: FastifyPluginAsyncTypebox = async app => {
+  app.route({
+    method: 'GET',
+    url: '/live',
+    exposeHeadRoute: false,
+    schema: {
+      tags: ['live'],
+      summary: 'Edit checklists together',
+      description:
+        'A WebSocket of JSON messages: follow checklists, push operations, hear every change in order. The messages ' +
+        'are described in `/docs/asyncapi.json`. With a Bearer token, or with the refresh cookie of a browser.',
+      security: [{ bearer: [] }, { cookie: [] }],
+      response: { ...refusals(401, 403, 426, 503) }
+    },
+    onRequest: [
+      app.refuseForeignOrigin,
+      async request => {
+        request.identity = await app.identify(request)
+      }
+    ],
+    handler: async () => {
+      throw new UpgradeRequired()
+    },
+    wsHandler: (socket, { identity }) => {
+      if (identity) app.openLive(socket, identity)
+    }
+  })
+}
+
+export default routes

@@ -1,0 +1,122 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { Change } from './change.ts'
+import { Checklist } from './checklist.ts'
+import { Operation, Result } from './operation.ts'
+import { Role } from './project.ts'
+import { Id, OneOf } from './scalars.ts'
+
+const ChecklistId = Id('the checklist')
+const Rev = (description: string) =>
+  Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description, examples: [17] })
+
+const message = <Kind extends string, Fields extends Record<string, TSchema>>(
+  type: Kind,
+  description: string,
+  fields: Fields
+) =>
+  Type.Object(
+    { type: Type.Literal(type), ...fields },
+    { additionalProperties: false, title: type, description }
+  )
+
+const fromClient = [
+  message('open', 'Follow a checklist: a snapshot, or with `since` what changed', {
+    checklistId: ChecklistId,
+    since: Type.Optional(Rev('revision that the client has')),
+    epoch: Type.Optional(
+      Type.String({ maxLength: 64, description: 'the epoch that `since` belongs to' })
+    )
+  }),
+  message('push', 'Do 1–100 operations in order', {
+    checklistId: ChecklistId,
+    ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' })
+  }),
+  message('close', 'Follow a checklist no longer', { checklistId: ChecklistId }),
+  message('auth', 'Prolong a socket that was opened with an access token', {
+    accessToken: Type.String({
+      minLength: 1,
+      maxLength: 4096,
+      description: 'of the same user and session'
+    })
+  }),
+  message('ping', 'Ask for a pong', {
+    n: Type.Optional(Type.Number({ description: 'comes back' }))
+  })
+] as const
+
+/** What a client may send on `GET /live`. */
+export const ClientMessage = Type.Unsafe<Static<(typeof fromClient)[number]>>({
+  type: 'object',
+  title: 'ClientMessage',
+  description: 'What a client may send on GET /live',
+  discriminator: { propertyName: 'type' },
+  required: ['type'],
+  oneOf: fromClient
+})
+export type ClientMessage = Static<(typeof fromClient)[number]>
+
+const fromServer = [
+  message('welcome', 'The first message', {
+    userId: Id('who the socket belongs to'),
+    sessionId: Id('the session that opened it'),
+    epoch: Type.String({ description: 'which life of the database revisions belong to' }),
+    heartbeatMs: Type.Integer({
+      description: 'a ping of the protocol comes at least this often, milliseconds'
+    }),
+    limits: Type.Object(
+      {
+        frameBytes: Type.Integer({ description: 'of one message' }),
+        opsAPush: Type.Integer({ description: 'operations in one push' }),
+        checklists: Type.Integer({ description: 'open on one socket' })
+      },
+      { additionalProperties: false, description: 'what the service takes' }
+    )
+  }),
+  message('snapshot', 'A whole checklist', { checklist: Checklist }),
+  message('changes', 'Changes in order; `from` is always the last `to` + 1', {
+    checklistId: ChecklistId,
+    from: Rev('first revision'),
+    to: Rev('last revision'),
+    head: Rev('newest revision known'),
+    changes: Type.Array(Change, { description: 'in order' })
+  }),
+  message('reset', 'What the client has cannot be continued: a snapshot follows', {
+    checklistId: ChecklistId,
+    reason: OneOf(['compacted', 'restored'], { description: 'why' })
+  }),
+  message('ack', 'What became of a push; after its commit and its changes', {
+    checklistId: ChecklistId,
+    results: Type.Array(Result, { description: 'one per operation, in order' })
+  }),
+  message('revoked', 'What the person may do with the list has changed', {
+    checklistId: ChecklistId,
+    reason: OneOf(['removed', 'role_changed', 'deleted'], { description: 'why' }),
+    role: Type.Optional(Role)
+  }),
+  message('auth', 'The socket was prolonged', {
+    expiresAt: Type.String({
+      format: 'date-time',
+      description: 'when it closes unless prolonged again'
+    })
+  }),
+  message('pong', 'Answer to a ping', {
+    n: Type.Optional(Type.Number({ description: 'as it came' }))
+  }),
+  message('error', 'A message was refused; the socket stays', {
+    code: Type.String({ description: 'stable, for programs' }),
+    message: Type.String({ description: 'what went wrong, for people' }),
+    checklistId: Type.Optional(ChecklistId),
+    retryAfterMs: Type.Optional(Type.Integer({ description: 'when to try again' }))
+  })
+] as const
+
+/** What the service sends on `GET /live`. */
+export const ServerMessage = Type.Unsafe<Static<(typeof fromServer)[number]>>({
+  type: 'object',
+  title: 'ServerMessage',
+  description: 'What the service sends on GET /live',
+  discriminator: { propertyName: 'type' },
+  required: ['type'],
+  oneOf: fromServer
+})
+export type ServerMessage = Static<(typeof fromServer)[number]>

@@ -1,0 +1,237 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { openLive } from '../clients.ts'
+import { build, listen, person, until } from '../helper.ts'
+
+/** Two people, the second with `role`, and a checklist of theirs with one item. */
+async function shared(app: FastifyInstance, role = 'editor') {
+  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const call = async (method: 'POST', url: string, payload: object) =>
+    (await app.inject({ method, url, payload, headers: ann.headers })).json()
+  const project = await call('POST', '/projects', { name: 'Fair' })
+  await call('POST', `/projects/${project.id}/members`, { email: bob.email, role })
+  const list = await call('POST', `/projects/${project.id}/checklists`, { title: 'To buy' })
+  const itemId = randomUUID()
+  await app.operations.submit({
+    actorId: ann.id,
+    checklistId: list.id,
+    source: 'http',
+    ops: [{ opId: randomUUID(), kind: 'item.add', after: null, itemId, text: 'Milk' }]
+  })
+  return { ann, bob, projectId: project.id as string, listId: list.id as string, itemId }
+}
+
+const setText = (itemId: string, from: string, to: string) => ({
+  opId: randomUUID(),
+  kind: 'item.set' as const,
+  itemId,
+  set: { text: { from, to } }
+})
+
+t.test(
+  'each edit of one person arrives at the other, and the author hears it before the ack',
+  async t => {
+    const app = await build(t)
+    const url = await listen(t, app)
+    const { ann, bob, listId, itemId } = await shared(app)
+    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+    const { checklist } = await a.open(listId)
+    t.match(checklist, {
+      rev: 2,
+      title: 'To buy',
+      role: 'owner',
+      items: [{ id: itemId, text: 'Milk' }],
+      conflicts: []
+    })
+    await b.open(listId)
+
+    const op = setText(itemId, 'Milk', 'Oat milk')
+    const [result] = await a.push(listId, op)
+    t.strictSame(result, { opId: op.opId, outcome: 'applied', rev: 3 })
+    const change = {
+      rev: 3,
+      kind: 'item.updated',
+      itemId,
+      actorId: ann.id,
+      opId: op.opId,
+      source: 'ws'
+    }
+    t.match(await b.change(), { ...change, before: { text: 'Milk' }, after: { text: 'Oat milk' } })
+    const [heard, ack] = a.messages.slice(-2)
+    t.match(heard, { type: 'changes', from: 3, to: 3, head: 3, changes: [change] })
+    t.equal(ack?.type, 'ack')
+  }
+)
+
+t.test('a change made with psql arrives at everybody', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const { ann, bob, listId } = await shared(app)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  await a.open(listId)
+  await b.open(listId)
+  await app.sql`update checklist_items set done = true`
+  for (const client of [a, b]) {
+    t.match(await client.change(), {
+      rev: 3,
+      actorId: null,
+      opId: null,
+      source: 'sql',
+      after: { done: true }
+    })
+  }
+})
+
+t.test('whoever comes back hears what came since, and only that', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const { ann, listId, itemId } = await shared(app)
+  const a = await openLive(t, url, ann.headers)
+  await a.open(listId)
+  await a.push(listId, setText(itemId, 'Milk', 'Oat milk'))
+  await a.push(listId, setText(itemId, 'Oat milk', 'Soy milk'))
+  const again = await openLive(t, url, ann.headers)
+  t.match(await again.open(listId, { since: 2 }), { type: 'changes', from: 3, to: 4, head: 4 })
+  await a.push(listId, setText(itemId, 'Soy milk', 'Rice milk'))
+  t.match(await again.next('changes'), { from: 5, to: 5 })
+
+  const foreign = await openLive(t, url, ann.headers)
+  foreign.send({ type: 'open', checklistId: listId, since: 2, epoch: 'another' })
+  t.match(await foreign.next('reset'), { reason: 'restored' })
+  t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
+  foreign.send({ type: 'open', checklistId: listId, since: 99 })
+  t.match(await foreign.next('reset'), { reason: 'compacted' })
+  t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
+})
+
+t.test('a removed member hears nothing more, and is told so', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const { ann, bob, projectId, listId, itemId } = await shared(app)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  await a.open(listId)
+  await b.open(listId)
+  await app.sql`update project_members set role = 'viewer' where user_id = ${bob.id}`
+  t.match(await b.next('revoked'), { checklistId: listId, reason: 'role_changed', role: 'viewer' })
+  t.match(await b.push(listId, setText(itemId, 'Milk', 'Tea')), [
+    { outcome: 'rejected', code: 'forbidden' }
+  ])
+
+  await app.inject({
+    method: 'DELETE',
+    url: `/projects/${projectId}/members/${bob.id}`,
+    headers: ann.headers
+  })
+  t.match(await b.next('revoked'), { checklistId: listId, reason: 'removed' })
+  await a.push(listId, setText(itemId, 'Milk', 'Oat milk'))
+  b.send({ type: 'ping', n: 7 })
+  t.match(await b.next('pong'), { n: 7 })
+  t.equal(b.messages.filter(({ type }) => type === 'changes').length, 0)
+  t.match(await b.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND', checklistId: listId })
+})
+
+t.test(
+  'a deleted list says so and can come back; a deleted project takes its lists along',
+  async t => {
+    const app = await build(t)
+    const url = await listen(t, app)
+    const { ann, bob, projectId, listId } = await shared(app)
+    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+    await a.open(listId)
+    await b.open(listId)
+    await a.push(listId, { opId: randomUUID(), kind: 'list.delete', seenRev: 2 })
+    t.match(await b.change(), { kind: 'checklist.deleted' })
+    t.match(await b.next('revoked'), { reason: 'deleted' })
+    const late = await openLive(t, url, bob.headers)
+    t.match(await late.open(listId), { type: 'error', code: 'CHECKLIST_DELETED' })
+    await a.push(listId, { opId: randomUUID(), kind: 'list.restore' })
+    t.match(await b.change(), { kind: 'checklist.restored' })
+    await app.inject({ method: 'DELETE', url: `/projects/${projectId}`, headers: ann.headers })
+    t.match(await b.next('revoked'), { reason: 'deleted' })
+  }
+)
+
+t.test(
+  'a stranger, a malformed message and an unknown type are refused, and the socket stays',
+  async t => {
+    const app = await build(t)
+    const url = await listen(t, app)
+    const { listId, itemId } = await shared(app)
+    const eve = await person(app, 'Eve')
+    const client = await openLive(t, url, eve.headers)
+    t.match(await client.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
+    t.match(await client.open(randomUUID()), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
+    t.match(await client.push(listId, setText(itemId, 'Milk', 'Mine')), [
+      { outcome: 'rejected', code: 'not_found' }
+    ])
+    const hostile = [
+      'no json',
+      '[]',
+      'null',
+      '"x"',
+      '{}',
+      '{"type":"fly"}',
+      '{"type":"open"}',
+      '{"type":"open","checklistId":7}',
+      '{"type":"open","checklistId":"x"}',
+      `{"type":"open","checklistId":"${listId}","more":1}`,
+      `{"type":"push","checklistId":"${listId}","ops":[]}`,
+      `{"type":"push","checklistId":"${listId}","ops":[{}]}`,
+      '{"type":"ping","n":"\\u0000"}',
+      '{"type":"auth","accessToken":"\\ud800"}'
+    ]
+    for (const text of hostile) {
+      client.socket.send(text)
+      t.match(await client.next('error'), { code: 'BAD_MESSAGE', message: /\w+ / }, text)
+    }
+    for (let n = hostile.length; n < 20; n++) client.socket.send('x')
+    t.equal(await client.closed, 4400)
+    const binary = await openLive(t, url, eve.headers)
+    binary.socket.send(Buffer.from('{}'))
+    t.equal(await binary.closed, 1003)
+  }
+)
+
+t.test('who may open a socket is decided before the 101', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const status = async (headers: Record<string, string>) => {
+    const [error] = await Promise.allSettled([openLive(t, url, headers)])
+    return error.status === 'rejected' ? /\d{3}/.exec(String(error.reason))?.[0] : '101'
+  }
+  t.equal(await status({}), '401')
+  t.equal(await status({ authorization: 'Bearer x' }), '401')
+  t.equal(await status({ ...ann.headers, origin: 'https://evil.example' }), '403')
+  t.equal(await status({ cookie: ann.cookie }), '101')
+  t.equal(await status({ cookie: ann.cookie, origin: url }), '101')
+  t.equal(await status({ cookie: ann.cookie, origin: 'https://evil.example' }), '403')
+  const plain = await app.inject({ url: '/live', headers: ann.headers })
+  t.equal(plain.statusCode, 426)
+})
+
+t.test(
+  'the end of a session closes its sockets with 4403, the end of a token with 4401',
+  async t => {
+    const app = await build(t, { ACCESS_TOKEN_TTL: '3' })
+    const url = await listen(t, app)
+    const ann = await person(app)
+    const byCookie = await openLive(t, url, { cookie: ann.cookie })
+    const byToken = await openLive(t, url, ann.headers)
+    t.equal(await byToken.closed, 4401)
+    await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+    t.equal(await byCookie.closed, 4403)
+  }
+)
+
+t.test('a restart lets go of everybody with 1012 and keeps nothing open', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const clients = await Promise.all(Array.from({ length: 20 }, () => openLive(t, url, ann.headers)))
+  const codes = Promise.all(clients.map(({ closed }) => closed))
+  await app.close()
+  t.strictSame(new Set(await codes), new Set([1012]))
+  await until(() => clients.every(({ socket }) => socket.readyState === socket.CLOSED))
+})
