@@ -3,8 +3,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Liveness, Readiness } from '../schemas/health.ts'
 import { ping } from '../sql/health.ts'
 
-/** A database slower than this is as good as none. */
-const PING_MS = 1000
+const limits = {
+  /** A database slower than this is as good as none. */
+  pingMs: 1000,
+  retryAfterSeconds: 2
+}
 
 const docs = { tags: ['operations'] }
 
@@ -41,7 +44,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     handler: async (_request, reply) => {
       const readiness = await look()
-      return reply.code(readiness.status === 'ready' ? 200 : 503).send(readiness)
+      if (readiness.status === 'ready') return readiness
+      return reply.code(503).header('retry-after', limits.retryAfterSeconds).send(readiness)
     }
   })
 
@@ -61,7 +65,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       .finally(() => {
         pinging = undefined
       })
-    return Promise.race([pinging, delay(PING_MS, false, { ref: false })])
+    return Promise.race([pinging, delay(limits.pingMs, false, { ref: false })])
   }
 }
 

@@ -2,10 +2,13 @@ import { type Static, Type } from '@sinclair/typebox'
 
 export const ErrorBody = Type.Object(
   {
-    statusCode: Type.Integer({ description: 'the HTTP status' }),
-    code: Type.String({ description: 'stable, for programs' }),
-    error: Type.String({ description: 'name of the status' }),
-    message: Type.String({ description: 'what went wrong and what to do, for people' })
+    statusCode: Type.Integer({ description: 'the HTTP status', examples: [404] }),
+    code: Type.String({ description: 'stable, for programs', examples: ['PROJECT_NOT_FOUND'] }),
+    error: Type.String({ description: 'name of the status', examples: ['Not Found'] }),
+    message: Type.String({
+      description: 'what went wrong and what to do, for people',
+      examples: ['no such project']
+    })
   },
   { title: 'Error', description: 'Every answer of 400 and above' }
 )

@@ -1,0 +1,98 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { build, database, until } from '../helper.ts'
+
+t.test('a healthy node is alive and ready', async t => {
+  const app = await build(t)
+  const live = await app.inject('/health/live')
+  t.equal(live.statusCode, 200)
+  t.strictSame(live.json(), { status: 'ok' })
+  const ready = await app.inject('/health/ready')
+  t.equal(ready.statusCode, 200)
+  t.strictSame(ready.json(), { status: 'ready', database: 'up', listener: 'up' })
+})
+
+t.test(
+  'a node whose database says nothing is alive and not ready, until it speaks again',
+  async t => {
+    const line = await telephone(t, await database(t))
+    const app = await build(t, { DATABASE_URL: line.url })
+    line.hold()
+    const probes = await Promise.all(Array.from({ length: 20 }, () => app.inject('/health/ready')))
+    for (const probe of probes) {
+      t.equal(probe.statusCode, 503)
+      t.match(probe.json(), { status: 'unavailable', database: 'down' })
+      t.ok(Number(probe.headers['retry-after']) > 0)
+    }
+    t.equal((await app.inject('/health/live')).statusCode, 200)
+    line.goOn()
+    await until(async () => (await app.inject('/health/ready')).statusCode === 200)
+  }
+)
+
+t.test('a node whose database hangs up is not ready', async t => {
+  const line = await telephone(t, await database(t))
+  const app = await build(t, { DATABASE_URL: line.url })
+  line.hangUp()
+  await until(async () => {
+    const reply = await app.inject('/health/ready')
+    return reply.statusCode === 503 && reply.json().database === 'down'
+  })
+  t.equal((await app.inject('/health/live')).statusCode, 200)
+})
+
+t.test('a node that closes asks for no more requests', async t => {
+  const app = await build(t)
+  const closing = app.close()
+  const reply = await app.inject('/health/ready')
+  t.equal(reply.statusCode, 503)
+  t.equal(reply.json().status, 'draining')
+  await closing
+})
+
+/** A way to the database that can be held silent, or cut. */
+async function telephone(t: Test, url: string) {
+  const target = new URL(url)
+  const { hostname, port } = target
+  const ends = new Set<Socket>()
+  let isHeld = false
+  const exchange = createServer(caller => {
+    const called = connect(Number(port), hostname)
+    for (const [one, other] of [
+      [caller, called],
+      [called, caller]
+    ] as const) {
+      ends.add(one)
+      one.on('data', data => other.write(data))
+      one.on('error', () => {})
+      one.on('close', () => {
+        ends.delete(one)
+        other.destroy()
+      })
+      if (isHeld) one.pause()
+    }
+  })
+  exchange.listen(0, '127.0.0.1')
+  await once(exchange, 'listening')
+  target.port = String((exchange.address() as { port: number }).port)
+  target.hostname = '127.0.0.1'
+  t.teardown(hangUp)
+
+  function hold() {
+    isHeld = true
+    for (const end of ends) end.pause()
+  }
+
+  function goOn() {
+    isHeld = false
+    for (const end of ends) end.resume()
+  }
+
+  function hangUp() {
+    exchange.close()
+    for (const end of ends) end.destroy()
+  }
+
+  return { url: target.href, hold, goOn, hangUp }
+}
