@@ -45,9 +45,18 @@ export default fp(
   { name: 'pubsub', dependencies: ['db'] }
 )
 
-/** Every event from `pos` on, page by page, until the bell stays silent for a poll or reading fails. */
-export async function* tail(sql: Sql, pos: number, bell: Bell): AsyncGenerator<LogEvent[]> {
-  for (let from = pos, rung = true; rung; rung = await bell.rung(limits.pollMs)) {
+/** Every event after `pos`, page by page, until the bell stays silent for a poll, `signal` aborts or reading fails. */
+export async function* tail(
+  sql: Sql,
+  pos: number,
+  bell: Bell,
+  signal: AbortSignal
+): AsyncGenerator<LogEvent[]> {
+  for (
+    let from = pos, rung = true;
+    rung && !signal.aborted;
+    rung = await bell.rung(limits.pollMs)
+  ) {
     for (let page: LogEvent[] | undefined; page?.length !== 0; ) {
       page = await readAfter(sql, from, limits.page)
       from = page.at(-1)?.pos ?? from
@@ -68,7 +77,7 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
   const topics = createTopics<Subscriber>()
   const everyone = new Set<Subscriber>()
   const waiting = new Set<{ pos: number; resolve: () => void }>()
-  let isOpen = true
+  const closing = new AbortController()
   let state = { epoch: '', head: 0, floor: 0 }
 
   const listener = await createListener({ url: database.listenUrl, sql, log, onBell: bell.ring })
@@ -90,10 +99,12 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
     async reached(pos: number) {
       if (pos <= state.head) return
       const { promise, resolve } = Promise.withResolvers<void>()
-      waiting.add({ pos, resolve })
+      const one = { pos, resolve }
+      waiting.add(one)
       const timer = setTimeout(resolve, limits.reachMs)
       await promise
       clearTimeout(timer)
+      waiting.delete(one)
     },
 
     /** The position from which on the log is whole. */
@@ -127,7 +138,7 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
     },
 
     async close() {
-      isOpen = false
+      closing.abort()
       bell.ring()
       await listener.close()
       await tailing
@@ -148,18 +159,17 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
 
   async function run() {
     let isAway = false
-    while (isOpen) {
+    while (!closing.signal.aborted) {
       try {
-        for await (const page of tail(reader, state.head, bell)) {
+        for await (const page of tail(reader, state.head, bell, closing.signal)) {
           for (const event of page) await publish(event)
-          if (!isOpen) return
         }
+        if (closing.signal.aborted) return
         await look()
         if (isAway) log.info('reading the log again')
         isAway = false
       } catch (err) {
-        if (!isAway && isOpen)
-          log.error({ err }, 'cannot read the log: trying again until it works')
+        if (!isAway) log.error({ err }, 'cannot read the log: trying again until it works')
         isAway = true
         await delay(limits.retryMs)
         bell.ring()
@@ -179,9 +189,7 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
     }
     state.head = event.pos
     for (const one of waiting) {
-      if (one.pos > event.pos) continue
-      waiting.delete(one)
-      one.resolve()
+      if (one.pos <= event.pos) one.resolve()
     }
   }
 }
