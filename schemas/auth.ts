@@ -13,31 +13,37 @@ const Password = (minLength: number) =>
 export const SignUp = (passwordMinLength: number) =>
   Type.Object(
     { email: Email, password: Password(passwordMinLength), name: PersonName },
-    { additionalProperties: false }
+    { additionalProperties: false, description: 'The new account' }
   )
 
 // A password too short for any account is a wrong one.
 export const SignIn = Type.Object(
   { email: Email, password: Password(1) },
-  { additionalProperties: false }
+  { additionalProperties: false, description: 'The account' }
 )
 export type SignIn = Static<typeof SignIn>
 
 export const PasswordChange = (passwordMinLength: number) =>
   Type.Object(
     { current: Password(1), next: Password(passwordMinLength) },
-    { additionalProperties: false }
+    { additionalProperties: false, description: 'The password so far and the next one' }
   )
 
 /** What proves that it is the user who asks, and not who found their screen unlocked. */
-export const PasswordProof = Type.Object({ password: Password(1) }, { additionalProperties: false })
+export const PasswordProof = Type.Object(
+  { password: Password(1) },
+  { additionalProperties: false, description: 'The password, once more' }
+)
 
-export const AccessToken = Type.Object({
-  accessToken: Type.String({
-    description: 'for `Authorization: Bearer`',
-    examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjFhMmIzYzRkIn0.eyJzdWIiOiI…']
-  })
-})
+export const AccessToken = Type.Object(
+  {
+    accessToken: Type.String({
+      description: 'for `Authorization: Bearer`',
+      examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjFhMmIzYzRkIn0.eyJzdWIiOiI…']
+    })
+  },
+  { title: 'AccessToken', description: 'An access token; the refresh token comes as a cookie' }
+)
 export type AccessToken = Static<typeof AccessToken>
 
 const Uuid = Type.String({ pattern: '^[\\da-f]{8}-([\\da-f]{4}-){3}[\\da-f]{12}$' })

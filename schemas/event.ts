@@ -1,17 +1,20 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Id } from './scalars.ts'
 
 /** What `GET /events` can be asked. */
 export const FeedQuery = Type.Object(
   {
     project: Type.Optional(
-      Type.Array(Type.String({ format: 'uuid' }), {
+      Type.Array(Id('id of a project'), {
         maxItems: 100,
-        description: 'only events of these projects; repeatable'
+        description: 'only events of these projects; repeatable',
+        examples: [['0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10']]
       })
     ),
     last_event_id: Type.Optional(
       Type.String({
-        description: 'the cursor to resume from on a first connect; the header Last-Event-ID wins'
+        description: 'the cursor to resume from on a first connect; the header Last-Event-ID wins',
+        examples: ['ce98dd9f6b7a.2rs']
       })
     )
   },
@@ -21,7 +24,10 @@ export type FeedQuery = Static<typeof FeedQuery>
 
 export const FeedHeaders = Type.Object({
   'last-event-id': Type.Optional(
-    Type.String({ description: 'the `id` of the last event received: the stream resumes after it' })
+    Type.String({
+      description: 'the `id` of the last event received: the stream resumes after it',
+      examples: ['ce98dd9f6b7a.2rs']
+    })
   )
 })
 export type FeedHeaders = Static<typeof FeedHeaders>

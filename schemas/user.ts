@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Line } from './scalars.ts'
+import { Id, Line } from './scalars.ts'
 
 /** ASCII only: what two people see as the same address is then one string, but for case. */
 export const Email = Type.String({
@@ -9,14 +9,23 @@ export const Email = Type.String({
   examples: ['ann@example.com']
 })
 
-export const PersonName = Line('name of a person', 'Ann')
+export const PersonName = Line('Name of a person', 'Ann')
 
-const UserId = Type.String({ format: 'uuid', examples: ['0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'] })
+const UserId = Id('id of the user')
 
-export const User = Type.Object({ id: UserId, email: Email, name: PersonName })
+export const User = Type.Object(
+  { id: UserId, email: Email, name: PersonName },
+  { title: 'User', description: 'An account' }
+)
 export type User = Static<typeof User>
 
-export const Me = Type.Object({ id: UserId, name: PersonName })
+export const Me = Type.Object(
+  { id: UserId, name: PersonName },
+  { title: 'Me', description: 'Who asks' }
+)
 export type Me = Static<typeof Me>
 
-export const Rename = Type.Object({ name: PersonName }, { additionalProperties: false })
+export const Rename = Type.Object(
+  { name: PersonName },
+  { additionalProperties: false, description: 'What they are called from now on' }
+)

@@ -29,6 +29,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'End one of my sessions',
+      description: 'Its tokens stop working within a second, and its streams end.',
       params: SessionParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
     },
@@ -48,6 +49,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'End all my other sessions',
+      description: 'Leaves only the one that asks.',
       response: { 204: NoContent, ...refusals(401, 403, 503) }
     },
     handler: async (request, reply) => {

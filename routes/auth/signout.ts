@@ -14,7 +14,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'End the session',
       description: 'Takes the cookie away, whatever is in it.',
       security: [{ cookie: [] }, {}],
-      response: { 200: Type.Object({}), ...refusals(403, 503) }
+      response: { 200: Type.Object({}, { description: 'Signed out' }), ...refusals(403, 503) }
     },
     onRequest: app.refuseForeignOrigin,
     handler: async (request, reply) => {

@@ -15,6 +15,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       tags: ['accounts'],
       summary: 'Make an account',
+      description: 'One an email address. Signing in is the next step.',
       body: SignUp(config.passwordMinLength),
       response: { 201: User, ...refusals(400, 409, 413, 415, 429, 503) }
     },

@@ -19,6 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Who am I',
+      description: 'The account that the access token belongs to.',
       response: { 200: Me, ...refusals(401, 403, 503) }
     },
     handler: async ({ user }) => {
@@ -34,6 +35,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Change my name',
+      description: 'Other members of my projects see it from now on.',
       body: Rename,
       response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 503) }
     },
