@@ -29,9 +29,13 @@ const operation = <Kind extends string, Fields extends Record<string, TSchema>>(
       opId: Id(
         'made by the client: sent again, the operation answers the same and changes nothing'
       ),
-      kind: Type.Literal(kind),
+      kind: Type.Literal(kind, { description: 'what it does' }),
       at: optional(
-        Type.String({ maxLength: 40, description: "the client's time, for its own use" })
+        Type.String({
+          maxLength: 40,
+          description: "the client's time, for its own use",
+          examples: ['2025-11-22T10:28:13.370Z']
+        })
       ),
       ...fields
     },
@@ -180,7 +184,7 @@ export const Result = Type.Object(
       examples: ['applied']
     }),
     rev: Type.Optional(Type.Integer({ description: 'last revision that it made', examples: [17] })),
-    value: Type.Optional(Type.String({ description: 'with merged: the text that is live now' })),
+    value: Type.Optional(Text('with merged: the text that is live now')),
     conflictId: Type.Optional(Id('with conflict: the conflict')),
     code: Type.Optional(
       OneOf(
