@@ -2,8 +2,9 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Change } from './change.ts'
 import { Checklist } from './checklist.ts'
 import { Operation, Result } from './operation.ts'
+import { Peer, PresenceState } from './presence.ts'
 import { Role } from './project.ts'
-import { Id, OneOf } from './scalars.ts'
+import { Id, Nullable, OneOf } from './scalars.ts'
 
 const ChecklistId = Id('the checklist')
 const Rev = (description: string) =>
@@ -30,6 +31,10 @@ const fromClient = [
   message('push', 'Do 1–100 operations in order', {
     checklistId: ChecklistId,
     ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' })
+  }),
+  message('presence', 'Show the others where you are; null shows you no more', {
+    checklistId: ChecklistId,
+    state: Nullable(PresenceState)
   }),
   message('close', 'Follow a checklist no longer', { checklistId: ChecklistId }),
   message('auth', 'Prolong a socket that was opened with an access token', {
@@ -59,6 +64,7 @@ const fromServer = [
   message('welcome', 'The first message', {
     userId: Id('who the socket belongs to'),
     sessionId: Id('the session that opened it'),
+    connectionId: Id('this socket, as others see it in `presence`'),
     epoch: Type.String({ description: 'which life of the database revisions belong to' }),
     heartbeatMs: Type.Integer({
       description: 'a ping of the protocol comes at least this often, milliseconds'
@@ -87,6 +93,10 @@ const fromServer = [
   message('ack', 'What became of a push; after its commit and its changes', {
     checklistId: ChecklistId,
     results: Type.Array(Result, { description: 'one per operation, in order' })
+  }),
+  message('presence', 'Who is on the list: everybody at first, then who came, changed or left', {
+    checklistId: ChecklistId,
+    peers: Type.Array(Peer, { description: 'other sockets on the list' })
   }),
   message('revoked', 'What the person may do with the list has changed', {
     checklistId: ChecklistId,

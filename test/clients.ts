@@ -5,6 +5,7 @@ import type { Change } from '../schemas/change.ts'
 import type { Checklist } from '../schemas/checklist.ts'
 import type { ServerMessage } from '../schemas/live.ts'
 import type { Operation, Result } from '../schemas/operation.ts'
+import type { Peer } from '../schemas/presence.ts'
 
 type Headers = Record<string, string>
 
@@ -26,6 +27,8 @@ export type Message = { type: ServerMessage['type'] } & Partial<{
   sessionId: string
   expiresAt: string
   n: number
+  peers: Peer[]
+  connectionId: string
 }>
 
 export type LiveClient = Awaited<ReturnType<typeof openLive>>

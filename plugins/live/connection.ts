@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { assertWellFormed } from '../../lib/json.ts'
 import { schemaErrorFormatter } from '../../lib/validation.ts'
 import type { ClientMessage, ServerMessage } from '../../schemas/live.ts'
 import type { Identity } from '../auth.ts'
+import type { Visitor } from '../presence.ts'
 import { createFollowing, type Following, type Place } from './following.ts'
 
 /** The numbers of one socket. */
@@ -38,9 +40,12 @@ export interface ConnectionParts {
 
 /** One socket: messages are answered strictly in order, changes come whenever they are committed. */
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
-  const { pubsub, wheel, sessions, operations, log } = app
-  const { userId, sessionId } = parts.identity
+  const { pubsub, wheel, sessions, operations, presence, log } = app
+  const { userId, sessionId, name } = parts.identity
+  const connectionId = randomUUID()
   const following = new Map<string, Following>()
+  /** ways out of the lists on which others see this socket */
+  const visits = new Map<string, () => void>()
   const queue: string[] = []
   const stops: (() => void)[] = []
   let { expiresAt } = parts.identity
@@ -70,6 +75,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       type: 'welcome',
       userId,
       sessionId,
+      connectionId,
       epoch: pubsub.epoch,
       heartbeatMs: limits.pingMs,
       limits: { frameBytes, opsAPush, checklists }
@@ -142,6 +148,9 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
         return openList({ ...message, checklistId })
       case 'push':
         return push(message, checklistId)
+      case 'presence':
+        if (visits.has(checklistId)) presence.set(visitor(checklistId), message.state)
+        return
       case 'close':
         return following.get(checklistId)?.stop()
       case 'auth':
@@ -162,15 +171,27 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       userId,
       place,
       send,
-      onGone: () => following.delete(checklistId)
+      onGone: () => part(checklistId)
     })
     following.set(checklistId, list)
     try {
       await list.start()
+      if (following.get(checklistId) === list)
+        visits.set(checklistId, presence.join(visitor(checklistId)))
     } catch (error) {
       list.stop()
       throw error
     }
+  }
+
+  function part(checklistId: string) {
+    following.delete(checklistId)
+    visits.get(checklistId)?.()
+    visits.delete(checklistId)
+  }
+
+  function visitor(checklistId: string): Visitor {
+    return { checklistId, connectionId, userId, name, hear: send }
   }
 
   async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {

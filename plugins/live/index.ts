@@ -61,5 +61,5 @@ export default fp(
       await Promise.all(closing)
     }
   },
-  { name: 'live', dependencies: ['pubsub', 'wheel', 'sessions', 'operations'] }
+  { name: 'live', dependencies: ['pubsub', 'wheel', 'sessions', 'operations', 'presence'] }
 )
