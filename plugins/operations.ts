@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { createBuckets } from '../lib/bucket.ts'
+import { TooOften } from '../lib/errors.ts'
 import { mergeText } from '../lib/merge-text.ts'
 import { type Checked, checkOperation } from '../lib/operations.ts'
 import type { Operation, Result } from '../schemas/operation.ts'
@@ -15,6 +17,8 @@ declare module 'fastify' {
 
 /** Operations of one person on one checklist, to be done in order. */
 export interface Job {
+  /** Whose pace it is: a session. */
+  clientId: string
   actorId: string
   checklistId: string
   source: 'ws' | 'http'
@@ -33,6 +37,9 @@ const limits = {
   // The commit is the cost: what piles up while one is under way belongs in the next.
   statements: 2,
   opsAStatement: 200,
+  // A client that goes faster is slowed down, and refused when it would have to wait too long.
+  pace: { rate: 20, burst: 100 },
+  patienceMs: 10_000,
   attempts: 5,
   retryMs: 20,
   title: 200,
@@ -47,7 +54,7 @@ export default fp(
   async app => {
     app.decorate('operations', createOperations(app))
   },
-  { name: 'operations', dependencies: ['db'] }
+  { name: 'operations', dependencies: ['config', 'db'] }
 )
 
 /** One operation on its way: as it may be written, or why it may not. */
@@ -73,14 +80,19 @@ interface Task {
  * Decides operations in as few commits as may be: a lone one goes at once, what arrives while commits are
  * under way goes together in the next. A checklist is in one statement at a time, its jobs in order.
  */
-function createOperations({ sql }: FastifyInstance) {
+function createOperations({ sql, config }: FastifyInstance) {
+  const buckets = createBuckets(limits.pace)
   const waiting = new Map<string, Task[]>()
   const busy = new Set<string>()
   let statements = 0
 
   return {
-    /** Decides a job. Rejects only when the database cannot be reached or refuses for reasons of its own. */
-    submit(job: Job): Promise<Done> {
+    /**
+     * Decides a job. Rejects with TooOften, or when the database cannot be reached or refuses for
+     * reasons of its own.
+     */
+    async submit(job: Job): Promise<Done> {
+      if (config.rateLimit) await keepPace(job)
       return new Promise((resolve, reject) => {
         const steps = job.ops.map(op => ({
           opId: op.opId,
@@ -91,6 +103,14 @@ function createOperations({ sql }: FastifyInstance) {
         start()
       })
     }
+  }
+
+  async function keepPace({ clientId, ops }: Job) {
+    const wait = buckets.take(clientId, ops.length, limits.patienceMs)
+    if (wait > limits.patienceMs) {
+      throw Object.assign(new TooOften(), { retryAfter: Math.ceil(wait / 1000) })
+    }
+    if (wait > 0) await delay(wait)
   }
 
   function start() {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyError, FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { assertWellFormed } from '../../lib/json.ts'
 import { schemaErrorFormatter } from '../../lib/validation.ts'
 import type { ClientMessage, ServerMessage } from '../../schemas/live.ts'
 import type { Identity } from '../auth.ts'
+import { fromPostgres } from '../errors.ts'
 import type { Visitor } from '../presence.ts'
 import { createFollowing, type Following, type Place } from './following.ts'
 
@@ -112,21 +113,10 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     const checklistId = 'checklistId' in message ? message.checklistId.toLowerCase() : undefined
     try {
       await handle(message, checklistId ?? '')
-    } catch (error) {
-      const {
-        code = 'INTERNAL',
-        message: why,
-        statusCode = 500
-      } = error as { code?: string; message: string; statusCode?: number }
-      if (statusCode < 500 || statusCode === 503)
-        return send({ type: 'error', code, message: why, checklistId })
-      log.error({ err: error }, 'a message failed')
-      send({
-        type: 'error',
-        code: 'INTERNAL',
-        message: 'something went wrong on our side',
-        checklistId
-      })
+    } catch (err) {
+      const error = fromPostgres(err as FastifyError)
+      send({ type: 'error', checklistId, ...told(error) })
+      if (isOurs(error)) log.error({ err }, 'a message failed')
     }
   }
 
@@ -196,6 +186,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
 
   async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {
     const { pos, results } = await operations.submit({
+      clientId: sessionId,
       actorId: userId,
       checklistId,
       source: 'ws',
@@ -275,4 +266,15 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     for (const list of following.values()) list.stop()
     parts.onGone()
   }
+}
+
+function isOurs({ statusCode = 500 }: FastifyError): boolean {
+  return statusCode >= 500 && statusCode !== 503
+}
+
+/** What a client may know of a failure: all of a refusal, nothing of a fault of ours. */
+function told(error: FastifyError & { retryAfter?: number }) {
+  if (isOurs(error)) return { code: 'INTERNAL', message: 'something went wrong on our side' }
+  const { code, message, retryAfter } = error
+  return { code, message, ...(retryAfter && { retryAfterMs: retryAfter * 1000 }) }
 }

@@ -18,12 +18,13 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       security: [{ bearer: [] }],
       params: ChecklistParams,
       body: Operations,
-      response: { 200: Results, ...refusals(400, 401, 403, 404, 413, 415, 503) }
+      response: { 200: Results, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
     onRequest: app.authenticate,
     handler: async ({ user, params, body }) => {
       const checklistId = params.checklistId.toLowerCase()
       const done = await app.operations.submit({
+        clientId: user.sessionId,
         actorId: user.id,
         checklistId,
         source: 'http',

@@ -1,0 +1,31 @@
+/**
+ * A token bucket a client: `burst` at once, then `rate` a second (ITU-T I.371). Memory is bounded by the
+ * clients of the last `burst / rate` seconds: a full bucket is forgotten.
+ */
+export function createBuckets({ rate, burst }: { rate: number; burst: number }) {
+  // When each bucket will be full again, in order of last use.
+  const fullAt = new Map<string, number>()
+
+  return {
+    /**
+     * Takes `count` from a client's bucket and answers how long to wait for them, milliseconds; or takes
+     * nothing and answers that when it is more than `patienceMs`.
+     */
+    take(client: string, count: number, patienceMs: number, now = performance.now()): number {
+      const full = Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate
+      const wait = Math.max(0, full - now - (burst * 1000) / rate)
+      if (wait > patienceMs) return wait
+      fullAt.delete(client)
+      fullAt.set(client, full)
+      forget(now)
+      return wait
+    }
+  }
+
+  function forget(now: number) {
+    for (const [client, at] of fullAt) {
+      if (at > now) break
+      fullAt.delete(client)
+    }
+  }
+}
