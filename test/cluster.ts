@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startPostgres } from '../plugins/embedded/postgres.ts'
@@ -18,10 +18,12 @@ export async function stopCluster(folder: string): Promise<void> {
   await rm(folder, { recursive: true })
 }
 
-/** Clusters of runs that were killed before their after.ts. */
+/** Clusters of our own runs that were killed before their after.ts. */
 export async function removeAbandoned(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     const pid = Number(/^concord-test-(\d+)$/.exec(name)?.[1])
-    if (pid === process.ppid || (pid && !isAlive(pid))) await stopCluster(join(tmpdir(), name))
+    const folder = join(tmpdir(), name)
+    const isAbandoned = pid > 0 && (pid === process.ppid || !isAlive(pid))
+    if (isAbandoned && (await stat(folder)).uid === process.getuid?.()) await stopCluster(folder)
   }
 }

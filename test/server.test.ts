@@ -3,19 +3,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { postmasterOf } from '../plugins/embedded/postmaster.ts'
 import { database, until } from './helper.ts'
-import { dataDir, serve } from './service.ts'
+import { dataDir, START_MS, serve, started } from './service.ts'
 
 t.test('the start prints the address, the docs and psql, and SIGTERM ends it with 0', async t => {
   const service = serve(t, { DATA_DIR: await dataDir(t) })
-  const lines = await until(() =>
-    service.output.stdout.match(/^Concord .*\nAPI docs .*\nDatabase .*\n/m)
-  )
-  const [, address = ''] = /Concord +(http:\S+)/.exec(lines[0]) ?? []
-  t.match(lines[0], `API docs  ${address}/docs\n`)
-  t.match(
-    lines[0],
-    /Database {2}PGPASSFILE=pgpass psql -h 127\.0\.0\.1 -p \d+ -U concord concord\n/
-  )
+  const { text, address } = await started(service)
+  t.match(text, `API docs  ${address}/docs\n`)
+  t.match(text, /Database {2}PGPASSFILE=pgpass psql -h 127\.0\.0\.1 -p \d+ -U concord concord\n/)
   t.equal((await fetch(`${address}/nowhere`)).status, 404)
   service.child.kill('SIGTERM')
   t.strictSame(await service.exited, [0, null])
@@ -24,7 +18,7 @@ t.test('the start prints the address, the docs and psql, and SIGTERM ends it wit
 
 t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t => {
   const service = serve(t, { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) })
-  await until(() => service.output.stdout.includes('Concord'))
+  await started(service)
   service.child.kill('SIGINT')
   setImmediate(() => service.child.kill('SIGINT'))
   t.strictSame(await service.exited, [0, null])
@@ -33,7 +27,7 @@ t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t
 t.test('a signal while the database starts ends it with 0 and leaves none running', async t => {
   const folder = await dataDir(t)
   const service = serve(t, { DATA_DIR: folder })
-  await until(() => postmasterOf(join(folder, 'postgres')))
+  await until(() => postmasterOf(join(folder, 'postgres')), START_MS)
   service.child.kill('SIGTERM')
   t.strictSame(await service.exited, [0, null])
   t.equal(await postmasterOf(join(folder, 'postgres')), undefined)
@@ -41,9 +35,9 @@ t.test('a signal while the database starts ends it with 0 and leaves none runnin
 
 t.test('a second signal ends it at once', async t => {
   const service = serve(t, { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) })
-  const [, port] = await until(() => /Concord +http:\S+:(\d+)\n/.exec(service.output.stdout))
+  const { port } = await started(service)
   // A request whose body never comes keeps the service draining.
-  const socket = connect(Number(port), '127.0.0.1').on('error', () => {})
+  const socket = connect(port, '127.0.0.1').on('error', () => {})
   t.teardown(() => socket.destroy())
   socket.write(
     'POST /x HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{'

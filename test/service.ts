@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { startPostgres } from '../plugins/embedded/postgres.ts'
 import { postmasterOf } from '../plugins/embedded/postmaster.ts'
+import { until } from './helper.ts'
 
 const root = join(import.meta.dirname, '..')
 
@@ -43,6 +44,18 @@ export function serve(t: Test, env: NodeJS.ProcessEnv, script = 'server.ts'): Se
   })
   t.teardown(() => child.kill('SIGKILL'))
   return { child, output, exited: once(child, 'close') as Service['exited'] }
+}
+
+/** A start may make a database first, on a machine that has other things to do. */
+export const START_MS = 60_000
+
+/** Waits for the three lines of the start, and answers them and the address. */
+export async function started({ child, output }: Service) {
+  const lines = /^Concord +(http:\S+)\nAPI docs +.+\nDatabase +.+\n/m
+  await until(() => child.exitCode !== null || lines.test(output.stdout), START_MS)
+  const [text, address] = lines.exec(output.stdout) ?? []
+  if (!text || !address) throw new Error(`it did not start: ${output.stderr}`)
+  return { text, address, port: Number(new URL(address).port) }
 }
 
 /** A DATA_DIR of its own that the user postgres can reach; its database is stopped at the end. */

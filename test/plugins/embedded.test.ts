@@ -4,7 +4,7 @@ import postgres from 'postgres'
 import t from 'tap'
 import { type Postgres, startPostgres } from '../../plugins/embedded/postgres.ts'
 import { until } from '../helper.ts'
-import { dataDir, serve } from '../service.ts'
+import { dataDir, serve, started } from '../service.ts'
 
 const quick = { fsync: 'off' }
 
@@ -44,7 +44,7 @@ t.test('a wrong password is refused', async t => {
 t.test('what a killed service left running is adopted', async t => {
   const folder = await dataDir(t)
   const service = serve(t, { DATA_DIR: folder })
-  await until(() => service.output.stdout.includes('Database'))
+  await started(service)
   const [pid] = await postmaster(folder)
   service.child.kill('SIGKILL')
   await service.exited
@@ -71,7 +71,7 @@ t.test('of two that start at once on an empty folder one runs', async t => {
   const [code] = await Promise.race(both.map(service => service.exited))
   t.equal(code, 1)
   const running = await until(() => both.find(({ child }) => child.exitCode === null))
-  await until(() => running.output.stdout.includes('Database'))
+  await started(running)
   const refused = both.find(service => service !== running)
   t.match(refused?.output.stderr, /another service runs/)
   running.child.kill('SIGTERM')
