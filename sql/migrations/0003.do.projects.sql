@@ -111,6 +111,11 @@ create function delete_sole_owned_projects() returns trigger
 language plpgsql
 as $$
 begin
+  -- Owners who go at once take turns, and the last one sees that they are alone.
+  perform from projects
+  where id in (select project_id from project_members where user_id = old.id and role = 'owner')
+  order by id
+  for no key update;
   delete from projects
   where id in (
     select project_id

@@ -1,0 +1,94 @@
+import t from 'tap'
+import { enter, newcomer, node, times } from '../../caller.ts'
+import { openFeed } from '../../clients.ts'
+import { database } from '../../helper.ts'
+
+const { base, call } = await node(t)
+const NEXT = 'a horse of another colour'
+
+const change = (token: string, current: unknown, next: unknown) =>
+  call('POST', '/auth/password', { token, body: { current, next } })
+const signIn = (email: string, password: string) =>
+  call('POST', '/auth/signin', { body: { email, password } })
+const me = async (token: string) => (await call('GET', '/users/me', { token })).status
+
+t.test('the next password works, the old one does not, and every other session ends', async t => {
+  const ann = await newcomer(call)
+  const other = await enter(call, ann)
+  const feed = await openFeed(t, base, { cookie: other.cookie })
+
+  const { status, text } = await change(ann.token, ann.password, NEXT)
+  t.equal(status, 204)
+  t.equal(text, '')
+  t.match((await feed.next('session.ended')).data, { reason: 'password_changed' })
+  t.equal(await me(other.token), 401)
+  t.equal((await call('POST', '/auth/refresh', { cookie: other.cookie })).status, 403)
+  t.equal(await me(ann.token), 200)
+  t.equal((await call('POST', '/auth/refresh', { cookie: ann.cookie })).status, 200)
+  t.equal((await signIn(ann.email, ann.password)).status, 401)
+  t.equal((await signIn(ann.email, NEXT)).status, 200)
+})
+
+t.test('without the current password, or with a bad next one, nothing changes', async t => {
+  const ann = await newcomer(call)
+  const other = await enter(call, ann)
+  const wrong = await change(ann.token, NEXT, NEXT)
+  t.equal(wrong.status, 401)
+  t.equal(wrong.body.code, 'WRONG_PASSWORD')
+  t.equal(wrong.headers['www-authenticate'], 'Bearer')
+  for (const [current, next] of [
+    [ann.password, 'short'],
+    [ann.password, undefined],
+    [ann.password, 'x'.repeat(1025)],
+    [ann.password, 12345678],
+    ['', NEXT],
+    [undefined, NEXT],
+    [null, NEXT]
+  ]) {
+    t.equal((await change(ann.token, current, next)).status, 400)
+  }
+  const body = { current: ann.password, next: NEXT }
+  t.equal((await call('POST', '/auth/password', { cookie: ann.cookie, body })).status, 401)
+  t.equal(await me(other.token), 200)
+  t.equal((await signIn(ann.email, ann.password)).status, 200)
+})
+
+t.test('of two changes at once one counts', async t => {
+  await times(10, async index => {
+    const ann = await newcomer(call)
+    const nexts = ['first of the two', 'second of the two']
+    const replies = await Promise.all(nexts.map(next => change(ann.token, ann.password, next)))
+    t.strictSame(replies.map(({ status }) => status).sort(), [204, 401], `round ${index}`)
+    const won = nexts[replies.findIndex(({ status }) => status === 204)] ?? ''
+    t.equal((await signIn(ann.email, won)).status, 200)
+  })
+})
+
+t.test('nobody gets in by the old password while it is being changed', async t => {
+  const DATABASE_URL = await database(t)
+  const [one, two] = [await node(t, { DATABASE_URL }), await node(t, { DATABASE_URL })]
+  const outcomes = { 'was let in and is out again': 0, 'was refused': 0 }
+  await times(20, async () => {
+    const ann = await newcomer(one.call)
+    let { password } = ann
+    for (let round = 0; round < 5; round++) {
+      const next = `password number ${round}`
+      const body = { email: ann.email, password }
+      const [changed, entered] = await Promise.all([
+        one.call('POST', '/auth/password', { token: ann.token, body: { current: password, next } }),
+        two.call('POST', '/auth/signin', { body })
+      ])
+      t.equal(changed.status, 204)
+      password = next
+      if (entered.status === 401) {
+        outcomes['was refused']++
+        continue
+      }
+      outcomes['was let in and is out again']++
+      const { cookie, body: answer } = entered
+      t.equal((await two.call('POST', '/auth/refresh', { cookie })).status, 403)
+      t.equal((await one.call('GET', '/users/me', { token: answer.accessToken })).status, 401)
+    }
+  })
+  t.comment(outcomes)
+})

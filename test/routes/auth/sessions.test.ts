@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { enter, newcomer, node, sessionOf, times } from '../../caller.ts'
+import { openFeed } from '../../clients.ts'
+
+const { app, base, call } = await node(t)
+
+const list = async (token: string) => {
+  const { body } = await call('GET', '/auth/sessions', { token })
+  return body.sessions as { id: string; current: boolean; lastUsedAt: string }[]
+}
+const me = async (token: string) => (await call('GET', '/users/me', { token })).status
+const refresh = async (cookie: string) => (await call('POST', '/auth/refresh', { cookie })).status
+
+t.test('a user sees where they are signed in', async t => {
+  const ann = await newcomer(call)
+  const headers = { 'user-agent': `phone ${'x'.repeat(300)}` }
+  const { email, password } = ann
+  const phone = await call('POST', '/auth/signin', { body: { email, password }, headers })
+
+  const { status, body: seen } = await call('GET', '/auth/sessions', { token: ann.token })
+  t.equal(status, 200)
+  t.strictSame(Object.keys(seen), ['sessions'])
+  const [first, second] = seen.sessions
+  t.strictSame(
+    [first.id, second.id],
+    [sessionOf(phone.body.accessToken), sessionOf(ann.token)],
+    'the last used first'
+  )
+  t.strictSame(Object.keys(first).sort(), [
+    'createdAt',
+    'current',
+    'id',
+    'ip',
+    'lastUsedAt',
+    'userAgent'
+  ])
+  t.match(first, {
+    ip: '127.0.0.1',
+    userAgent: headers['user-agent'].slice(0, 256),
+    current: false
+  })
+  t.match(second, { current: true, createdAt: /^\d{4}-\d\d-\d\dT[\d:.]+Z$/ })
+
+  t.equal(await refresh(ann.cookie), 200)
+  const [used] = await list(ann.token)
+  t.equal(used?.id, second.id, 'a refresh is a use')
+})
+
+t.test('one session can be ended, once', async t => {
+  const ann = await newcomer(call)
+  const phone = await enter(call, ann)
+  const feed = await openFeed(t, base, { cookie: phone.cookie })
+  const path = `/auth/sessions/${sessionOf(phone.token)}`
+  const shouted = `/auth/sessions/${sessionOf(phone.token).toUpperCase()}`
+
+  const { status, text } = await call('DELETE', shouted, { token: ann.token })
+  t.equal(status, 204)
+  t.equal(text, '')
+  t.equal(await me(phone.token), 401)
+  t.equal(await refresh(phone.cookie), 403)
+  t.match((await feed.next('session.ended')).data, { reason: 'revoked' })
+  await feed.ended
+  t.equal((await list(ann.token)).length, 1)
+  t.equal(await me(ann.token), 200)
+
+  const again = await call('DELETE', path, { token: ann.token })
+  t.equal(again.status, 404)
+  t.equal(again.body.code, 'SESSION_NOT_FOUND')
+})
+
+t.test("somebody else's session is as unknown as one that never was", async t => {
+  const [ann, eve] = [await newcomer(call), await newcomer(call)]
+  const foreign = await call('DELETE', `/auth/sessions/${sessionOf(ann.token)}`, eve)
+  const unknown = await call('DELETE', `/auth/sessions/${randomUUID()}`, eve)
+  t.equal(foreign.status, 404)
+  t.equal(foreign.text, unknown.text)
+  t.equal(await me(ann.token), 200)
+  t.equal(await refresh(ann.cookie), 200)
+  t.notOk((await list(eve.token)).some(({ id }) => id === sessionOf(ann.token)))
+  t.equal((await call('DELETE', '/auth/sessions/1', eve)).status, 400)
+  for (const method of ['GET', 'DELETE']) {
+    t.equal((await call(method, '/auth/sessions')).status, 401)
+    t.equal((await call(method, '/auth/sessions', { cookie: ann.cookie })).status, 401)
+  }
+})
+
+t.test('all sessions but this one can be ended', async t => {
+  const [ann, bob] = [await newcomer(call), await newcomer(call)]
+  const others = await times(3, () => enter(call, ann))
+  t.equal((await call('DELETE', '/auth/sessions', { token: ann.token })).status, 204)
+  for (const { token, cookie } of others) {
+    t.equal(await me(token), 401)
+    t.equal(await refresh(cookie), 403)
+  }
+  t.equal(await me(ann.token), 200)
+  t.equal(await refresh(ann.cookie), 200)
+  t.equal(await me(bob.token), 200)
+  t.strictSame(
+    (await list(ann.token)).map(({ current }) => current),
+    [true]
+  )
+})
+
+t.test('ending the session that asks is signing out', async t => {
+  const ann = await newcomer(call)
+  const path = `/auth/sessions/${sessionOf(ann.token)}`
+  t.equal((await call('DELETE', path, { token: ann.token })).status, 204)
+  t.equal(await me(ann.token), 401)
+})
+
+t.test('signing in ends the session whose cookie it brings, whoever had it', async t => {
+  const [ann, bob] = [await newcomer(call), await newcomer(call)]
+  const { email, password } = bob
+  const other = await call('POST', '/auth/signin', {
+    body: { email, password },
+    cookie: ann.cookie
+  })
+  t.equal(other.status, 200)
+  t.not(sessionOf(other.body.accessToken), sessionOf(ann.token))
+  t.equal(await me(ann.token), 401)
+  t.equal(await refresh(ann.cookie), 403)
+  t.equal(await me(bob.token), 200, 'the other session of that user stays')
+
+  const wrong = { email, password: 'not that' }
+  const denied = await call('POST', '/auth/signin', { body: wrong, cookie: other.cookie })
+  t.equal(denied.status, 401)
+  t.equal(await me(other.body.accessToken), 200, 'who fails to sign in loses nothing')
+
+  const again = await call('POST', '/auth/signin', {
+    body: { email, password },
+    cookie: `refresh=x`
+  })
+  t.equal(again.status, 200)
+})
+
+t.test('of more than 50 sessions the longest idle go, however many come at once', async t => {
+  const ann = await newcomer(call)
+  const idle = await enter(call, ann)
+  await app.sql`update sessions set last_used_at = now() - interval '1 day' where id = ${sessionOf(idle.token)}`
+  await app.sql`
+    insert into sessions (id, user_id, last_used_at, expires_at, absolute_expires_at)
+    select gen_random_uuid(), ${ann.id}, now() - interval '1 hour', now() + interval '1 day', now() + interval '1 day'
+    from generate_series(1, 48)
+  `
+  t.equal((await list(ann.token)).length, 50)
+  const added = await times(20, () => enter(call, ann))
+  const left = (await list(ann.token)).map(({ id }) => id)
+  t.equal(left.length, 50)
+  for (const { token } of added) t.ok(left.includes(sessionOf(token)))
+  t.ok(left.includes(sessionOf(ann.token)))
+  t.equal(await me(idle.token), 401)
+  t.equal(await refresh(idle.cookie), 403)
+})

@@ -1,0 +1,121 @@
+import t from 'tap'
+import { deleteUser } from '../../../sql/users.ts'
+import { enter, newcomer, node, times } from '../../caller.ts'
+import { openFeed } from '../../clients.ts'
+
+const { app, base, call } = await node(t)
+const remove = (token: string, password: unknown) =>
+  call('DELETE', '/users/me', { token, body: { password } })
+const me = (token: string) => call('GET', '/users/me', { token })
+
+t.test('a user changes their name', async t => {
+  const ann = await newcomer(call)
+  const rename = (body: unknown) => call('PATCH', '/users/me', { token: ann.token, body })
+  const reply = await rename({ name: '  Ann O. ' })
+  t.equal(reply.status, 200)
+  t.strictSame(reply.body, { id: ann.id, name: 'Ann O.' })
+  t.strictSame((await me(ann.token)).body, reply.body)
+  for (const name of [undefined, null, '', ' ', 'x'.repeat(201), 7, 'two\nlines']) {
+    t.equal((await rename({ name })).status, 400, JSON.stringify(name))
+  }
+  t.equal((await rename({ name: 'x'.repeat(200) })).status, 200)
+  t.equal((await rename({ name: 'Ann', email: 'eve@example.com' })).status, 400)
+  t.equal((await call('PATCH', '/users/me', { body: { name: 'Eve' } })).status, 401)
+})
+
+t.test('a user deletes their account: sessions end, the email is free again', async t => {
+  const ann = await newcomer(call)
+  const other = await enter(call, ann)
+  const feed = await openFeed(t, base, { cookie: other.cookie })
+  const reply = await remove(ann.token, ann.password)
+  t.equal(reply.status, 204)
+  t.equal(reply.text, '')
+  t.match((await feed.next('session.ended')).data, { reason: 'account_deleted' })
+  for (const { token, cookie } of [ann, other]) {
+    t.equal((await me(token)).status, 401)
+    t.equal((await call('PATCH', '/users/me', { token, body: { name: 'Ann' } })).status, 401)
+    t.equal((await call('POST', '/auth/refresh', { cookie })).status, 403)
+  }
+  const { email, password } = ann
+  t.equal((await call('POST', '/auth/signin', { body: { email, password } })).status, 401)
+  const again = await call('POST', '/auth/signup', { body: { email, password, name: 'Ann' } })
+  t.equal(again.status, 201)
+  t.not(again.body.id, ann.id)
+})
+
+t.test('it takes the password', async t => {
+  const ann = await newcomer(call)
+  t.equal((await remove(ann.token, 'wrong')).body.code, 'WRONG_PASSWORD')
+  for (const password of [undefined, '', null, 7]) {
+    t.equal((await remove(ann.token, password)).status, 400)
+  }
+  t.equal((await call('DELETE', '/users/me', { token: ann.token })).status, 400)
+  t.equal((await call('DELETE', '/users/me', { cookie: ann.cookie })).status, 401)
+  t.equal((await me(ann.token)).status, 200)
+})
+
+t.test('the projects that nobody else owns go too, by the hand of their owner', async t => {
+  const [ann, bob] = [await newcomer(call), await newcomer(call)]
+  const create = async (name: string) =>
+    (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string
+  const [mine, ours] = [await create('mine'), await create('ours')]
+  for (const [project, role] of [
+    [mine, 'editor'],
+    [ours, 'owner']
+  ]) {
+    const body = { email: bob.email, role }
+    await call('POST', `/projects/${project}/members`, { token: ann.token, body })
+  }
+  const feed = await openFeed(t, base, { authorization: `Bearer ${bob.token}` })
+  await feed.next('ready')
+  t.equal((await remove(ann.token, ann.password)).status, 204)
+  const { body } = await call('GET', '/projects', { token: bob.token })
+  t.strictSame(
+    body.projects.map(({ id }: { id: string }) => id),
+    [ours]
+  )
+  const gone = await feed.next('project.deleted')
+  t.match(gone.data, { projectId: mine, actorId: ann.id, source: 'http' })
+})
+
+t.test('the last owners of a project can all leave at once', async t => {
+  for (let round = 0; round < 100; round++) {
+    // Without the password, whose hash would take longer than the race.
+    const users = await app.sql<{ id: string }[]>`
+      with project as (insert into projects (name) values ('all of ours') returning id),
+      owners as (
+        insert into users (email, name)
+        select gen_random_uuid() || '@example.com', 'Ann'
+        from generate_series(1, 3)
+        returning id
+      ),
+      members as (
+        insert into project_members (project_id, user_id, role)
+        select project.id, owners.id, 'owner'
+        from project, owners
+      )
+      select id
+      from owners
+    `
+    const gone = users.map(({ id }) => deleteUser(app.sql, { id, passwordVersion: 0 }))
+    t.strictSame(await Promise.all(gone), [true, true, true])
+  }
+  t.equal((await app.sql`select from projects where name = 'all of ours'`).length, 0)
+})
+
+t.test('who signs in while the account goes gets nothing that works', async t => {
+  await times(20, async () => {
+    const ann = await newcomer(call)
+    const { email, password } = ann
+    const [entered, removed] = await Promise.all([
+      call('POST', '/auth/signin', { body: { email, password } }),
+      remove(ann.token, password)
+    ])
+    t.equal(removed.status, 204)
+    t.ok([200, 401].includes(entered.status), `${entered.status}`)
+    const { cookie, body } = entered
+    if (entered.status === 401) return
+    t.equal((await call('POST', '/auth/refresh', { cookie })).status, 403)
+    t.equal((await me(body.accessToken)).status, 401)
+  })
+})
