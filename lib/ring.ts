@@ -31,9 +31,11 @@ export function createRing<T extends Positioned>(limits: { max: number; maxBytes
       while (events.length - first > limits.max || bytes > limits.maxBytes) evict()
     },
 
-    /** The events after `pos` in order, or null when some of them are not here any more. */
-    after(pos: number): T[] | null {
-      return pos < floor ? null : events.slice(indexAfter(pos))
+    /** The first `limit` events after `pos` in order, or null when some of them are not here any more. */
+    after(pos: number, limit: number): T[] | null {
+      if (pos < floor) return null
+      const from = indexAfter(pos)
+      return events.slice(from, from + limit)
     },
 
     get span() {

@@ -5,8 +5,12 @@ import type { FastifyReply } from 'fastify'
 export type EventStream = ReturnType<typeof openEventStream>
 
 const limits = {
-  // More than this unsent and the reader is slow: it leaves the live set until it has drained.
+  // More than this unsent and the reader is slow.
   maxBufferedBytes: 64 << 10,
+  // A reader that takes longer to take them comes back with its cursor instead.
+  behindMs: 30_000,
+  // What was said last has this long to get through.
+  lingerMs: 5000,
   retryMs: { least: 1000, spread: 2000 }
 }
 
@@ -38,6 +42,10 @@ export function openEventStream(reply: FastifyReply) {
       return raw.writableLength > limits.maxBufferedBytes
     },
 
+    get bufferedBytes() {
+      return raw.writableLength
+    },
+
     /** Writes; what one tick owes the reader leaves in one system call. */
     write(bytes: Buffer) {
       if (!isCorked) {
@@ -51,16 +59,24 @@ export function openEventStream(reply: FastifyReply) {
       raw.write(bytes)
     },
 
-    /** Resolves once the reader has caught up; rejects when it is gone or `timeoutMs` are over. */
-    async drained(timeoutMs: number) {
-      const signal = AbortSignal.any([closed.signal, AbortSignal.timeout(timeoutMs)])
-      await once(raw, 'drain', { signal })
+    /** Resolves once the reader has caught up; rejects when it takes too long, is gone, or `signal` aborts. */
+    async drained(signal: AbortSignal) {
+      const signals = [signal, closed.signal, AbortSignal.timeout(limits.behindMs)]
+      await once(raw, 'drain', { signal: AbortSignal.any(signals) })
     },
 
     /** Says good-bye, and when to come back: apart from the others, or all would come at once. */
     end(bytes?: Buffer) {
       if (bytes) raw.write(bytes)
       raw.end(retryLine())
+      // A reader that has stopped would hold what is unsent for ever.
+      const timer = setTimeout(() => raw.destroy(), limits.lingerMs)
+      closed.signal.addEventListener('abort', () => clearTimeout(timer))
+    },
+
+    /** Lets go of a reader that is too slow, and with a reset of the megabytes that the kernel keeps for it. */
+    drop() {
+      raw.socket?.resetAndDestroy()
     }
   }
 }

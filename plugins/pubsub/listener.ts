@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
+import { inTime } from '../../lib/in-time.ts'
 import { ring } from '../../sql/log.ts'
 import { connection, type Sql } from '../db.ts'
 
@@ -9,7 +10,10 @@ const limits = {
   heartbeatMs: 5000,
   // A stopped backend is silent for ever: after two missed heartbeats the connection is made anew.
   silentMs: 10_000,
-  retryMs: 250
+  connectMs: 5000,
+  retryMs: 250,
+  // How long the start waits for the first heartbeat to come back.
+  firstMs: 2000
 }
 
 export interface ListenerOptions {
@@ -27,16 +31,31 @@ export type Listener = Awaited<ReturnType<typeof createListener>>
 /** The one LISTEN connection of the process. Rejects when the database cannot be reached at the start. */
 export async function createListener({ url, sql, log, onBell }: ListenerOptions) {
   const alive = `hb:${randomUUID()}`
+  const firstBeat = Promise.withResolvers<void>()
   let isOpen = true
-  let heardAt = performance.now()
+  let heardAt = Number.NEGATIVE_INFINITY
+  let connectedAt = 0
+  let connects = 0
+  let isBeating = false
   let replacing: Promise<void> | undefined
   let bus = await listen()
   const timer = setInterval(beat, limits.heartbeatMs)
+  await inTime(firstBeat.promise, limits.firstMs).catch(() => {
+    log.warn(
+      'a NOTIFY does not come back: events are delivered by polling until it does. ' +
+        'Behind a pooler set LISTEN_URL to a direct connection'
+    )
+  })
 
   return {
-    /** Whether the connection answered lately. */
+    /** Whether what is rung was heard lately. */
     get isListening() {
       return performance.now() - heardAt < limits.silentMs
+    },
+
+    /** How often the connection was made. */
+    get connects() {
+      return connects
     },
 
     async close() {
@@ -53,28 +72,47 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
       max: 1,
       connection: { ...connection.connection, application_name: 'concord listen' }
     })
-    await instance.listen('concord', hear, onListening)
-    return instance
+    try {
+      await inTime(instance.listen('concord', hear, onListening), limits.connectMs)
+      return instance
+    } catch (error) {
+      // Else it would go on trying by itself, and there would be two.
+      await instance.end({ timeout: 0 })
+      throw error
+    }
   }
 
   // postgres.js runs these inside its parser: a throw would surface in some other query.
   function hear(payload: string) {
-    if (payload === alive) heardAt = performance.now()
-    else if (payload === '') onBell()
+    if (payload === '') return onBell()
+    if (payload !== alive) return
+    heardAt = performance.now()
+    firstBeat.resolve()
   }
 
   function onListening() {
-    heardAt = performance.now()
+    connects++
+    connectedAt = performance.now()
     onBell()
+    beat()
   }
 
   function beat() {
-    ring(sql, alive).catch(() => {}) // a database that is away is told by the readers
-    if (performance.now() - heardAt > limits.silentMs) {
+    sendBeat()
+    const isSilent = performance.now() - Math.max(heardAt, connectedAt) > limits.silentMs
+    if (isSilent && isOpen) {
       replacing ??= replace().finally(() => {
         replacing = undefined
       })
     }
+  }
+
+  async function sendBeat() {
+    // A database that does not answer is asked once, not once a heartbeat.
+    if (isBeating) return
+    isBeating = true
+    await ring(sql, alive).catch(() => {}) // the readers tell of it
+    isBeating = false
   }
 
   async function replace() {
@@ -83,7 +121,6 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
     while (isOpen) {
       try {
         bus = await listen()
-        log.info('listening again')
         return
       } catch {
         await delay(limits.retryMs)
