@@ -64,10 +64,10 @@ create table conflicts (
 
 create index conflicts_open on conflicts (checklist_id, item_id) where resolved_at is null;
 
--- The shapes that clients see, in snapshots as in events.
+-- The shapes that clients see, in snapshots as in events. Stable, as jsonb_build_object is, or they are not inlined.
 
 create function item_json(item checklist_items) returns jsonb
-language sql immutable
+language sql stable
 as $$
   select jsonb_build_object(
     'id', item.id, 'text', item.text, 'done', item.done, 'dueOn', item.due_on, 'position', item.position
@@ -75,13 +75,13 @@ as $$
 $$;
 
 create function checklist_json(list checklists) returns jsonb
-language sql immutable
+language sql stable
 as $$
   select jsonb_build_object('id', list.id, 'title', list.title, 'deleted', list.deleted_at is not null)
 $$;
 
 create function conflict_json(conflict conflicts) returns jsonb
-language sql immutable
+language sql stable
 as $$
   select jsonb_build_object(
     'id', conflict.id, 'itemId', conflict.item_id, 'field', conflict.field,

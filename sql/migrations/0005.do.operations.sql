@@ -43,11 +43,12 @@ as $$
   limit 1
 $$;
 
--- How many more conflicts may be open on an item (null: on the title).
-create function conflict_room(list uuid, item uuid) returns integer
+-- Whether one more value may be kept beside the live one of an item (null: of the title). The same value is
+-- kept once, so it always may.
+create function can_keep(list uuid, item uuid, field text, theirs jsonb) returns boolean
 language sql stable
 as $$
-  select 20 - count(*)::integer
+  select count(*) < 20 or bool_or(conflicts.field = can_keep.field and conflicts.theirs = can_keep.theirs)
   from conflicts
   where checklist_id = list and item_id is not distinct from item and resolved_at is null
 $$;
@@ -261,7 +262,9 @@ begin
   if text_how is null then
     return jsonb_build_object('needs', live_text);
   end if;
-  if (text_how = 'conflict')::integer + (due_how = 'conflict')::integer > conflict_room(list, item_key) then
+  if text_how = 'conflict' and not can_keep(list, item_key, 'text', text_to)
+    or due_how = 'conflict' and not can_keep(list, item_key, 'dueOn', due_to)
+  then
     return rejected('limit');
   end if;
 
@@ -362,7 +365,7 @@ begin
     delete from checklist_items where id = item_key;
     return outcome('applied');
   end if;
-  if conflict_room(list, item_key) < 1 then
+  if not can_keep(list, item_key, 'alive', 'null') then
     return rejected('limit');
   end if;
   return outcome('conflict', "conflictId" => open_conflict(
@@ -413,7 +416,7 @@ begin
   if conflict is null and how is null then
     return jsonb_build_object('needs', live);
   end if;
-  if conflict is null and conflict_room(list, null) < 1 then
+  if conflict is null and not can_keep(list, null, 'title', op -> 'to') then
     return rejected('limit');
   end if;
   return outcome('conflict', "conflictId" => coalesce(conflict, open_conflict(
