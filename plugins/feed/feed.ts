@@ -38,7 +38,7 @@ export function createFeed(
   { identity, options, bytesOf, inTurn, onGone }: FeedParts
 ) {
   const { userId, sessionId, expiresAt } = identity
-  const only = options.projects && new Set(options.projects)
+  const only = options.projects && new Set(options.projects.map(id => id.toLowerCase()))
   const topics = new Map<string, () => void>()
   let place: 'catching up' | 'live' | 'lagging' | 'gone' = 'catching up'
   let leaving = new AbortController()

@@ -1,0 +1,444 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { get, type IncomingMessage, request } from 'node:http'
+import { EventSource } from 'eventsource'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { formatCursor } from '../../lib/cursor.ts'
+import { type Feed, openFeed, type SseEvent } from '../clients.ts'
+import { build, listen, person, until } from '../helper.ts'
+import { caller } from '../team.ts'
+
+// Most of the time is spent waiting: for heartbeats, expiries and reconnects.
+t.jobs = 4
+
+/** A listening node, somebody with a project and a checklist on it, and somebody without. */
+async function stage(t: Test, env: NodeJS.ProcessEnv = {}) {
+  const app = await build(t, env)
+  const url = await listen(t, app)
+  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const ask = caller(app, ann)
+  const projectId: string = (await ask('POST', '/projects', { name: 'Fair' })).json().id
+  const list = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
+  const listId: string = list.json().id
+  const addBob = (role = 'editor') =>
+    ask('POST', `/projects/${projectId}/members`, { email: bob.email, role })
+  const removeBob = () => ask('DELETE', `/projects/${projectId}/members/${bob.id}`)
+  return { app, url, ann, bob, ask, projectId, listId, addBob, removeBob }
+}
+
+const addItem = ({ sql }: FastifyInstance, listId: string, text: string) => sql`
+  insert into checklist_items (checklist_id, text)
+  values (${listId}, ${text})`
+
+const textOf = ({ data }: SseEvent) => (data.after as { text?: string } | undefined)?.text
+
+/** The texts of the next added items. */
+async function texts(feed: Feed, count: number) {
+  const found = []
+  while (found.length < count) found.push(textOf(await feed.next('item.added')))
+  return found
+}
+
+t.test('an idle stream is kept alive and carries the newest cursor', async t => {
+  const { app, url, ann, bob } = await stage(t)
+  const feed = await openFeed(t, url, bob.headers)
+  const { id } = await feed.next('ready')
+  await caller(app, ann)('POST', '/projects', { name: 'nothing to Bob' })
+  const beat = await feed.next('heartbeat')
+  t.strictSame(beat.data, {})
+  t.not(beat.id, id)
+  t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }))
+})
+
+t.test('whoever is added to a project hears it, and everything that comes after', async t => {
+  const { app, url, ann, bob, projectId, listId, addBob } = await stage(t)
+  const feed = await openFeed(t, url, bob.headers)
+  t.match(await feed.next(), {
+    event: 'ready',
+    id: formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }),
+    data: { userId: bob.id, epoch: app.pubsub.epoch }
+  })
+  await addBob()
+  const added = await feed.next()
+  t.match(added, {
+    event: 'member.added',
+    data: {
+      type: 'member.added',
+      projectId,
+      userId: bob.id,
+      role: 'editor',
+      project: { id: projectId, name: 'Fair' },
+      actorId: ann.id
+    }
+  })
+  t.match(added.id, /^[0-9a-f]{12}\.[0-9a-z]+$/)
+  await addItem(app, listId, 'Milk')
+  t.match(await feed.next(), {
+    event: 'item.added',
+    data: {
+      projectId,
+      checklistId: listId,
+      rev: 2,
+      actorId: null,
+      source: 'sql',
+      after: { text: 'Milk' }
+    }
+  })
+  await app.sql`update checklists set title = 'To get' where id = ${listId}`
+  t.match(await feed.next(), {
+    event: 'checklist.updated',
+    data: { rev: 3, before: { title: 'To buy' }, after: { title: 'To get' } }
+  })
+  await app.sql`update projects set name = 'Fete'`
+  t.match(await feed.next(), { event: 'project.updated', data: { project: { name: 'Fete' } } })
+})
+
+t.test('nobody hears of a project that is not theirs', async t => {
+  const { app, url, ann, bob, listId, addBob } = await stage(t)
+  const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
+  await addItem(app, listId, 'Milk')
+  await hers.next('item.added')
+  await addBob()
+  await his.next('member.added')
+  t.strictSame(
+    his.events.map(({ event }) => event),
+    ['ready', 'member.added']
+  )
+})
+
+t.test('the bytes are what the WHATWG parser reads, and nothing else', async t => {
+  const { app, url, ann, listId, projectId } = await stage(t)
+  const reply = await stream(t, url, ann.headers)
+  t.equal(reply.statusCode, 200)
+  t.match(reply.headers, {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache, no-store, no-transform',
+    'x-accel-buffering': 'no'
+  })
+  t.notOk('content-length' in reply.headers || 'content-encoding' in reply.headers)
+  let bytes = ''
+  reply.setEncoding('utf8').on('data', chunk => {
+    bytes += chunk
+  })
+  await until(() => bytes.includes('ready'))
+  const itemId = randomUUID()
+  const text = 'a\nb: "c"\u2028 event: x 😀'
+  await app.sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, ${text})`
+  await until(() => bytes.includes('item.added'))
+
+  const [event] = await app.sql`select pos, at from events order by pos desc limit 1`
+  const { epoch } = app.pubsub
+  const at = (pos: number) => formatCursor({ epoch, pos })
+  const data =
+    `{"type":"item.added","projectId":"${projectId}","checklistId":"${listId}","rev":2,"itemId":"${itemId}",` +
+    `"actorId":null,"opId":null,"source":"sql","at":"${event?.at.toISOString()}",` +
+    `"after":{"id": "${itemId}", "done": false, "text": ${JSON.stringify(text)}, "dueOn": null, "position": 1024}}`
+  t.equal(
+    bytes.replace(/^retry: \d{4}\n/, 'retry: 0000\n'),
+    `retry: 0000\n\nevent: ready\nid: ${at(event?.pos - 1)}\ndata: {"userId":"${ann.id}","epoch":"${epoch}"}\n\n` +
+      `event: item.added\nid: ${at(event?.pos)}\ndata: ${data}\n\n`
+  )
+})
+
+t.test('an EventSource holds on through a restart and misses nothing', async t => {
+  const first = await stage(t)
+  const { app, url, ann, listId } = first
+  const source = new EventSource(`${url}/events`, {
+    fetch: (input, init) =>
+      fetch(input, { ...init, headers: { ...init.headers, cookie: ann.cookie } })
+  })
+  t.teardown(() => source.close())
+  const heard: string[] = []
+  source.addEventListener('item.added', ({ data, lastEventId }) => {
+    t.match(lastEventId, /^[0-9a-f]{12}\.[0-9a-z]+$/)
+    heard.push(JSON.parse(data).after.text)
+  })
+  await once(source as unknown as EventTarget, 'ready')
+  await addItem(app, listId, 'before')
+  await until(() => heard.length === 1)
+  const { databaseUrl } = app.config
+  await app.close()
+  const next = await build(t, { DATABASE_URL: databaseUrl })
+  await addItem(next, listId, 'meanwhile')
+  await next.listen({ host: '127.0.0.1', port: Number(new URL(url).port) })
+  await once(source as unknown as EventTarget, 'ready')
+  await addItem(next, listId, 'after')
+  await until(() => heard.length === 3)
+  t.strictSame(heard, ['before', 'meanwhile', 'after'])
+})
+
+t.test('a stream goes on after the last event that was seen, on any node', async t => {
+  const { app, url, ann, listId } = await stage(t)
+  const first = await openFeed(t, url, ann.headers)
+  const names = Array.from({ length: 30 }, (_, n) => `item ${n}`)
+  for (const name of names) await addItem(app, listId, name)
+  await texts(first, names.length)
+  // A node that starts now has none of it in memory and reads the log.
+  const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
+  const otherUrl = await listen(t, other)
+  const resumed = []
+  for (const on of [url, otherUrl]) {
+    for (const seen of [1, 17, 29, 30]) {
+      const cursor = first.events[seen]?.id as string
+      const byHeader = await openFeed(t, on, ann.headers, { cursor })
+      const byQuery = await openFeed(t, on, ann.headers, { query: `?last_event_id=${cursor}` })
+      const byBoth = await openFeed(t, on, ann.headers, {
+        cursor,
+        query: `?last_event_id=${first.events[0]?.id}`
+      })
+      for (const feed of [byHeader, byQuery, byBoth]) resumed.push({ feed, seen, cursor })
+    }
+  }
+  await addItem(other, listId, 'live again')
+  const everything = [...names, 'live again']
+  await texts(first, 1)
+  for (const { feed, seen, cursor } of resumed) {
+    t.match(await feed.next(), { event: 'ready', id: cursor })
+    t.strictSame(await texts(feed, everything.length - seen), everything.slice(seen))
+    t.strictSame(feed.events.slice(1), first.events.slice(seen + 1), 'the same bytes')
+  }
+})
+
+t.test('a reader who was away longer than memory goes back is served by the log', async t => {
+  const { app, url, ann, listId } = await stage(t)
+  const before = await openFeed(t, url, ann.headers)
+  const { id: cursor } = await before.next('ready')
+  before.stop()
+  await app.sql`
+    insert into checklist_items (checklist_id, text, position)
+    select ${listId}, 'Chair ' || n, n
+    from generate_series(1, 10500) as n`
+  await until(() => app.pubsub.health().ring.events === 10_000)
+  const after = await openFeed(t, url, ann.headers, { cursor })
+  t.strictSame(
+    await texts(after, 10_500),
+    Array.from({ length: 10_500 }, (_, n) => `Chair ${n + 1}`)
+  )
+})
+
+t.test('a stream can be narrowed to some projects', async t => {
+  const { app, url, ann, ask, projectId, listId } = await stage(t)
+  const second = (await ask('POST', '/projects', { name: 'Second' })).json().id
+  const third = (await ask('POST', '/projects', { name: 'Third' })).json().id
+  const one = await openFeed(t, url, ann.headers, { query: `?project=${projectId}` })
+  const two = await openFeed(t, url, ann.headers, {
+    query: `?project=${second}&project=${third.toUpperCase()}`
+  })
+  await app.sql`update projects set name = name || '!' where id = ${third}`
+  await addItem(app, listId, 'Milk')
+  await app.sql`update projects set name = name || '!' where id = ${second}`
+  await two.next('project.updated')
+  await two.next('project.updated')
+  await one.next('item.added')
+  t.equal(one.events.length, 2)
+  t.equal(two.events.length, 3)
+  const wrong = await openFeed(t, url, ann.headers, { query: '?project=x' })
+  t.equal(wrong.response.status, 400)
+})
+
+t.test(
+  'a cursor that means nothing here is answered with reset, and the stream goes on',
+  async t => {
+    const { app, url, ann, listId } = await stage(t)
+    const { epoch, head } = app.pubsub
+    const cursors: [string, string][] = [
+      ['garbage', 'unknown'],
+      ['-1', 'unknown'],
+      [`${epoch}.`, 'unknown'],
+      [`${epoch}.ZZ`, 'unknown'],
+      [`${epoch}.-1`, 'unknown'],
+      [`${epoch}.${'z'.repeat(10)}`, 'unknown'],
+      [`${epoch}.${'z'.repeat(11)}`, 'unknown'],
+      [formatCursor({ epoch, pos: head + 100 }), 'unknown'],
+      [`${'0'.repeat(12)}.1`, 'restored'],
+      ['x'.repeat(10_000), 'unknown'],
+      [encodeURIComponent("'; drop table events; --"), 'unknown']
+    ]
+    const feeds = []
+    for (const [cursor, reason] of cursors) {
+      feeds.push({ reason, feed: await openFeed(t, url, ann.headers, { cursor }) })
+      feeds.push({
+        reason,
+        feed: await openFeed(t, url, ann.headers, { query: `?last_event_id=${cursor}` })
+      })
+    }
+    for (const { feed, reason } of feeds) {
+      t.match(await feed.next(), { event: 'ready', id: '' }, 'no cursor before the reset')
+      t.match(await feed.next(), { event: 'reset', data: { reason } })
+    }
+    await addItem(app, listId, 'Milk')
+    for (const { feed } of feeds) t.match(await feed.next(), { event: 'item.added' })
+    for (const nul of ['%00', 'a%00b', '%ff']) {
+      const { response } = await openFeed(t, url, ann.headers, { query: `?last_event_id=${nul}` })
+      t.ok([200, 400].includes(response.status), `${nul} ${response.status}`)
+    }
+  }
+)
+
+t.test('a database of another life resets every stream that is open', async t => {
+  const { app, url, ann, listId } = await stage(t)
+  const feed = await openFeed(t, url, ann.headers)
+  const { id: old } = await feed.next('ready')
+  await app.sql`update log_state set generation = generation + 1`
+  const reset = await feed.next('reset')
+  t.match(reset.data, { reason: 'restored' })
+  t.not(reset.id.split('.')[0], old.split('.')[0])
+  await addItem(app, listId, 'Milk')
+  await feed.next('item.added')
+  const stale = await openFeed(t, url, ann.headers, { cursor: old })
+  t.match(await stale.next('reset'), { data: { reason: 'restored' } })
+})
+
+t.test('a cursor below what is kept is answered with reset', async t => {
+  const { app, url, ann } = await stage(t)
+  const feed = await openFeed(t, url, ann.headers)
+  const { id: cursor } = await feed.next('ready')
+  await app.sql`update log_state set floor_pos = ${app.pubsub.head + 1}`
+  const late = await openFeed(t, url, ann.headers, { cursor })
+  t.match(await late.next('reset'), { data: { reason: 'expired' } })
+})
+
+t.test('the removal is the last that a removed member hears, live and later', async t => {
+  const { app, url, bob, ask, projectId, listId, addBob, removeBob } = await stage(t)
+  const live = await openFeed(t, url, bob.headers)
+  const { id: cursor } = await live.next('ready')
+  await addBob()
+  await addItem(app, listId, 'seen')
+  await removeBob()
+  await addItem(app, listId, 'unseen')
+  await addBob('viewer')
+  await addItem(app, listId, 'seen again')
+  const kinds = ['member.added', 'item.added', 'member.removed', 'member.added', 'item.added']
+  for (const kind of kinds) t.equal((await live.next()).event, kind)
+  t.match(live.events[3]?.data, { userId: bob.id, projectId, role: 'editor' })
+
+  const back = await openFeed(t, url, bob.headers, { cursor })
+  // Of the time before they joined again only what is about themselves.
+  const own = ['ready', 'member.added', 'member.removed', 'member.added', 'item.added']
+  for (const kind of own) t.equal((await back.next()).event, kind)
+  t.equal(textOf(back.events.at(-1) as SseEvent), 'seen again')
+
+  await ask('DELETE', `/projects/${projectId}`)
+  t.equal((await live.next()).event, 'project.deleted')
+  await until(() => live.events.at(-1)?.event === 'member.removed')
+  t.match(live.events.at(-1)?.data, { projectId, userId: bob.id })
+  const gone = await openFeed(t, url, bob.headers, { cursor })
+  for (const kind of ['ready', 'member.removed', 'member.removed']) {
+    t.equal((await gone.next()).event, kind)
+  }
+})
+
+t.test('the end of a session ends its streams, and only its', async t => {
+  const { app, url, ann, bob } = await stage(t)
+  const byToken = await openFeed(t, url, ann.headers)
+  const byCookie = await openFeed(t, url, { cookie: ann.cookie })
+  const others = await openFeed(t, url, bob.headers)
+  for (const feed of [byToken, byCookie, others]) await feed.next('ready')
+  const reply = await app.inject({
+    method: 'POST',
+    url: '/auth/refresh',
+    headers: { cookie: ann.cookie }
+  })
+  t.equal(reply.statusCode, 200)
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  for (const feed of [byToken, byCookie]) {
+    t.match(await feed.next(), { event: 'session.ended', data: { reason: 'signed_out' } })
+    await feed.ended
+    t.equal(feed.events.length, 2, 'the refresh did not end it, and nothing came after the end')
+  }
+  await app.sql`delete from users where id = ${bob.id}`
+  t.match(await others.next('session.ended'), { data: { reason: 'account_deleted' } })
+  await others.ended
+})
+
+t.test('a stream ends with its token, one of a cookie goes on', async t => {
+  const { app, url, ann, listId } = await stage(t, { ACCESS_TOKEN_TTL: '2' })
+  const byCookie = await openFeed(t, url, { cookie: ann.cookie })
+  const reply = await app.inject({
+    method: 'POST',
+    url: '/auth/refresh',
+    headers: { cookie: ann.cookie }
+  })
+  const headers = { authorization: `Bearer ${reply.json().accessToken}` }
+  const byToken = await openFeed(t, url, headers)
+  await byToken.ended
+  t.strictSame(
+    byToken.events.map(({ event }) => event),
+    ['ready']
+  )
+  t.equal((await openFeed(t, url, headers)).response.status, 403)
+  await addItem(app, listId, 'Milk')
+  await byCookie.next('item.added')
+})
+
+t.test('who may open a stream is decided before its first byte', async t => {
+  const allowed = 'https://app.example.com'
+  const { app, url, ann } = await stage(t, { ALLOWED_ORIGINS: allowed })
+  const status = async (headers: Record<string, string>) => {
+    const feed = await openFeed(t, url, headers)
+    feed.stop()
+    return feed.response.status
+  }
+  const { cookie } = ann
+  t.equal(await status({}), 401)
+  t.equal(await status({ authorization: 'Bearer x' }), 401)
+  t.equal(await status({ authorization: 'Basic x' }), 401)
+  t.equal(await status(ann.headers), 200)
+  t.equal(
+    await status({ ...ann.headers, origin: 'https://evil.example' }),
+    200,
+    'a token is no cookie'
+  )
+  t.equal(await status({ cookie }), 200)
+  t.equal(await status({ cookie: 'other=1' }), 401)
+  t.equal(await status({ cookie: 'refresh=x' }), 403)
+  t.equal(await status({ cookie, origin: url }), 200)
+  t.equal(await status({ cookie, origin: allowed }), 200)
+  t.equal(await status({ cookie, origin: 'https://evil.example' }), 403)
+  t.equal(await status({ cookie, origin: 'null' }), 403)
+  t.equal(await status({ cookie, 'sec-fetch-site': 'cross-site' }), 403)
+  t.equal(await status({ cookie, 'sec-fetch-site': 'same-origin' }), 200)
+  const feed = await openFeed(t, url, { cookie })
+  t.notOk(feed.response.headers.has('set-cookie'), 'the cookie is not rotated')
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } })
+  t.equal(await status({ cookie }), 403)
+  t.equal(await status(ann.headers), 401)
+})
+
+t.test('HEAD opens no stream', async t => {
+  const { url, ann } = await stage(t)
+  const req = request(`${url}/events`, { method: 'HEAD', headers: ann.headers }).end()
+  const [reply] = (await once(req, 'response')) as [IncomingMessage]
+  t.not(reply.headers['content-type'], 'text/event-stream')
+  reply.resume()
+  await once(reply, 'end')
+})
+
+t.test('a service that closes lets go of its streams and says when to come back', async t => {
+  const { app, url, ann } = await stage(t)
+  const replies = await Promise.all(Array.from({ length: 50 }, () => stream(t, url, ann.headers)))
+  const bodies = Promise.all(replies.map(body))
+  await app.close()
+  const times = new Set()
+  for (const text of await bodies) {
+    const [, retry] = /\n\nretry: (\d+)\n\n$/.exec(text) ?? []
+    t.ok(Number(retry) >= 1000 && Number(retry) <= 3000, `retry: ${retry}`)
+    times.add(retry)
+  }
+  t.ok(times.size > 10, 'not all at once')
+})
+
+/** The answer to `GET /events` as it comes. */
+async function stream(t: Test, url: string, headers: Record<string, string>) {
+  const req = get(`${url}/events`, { headers, agent: false })
+  t.teardown(() => req.destroy())
+  const [reply] = (await once(req, 'response')) as [IncomingMessage]
+  return reply
+}
+
+async function body(reply: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of reply.setEncoding('utf8')) text += chunk
+  return text
+}
