@@ -65,7 +65,8 @@ export function bare(config: Config): FastifyInstance {
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestMs,
     connectionTimeout: limits.silenceMs,
-    http: { connectionsCheckingInterval: limits.checkMs },
+    // Node gives the whole request the longer of the two, and this one is 60 s by default.
+    http: { headersTimeout: limits.requestMs, connectionsCheckingInterval: limits.checkMs },
     // A database may take its time to recover or to migrate.
     pluginTimeout: 0,
     // An EventSource that is answered 503 is dead for good: what still comes in is still served.
