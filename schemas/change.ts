@@ -76,6 +76,7 @@ export const ChangesQuery = Type.Object(
       ...Rev('revision that the client has; 0 for none'),
       default: 0
     }),
+    item: Type.Optional(Id('only what happened to this item')),
     limit: Type.Integer({
       minimum: 1,
       maximum: 500,

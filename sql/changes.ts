@@ -3,9 +3,20 @@ import type { Sql } from '../plugins/db.ts'
 import type { Change, Changes } from '../schemas/change.ts'
 
 /** A row of the log, where what is absent from a change is null. */
-type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & {
+type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & Kept
+
+/** How much of a list's history there is, and where the list belongs. */
+interface Kept {
   head: number
+  oldest: number
   projectId: string
+}
+
+export interface ChangesAsked {
+  since: number
+  limit: number
+  /** Only what happened to this item. */
+  item?: string
 }
 
 /**
@@ -17,11 +28,14 @@ export async function readChanges(
   sql: Sql,
   actorId: string,
   checklistId: string,
-  since: number,
-  limit: number
+  { since, limit, item }: ChangesAsked
 ): Promise<Changes & { projectId: string }> {
   const rows = await sql<ChangeRow[]>`
-    select checklist_revs.rev as head, project_id as "projectId", change.*
+    select
+      checklist_revs.rev as head,
+      (select min(rev) from events where checklist_id = checklists.id) as oldest,
+      project_id as "projectId",
+      change.*
     from checklists
     join project_members using (project_id)
     join checklist_revs on checklist_id = checklists.id
@@ -32,6 +46,7 @@ export async function readChanges(
       from events
       where checklist_id = checklists.id
       and rev > ${since}
+      ${item === undefined ? sql`` : sql`and item_id = ${item}`}
       order by rev
       limit ${limit}
     ) as change on true
@@ -41,14 +56,24 @@ export async function readChanges(
   `
   const [first] = rows
   if (!first) throw new ChecklistNotFound()
-  const { head, projectId } = first
-  // Revisions have no gap: what does not go on from `since` was dropped in between.
-  if (since !== head && first.rev !== since + 1) throw new Compacted()
+  const { head, oldest, projectId } = first
+  // Revisions have no gap: with the one after `since` all that follow are there.
+  if (since > head || (since < head && oldest > since + 1)) throw new Compacted()
   const changes = first.rev === null ? [] : rows.map(toChange)
-  return { from: since + 1, to: since + changes.length, head, changes, projectId }
+  // A page that is not full says that nothing more has happened up to the head.
+  const to = changes.length < limit ? head : (changes.at(-1)?.rev ?? since)
+  return { from: since + 1, to, head, changes, projectId }
 }
 
-function toChange({ head, projectId, itemId, before, after, ...change }: ChangeRow): Change {
+function toChange({
+  head,
+  oldest,
+  projectId,
+  itemId,
+  before,
+  after,
+  ...change
+}: ChangeRow): Change {
   return {
     ...(change as Change),
     itemId: itemId ?? undefined,

@@ -107,7 +107,7 @@ export function createFollowing(
 
   async function readPage(since: number) {
     try {
-      return await readChanges(sql, userId, checklistId, since, limits.page)
+      return await readChanges(sql, userId, checklistId, { since, limit: limits.page })
     } catch (error) {
       if ((error as { code?: string }).code === 'COMPACTED') return null
       throw error

@@ -82,7 +82,10 @@ t.test(
         for (const view of [...fresh, await refresh(await empty(0), Number.POSITIVE_INFINITY)]) {
           t.strictSame(shown(view), seen)
         }
-        const { changes } = await readChanges(sql, users[0] as string, listId, 0, 500)
+        const { changes } = await readChanges(sql, users[0] as string, listId, {
+          since: 0,
+          limit: 500
+        })
         t.strictSame(
           changes.map(({ rev }) => rev),
           changes.map((_, n) => n + 1)
@@ -133,7 +136,10 @@ t.test(
         async function refresh(view: View, limit: number): Promise<View> {
           const most = Math.min(limit, 500)
           if (most === 0) return view
-          const { changes } = await readChanges(sql, users[0] as string, listId, view.rev, most)
+          const { changes } = await readChanges(sql, users[0] as string, listId, {
+            since: view.rev,
+            limit: most
+          })
           for (const change of changes) apply(view, change)
           return view
         }

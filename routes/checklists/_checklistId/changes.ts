@@ -16,15 +16,14 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description:
         'For every member of its project, also of a deleted checklist. 410 `COMPACTED` when `since` ' +
         'is older than what is kept, or no revision of this list (after a restore of the database): ' +
-        'read the checklist again.',
+        'read the checklist again. With `item`, the history of one item: who changed what, when and how.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       querystring: ChangesQuery,
       response: { 200: Changes, ...refusals(400, 401, 403, 404, 410, 503) }
     },
     onRequest: app.authenticate,
-    handler: ({ user, params, query: { since, limit } }) =>
-      readChanges(sql, user.id, params.checklistId, since, limit)
+    handler: ({ user, params, query }) => readChanges(sql, user.id, params.checklistId, query)
   })
 }
 

@@ -116,3 +116,23 @@ t.test('what is no revision is refused', async t => {
   }
   t.equal((await there.viewer.ask('GET', '/checklists/x/changes')).statusCode, 400)
 })
+
+t.test('the history of one item leaves out the rest, and its pages end at the head', async t => {
+  const { id, path } = await checklist(3)
+  const [item] = await sql<
+    [{ id: string }]
+  >`select id from checklist_items where checklist_id = ${id} order by position`
+  for (let n = 0; n < 3; n++)
+    await sql`update checklist_items set done = not done where id = ${item.id}`
+  await sql`delete from checklist_items where id <> ${item.id} and checklist_id = ${id}`
+  const ask = async (query: string): Promise<Changes> =>
+    (await there.viewer.ask('GET', `${path}?item=${item.id}&${query}`)).json()
+  const all = await ask('since=0')
+  t.match(all, { from: 1, to: 9, head: 9 })
+  t.strictSame(revs(all), [2, 5, 6, 7])
+  const first = await ask('since=0&limit=2')
+  t.match(first, { from: 1, to: 5, head: 9 })
+  t.strictSame(revs(await ask('since=5&limit=2')), [6, 7])
+  t.match(await ask('since=7&limit=2'), { from: 8, to: 9, changes: [] })
+  t.equal((await there.viewer.ask('GET', `${path}?item=x`)).statusCode, 400)
+})
