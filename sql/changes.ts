@@ -33,7 +33,7 @@ export async function readChanges(
   const rows = await sql<ChangeRow[]>`
     select
       checklist_revs.rev as head,
-      (select min(rev) from events where checklist_id = checklists.id) as oldest,
+      coalesce((select min(rev) from events where checklist_id = checklists.id), checklist_revs.rev + 1) as oldest,
       project_id as "projectId",
       change.*
     from checklists
