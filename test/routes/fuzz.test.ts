@@ -1,0 +1,128 @@
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { type Call, enter, newcomer, node } from '../caller.ts'
+
+const { call } = await node(t)
+const ann = await newcomer(call)
+
+const routes = [
+  ['POST', '/auth/signup'],
+  ['POST', '/auth/signin'],
+  ['POST', '/auth/refresh'],
+  ['POST', '/auth/signout'],
+  ['POST', '/auth/password'],
+  ['GET', '/auth/sessions'],
+  ['DELETE', '/auth/sessions/x'],
+  ['GET', '/users/me'],
+  ['PATCH', '/users/me'],
+  ['DELETE', '/users/me']
+] as const
+
+/** Any text that can stand in a header. */
+const headerText = fc
+  .string({ unit: fc.integer({ min: 0x20, max: 0xff }).map(code => String.fromCharCode(code)) })
+  .map(text => text.replaceAll('\x7f', ''))
+
+const anyString = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: 'grapheme' }),
+  fc.constantFrom('__proto__', 'constructor', '\0', '\ud800', ann.email, ann.id)
+)
+const anything = fc.oneof(anyString, fc.jsonValue(), fc.double(), fc.bigInt().map(Number))
+
+/** JSON with the fields that routes ask for, each of any kind, and others. */
+const body = fc
+  .tuple(
+    fc.record(
+      { email: anything, password: anything, name: anything, current: anything, next: anything },
+      { requiredKeys: [] }
+    ),
+    fc.dictionary(anyString, fc.jsonValue(), { maxKeys: 2 })
+  )
+  .map(parts => Object.assign({}, ...parts))
+
+/** Tokens and cookies that are nearly right. */
+const nearly = (text: string) =>
+  fc.oneof(
+    fc.constant(text),
+    headerText,
+    fc
+      .tuple(fc.nat(text.length), fc.nat(3), headerText)
+      .map(([at, cut, more]) => text.slice(0, at) + more + text.slice(at + cut))
+  )
+
+async function survives(t: Test, arbitrary: fc.Arbitrary<Call>, numRuns = 40) {
+  for (const [method, path] of routes) {
+    await fc.assert(
+      fc.asyncProperty(arbitrary, async request => {
+        const { status, body } = await call(method, path, request)
+        if (status >= 500) throw new Error(`${status}`)
+        if (status >= 400 && body.statusCode !== status) throw new Error('not the body of an error')
+      }),
+      { numRuns }
+    )
+    t.pass(`${method} ${path}`)
+  }
+  t.equal((await call('GET', '/users/me', { token: ann.token })).status, 200, 'and all is well')
+}
+
+t.test('no body is an error of ours', t =>
+  survives(t, fc.record({ body, token: fc.constant(ann.token) }))
+)
+
+t.test('nor is any text in place of JSON', t =>
+  survives(
+    t,
+    fc.record({ body: fc.oneof(anyString, fc.json()), token: fc.constant(ann.token) }),
+    20
+  )
+)
+
+t.test('nor any token', t => survives(t, fc.record({ token: nearly(ann.token) })))
+
+t.test('nor any cookie', async t => {
+  const { cookie } = await enter(call, ann)
+  const text = nearly(cookie)
+  await survives(
+    t,
+    fc.record({
+      cookie: fc.oneof(
+        text,
+        fc.array(text).map(all => all.join('; '))
+      )
+    })
+  )
+})
+
+t.test('nor any header that we read', t => {
+  const names = [
+    'origin',
+    'sec-fetch-site',
+    'user-agent',
+    'x-forwarded-for',
+    'content-type',
+    'accept',
+    'accept-encoding',
+    'if-none-match',
+    'range'
+  ]
+  const headers = fc.dictionary(fc.constantFrom(...names), headerText, { maxKeys: 4 })
+  return survives(t, fc.record({ headers, body: fc.constantFrom('{}', undefined) }), 20)
+})
+
+t.test('nor any path or query', async t => {
+  const part = fc.oneof(
+    fc.webPath(),
+    fc.webQueryParameters(),
+    fc.constantFrom('..', '%', '%00', '//')
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(part, { maxLength: 3 }), async parts => {
+      const path = `/auth/sessions/${parts.join('/')}`
+      const { status } = await call('DELETE', path, { token: 'x' })
+      if (status >= 500) throw new Error(`${status}`)
+    }),
+    { numRuns: 100 }
+  )
+  t.pass('survived')
+})
