@@ -5,7 +5,8 @@ import { BadRequest } from '../lib/errors.ts'
 export default fp(
   async app => {
     app.addHook('onRequest', async ({ raw }) => {
-      if ((raw.headersDistinct.host?.length ?? 0) > 1) {
+      const names = raw.rawHeaders.filter((_, n) => n % 2 === 0)
+      if (names.filter(name => name.toLowerCase() === 'host').length > 1) {
         throw new BadRequest('the header Host came more than once')
       }
     })
