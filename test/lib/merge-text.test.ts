@@ -1,0 +1,380 @@
+import fc from 'fast-check'
+import { diff3Merge } from 'node-diff3'
+import t from 'tap'
+import { mergeText } from '../../lib/merge-text.ts'
+import { isWord, words } from '../../lib/words.ts'
+
+/** base, live, wanted, what comes of it; null: ask. */
+type Case = [base: string, live: string, wanted: string, merged: string | null]
+
+function check(name: string, cases: Case[]) {
+  t.test(name, async t => {
+    for (const [base, live, wanted, merged] of cases) {
+      t.equal(mergeText(base, live, wanted), merged, `${live} + ${wanted}`)
+      t.equal(mergeText(base, wanted, live), merged, 'the other way round')
+    }
+  })
+}
+
+check('changes with a word between are merged', [
+  [
+    'Buy milk and bread',
+    'Buy oat milk and bread',
+    'Buy milk and rye bread',
+    'Buy oat milk and rye bread'
+  ],
+  ['Recieve parcel', 'Receive parcel', 'Recieve parcel from DHL', 'Receive parcel from DHL'],
+  ['buy milk and bread', 'Buy milk and bread', 'buy milk and bread!', 'Buy milk and bread!'],
+  ['Buy milk', 'Buy oat milk', 'Buy milk today', 'Buy oat milk today'],
+  ['Buy milk today', 'Buy oat milk today', 'Buy milk today please', 'Buy oat milk today please'],
+  ['Buy milk', 'Buy milk and bread soon', 'Please buy milk', 'Please buy milk and bread soon'],
+  [
+    'Buy milk and bread then call Bob now',
+    'Buy oat milk and rye bread then call Bob now',
+    'Buy milk and bread then call Bob tomorrow',
+    'Buy oat milk and rye bread then call Bob tomorrow'
+  ],
+  [
+    'Please send the report to Ann today',
+    'Please send the final report to Ann today',
+    'Please send the report to Ann',
+    'Please send the final report to Ann'
+  ],
+  [
+    'Pay 100 EUR to Bob by 12:30',
+    'Pay 150 EUR to Bob by 12:30',
+    'Pay 100 EUR to Bob by 14:45',
+    'Pay 150 EUR to Bob by 14:45'
+  ],
+  [
+    'Upgrade to v1.2.3 as https://a.org/x says today',
+    'Upgrade to v1.2.4 as https://a.org/x says today',
+    'Upgrade to v1.2.3 as https://a.org/y says today',
+    'Upgrade to v1.2.4 as https://a.org/y says today'
+  ],
+  [
+    'Send report to Ann and Bob',
+    'Send report with the figures to Ann and Bob',
+    'Send report to Ann and Bob in the morning',
+    'Send report with the figures to Ann and Bob in the morning'
+  ]
+])
+
+check('a change of the same place is asked about', [
+  ['Call Bob', 'Call Alice', 'Call Carol', null],
+  ['Pay 100 EUR to landlord', 'Pay 120 EUR to landlord', 'Pay 150 EUR to landlord', null],
+  ['Order chairs', 'Order 12 chairs', 'Order 15 chairs', null],
+  ['Order 1 chairs', 'Order 12 chairs', 'Order 15 chairs', null],
+  [
+    'Please send the report to Ann',
+    'Please send to Ann',
+    'Please send the final report to Ann',
+    null
+  ],
+  ['Buy milk', 'Buy milk today', 'Buy milk now', null],
+  ['Buy milk', 'Please buy milk', 'Maybe buy milk', null],
+  ['Read https://a.org/x now', 'Read https://b.org/x now', 'Read https://a.org/y now', null],
+  ['Fund 1 000 000 now', 'Fund 2 000 000 now', 'Fund 1 000 500 now', null],
+  ['one', 'two', 'three', null],
+  ['', 'one', 'two', null],
+  ['Feed the cat', '', 'Feed the dog', null]
+])
+
+check('changes of neighbouring words are asked about', [
+  ['Call Bob', 'Phone Bob', 'Call Robert', null],
+  ['Buy milk', 'Buy oat milk', 'Get milk', null],
+  ['Buy milk now', 'Buy now', 'Buy milk today', null],
+  ['one\ntwo', 'one!\ntwo', 'one\ntwo!', null]
+])
+
+check('what both did is done once, but not inside of what one did', [
+  ['Call Bob', 'Call Alice', 'Call Alice', 'Call Alice'],
+  [
+    'recieve the big parcel',
+    'Receive the big parcel',
+    'Receive the big box',
+    'Receive the big box'
+  ],
+  ['Buy milk now', 'Get oat milk now', 'Get oat milk later', 'Get oat milk later'],
+  ['a b c d e', 'x b y d e', 'a b y d z', 'x b y d z'],
+  ['a b c', 'x y c', 'a y z', null],
+  ['buy a bag of rice now', 'buy a bag of nuts now', 'buy a can with nuts later', null],
+  [
+    'one two three four five',
+    'two three FOUR five',
+    'two three four five six',
+    'two three FOUR five six'
+  ]
+])
+
+check('the same words added, or deleted, in two places are asked about', [
+  ['Buy milk and bread', 'Today buy milk and bread', 'Buy milk and bread today', null],
+  ['Buy milk and bread', 'On Monday buy milk and bread', 'Buy milk and bread Monday morning', null],
+  ['Buy milk, eggs and milk', 'Buy eggs and milk', 'Buy milk, eggs', null],
+  [
+    'Call Bob and Ann about it now',
+    'Bob call and Ann about it now',
+    'Call and Ann about it now Bob',
+    null
+  ],
+  ['Today call Bob about it', 'call Bob about it today', 'call Bob about it', null]
+])
+
+check('where a repeated word leaves the place open, it asks', [
+  ['very very very good', 'very very good', 'very very very very good', null],
+  ['ha ha ha', 'ha ha ha ha', 'ha ho ha', null]
+])
+
+check('phrases that changed places are one change', [
+  [
+    'a new roof goes to Bob, the red desk goes to Omar, all today',
+    'the red desk goes to Omar, a new roof goes to Bob, all today',
+    'a new roof goes to Bob, the red desk goes soon to Omar, all today',
+    null
+  ],
+  [
+    'A roof goes to Ann, a desk goes to Bob, all today',
+    'A desk goes to Bob, a roof goes to Ann, all today',
+    'A roof goes soon to Ann, a desk goes to Bob, all today',
+    null
+  ],
+  [
+    'A roof goes to Ann, a desk goes to Bob, all today',
+    'A desk goes to Bob, a roof goes to Ann, all today',
+    'A roof goes to Ann, a desk goes to Bob, all today or tomorrow',
+    'A desk goes to Bob, a roof goes to Ann, all today or tomorrow'
+  ],
+  [
+    'Today buy milk and bread',
+    'buy milk and bread today',
+    'Today buy milk and some bread',
+    'buy milk and some bread today'
+  ]
+])
+
+check('lines are kept apart, whatever breaks them', [
+  [
+    'Steps:\nbuild it\ntest it\nship it',
+    'Steps:\nbuild it twice\ntest it\nship it',
+    'Steps:\nbuild it\ntest it\nship it on Monday',
+    'Steps:\nbuild it twice\ntest it\nship it on Monday'
+  ],
+  ['a b\r\nc d\ne f', 'A b\r\nc d\ne f', 'a b\r\nc d\ne f\r\ng', 'A b\r\nc d\ne f\r\ng'],
+  ['a b\r\nc d\re f', 'a b\nc d\re f', 'a b\r\nc d\re F', 'a b\nc d\re F'],
+  [
+    'one\ntwo\nthree',
+    'one\ntwo\nthree\nfour',
+    'zero\none\ntwo\nthree',
+    'zero\none\ntwo\nthree\nfour'
+  ],
+  ['one two', 'one two\nthree', 'one two\nfour', null]
+])
+
+check('text without spaces', [
+  ['买牛奶和面包', '买燕麦牛奶和面包', '买牛奶和黑面包', '买燕麦牛奶和黑面包'],
+  ['买牛奶和面包', '买豆浆和面包', '买咖啡和面包', null],
+  ['付100元给老师', '付120元给老师', '付150元给老师', null],
+  ['牛乳とパンを買う', '豆乳とパンを買う', '牛乳とパンを二つ買う', '豆乳とパンを二つ買う'],
+  ['ซื้อนมและขนมปัง', 'ซื้อนมและขนมปังวันนี้', 'ซื้อนมสดและขนมปัง', 'ซื้อนมสดและขนมปังวันนี้'],
+  ['买iPhone15给小王', '买iPhone16给小王', '买iPhone15 Pro给小王', null]
+])
+
+check('emoji and combining marks', [
+  ['👨‍👩‍👧 buy milk 🇩🇪', '👨‍👩‍👧‍👦 buy milk 🇩🇪', '👨‍👩‍👧 buy milk 🇫🇷', '👨‍👩‍👧‍👦 buy milk 🇫🇷'],
+  ['party 👨‍👩‍👧', 'party 👨‍👩‍👧‍👦', 'party 👩‍👩‍👧', null],
+  ['well done 👍', 'well done 👍🏽', 'well done 👍🏿', null],
+  ['🇩🇪🇫🇷 or bust', '🇩🇪🇪🇸 or bust', '🇮🇹🇫🇷 or bust', null],
+  [
+    'cafe and the\u0301 now',
+    'cafe\u0301 and the\u0301 now',
+    'cafe and the\u0302 now',
+    'cafe\u0301 and the\u0302 now'
+  ],
+  ['the cafe', 'the cafe\u0301', 'the cafe\u0300', null]
+])
+
+t.test('beyond its limits it asks, but for what is plain', async t => {
+  const long = 'ab '.repeat(1_400)
+  t.equal(mergeText(long, `${long}c`, `d ${long}`), null)
+  t.equal(mergeText(long, long, `d ${long}`), `d ${long}`)
+  const numbers = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, i) => `n${from + i}`).join(' ')
+  t.equal(mergeText(numbers(0, 200), numbers(200, 400), `${numbers(0, 200)} end`), null)
+  t.equal(
+    mergeText(numbers(0, 100), `first ${numbers(1, 100)}`, numbers(0, 400)),
+    `first ${numbers(1, 400)}`,
+    'one long addition is no trouble'
+  )
+})
+
+const units = fc
+  .array(fc.integer({ min: 0, max: 0xffff }))
+  .map(units => String.fromCharCode(...units))
+const anything = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), units)
+// Few words, so that texts share, repeat and move them.
+const shared = fc
+  .array(
+    fc.constantFrom(
+      'a',
+      'b',
+      'c',
+      'the',
+      'milk',
+      '\n',
+      '买',
+      '牛奶',
+      '🇩🇪',
+      '👨‍👩‍👧',
+      'e\u0301',
+      'ที่นี่'
+    )
+  )
+  .chain(parts => fc.constantFrom(' ', '').map(blank => parts.join(blank)))
+const texts = fc.oneof(
+  { weight: 1, arbitrary: fc.tuple(anything, anything, anything) },
+  { weight: 3, arbitrary: fc.tuple(shared, shared, shared) },
+  { weight: 6, arbitrary: edited() }
+)
+
+/** A text of few or of many words, and two that come of it by splices. */
+function edited() {
+  const word = fc.oneof(
+    fc.constantFrom('a', 'b', 'c', 'd'),
+    fc.nat(99).map(n => `w${n}`)
+  )
+  const splice = fc.record({
+    at: fc.nat(20),
+    remove: fc.nat(3),
+    insert: fc.array(word, { maxLength: 3 })
+  })
+  const splices = fc.array(splice, { minLength: 1, maxLength: 3 })
+  return fc.tuple(fc.array(word, { maxLength: 20 }), splices, splices).map(([base, ...sides]) => {
+    const [live, wanted] = sides.map(side => {
+      const words = [...base]
+      for (const { at, remove, insert } of side) words.splice(at, remove, ...insert)
+      return words.join(' ')
+    })
+    return [base.join(' '), live, wanted] as [string, string, string]
+  })
+}
+
+function always(name: string, holds: (base: string, live: string, wanted: string) => boolean) {
+  t.test(name, async t => {
+    fc.assert(
+      fc.property(texts, three => holds(...three)),
+      { numRuns: 2_000 }
+    )
+    t.pass()
+  })
+}
+
+always(
+  'the order of arrival does not matter',
+  (base, live, wanted) => mergeText(base, live, wanted) === mergeText(base, wanted, live)
+)
+
+always(
+  'who changed nothing, or the same, is in nobody’s way',
+  (base, live) =>
+    mergeText(base, live, base) === live &&
+    mergeText(base, base, live) === live &&
+    mergeText(base, live, live) === live
+)
+
+always('a change that arrives twice is made once', (base, live, wanted) => {
+  const merged = mergeText(base, live, wanted)
+  const again = merged === null ? null : mergeText(base, merged, wanted)
+  return again === null || again === merged
+})
+
+always('no word comes from nowhere, and none that somebody added is lost', (base, live, wanted) => {
+  const merged = mergeText(base, live, wanted)
+  // In scripts without spaces a word depends on its neighbours.
+  if (merged === null || /[买ท]/.test(base + live + wanted)) return true
+  const [b, l, w, m] = [base, live, wanted, merged].map(count) as [Bag, Bag, Bag, Bag]
+  for (const word of new Set([...b.keys(), ...l.keys(), ...w.keys(), ...m.keys()])) {
+    const [was, ours, theirs, now] = [b, l, w, m].map(bag => bag.get(word) ?? 0) as Counts
+    if (now > ours + theirs) return false
+    if (was === 0 && now < Math.max(ours, theirs)) return false
+  }
+  return true
+})
+
+type Bag = Map<string, number>
+type Counts = [number, number, number, number]
+
+function count(text: string): Bag {
+  const bag: Bag = new Map()
+  for (const word of words(text).filter(isWord)) bag.set(word, (bag.get(word) ?? 0) + 1)
+  return bag
+}
+
+always('no character is cut in two', (base, live, wanted) => {
+  const merged = mergeText(base, live, wanted)
+  const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
+  const characters = (text: string) => Array.from(segmenter.segment(text), ({ segment }) => segment)
+  const known = new Set([...characters(live), ...characters(wanted)])
+  return merged === null || characters(merged).every(character => known.has(character))
+})
+
+/**
+ * Base words, some of them changed: kept, replaced, deleted, or with words added after, by nobody
+ * or by one of the two. Every added word is new, so that the merged text is known.
+ */
+const known = fc
+  .array(
+    fc.record({
+      word: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
+      by: fc.constantFrom('nobody', 'nobody', 'live', 'wanted'),
+      change: fc.constantFrom('replace', 'add', 'delete')
+    }),
+    { minLength: 1, maxLength: 20 }
+  )
+  .chain(steps => fc.boolean().map(isDistinct => ({ steps, isDistinct })))
+
+t.test('two people’s changes with a word between: both are made, or it asks', async t => {
+  let merges = 0
+  fc.assert(
+    fc.property(known, ({ steps, isDistinct }) => {
+      const text = (...by: string[]) =>
+        steps
+          .flatMap(({ word, by: who, change }, i) => {
+            const old = isDistinct ? `${word}${i}` : word
+            // A deleted copy of a repeated word could be any: only distinct ones are deleted.
+            if (!by.includes(who) || (change === 'delete' && !isDistinct)) return old
+            return change === 'replace' ? `new${i}` : change === 'add' ? [old, `new${i}`] : []
+          })
+          .join(' ')
+      const [base, live, wanted] = [text(), text('live'), text('wanted')]
+      const merged = mergeText(base, live, wanted)
+      if (merged !== null) merges++
+      return merged === null || merged === text('live', 'wanted')
+    }),
+    { numRuns: 5_000 }
+  )
+  t.ok(merges > 1_000, `${merges} of 5000 merged`)
+})
+
+t.test('diff3 over the same words, where both answer, says the same of distinct words', async t => {
+  let both = 0
+  const distinct = known.filter(({ isDistinct }) => isDistinct)
+  fc.assert(
+    fc.property(distinct, ({ steps }) => {
+      const text = (by?: string) =>
+        steps
+          .flatMap(({ by: who, change }, i) => {
+            if (by !== who) return `w${i}`
+            return change === 'replace' ? `new${i}` : change === 'add' ? [`w${i}`, `new${i}`] : []
+          })
+          .join(' ')
+      const [base, live, wanted] = [text(), text('live'), text('wanted')]
+      const regions = diff3Merge(words(live), words(base), words(wanted))
+      const merged = mergeText(base, live, wanted)
+      if (merged === null || regions.some(({ conflict }) => conflict)) return true
+      both++
+      return merged === regions.flatMap(({ ok }) => ok ?? []).join('')
+    }),
+    { numRuns: 1_000 }
+  )
+  t.ok(both > 100, `${both} of 1000 compared`)
+})
