@@ -1,0 +1,58 @@
+import { diffChars } from 'diff'
+import DiffMatchPatch from 'diff-match-patch'
+import { diff3Merge } from 'node-diff3'
+import * as Y from 'yjs'
+import { mergeText } from '../../lib/merge-text.ts'
+import { words } from '../../lib/words.ts'
+
+/** A three-way merge of texts; null when it asks. */
+export type Merge = (base: string, live: string, wanted: string) => string | null
+
+const diff3: Merge = (base, live, wanted) => {
+  const regions = diff3Merge(words(live), words(base), words(wanted))
+  return regions.some(region => region.conflict)
+    ? null
+    : regions.flatMap(region => region.ok ?? []).join('')
+}
+
+const patches = new DiffMatchPatch()
+const patch: Merge = (base, live, wanted) => {
+  const [text, applied] = patches.patch_apply(patches.patch_make(base, wanted), live)
+  return applied.every(Boolean) ? text : null
+}
+
+const crdt: Merge = (base, live, wanted) => {
+  const start = document(1)
+  start.getText().insert(0, base)
+  const both = [live, wanted].map((text, i) => {
+    const copy = document(2 + i)
+    Y.applyUpdate(copy, Y.encodeStateAsUpdate(start))
+    type(copy.getText(), base, text)
+    return copy
+  }) as [Y.Doc, Y.Doc]
+  Y.applyUpdate(both[0], Y.encodeStateAsUpdate(both[1]))
+  return both[0].getText().toString()
+}
+
+function document(clientID: number) {
+  const doc = new Y.Doc()
+  doc.clientID = clientID
+  return doc
+}
+
+/** The fewest characters deleted and inserted: what a text field bound to a Y.Text does. */
+function type(text: Y.Text, from: string, to: string) {
+  let at = 0
+  for (const { added, removed, value } of diffChars(from, to)) {
+    if (removed) text.delete(at, value.length)
+    else if (added) text.insert(at, value)
+    if (!removed) at += value.length
+  }
+}
+
+export const merges: Record<string, Merge> = {
+  mergeText,
+  'node-diff3': diff3,
+  'diff-match-patch': patch,
+  'Yjs text': crdt
+}
