@@ -74,7 +74,7 @@ export function createFollowing(
     if (since === undefined) return restart()
     if (epoch !== pubsub.epoch) return restart('restored')
     rev = since
-    await catchUp()
+    await catchUp(true)
   }
 
   async function restart(reason?: 'compacted' | 'restored') {
@@ -88,8 +88,8 @@ export function createFollowing(
     await goLive()
   }
 
-  /** Sends what the client has not got yet, from the log, and goes live. */
-  async function catchUp() {
+  /** Sends what the client has not got yet, from the log, and goes live. Who asked is answered, if with nothing new. */
+  async function catchUp(isAsked = false) {
     if (rev === null) return restart()
     hear()
     for (let isBehind = true; isBehind; ) {
@@ -98,7 +98,9 @@ export function createFollowing(
       if (!page) return restart('compacted')
       const { from, to, head, changes } = page
       projectId = page.projectId
-      if (changes.length > 0) send({ type: 'changes', checklistId, from, to, head, changes })
+      if (isAsked || changes.length > 0)
+        send({ type: 'changes', checklistId, from, to, head, changes })
+      isAsked = false
       rev = to
       isBehind = to < head
     }

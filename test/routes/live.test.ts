@@ -96,6 +96,8 @@ t.test('whoever comes back hears what came since, and only that', async t => {
   t.match(await again.open(listId, { since: 2 }), { type: 'changes', from: 3, to: 4, head: 4 })
   await a.push(listId, setText(itemId, 'Soy milk', 'Rice milk'))
   t.match(await again.next('changes'), { from: 5, to: 5 })
+  const nothingNew = { type: 'changes', from: 6, to: 5, head: 5, changes: [] }
+  t.match(await again.open(listId, { since: 5 }), nothingNew, 'an answer all the same')
 
   const foreign = await openLive(t, url, ann.headers)
   foreign.send({ type: 'open', checklistId: listId, since: 2, epoch: 'another' })
