@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto'
+import postgres from 'postgres'
+import t from 'tap'
+import { isEntitled } from '../../lib/entitlement.ts'
+import { connection, type Sql } from '../../plugins/db.ts'
+import { readAfter, readFeed, readFeedAfter } from '../../sql/log.ts'
+import { database } from '../helper.ts'
+import { createRandom } from '../random.ts'
+
+const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
+const inProject = () => sincePos
+const outside = () => undefined
+const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
+
+t.test(
+  'of a project of theirs people see what came after they joined, and what is about them',
+  async t => {
+    t.equal(isEntitled(event, me, inProject), true)
+    t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+    t.equal(
+      isEntitled({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject),
+      true
+    )
+    t.equal(
+      isEntitled({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
+      true
+    )
+    t.equal(
+      isEntitled({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
+      false
+    )
+  }
+)
+
+t.test('of a project that they left only their removal', async t => {
+  t.equal(isEntitled(event, me, outside), false)
+  t.equal(isEntitled({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
+  t.equal(isEntitled({ ...event, kind: 'member.added', userId: me }, me, outside), false)
+  t.equal(isEntitled({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
+})
+
+t.test('the end of a session is nobody’s event', async t => {
+  t.equal(
+    isEntitled({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
+    false
+  )
+})
+
+t.test('the database answers the same, whatever the history', async t => {
+  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  t.teardown(() => sql.end())
+  const random = createRandom(7)
+  const ids = (count: number) => Array.from({ length: count }, () => randomUUID())
+  const [users, projects] = [ids(4), ids(4)]
+  for (const [n, id] of users.entries()) {
+    await sql`insert into users (id, email, name) values (${id}, ${`u${n}@example.com`}, 'U')`
+  }
+  const steps = {
+    create: (_user: string, id: string) => sql`
+      insert into projects (id, name)
+      values (${id}, 'P')
+      on conflict do nothing`,
+    join: (user: string, id: string) => sql`
+      insert into project_members (project_id, user_id, role)
+      select id, ${user}, 'viewer'
+      from projects
+      where id = ${id}
+      on conflict do nothing`,
+    leave: (user: string, id: string) => sql`
+      delete from project_members
+      where user_id = ${user} and project_id = ${id}`,
+    rename: (_user: string, id: string) =>
+      sql`update projects set name = name || '.' where id = ${id}`,
+    list: (_user: string, id: string) => sql`
+      insert into checklists (project_id, title)
+      select id, 'L'
+      from projects
+      where id = ${id}`,
+    drop: (_user: string, id: string) =>
+      sql`delete from projects where id = ${id} and random() < 0.3`
+  }
+  const names = ['create', 'join', 'join', 'leave', 'rename', 'list', 'list', 'drop'] as const
+  for (let n = 0; n < 500; n++) {
+    await steps[random.pick(names)](random.pick(users), random.pick(projects))
+  }
+
+  const { events, head } = await readAfter(sql, 0, 10_000)
+  let seen = 0
+  for (const userId of users) {
+    const feed = await readFeed(sql, userId)
+    const since = new Map(feed.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
+    for (const pos of [0, Math.floor(head / 2), head]) {
+      const answered = await readFeedAfter(sql, { userId, feed, pos, limit: 10_000 })
+      const expected = events.filter(
+        one => one.pos > pos && isEntitled(one, userId, id => since.get(id))
+      )
+      t.strictSame(answered.events, expected)
+      seen += expected.length
+    }
+  }
+  t.ok(seen > 50, `${seen} of ${events.length}`)
+})

@@ -1,0 +1,30 @@
+import t from 'tap'
+import { createTopics } from '../../lib/topics.ts'
+
+t.test('a subscriber of several topics is found once', async t => {
+  const topics = createTopics<string>()
+  topics.subscribe('a', 'Ann')
+  topics.subscribe('b', 'Ann')
+  topics.subscribe('b', 'Bob')
+  t.strictSame([...topics.of(['a', 'b', 'c'])], ['Ann', 'Bob'])
+  t.strictSame([...topics.all()], ['Ann', 'Bob'])
+})
+
+t.test('the last one to leave takes the topic along', async t => {
+  const topics = createTopics<string>()
+  const stops = [topics.subscribe('a', 'Ann'), topics.subscribe('a', 'Bob')]
+  t.equal(topics.size, 1)
+  for (const stop of stops) stop()
+  t.equal(topics.size, 0)
+  topics.subscribe('a', 'Cem')
+  for (const stop of stops) stop()
+  t.strictSame([...topics.of(['a'])], ['Cem'], 'leaving twice takes nobody else along')
+})
+
+t.test('what was found stays as it was, whoever comes or goes meanwhile', async t => {
+  const topics = createTopics<string>()
+  topics.subscribe('a', 'Ann')
+  const found = topics.of(['a'])
+  topics.subscribe('a', 'Bob')
+  t.strictSame([...found], ['Ann'])
+})
