@@ -24,6 +24,12 @@ check('changes with a word between are merged', [
     'Buy oat milk and rye bread'
   ],
   ['Recieve parcel', 'Receive parcel', 'Recieve parcel from DHL', 'Receive parcel from DHL'],
+  [
+    'Buy two eggs and some milk',
+    'Get six eggs and some milk',
+    'Buy two eggs and no tea',
+    'Get six eggs and no tea'
+  ],
   ['buy milk and bread', 'Buy milk and bread', 'buy milk and bread!', 'Buy milk and bread!'],
   ['Buy milk', 'Buy oat milk', 'Buy milk today', 'Buy oat milk today'],
   ['Buy milk today', 'Buy oat milk today', 'Buy milk today please', 'Buy oat milk today please'],
