@@ -49,7 +49,8 @@ interface Room {
 
 /**
  * Who is on which checklist, in memory. Nodes tell each other through an unlogged table, once a second and
- * only while somebody has a checklist open: one statement a node, whatever the number of people.
+ * only while somebody has a checklist open: one statement a node, whatever the number of people. A NOTIFY a
+ * keystroke leaves writers 68 % of their commits with 1,000 people typing, this 88 % (bench/presence.ts).
  */
 function createPresence({ sql, log }: FastifyInstance) {
   const nodeId = randomUUID()
