@@ -39,7 +39,7 @@ const limits = {
   opsAStatement: 200,
   // A client that goes faster is slowed down, and refused when it would have to wait too long.
   pace: { rate: 20, burst: 100 },
-  patienceMs: 10_000,
+  patienceMs: 5_000,
   attempts: 5,
   retryMs: 20,
   title: 200,

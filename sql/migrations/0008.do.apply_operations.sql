@@ -79,9 +79,10 @@ begin
     return earlier.result || '{"duplicate": true}';
   end if;
 
-  perform set_config('app.actor', actor::text, true);
-  perform set_config('app.source', entry ->> 'source', true);
-  perform set_config('app.op', op ->> 'opId', true);
+  perform
+    set_config('app.actor', actor::text, true),
+    set_config('app.source', entry ->> 'source', true),
+    set_config('app.op', op ->> 'opId', true);
   return apply_operation(list, op, entry -> 'merge', actor);
 end
 $$;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, database } from '../helper.ts'
+import { build, database, person } from '../helper.ts'
 import { desk, type Wish } from '../merge/desk.ts'
 
 const setText = (itemId: string, from: string, to: string): Wish => ({
@@ -394,3 +394,30 @@ t.test('nobody changes anything once their removal is committed', async t => {
     else if (actor === editor && !isMember) t.fail('a change after the removal')
   }
 })
+
+t.test(
+  'a client that goes too fast is slowed down, and refused when it would wait too long',
+  async t => {
+    const app = await build(t, { RATE_LIMIT: 'on' })
+    const ann = await person(app)
+    const { listId, projectId } = await desk(app)
+    await app.sql`
+    insert into project_members (project_id, user_id, role)
+    values (${projectId}, ${ann.id}, 'editor')`
+    const ops = Array.from({ length: 100 }, () => ({ opId: randomUUID(), kind: 'list.restore' }))
+    const push = () =>
+      app.inject({
+        method: 'POST',
+        url: `/checklists/${listId}/ops`,
+        headers: ann.headers,
+        payload: { ops }
+      })
+    const first = await push()
+    t.equal(first.statusCode, 200)
+    const [slow, refused] = await Promise.all([push(), push()])
+    t.equal(slow?.statusCode, 200)
+    t.match(refused, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } })
+    t.match(refused?.json(), { code: 'TOO_OFTEN' })
+    t.equal(first.json().results[99].outcome, 'noop')
+  }
+)
