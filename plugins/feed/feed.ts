@@ -94,6 +94,9 @@ export function createFeed(
       const mine = await readFeed(sql, userId)
       if (signal.aborted) return
       if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
+      // The database may be ahead of what this node has heard: memory would be short of its newest.
+      await pubsub.reached(mine.head)
+      if (signal.aborted) return
       if (epoch === '') greet(mine)
       else resetUnless(reasonAgainst({ epoch, pos }, mine), mine)
       await sendPast(mine, signal)
@@ -125,7 +128,8 @@ export function createFeed(
     const since = new Map(mine.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     const isMine = (event: LogEvent) => isEntitled(event, userId, id => since.get(id))
     while (pos < mine.head && !signal.aborted) {
-      const recent = pubsub.recent({ epoch, pos }, limits.page)
+      const hasHeardAll = pubsub.head >= mine.head
+      const recent = hasHeardAll ? pubsub.recent({ epoch, pos }, limits.page) : null
       const page = recent ?? (await inTurn(async () => (signal.aborted ? [] : readPage(mine))))
       for (const event of page) {
         if (signal.aborted || event.pos > mine.head) break

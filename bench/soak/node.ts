@@ -1,0 +1,67 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const server = join(import.meta.dirname, '../../server.ts')
+
+const limits = { startMs: 60_000, pollMs: 100 }
+
+export type ServiceNode = ReturnType<typeof createNode>
+
+/** A process of the service on a port that stays its own, however often it is started anew. */
+export function createNode(databaseUrl: string, port: number) {
+  const address = `http://127.0.0.1:${port}`
+  const complaints: string[] = []
+  let child: ChildProcess | undefined
+  let exited: Promise<unknown[]> | undefined
+
+  return {
+    address,
+    /** What it wrote to its log, which holds warnings and errors only. */
+    complaints,
+
+    get pid() {
+      return child?.pid
+    },
+
+    async start() {
+      child = spawn(process.execPath, [server], {
+        env: {
+          PATH: process.env.PATH,
+          DATABASE_URL: databaseUrl,
+          JWT_SECRET: 'a-secret-of-the-soak-that-is-long-enough',
+          ACCESS_TOKEN_TTL: '2000000',
+          RATE_LIMIT: 'off',
+          LOG_LEVEL: 'warn',
+          PORT: String(port)
+        },
+        stdio: ['ignore', 'pipe', 'pipe']
+      })
+      for (const output of [child.stdout, child.stderr]) {
+        output?.on('data', chunk => complaints.push(String(chunk)))
+      }
+      exited = once(child, 'exit')
+      await isReady()
+    },
+
+    /** Sends a signal and answers the exit code, null when it was killed, and how long that took. */
+    async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<{ code: number | null; ms: number }> {
+      const begin = performance.now()
+      child?.kill(signal)
+      const [code] = (await exited) ?? []
+      return { code: code as number | null, ms: performance.now() - begin }
+    }
+  }
+
+  async function isReady() {
+    const deadline = Date.now() + limits.startMs
+    while (Date.now() < deadline) {
+      const reply = await fetch(`${address}/health/ready`).catch(() => null)
+      if (reply?.ok) return
+      if (child?.exitCode !== null) throw new Error(`a node did not start: ${complaints.join('')}`)
+      await sleep(limits.pollMs)
+    }
+    throw new Error(`a node is not ready in time: ${complaints.join('')}`)
+  }
+}

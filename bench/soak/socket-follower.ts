@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import WebSocket from 'ws'
+import type { Change } from '../../schemas/change.ts'
+import type { Checklist } from '../../schemas/checklist.ts'
+import type { Item } from '../../schemas/item.ts'
+import type { Operation, Result } from '../../schemas/operation.ts'
+import type { Person, World } from './world.ts'
+
+export type SocketFollower = ReturnType<typeof followSocket>
+
+/** A checklist as a client has it. */
+export interface View {
+  rev: number
+  title: string
+  items: Map<string, Item>
+}
+
+type Message = {
+  type: string
+  checklistId: string
+  checklist: Checklist & { title: string }
+  from: number
+  to: number
+  changes: Change[]
+  results: Result[]
+  reason: string
+  epoch: string
+}
+
+const limits = { restlessMs: 8000, retryMs: 300, writeMs: 400 }
+
+/**
+ * Follows checklists over `GET /live`, writes to them now and then, and cuts the connection at random.
+ * What was not acknowledged is sent again, with the same id, until it is.
+ */
+export function followSocket({ random, addresses }: World, person: Person, listIds: string[]) {
+  const views = new Map<string, View>()
+  const faults: string[] = []
+  const acknowledged = new Map<string, Result>()
+  const unanswered = new Map<string, { checklistId: string; op: Operation }>()
+  const closing = new AbortController()
+  let isWriting = true
+  let epoch: string | undefined
+  let connections = 0
+  let changes = 0
+  const running = run()
+
+  return {
+    person,
+    views,
+    faults,
+    acknowledged,
+    unanswered,
+    get connections() {
+      return connections
+    },
+    get changes() {
+      return changes
+    },
+    /** Writes nothing new from now on. */
+    quieten() {
+      isWriting = false
+    },
+    async stop() {
+      closing.abort()
+      await running
+    }
+  }
+
+  async function run() {
+    while (!closing.signal.aborted) {
+      await connect().catch(() => {})
+      if (!closing.signal.aborted) await sleep(random.next() * limits.retryMs)
+    }
+  }
+
+  async function connect() {
+    const url = `${random.pick(addresses).replace('http', 'ws')}/live`
+    const headers = random.chance(0.5) ? person.headers : { cookie: person.cookie }
+    const socket = new WebSocket(url, { headers: { ...headers } })
+    const closed = once(socket, 'close')
+    const abort = () => socket.terminate()
+    closing.signal.addEventListener('abort', abort, { once: true })
+    socket.on('error', () => {})
+    socket.on('message', data => take(socket, JSON.parse(String(data))))
+    const cut = setTimeout(() => socket.terminate(), 500 + random.next() * limits.restlessMs)
+    const writing = setInterval(() => write(socket), limits.writeMs * (0.5 + random.next()))
+    await closed
+    clearTimeout(cut)
+    clearInterval(writing)
+    closing.signal.removeEventListener('abort', abort)
+  }
+
+  function take(socket: WebSocket, message: Message) {
+    const send = (what: object) => socket.send(JSON.stringify(what))
+    switch (message.type) {
+      case 'welcome': {
+        connections++
+        epoch ??= message.epoch
+        for (const checklistId of listIds) {
+          send({ type: 'open', checklistId, since: views.get(checklistId)?.rev, epoch })
+        }
+        for (const { checklistId, op } of unanswered.values()) {
+          send({ type: 'push', checklistId, ops: [op] })
+        }
+        return
+      }
+      case 'snapshot': {
+        const { id, rev, title, items } = message.checklist
+        if (views.has(id)) faults.push(`a snapshot for who had revision ${views.get(id)?.rev}`)
+        views.set(id, { rev, title, items: new Map(items.map(item => [item.id, item])) })
+        return
+      }
+      case 'changes': {
+        const view = views.get(message.checklistId)
+        if (!view || message.from !== view.rev + 1) {
+          faults.push(`changes from ${message.from} for who had revision ${view?.rev}`)
+          return
+        }
+        for (const change of message.changes) apply(view, change)
+        if (view.rev !== message.to) faults.push(`changes to ${message.to} led to ${view.rev}`)
+        return
+      }
+      case 'ack':
+        for (const result of message.results) {
+          acknowledged.set(result.opId, result)
+          unanswered.delete(result.opId)
+        }
+        return
+      case 'reset':
+        faults.push('reset')
+        return
+      case 'revoked':
+        if (message.reason !== 'role_changed') faults.push(`revoked: ${message.reason}`)
+        return
+      case 'error':
+        // The database may be away: what was pushed is sent again with the next connection.
+        socket.close()
+    }
+  }
+
+  function apply(view: View, { rev, kind, itemId = '', after }: Change) {
+    if (rev !== view.rev + 1) faults.push(`revision ${rev} after ${view.rev}`)
+    view.rev = rev
+    changes++
+    if (kind === 'item.added' || kind === 'item.updated') view.items.set(itemId, after as Item)
+    if (kind === 'item.deleted') view.items.delete(itemId)
+    if (kind === 'checklist.updated') view.title = (after as { title: string }).title
+  }
+
+  function write(socket: WebSocket) {
+    if (!isWriting || socket.readyState !== socket.OPEN || unanswered.size > 5) return
+    const checklistId = random.pick(listIds)
+    const view = views.get(checklistId)
+    if (!view) return
+    const op = operation(view)
+    unanswered.set(op.opId, { checklistId, op })
+    socket.send(JSON.stringify({ type: 'push', checklistId, ops: [op] }))
+  }
+
+  function operation({ items, title }: View): Operation {
+    const opId = randomUUID()
+    const item = items.size > 0 ? random.pick([...items.values()]) : undefined
+    const roll = random.next()
+    if (!item || roll < 0.4 || items.size < 5) {
+      const text = `item ${random.upTo(1e6)}`
+      return { opId, kind: 'item.add', itemId: randomUUID(), text, after: item?.id ?? null }
+    }
+    const { id: itemId, text, done, dueOn } = item
+    if (roll < 0.6) {
+      const to = `${text.split(' ').slice(0, 2).join(' ')} ${random.upTo(1e6)}`
+      return { opId, kind: 'item.set', itemId, set: { text: { from: text, to } } }
+    }
+    if (roll < 0.75)
+      return { opId, kind: 'item.set', itemId, set: { done: { from: done, to: !done } } }
+    if (roll < 0.85) return { opId, kind: 'item.move', itemId, after: null }
+    if (roll < 0.95) return { opId, kind: 'item.delete', itemId, seen: { text, done, dueOn } }
+    return { opId, kind: 'list.rename', from: title, to: `List ${random.upTo(1e6)}` }
+  }
+}
