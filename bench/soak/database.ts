@@ -3,6 +3,7 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { accountFor } from '../../plugins/embedded/account.ts'
 import { loadBinaries, runnerFor } from '../../plugins/embedded/binaries.ts'
@@ -65,10 +66,20 @@ export async function createDatabase() {
 
   async function start() {
     const options = Object.entries(parameters).map(([name, value]) => `-c ${name}='${value}'`)
-    await run(binaries.pg_ctl, [
+    const args = [
       ...['start', '-D', data, '-w', '-t', '60', '-l', join(data, 'server.log')],
       ...['-p', binaries.postgres, '-o', options.join(' ')]
-    ])
+    ]
+    for (let n = 1; ; n++) {
+      try {
+        await run(binaries.pg_ctl, args)
+        return
+      } catch (error) {
+        // What was killed is not gone at once.
+        if (n === 20) throw error
+        await sleep(500)
+      }
+    }
   }
 
   async function postmaster(): Promise<number> {

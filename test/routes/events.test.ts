@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
 import { type Feed, openFeed, type SseEvent } from '../clients.ts'
 import { build, listen, person, until } from '../helper.ts'
+import { suspend } from '../suspend.ts'
 import { caller } from '../team.ts'
 
 // Most of the time is spent waiting: for heartbeats, expiries and reconnects.
@@ -215,6 +216,23 @@ t.test('a reader who was away longer than memory goes back is served by the log'
     await texts(after, 10_500),
     Array.from({ length: 10_500 }, (_, n) => `Chair ${n + 1}`)
   )
+})
+
+t.test('a stream that resumes while its node is behind the database misses nothing', async t => {
+  const { app, url, ann, listId } = await stage(t)
+  const { id: cursor } = await (await openFeed(t, url, ann.headers)).next('ready')
+  const [tail] = await app.sql`
+    select pid
+    from pg_stat_activity
+    where application_name = 'concord tail'
+    and datname = current_database()`
+  const resume = suspend(t, tail?.pid)
+  await addItem(app, listId, 'unheard')
+  const feed = await openFeed(t, url, ann.headers, { cursor })
+  t.strictSame(await texts(feed, 1), ['unheard'])
+  resume()
+  await addItem(app, listId, 'heard')
+  t.strictSame(await texts(feed, 1), ['heard'])
 })
 
 t.test('a stream can be narrowed to some projects', async t => {
