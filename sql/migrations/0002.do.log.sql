@@ -29,7 +29,6 @@ create table events (
 create unique index events_checklist on events (checklist_id, rev) where checklist_id is not null;
 create index events_project on events (project_id, pos) where project_id is not null;
 create index events_user on events (user_id, pos) where user_id is not null;
-create index events_at on events using brin (at);
 
 -- The counters have a table of their own that nothing else ever locks: it is written under the commit lock.
 create table checklist_revs (

@@ -1,0 +1,119 @@
+import type { Sql } from '../plugins/db.ts'
+
+/** How long things are kept, and how much one statement may do. */
+export interface Retention {
+  /** of the feed, days */
+  feedDays: number
+  /** of a checklist's changes, days, and how many of its last are kept however old they are */
+  historyDays: number
+  historyChanges: number
+  /** of what became of an operation, days */
+  operationDays: number
+  /** rows */
+  limit: number
+}
+
+/**
+ * Moves the floor of the feed past the next events that are older than the feed is kept, and drops those
+ * that belong to no checklist. A cursor below the floor answers `reset`. Answers how many it passed.
+ */
+export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
+  const [{ count }] = await sql<[{ count: number }]>`
+    with following as (
+      select pos, at, checklist_id
+      from events
+      where pos > (select floor_pos from log_state)
+      order by pos
+      limit ${limit}
+    ),
+    passed as (
+      select * from following
+      where at < now() - make_interval(days => ${feedDays})
+    ),
+    raised as (
+      update log_state
+      set floor_pos = greatest(floor_pos, (select max(pos) from passed))
+      where exists (select from passed)
+    ),
+    dropped as (
+      delete from events
+      where pos in (select pos from passed where checklist_id is null)
+    )
+    select count(*) from passed`
+  return count
+}
+
+/**
+ * Drops changes of checklists that are old, below the floor of the feed and not among the last of their
+ * list; all old ones of a list that is no more. Answers how many. A client that asks for them is told 410.
+ */
+export async function trimHistories(
+  sql: Sql,
+  { historyDays, historyChanges, limit }: Retention
+): Promise<number> {
+  const { count } = await sql`
+    with excess as (
+      select
+        checklist_id,
+        case when exists (select from checklists where id = checklist_id) then rev - ${historyChanges} else rev end as upto
+      from checklist_revs
+    )
+    delete from events
+    where pos in (
+      select old.pos
+      from excess
+      cross join lateral (
+        select pos
+        from events
+        where checklist_id = excess.checklist_id
+        and rev <= excess.upto
+        and at < now() - make_interval(days => ${historyDays})
+        and pos <= (select floor_pos from log_state)
+        order by rev
+        limit ${limit}
+      ) as old
+      where upto > 0
+      limit ${limit}
+    )`
+  return count
+}
+
+/** Drops the results of old operations: sent again after that, one is decided anew. Answers how many. */
+export async function forgetOperations(
+  sql: Sql,
+  { operationDays, limit }: Retention
+): Promise<number> {
+  const { count } = await sql`
+    delete from operations
+    where (op_id, checklist_id) in (
+      select op_id, checklist_id
+      from operations
+      where decided_at < now() - make_interval(days => ${operationDays})
+      limit ${limit}
+      for update skip locked
+    )`
+  return count
+}
+
+/** Drops items and conflicts that were deleted or resolved as long ago as changes are kept. Answers how many. */
+export async function forgetDeleted(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  const items = await sql`
+    delete from deleted_items
+    where id in (
+      select id
+      from deleted_items
+      where deleted_at < now() - make_interval(days => ${historyDays})
+      limit ${limit}
+      for update skip locked
+    )`
+  const conflicts = await sql`
+    delete from conflicts
+    where id in (
+      select id
+      from conflicts
+      where resolved_at < now() - make_interval(days => ${historyDays})
+      limit ${limit}
+      for update skip locked
+    )`
+  return Math.max(items.count, conflicts.count)
+}
