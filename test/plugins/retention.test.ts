@@ -106,7 +106,7 @@ t.test(
     const seen = (text: string) => ({ text, done: false, dueOn: null })
     await act({ kind: 'item.delete', itemId: a, seen: seen('a') })
     await act({ kind: 'item.delete', itemId: b, seen: seen('b') })
-    const [{ id }] = (await read()).items as [{ id: string }]
+    const id = (await read()).items[0]?.id ?? ''
     const rename = (to: string) => ({
       kind: 'item.set' as const,
       itemId: id,
