@@ -18,12 +18,17 @@ export interface Service {
 }
 
 /** Starts `server.ts`, or another script, with nothing of our environment but `env`. */
-export function serve(t: Test, env: NodeJS.ProcessEnv, script = 'server.ts'): Service {
+export function serve(
+  t: Test,
+  env: NodeJS.ProcessEnv,
+  script = 'server.ts',
+  args: string[] = []
+): Service {
   const { PATH, NODE_OPTIONS, NODE_V8_COVERAGE } = process.env
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name.startsWith('_TAPJS'))
   )
-  const child = spawn(process.execPath, [join(root, script)], {
+  const child = spawn(process.execPath, [join(root, script), ...args], {
     cwd: env.DATA_DIR ?? tmpdir(),
     env: {
       PATH,

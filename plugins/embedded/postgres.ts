@@ -51,6 +51,15 @@ export async function startPostgres(
   }
 }
 
+/** Where the PostgreSQL that a service runs in `dataDir` answers, undefined when none does. */
+export async function runningUrl(dataDir: string): Promise<string | undefined> {
+  const folder = await realpath(dataDir)
+  const data = join(folder, 'postgres')
+  const port = await postmasterOf(data)
+  if (port === undefined) return
+  return urlOf({ password: keptPassword(join(folder, 'pgpass'), data) }, port, 'concord')
+}
+
 async function halt({ data, binaries, run }: Cluster) {
   if ((await postmasterOf(data)) === undefined) return
   const patience = String(limits.stopSeconds)
@@ -118,7 +127,7 @@ function freePort(): Promise<number> {
   return promise
 }
 
-function urlOf({ password }: Cluster, port: number, database: string): string {
+function urlOf({ password }: Pick<Cluster, 'password'>, port: number, database: string): string {
   return `postgres://concord:${password}@127.0.0.1:${port}/${database}`
 }
 
