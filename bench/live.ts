@@ -70,7 +70,7 @@ function follow(checklistId: string) {
     const op = operation(line.trim())
     if (op) send({ type: 'push', ops: [{ opId: randomUUID(), ...op }] })
   })
-  lines.on('close', () => socket.close())
+  lines.on('close', () => socket.close(1000))
 }
 
 /** "Milk" adds an item, "2 Oat milk" rewrites the second, "2" ticks it or un-ticks it. */

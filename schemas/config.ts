@@ -21,19 +21,20 @@ export const Environment = Type.Object({
   LISTEN_URL: Type.Optional(
     Type.String({
       pattern: '^postgres(ql)?://',
-      description: 'direct DSN of the LISTEN connection, for databases behind a pooler'
+      description:
+        'direct DSN of the LISTEN connection, for databases behind a pooler; without it DATABASE_URL'
     })
   ),
   DATA_DIR: Type.String({
     minLength: 1,
     default: './.data',
-    description: 'embedded database and generated secret'
+    description: 'folder of the embedded database and of what is made once'
   }),
   JWT_SECRET: Type.Optional(
     Type.String({
       pattern: '^[^,]{32,}(,[^,]{32,})*$',
       description:
-        'ring of secrets of 32 characters or more, comma-separated: the first signs, all verify'
+        'ring of secrets of 32 characters or more, comma-separated: the first signs, all verify; required with DATABASE_URL, else made once and kept in DATA_DIR'
     })
   ),
   ACCESS_TOKEN_TTL: Seconds(900, 'life of an access token, seconds'),
@@ -54,7 +55,7 @@ export const Environment = Type.Object({
     minimum: 1,
     maximum: 128,
     default: 7,
-    description: 'shortest password, in code points'
+    description: 'shortest password, in code points; raise it for a public service'
   }),
   ALLOWED_ORIGINS: Type.String({
     default: '',
