@@ -8,7 +8,11 @@ import { boundedQueue } from '../lib/queue.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     passwords: {
-      /** Throws TooBusy when too many wait already, as `verify` does. */
+      /**
+       * Runs a job that hashes a password. Throws TooBusy when too many are under way, before this
+       * one has asked the database anything: a flood of sign-ins must not queue there, either.
+       */
+      admit<T>(job: () => Promise<T>): Promise<T>
       hash(password: string): Promise<string>
       /** Takes as long without a hash, or with one that is unreadable, as with a wrong password. */
       verify(hash: string | null | undefined, password: string): Promise<boolean>
@@ -23,22 +27,27 @@ declare module 'fastify' {
 // OWASP's minimum for argon2id: 19 MiB, 2 passes, 1 lane.
 const effort = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
-const limits = { running: availableParallelism(), waiting: 100 }
+// libuv has four threads.
+const limits = { hashing: Math.min(availableParallelism(), 4), admitted: 100 }
 
 // A hash that asks for more is damaged: computing it would take the process down with it.
 const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 
 export default fp(
   async app => {
-    const queued = boundedQueue(limits, () => new TooBusy())
+    const refuse = () => new TooBusy()
+    const admit = boundedQueue({ running: limits.admitted, waiting: 0 }, refuse)
+    const inTurn = boundedQueue({ running: limits.hashing, waiting: limits.admitted }, refuse)
     // What a password is compared with where there is no account, of the very same cost.
     const nobody = await hash(randomBytes(32), effort)
 
     app.decorate('passwords', {
-      hash: password => queued(() => hash(normal(password), effort)),
+      admit,
+
+      hash: password => inTurn(() => hash(normal(password), effort)),
 
       verify: (stored, password) =>
-        queued(async () => {
+        inTurn(async () => {
           const isGood = stored != null && isReadable(stored)
           const isRight = await verify(isGood ? stored : nobody, normal(password))
           return isGood && isRight

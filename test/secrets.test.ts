@@ -2,7 +2,7 @@ import t from 'tap'
 import { caller, enter, newcomer, node, sessionOf } from './caller.ts'
 import { openFeed } from './clients.ts'
 import { database, until } from './helper.ts'
-import { serve } from './service.ts'
+import { serve, started } from './service.ts'
 
 const JWT_SECRET = 'a secret that only this file knows about'
 const NEXT = 'a horse of another colour'
@@ -10,7 +10,7 @@ const NEXT = 'a horse of another colour'
 const DATABASE_URL = await database(t)
 // A process of its own at its most talkative; this one only looks at the database.
 const service = serve(t, { DATABASE_URL, JWT_SECRET, LOG_LEVEL: 'trace' })
-const [, base = ''] = await until(() => /Concord +(http:\S+)\n/.exec(service.output.stdout))
+const { address: base } = await started(service)
 const { app } = await node(t, { DATABASE_URL, JWT_SECRET })
 const call = caller(t, base)
 

@@ -20,17 +20,18 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
     onRequest: app.authenticate,
-    handler: async (request, reply) => {
-      const { current, next } = request.body
-      const account = await credentials.confirm(request, current)
-      const passwordHash = await passwords.hash(next)
-      const keep = request.user.sessionId
-      const ended = await changePassword(sql, account, { passwordHash, keep })
-      if (!ended) throw new WrongPassword()
-      sessions.end(...ended)
-      request.audit('password.changed', { userId: account.id, sessionId: keep })
-      return reply.code(204).send(null)
-    }
+    handler: (request, reply) =>
+      passwords.admit(async () => {
+        const { current, next } = request.body
+        const account = await credentials.confirm(request, current)
+        const passwordHash = await passwords.hash(next)
+        const keep = request.user.sessionId
+        const ended = await changePassword(sql, account, { passwordHash, keep })
+        if (!ended) throw new WrongPassword()
+        sessions.end(...ended)
+        request.audit('password.changed', { userId: account.id, sessionId: keep })
+        return reply.code(204).send(null)
+      })
   })
 }
 

@@ -7,7 +7,7 @@ import { refusals } from '../../schemas/error.ts'
 import { createSession } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, config, credentials, refreshCookie, sessions } = app
+  const { sql, config, credentials, passwords, refreshCookie, sessions } = app
 
   app.route({
     method: 'POST',
@@ -23,18 +23,19 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     // Else another site could sign its visitors in to an account of its own (login CSRF).
     onRequest: app.refuseForeignOrigin,
-    handler: async (request, reply) => {
-      const { email, password } = request.body
-      const account = await credentials.check(request, { email: canonicalEmail(email), password })
-      const replaced = refreshCookie.find(request)?.sessionId
-      const client = clientOf(request)
-      const session = await createSession(sql, account, { client, replaced }, config)
-      if (!session) throw new BadCredentials()
-      sessions.end(...session.ended)
-      request.audit('session.started', { userId: account.id, sessionId: session.id })
-      refreshCookie.write(reply, session)
-      return { accessToken: app.signAccessToken(session) }
-    }
+    handler: (request, reply) =>
+      passwords.admit(async () => {
+        const { email, password } = request.body
+        const account = await credentials.check(request, { email: canonicalEmail(email), password })
+        const replaced = refreshCookie.find(request)?.sessionId
+        const client = clientOf(request)
+        const session = await createSession(sql, account, { client, replaced }, config)
+        if (!session) throw new BadCredentials()
+        sessions.end(...session.ended)
+        request.audit('session.started', { userId: account.id, sessionId: session.id })
+        refreshCookie.write(reply, session)
+        return { accessToken: app.signAccessToken(session) }
+      })
   })
 }
 

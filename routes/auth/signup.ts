@@ -19,18 +19,19 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: SignUp(config.passwordMinLength),
       response: { 201: User, ...refusals(400, 409, 413, 415, 429, 503) }
     },
-    handler: async (request, reply) => {
-      const { body } = request
-      await throttle.signUp(request)
-      const user = await createUser(sql, {
-        email: canonicalEmail(body.email),
-        name: body.name.trim(),
-        passwordHash: await passwords.hash(body.password)
+    handler: (request, reply) =>
+      passwords.admit(async () => {
+        const { body } = request
+        await throttle.signUp(request)
+        const user = await createUser(sql, {
+          email: canonicalEmail(body.email),
+          name: body.name.trim(),
+          passwordHash: await passwords.hash(body.password)
+        })
+        if (!user) throw new EmailTaken()
+        request.audit('account.created', { userId: user.id })
+        return reply.code(201).send(user)
       })
-      if (!user) throw new EmailTaken()
-      request.audit('account.created', { userId: user.id })
-      return reply.code(201).send(user)
-    }
   })
 }
 

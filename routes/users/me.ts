@@ -9,7 +9,7 @@ import { deleteUser, findUser, renameUser } from '../../sql/users.ts'
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, credentials, sessions } = app
+  const { sql, credentials, passwords, sessions } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -56,13 +56,14 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: PasswordProof,
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
-    handler: async (request, reply) => {
-      const account = await credentials.confirm(request, request.body.password)
-      if (!(await deleteUser(sql, account))) throw new WrongPassword()
-      sessions.end(request.user.sessionId)
-      request.audit('account.deleted', { userId: account.id })
-      return reply.code(204).send(null)
-    }
+    handler: (request, reply) =>
+      passwords.admit(async () => {
+        const account = await credentials.confirm(request, request.body.password)
+        if (!(await deleteUser(sql, account))) throw new WrongPassword()
+        sessions.end(request.user.sessionId)
+        request.audit('account.deleted', { userId: account.id })
+        return reply.code(204).send(null)
+      })
   })
 }
 

@@ -2,7 +2,7 @@ import { hash } from '@node-rs/argon2'
 import t from 'tap'
 import { type Caller, caller, newcomer, node, times } from '../caller.ts'
 import { database, until } from '../helper.ts'
-import { serve } from '../service.ts'
+import { serve, started } from '../service.ts'
 
 const { app, call } = await node(t)
 const signIn = (call: Caller, { email, password }: { email: string; password: string }) =>
@@ -58,8 +58,8 @@ t.test('what is no hash, or too dear a one, opens nothing and harms nobody', asy
 t.test('a damaged hash is an alarm in the log, which does not show it', async t => {
   const DATABASE_URL = await database(t)
   const service = serve(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32), LOG_LEVEL: 'error' })
-  const [, base = ''] = await until(() => /Concord +(http:\S+)\n/.exec(service.output.stdout))
-  const other = caller(t, base)
+  const { address } = await started(service)
+  const other = caller(t, address)
   const ann = await newcomer(other)
   const damaged = '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ'
   const { app } = await node(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32) })

@@ -5,7 +5,7 @@ import { encodeRefreshToken } from '../../../lib/refresh-token.ts'
 import { type Caller, caller, newcomer, node, sessionOf, times } from '../../caller.ts'
 import { openFeed } from '../../clients.ts'
 import { database, until } from '../../helper.ts'
-import { serve } from '../../service.ts'
+import { START_MS, serve } from '../../service.ts'
 
 const JWT_SECRET = 'a secret that only this file knows about'
 const TABS = 20
@@ -155,7 +155,8 @@ t.test('killed between commit and reply, a client that asks again succeeds', asy
   const { token, cookie } = await newcomer(after.call)
 
   const service = serve(t, env, 'test/fixtures/killed-in-refresh.ts')
-  const [, base = ''] = await until(() => /Concord +(http:\S+)\n/.exec(service.output.stdout))
+  const start = () => /Concord +(http:\S+)\n/.exec(service.output.stdout)
+  const [, base = ''] = await until(start, START_MS)
   await t.rejects(refresh(caller(t, base), cookie))
   t.strictSame(await service.exited, [null, 'SIGKILL'])
   const [row] = await after.app.sql`select counter from sessions where id = ${sessionOf(token)}`
