@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync, rmSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -19,6 +20,8 @@ export async function createDatabase() {
   const folder = await mkdtemp(join(tmpdir(), 'concord-soak-'))
   await chmod(folder, 0o755)
   const data = join(folder, 'postgres')
+  const pidFile = join(data, 'postmaster.pid')
+  let isRemoved = false
   const binaries = await loadBinaries()
   const account = await accountFor(data, [binaries.postgres, data])
   const run = runnerFor(account)
@@ -35,6 +38,12 @@ export async function createDatabase() {
     full_page_writes: 'off'
   }
   await start()
+  // Whatever ends this process, nothing of it stays behind.
+  process.on('exit', () => {
+    if (isRemoved) return
+    signal(Number.parseInt(readFileSync(pidFile, 'utf8'), 10), 'SIGQUIT')
+    rmSync(folder, { recursive: true, force: true })
+  })
 
   return {
     url: `postgres://concord:${password}@127.0.0.1:${port}/postgres`,
@@ -59,6 +68,7 @@ export async function createDatabase() {
     },
 
     async remove() {
+      isRemoved = true
       await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'immediate', '-w']).catch(() => {})
       await rm(folder, { recursive: true, force: true })
     }
@@ -83,7 +93,7 @@ export async function createDatabase() {
   }
 
   async function postmaster(): Promise<number> {
-    return Number.parseInt(await readFile(join(data, 'postmaster.pid'), 'utf8'), 10)
+    return Number.parseInt(await readFile(pidFile, 'utf8'), 10)
   }
 }
 

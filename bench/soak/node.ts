@@ -15,6 +15,7 @@ export function createNode(databaseUrl: string, port: number) {
   const complaints: string[] = []
   let child: ChildProcess | undefined
   let exited: Promise<unknown[]> | undefined
+  process.on('exit', () => child?.kill('SIGKILL'))
 
   return {
     address,

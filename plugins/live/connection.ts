@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyError, FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
+import { createBuckets } from '../../lib/bucket.ts'
+import { inTime } from '../../lib/in-time.ts'
 import { assertWellFormed } from '../../lib/json.ts'
 import { schemaErrorFormatter } from '../../lib/validation.ts'
 import type { ClientMessage, ServerMessage } from '../../schemas/live.ts'
@@ -21,7 +23,11 @@ export const limits = {
   behindMs: 30_000,
   // Messages that wait for their turn; more are left in the socket.
   queue: 32,
-  badFrames: 20
+  badFrames: 20,
+  // Messages a second, and at once, of a client that is no loop.
+  frames: { rate: 100, burst: 500 },
+  // What was begun has this long to be finished when the service closes.
+  finishMs: 5000
 }
 
 /** RFC 6455 and, from 4000 on, ours. */
@@ -30,7 +36,10 @@ const closeCode = {
   tooManyBadFrames: 4400,
   tokenExpired: 4401,
   sessionEnded: 4403,
-  tooSlow: 4408
+  tooSlow: 4408,
+  tooManyFrames: 4429,
+  // RFC 6455, registry of close codes
+  serviceRestart: 1012
 }
 
 export interface ConnectionParts {
@@ -43,6 +52,7 @@ export interface ConnectionParts {
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
   const { pubsub, wheel, sessions, operations, presence, log } = app
   const { userId, sessionId, name } = parts.identity
+  const frames = createBuckets(limits.frames)
   const connectionId = randomUUID()
   const following = new Map<string, Following>()
   /** ways out of the lists on which others see this socket */
@@ -57,7 +67,14 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   let stopExpiry = () => {}
   let stopPing = () => {}
 
-  return { start, close }
+  return {
+    start,
+    drain,
+    terminate: () => socket.terminate(),
+    get bufferedBytes() {
+      return socket.bufferedAmount
+    }
+  }
 
   // Synchronously after the 101: a client may speak at once.
   function start() {
@@ -83,16 +100,25 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     })
   }
 
-  /** Finishes what was begun, then closes. */
-  async function close(code: number, reason: string) {
+  /** For a restart: takes nothing new, finishes and acknowledges what was begun, then closes. */
+  async function drain() {
     isOpen = false
-    await working
+    queue.length = 0
+    if (working) await inTime(working, limits.finishMs).catch(() => {})
+    close(closeCode.serviceRestart, 'the service restarts: connect again')
+  }
+
+  /** At once: nothing more is sent but the reason. */
+  function close(code: number, reason: string) {
+    leave()
+    socket.resume() // else the answer of the client would not be read
     socket.close(code, reason)
   }
 
   function onMessage(data: RawData, isBinary: boolean) {
     if (!isOpen) return
-    if (isBinary) return void close(closeCode.unsupported, 'messages are JSON text')
+    if (isBinary) return close(closeCode.unsupported, 'messages are JSON text')
+    if (frames.take('', 1, 0) > 0) return close(closeCode.tooManyFrames, 'too many messages')
     queue.push(data.toString())
     if (queue.length > limits.queue) socket.pause()
     working ??= work().finally(() => {
@@ -103,6 +129,8 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   async function work() {
     for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
       if (queue.length === 0) socket.resume()
+      // Who does not read what was answered is not answered more.
+      await lagging
       await answer(text)
     }
   }
@@ -161,6 +189,8 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       userId,
       place,
       send,
+      isFull,
+      onFailure: comeBack,
       onGone: () => part(checklistId)
     })
     following.set(checklistId, list)
@@ -239,24 +269,50 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   function send(message: ServerMessage | object | Buffer) {
     if (socket.readyState !== socket.OPEN) return
     socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message), { binary: false })
-    if (socket.bufferedAmount > limits.maxBufferedBytes) {
-      lagging ??= drain().finally(() => {
+    if (isFull()) {
+      lagging ??= wait().finally(() => {
         lagging = undefined
       })
     }
   }
 
-  /** Stops following until the socket has sent what it has, then brings every list up to date. */
-  async function drain() {
-    for (const list of following.values()) list.lag()
+  function isFull(): boolean {
+    return socket.bufferedAmount > limits.maxBufferedBytes
+  }
+
+  /** Stops following until the socket has sent what it has, and brings every list up to date. */
+  async function wait() {
+    const isBehind = () => isFull() || [...following.values()].some(({ isLagging }) => isLagging)
+    while (isBehind()) {
+      for (const list of following.values()) list.lag()
+      if (!(await isDrained())) return
+      for (const list of [...following.values()]) {
+        if (!isFull()) await list.resume()
+      }
+    }
+  }
+
+  /** Resolves when everything has been written; closes the socket when that takes too long. */
+  async function isDrained(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const stop = wheel.after(limits.behindMs, () => resolve(false))
-    // Frames leave in order: this one is written when all before it are.
+    // Frames leave in order: this one is written when all before it are, or the socket is gone.
     socket.ping('', false, () => resolve(true))
     const hasDrained = await promise
     stop()
-    if (!hasDrained) return void close(closeCode.tooSlow, 'too slow: connect again and resume')
-    for (const list of [...following.values()]) await list.catchUp().catch(() => list.stop())
+    if (!hasDrained) {
+      close(closeCode.tooSlow, 'too slow: connect again and resume')
+      // Its close frame waits behind what it does not read.
+      socket.terminate()
+    }
+    return hasDrained && socket.readyState === socket.OPEN
+  }
+
+  // The client resumes where it is, and the log has kept everything.
+  function comeBack(err: unknown) {
+    if (socket.readyState !== socket.OPEN) return
+    log.warn({ err }, 'a socket closes before its time')
+    close(closeCode.serviceRestart, 'connect again')
   }
 
   function leave() {

@@ -20,8 +20,12 @@ export interface FollowingParts {
   place: Place
   /** Sends a message, or bytes that are one already. */
   send: (message: object | Buffer) => void
+  /** Whether the socket has so much unsent that more must not be sent. */
+  isFull: () => boolean
   /** Called when the list cannot be followed any more. */
   onGone: () => void
+  /** Called when the database cannot be asked. */
+  onFailure: (error: unknown) => void
 }
 
 const limits = {
@@ -43,14 +47,16 @@ const frame = once((event: LogEvent) => {
  */
 export function createFollowing(
   { pubsub, sql }: FastifyInstance,
-  { userId, place, send, onGone }: FollowingParts
+  { userId, place, send, isFull, onGone, onFailure }: FollowingParts
 ) {
   const { checklistId } = place
   let state: 'catching up' | 'live' | 'lagging' | 'gone' = 'catching up'
+  let leaving = new AbortController()
   let backlog: LogEvent[] = []
   let stopHearing = () => {}
-  /** Last revision that was sent; null before the first snapshot. */
+  /** Last revision that was sent, and the life of the database it belongs to; null before the first snapshot. */
   let rev: number | null = null
+  let { epoch = pubsub.epoch } = place
   let projectId: string | undefined
   /** Projects that the person was removed from while the list was being read. */
   const removals = new Set<string>()
@@ -60,51 +66,67 @@ export function createFollowing(
       if (state === 'catching up') backlog.push(event)
       else receive(event)
     },
-    reset: () => {
-      rev = null
-      restart('restored').catch(fail)
+    reset: () => void resume()
+  }
+
+  return {
+    checklistId,
+    start,
+    lag,
+    resume,
+    onMembership,
+    stop,
+    get isLagging() {
+      return state === 'lagging'
     }
   }
 
-  return { checklistId, start, lag, catchUp, onMembership, stop }
-
   /** Sends a snapshot, or the changes since the client's place, and goes live. Rejects as `GET /checklists/:id`. */
   async function start() {
-    const { since, epoch = pubsub.epoch } = place
-    if (since === undefined) return restart()
-    if (epoch !== pubsub.epoch) return restart('restored')
-    rev = since
+    rev = place.since ?? null
     await catchUp(true)
   }
 
   async function restart(reason?: 'compacted' | 'restored') {
-    hear()
+    const signal = hear()
     const { pos, ...checklist } = await readChecklist(sql, userId, checklistId)
-    if (state === 'gone') return
+    if (signal.aborted) return
     if (reason) send({ type: 'reset', checklistId, reason })
     send({ type: 'snapshot', checklist })
     projectId = checklist.projectId
-    rev = checklist.rev
-    await goLive()
+    ;({ rev, epoch } = checklist)
+    if (!signal.aborted) await goLive()
   }
 
-  /** Sends what the client has not got yet, from the log, and goes live. Who asked is answered, if with nothing new. */
+  /**
+   * Sends what the client has not got yet, from the log, and goes live; or stays behind when the socket is
+   * full. Who asked is answered, if with nothing new.
+   */
   async function catchUp(isAsked = false) {
+    if (state === 'gone') return
     if (rev === null) return restart()
-    hear()
+    if (epoch !== pubsub.epoch) return restart('restored')
+    const signal = hear()
     for (let isBehind = true; isBehind; ) {
       const page = await readPage(rev)
-      if (state === 'gone') return
+      if (signal.aborted) return
       if (!page) return restart('compacted')
       const { from, to, head, changes } = page
       projectId = page.projectId
+      rev = to
       if (isAsked || changes.length > 0)
         send({ type: 'changes', checklistId, from, to, head, changes })
       isAsked = false
-      rev = to
+      if (signal.aborted) return
+      if (isFull()) return lag()
       isBehind = to < head
     }
     await goLive()
+  }
+
+  /** Goes on wherever it is. */
+  function resume() {
+    return catchUp().catch(fail)
   }
 
   async function readPage(since: number) {
@@ -120,17 +142,26 @@ export function createFollowing(
   async function goLive() {
     if (projectId && removals.has(projectId)) return stop()
     if (backlog.length > limits.backlog) return catchUp()
-    state = 'live'
+    state = 'live' // goes on hearing what it hears
     const missed = backlog
     backlog = []
     for (const event of missed) receive(event)
   }
 
-  function hear() {
-    state = 'catching up'
+  /** Moves on. What still runs for the place before ends at its next step. */
+  function enter(next: typeof state): AbortSignal {
+    leaving.abort()
+    leaving = new AbortController()
+    state = next
     backlog = []
     stopHearing()
+    return leaving.signal
+  }
+
+  function hear(): AbortSignal {
+    const signal = enter('catching up')
     stopHearing = pubsub.subscribe(`checklist:${checklistId}`, subscriber)
+    return signal
   }
 
   function receive(event: LogEvent) {
@@ -166,22 +197,20 @@ export function createFollowing(
 
   /** The socket has too much unsent: nothing more until it has drained. */
   function lag() {
-    if (state === 'gone') return
-    state = 'lagging'
-    backlog = []
-    stopHearing()
+    if (state !== 'gone') enter('lagging')
   }
 
   function stop() {
     if (state === 'gone') return
-    state = 'gone'
-    backlog = []
-    stopHearing()
+    enter('gone')
     onGone()
   }
 
-  function fail() {
+  function fail(error: unknown) {
+    if (state === 'gone') return
+    const { code, message } = error as { code?: string; message: string }
+    if (code !== 'CHECKLIST_NOT_FOUND' && code !== 'CHECKLIST_DELETED') return onFailure(error)
     stop()
-    send({ type: 'error', code: 'CHECKLIST_NOT_FOUND', message: 'no such checklist', checklistId })
+    send({ type: 'error', code, message, checklistId })
   }
 }

@@ -23,8 +23,8 @@ declare module 'fastify' {
 /** Sockets closed in one go: a thousand closed in one tick would come back in one. */
 const SLICE = 200
 
-/** Closed for a restart: clients come back, to another node or this one. RFC 6455, registry of close codes. */
-const SERVICE_RESTART = 1012
+/** How long a peer may take to answer that a socket closes. */
+const LEAVE_MS = 3000
 
 export default fp(
   async app => {
@@ -51,14 +51,17 @@ export default fp(
       connection.start()
     })
 
-    // What pushes have begun is finished and acknowledged first: connection.close() waits for it.
+    // What pushes have begun is finished and acknowledged first. A peer that does not take its leave is cut off.
     async function preClose() {
       const closing = []
       for (const [n, connection] of [...open].entries()) {
-        closing.push(connection.close(SERVICE_RESTART, 'the service restarts: connect again'))
+        closing.push(connection.drain())
         if (n % SLICE === 0) await breathe()
       }
       await Promise.all(closing)
+      setTimeout(() => {
+        for (const socket of app.websocketServer.clients) socket.terminate()
+      }, LEAVE_MS).unref()
     }
   },
   { name: 'live', dependencies: ['pubsub', 'wheel', 'sessions', 'operations', 'presence'] }
