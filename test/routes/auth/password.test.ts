@@ -1,9 +1,9 @@
 import t from 'tap'
-import { enter, newcomer, node, times } from '../../caller.ts'
+import { type Answer, enter, newcomer, node, times } from '../../caller.ts'
 import { openFeed } from '../../clients.ts'
-import { database } from '../../helper.ts'
+import { database, until } from '../../helper.ts'
 
-const { base, call } = await node(t)
+const { app, base, call } = await node(t)
 const NEXT = 'a horse of another colour'
 
 const change = (token: string, current: unknown, next: unknown) =>
@@ -92,3 +92,38 @@ t.test('nobody gets in by the old password while it is being changed', async t =
   })
   t.comment(outcomes)
 })
+
+t.test('a sign-in that has seen the old password comes too late, or is ended', async t => {
+  for (const isLate of [true, false]) {
+    const ann = await newcomer(call)
+    const attempts = [
+      () => change(ann.token, ann.password, NEXT),
+      () => signIn(ann.email, ann.password)
+    ]
+    if (!isLate) attempts.reverse()
+    // Both have found the password right and wait for the row, one behind the other.
+    const replies: Promise<Answer>[] = []
+    await app.sql.begin(async sql => {
+      await sql`select from users where id = ${ann.id} for update`
+      for (const attempt of attempts) {
+        replies.push(attempt())
+        await until(async () => (await waiting()) === replies.length)
+      }
+    })
+    const [first, second] = await Promise.all(replies)
+    const [changed, entered] = isLate ? [first, second] : [second, first]
+    t.equal(changed?.status, 204)
+    t.equal(entered?.status, isLate ? 401 : 200)
+    if (!isLate) t.equal(await me(entered?.body.accessToken), 401)
+  }
+})
+
+/** How many statements wait for a row. */
+async function waiting(): Promise<number> {
+  const rows = await app.sql`
+    select from pg_stat_activity
+    where datname = current_database()
+    and wait_event_type = 'Lock'
+  `
+  return rows.length
+}
