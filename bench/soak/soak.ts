@@ -92,6 +92,8 @@ export async function soak(options: SoakOptions): Promise<Report> {
         wrong.push(`a node exited with ${code}: ${node.complaints.join('').slice(-2000)}`)
     }
     const all = [...streams, ...sockets]
+    if (wrong.length > 0)
+      for (const { complaints } of nodes) onProgress(complaints.join('').slice(-3000))
     return {
       seed,
       minutes: Math.round(runMs / 600) / 100,
@@ -179,7 +181,9 @@ async function everybodyIsTold(sql: Sql, streams: StreamFollower[], sockets: Soc
   // The last of several events of one commit.
   await sleep(1000)
   return [
-    ...streams.filter(one => !isTold(one)).map(() => 'a stream was never told the end'),
+    ...streams
+      .filter(one => !isTold(one))
+      .map(({ state }) => `a stream was never told the end: ${state}`),
     ...sockets.filter(one => !isUpToDate(one)).map(() => 'a socket is not up to date')
   ]
 }

@@ -22,6 +22,8 @@ export function followStream({ random, addresses }: World, person: Person, isRes
   let cursor: string | undefined
   let start: number | undefined
   let connections = 0
+  /** how the last attempt to connect went, for the one who asks why nothing comes */
+  let state = 'begins'
   const running = run()
 
   return {
@@ -36,6 +38,9 @@ export function followStream({ random, addresses }: World, person: Person, isRes
     get connections() {
       return connections
     },
+    get state() {
+      return state
+    },
     async stop() {
       closing.abort()
       await running
@@ -44,7 +49,10 @@ export function followStream({ random, addresses }: World, person: Person, isRes
 
   async function run() {
     while (!closing.signal.aborted) {
-      await connect().catch(() => {})
+      state = `connects since ${new Date().toISOString()}`
+      await connect().catch(error => {
+        state = String(error)
+      })
       if (!closing.signal.aborted) await sleep(random.next() * limits.retryMs)
     }
   }
@@ -69,6 +77,7 @@ export function followStream({ random, addresses }: World, person: Person, isRes
         resolve()
       })
       request.on('response', reply => {
+        state = `answered ${reply.statusCode} at ${new Date().toISOString()}`
         if (reply.statusCode !== 200) {
           reply.resume()
           if (reply.statusCode !== 503) faults.push(`answered ${reply.statusCode}`)

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inTime } from '../../lib/in-time.ts'
 import type { Sql } from '../../plugins/db.ts'
 import { post, send, type World } from './world.ts'
 
-const limits = { pauseMs: 150, items: 60 }
+const limits = { pauseMs: 150, items: 60, patienceMs: 15_000 }
 
 /** Everybody who writes without following: over HTTP at any node, and with plain SQL in every way there is. */
 export function startWriters(world: World) {
@@ -30,7 +31,8 @@ export function startWriters(world: World) {
   async function repeat(way: () => Promise<unknown>) {
     while (!isOver) {
       try {
-        await way()
+        // The driver may never settle a COPY or a transaction whose connection was killed.
+        await inTime(way(), limits.patienceMs)
         writes++
       } catch {
         // The database or a node is away.
