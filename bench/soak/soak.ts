@@ -74,7 +74,7 @@ export async function soak(options: SoakOptions): Promise<Report> {
     }
     const runMs = performance.now() - begin
 
-    for (const socket of sockets) socket.quieten()
+    for (const follower of [...streams, ...sockets]) follower.calm()
     await writers.stop()
     await sayGoodBye(world)
     onProgress('everybody is quiet: waiting for the last to be told')

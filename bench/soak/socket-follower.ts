@@ -29,7 +29,7 @@ type Message = {
   epoch: string
 }
 
-const limits = { restlessMs: 8000, retryMs: 300, writeMs: 400 }
+const limits = { restlessMs: 8000, retryMs: 300, writeMs: 400, patienceMs: 30_000 }
 
 /**
  * Follows checklists over `GET /live`, writes to them now and then, and cuts the connection at random.
@@ -59,8 +59,8 @@ export function followSocket({ random, addresses }: World, person: Person, listI
     get changes() {
       return changes
     },
-    /** Writes nothing new from now on. */
-    quieten() {
+    /** Writes nothing new, and keeps the connections that it makes from now on. */
+    calm() {
       isWriting = false
     },
     async stop() {
@@ -85,7 +85,11 @@ export function followSocket({ random, addresses }: World, person: Person, listI
     closing.signal.addEventListener('abort', abort, { once: true })
     socket.on('error', () => {})
     socket.on('message', data => take(socket, JSON.parse(String(data))))
-    const cut = setTimeout(() => socket.terminate(), 500 + random.next() * limits.restlessMs)
+    let cut = setTimeout(() => socket.terminate(), limits.patienceMs)
+    socket.on('open', () => {
+      clearTimeout(cut)
+      if (isWriting) cut = setTimeout(() => socket.terminate(), random.next() * limits.restlessMs)
+    })
     const writing = setInterval(() => write(socket), limits.writeMs * (0.5 + random.next()))
     await closed
     clearTimeout(cut)

@@ -12,7 +12,7 @@ export interface Heard {
   data: Record<string, unknown>
 }
 
-const limits = { restlessMs: 6000, stillMs: 1000, retryMs: 300 }
+const limits = { restlessMs: 6000, stillMs: 1000, retryMs: 300, patienceMs: 30_000 }
 
 /** Follows the events of a person, cutting the connection now and then and going on with its cursor at any node. */
 export function followStream({ random, addresses }: World, person: Person, isRestless: boolean) {
@@ -22,6 +22,7 @@ export function followStream({ random, addresses }: World, person: Person, isRes
   let cursor: string | undefined
   let start: number | undefined
   let connections = 0
+  let isCalm = false
   /** how the last attempt to connect went, for the one who asks why nothing comes */
   let state = 'begins'
   const running = run()
@@ -40,6 +41,10 @@ export function followStream({ random, addresses }: World, person: Person, isRes
     },
     get state() {
       return state
+    },
+    /** Keeps the connections that it makes from now on. */
+    calm() {
+      isCalm = true
     },
     async stop() {
       closing.abort()
@@ -69,7 +74,7 @@ export function followStream({ random, addresses }: World, person: Person, isRes
         if (random.chance(0.5)) request.destroy()
         else request.socket?.resetAndDestroy()
       }
-      const timer = isRestless ? setTimeout(cut, random.next() * limits.restlessMs) : undefined
+      let timer = setTimeout(cut, limits.patienceMs)
       closing.signal.addEventListener('abort', () => request.destroy(), { once: true })
       request.on('error', reject)
       request.on('close', () => {
@@ -84,6 +89,8 @@ export function followStream({ random, addresses }: World, person: Person, isRes
           return
         }
         connections++
+        clearTimeout(timer)
+        if (isRestless && !isCalm) timer = setTimeout(cut, random.next() * limits.restlessMs)
         let text = ''
         reply.setEncoding('utf8')
         reply.on('error', () => {})
