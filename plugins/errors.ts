@@ -104,6 +104,8 @@ export function fromPostgres(error: FastifyError): FastifyError {
   if (Broken) return new Broken()
   // 08 connection, 53 resources, 57 operator intervention, 40 and 55 lost a race too often
   if (/^(08|53|57|40|55)/.test(code)) return new DatabaseAway()
-  if (/^22/.test(code)) return new BadRequest('a value cannot be stored: check its form and size')
+  // 22 a value of the wrong form, 23514 one that a check refuses
+  if (/^22|^23514/.test(code))
+    return new BadRequest('a value cannot be stored: check its form and size')
   return error
 }

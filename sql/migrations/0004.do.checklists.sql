@@ -19,10 +19,12 @@ create table checklist_items (
   due_on date,
   -- order within the list, ties by id; without one an insert goes last
   position double precision not null,
+  -- the form that the service brings every text into, or what people saw would not equal what is live
   constraint checklist_items_text check (
     length(text) between 1 and 2000
-    and text = rtrim(text, E' \n')
-    and text collate "C" !~ '[\x01-\x09\x0b-\x1f\x7f]'
+    and text = rtrim(text, U&' \000a\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff')
+    and text collate "C" !~ '[\x01-\x09\x0b-\x1f\x7f-\x9f]'
+    and text is nfc normalized
   ),
   constraint checklist_items_due_on check (due_on between '0001-01-01' and '9999-12-31'),
   -- NaN sorts above infinity

@@ -421,3 +421,28 @@ t.test(
     t.equal(first.json().results[99].outcome, 'noop')
   }
 )
+
+t.test('plain SQL cannot write a text that no operation would match', async t => {
+  const app = await build(t)
+  const { act, read, listId } = await desk(app)
+  const write = (text: string) =>
+    app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+  for (const text of [
+    'e\u0301',
+    'x ',
+    'x\n',
+    'x\u00a0',
+    'x\u3000',
+    'x\ufeff',
+    'a\tb',
+    'a\u0085b',
+    ' ',
+    ''
+  ]) {
+    await t.rejects(write(text), /checklist_items_text/)
+  }
+  await write('\u00e9 \u4e70\u725b\u5976\n\ud83d\ude00')
+  const { items } = await read()
+  const [{ id, text }] = items as [(typeof items)[0]]
+  t.match(await act(setText(id, text.normalize('NFD'), 'Tea')), { outcome: 'applied' })
+})

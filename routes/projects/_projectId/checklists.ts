@@ -23,7 +23,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 201: ChecklistSummary, ...refusals(400, 401, 403, 404, 413, 415, 503) }
     },
     handler: async ({ user, params, body }, reply) => {
-      const title = body.title.trim()
+      const title = body.title.normalize('NFC').trim()
       const checklist = await createChecklist(sql, user.id, params.projectId, title)
       return reply.code(201).send(checklist)
     }
