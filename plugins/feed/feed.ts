@@ -33,7 +33,7 @@ const limits = { heartbeatMs: 15_000, page: 500 }
  * `lagging` (hears nothing until its reader has drained, then catches up) or `gone`.
  */
 export function createFeed(
-  { pubsub, sql, wheel, sessions, log }: FastifyInstance,
+  { pubsub, sql, wheel, sessions, metrics, log }: FastifyInstance,
   stream: EventStream,
   { identity, options, bytesOf, inTurn, onGone }: FeedParts
 ) {
@@ -120,6 +120,7 @@ export function createFeed(
 
   function resetUnless(reason: string | null, mine: Belonging) {
     if (reason === null) return
+    metrics.resets.inc({ reason })
     ;({ epoch, head: pos } = mine)
     stream.write(sseBytes('reset', formatCursor({ epoch, pos }), JSON.stringify({ reason })))
   }
@@ -131,6 +132,7 @@ export function createFeed(
       const hasHeardAll = pubsub.head >= mine.head
       const recent = hasHeardAll ? pubsub.recent({ epoch, pos }, limits.page) : null
       const page = recent ?? (await inTurn(async () => (signal.aborted ? [] : readPage(mine))))
+      metrics.catchUps.inc({ from: recent ? 'memory' : 'log' })
       for (const event of page) {
         if (signal.aborted || event.pos > mine.head) break
         if (!recent || isMine(event)) send(event)
@@ -187,6 +189,7 @@ export function createFeed(
 
   function endSession(reason: string) {
     if (place === 'gone') return
+    metrics.sessions.inc()
     stream.end(sseBytes('session.ended', null, JSON.stringify({ reason })))
     leave()
   }
@@ -201,6 +204,7 @@ export function createFeed(
   function fail(err: unknown, signal: AbortSignal) {
     if (signal.aborted) return
     if ((err as Error).name === 'AbortError') {
+      metrics.slow.inc({ kind: 'stream' })
       stream.drop()
       return leave()
     }

@@ -43,6 +43,15 @@ export default fp(
       feed.start()
     })
 
+    app.metrics.gauges('streams', 'Open streams', 'place', () => {
+      const counts: Record<string, number> = { 'catching up': 0, live: 0, lagging: 0 }
+      for (const { place } of open) counts[place] = (counts[place] ?? 0) + 1
+      return counts
+    })
+    app.metrics.gauge('stream_buffered_bytes', 'Written to streams and not yet sent', () =>
+      [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
+    )
+
     // app.close() waits for every answer, and these have no end of their own.
     app.addHook('preClose', async () => {
       for (const [n, feed] of [...open].entries()) {
@@ -51,5 +60,5 @@ export default fp(
       }
     })
   },
-  { name: 'feed', dependencies: ['pubsub', 'wheel', 'sessions'] }
+  { name: 'feed', dependencies: ['pubsub', 'wheel', 'sessions', 'metrics'] }
 )

@@ -50,7 +50,7 @@ export interface ConnectionParts {
 
 /** One socket: messages are answered strictly in order, changes come whenever they are committed. */
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
-  const { pubsub, wheel, sessions, operations, presence, log } = app
+  const { pubsub, wheel, sessions, operations, presence, metrics, log } = app
   const { userId, sessionId, name } = parts.identity
   const frames = createBuckets(limits.frames)
   const connectionId = randomUUID()
@@ -263,6 +263,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   }
 
   function endSession() {
+    metrics.sessions.inc()
     close(closeCode.sessionEnded, 'the session has ended')
   }
 
@@ -301,6 +302,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     const hasDrained = await promise
     stop()
     if (!hasDrained) {
+      metrics.slow.inc({ kind: 'socket' })
       close(closeCode.tooSlow, 'too slow: connect again and resume')
       // Its close frame waits behind what it does not read.
       socket.terminate()

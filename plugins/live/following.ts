@@ -46,7 +46,7 @@ const frame = once((event: LogEvent) => {
  * client is), `live`, `lagging` (hears nothing until the socket has drained, then catches up) or `gone`.
  */
 export function createFollowing(
-  { pubsub, sql }: FastifyInstance,
+  { pubsub, sql, metrics }: FastifyInstance,
   { userId, place, send, isFull, onGone, onFailure }: FollowingParts
 ) {
   const { checklistId } = place
@@ -91,7 +91,10 @@ export function createFollowing(
     const signal = hear()
     const { pos, ...checklist } = await readChecklist(sql, userId, checklistId)
     if (signal.aborted) return
-    if (reason) send({ type: 'reset', checklistId, reason })
+    if (reason) {
+      metrics.resets.inc({ reason })
+      send({ type: 'reset', checklistId, reason })
+    }
     send({ type: 'snapshot', checklist })
     projectId = checklist.projectId
     ;({ rev, epoch } = checklist)

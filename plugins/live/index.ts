@@ -51,6 +51,11 @@ export default fp(
       connection.start()
     })
 
+    app.metrics.gauge('sockets', 'Open sockets', () => open.size)
+    app.metrics.gauge('socket_buffered_bytes', 'Written to sockets and not yet sent', () =>
+      [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
+    )
+
     // What pushes have begun is finished and acknowledged first. A peer that does not take its leave is cut off.
     async function preClose() {
       const closing = []
@@ -64,5 +69,8 @@ export default fp(
       }, LEAVE_MS).unref()
     }
   },
-  { name: 'live', dependencies: ['pubsub', 'wheel', 'sessions', 'operations', 'presence'] }
+  {
+    name: 'live',
+    dependencies: ['pubsub', 'wheel', 'sessions', 'operations', 'presence', 'metrics']
+  }
 )

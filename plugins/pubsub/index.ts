@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { createBell } from '../../lib/bell.ts'
 import type { Cursor } from '../../lib/cursor.ts'
 import { createRing } from '../../lib/ring.ts'
+import { createSequences } from '../../lib/sequences.ts'
 import { createTopics } from '../../lib/topics.ts'
 import { type Head, type LogEvent, readHead } from '../../sql/log.ts'
 import { createListener } from './listener.ts'
@@ -33,6 +34,8 @@ const limits = {
   // Longer than this nobody waits to hear what they themselves wrote.
   reachMs: 5000,
   ring: { max: 10_000, maxBytes: 32 << 20 },
+  // Checklists whose revisions are watched for holes.
+  sequences: 10_000,
   // A broadcast to thousands of subscribers lets other work in between.
   slice: 500
 }
@@ -41,13 +44,21 @@ export default fp(
   async app => {
     const pubsub = await createPubSub(app)
     app.decorate('pubsub', pubsub)
+    const { gauge } = app.metrics
+    const { health } = pubsub
+    gauge('log_head', 'Position of the newest event that was delivered', () => health().head)
+    gauge('listening', '1 while the doorbell is heard', () => Number(health().listening))
+    gauge('listener_connects', 'How often the LISTEN connection was made', () => health().connects)
+    gauge('topics', 'Topics that somebody subscribes to', () => health().topics)
+    gauge('ring_events', 'Events in memory', () => health().ring.events)
+    gauge('ring_bytes', 'Their weight', () => health().ring.bytes)
     app.addHook('onClose', () => pubsub.close())
   },
-  { name: 'pubsub', dependencies: ['db'] }
+  { name: 'pubsub', dependencies: ['db', 'metrics'] }
 )
 
 /** The log of the database, live: one LISTEN connection and one reader a process, whatever the number of clients. */
-async function createPubSub({ database, sql, log }: FastifyInstance) {
+async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   const bell = createBell()
   const events = createRing<LogEvent>(limits.ring)
   const topics = createTopics<Subscriber>()
@@ -56,7 +67,8 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
   let { epoch, head } = await readHead(sql)
   events.reset(head)
 
-  const listener = await createListener({ url: database.listenUrl, sql, log, onBell: bell.ring })
+  const revs = createSequences(limits.sequences)
+  const listener = await createListener({ url: database.listenUrl, sql, log, onBell })
   const tailing = run()
 
   return {
@@ -115,13 +127,22 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
     }
   }
 
+  function onBell() {
+    metrics.bells.inc()
+    bell.ring()
+  }
+
   async function run() {
-    let isAway = false
+    let awaySince: number | undefined
     while (!closing.signal.aborted) {
       try {
         for await (const page of follow()) {
-          if (isAway) log.info('reading the log again')
-          isAway = false
+          metrics.looks.inc()
+          if (awaySince !== undefined) {
+            metrics.outage.inc((performance.now() - awaySince) / 1000)
+            log.info('reading the log again')
+          }
+          awaySince = undefined
           if (page.epoch !== epoch) {
             startOver(page)
             break
@@ -129,8 +150,9 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
           for (const event of page.events) await publish(event)
         }
       } catch (err) {
-        if (!isAway) log.error({ err }, 'cannot read the log: trying again until it works')
-        isAway = true
+        if (awaySince === undefined)
+          log.error({ err }, 'cannot read the log: trying again until it works')
+        awaySince ??= performance.now()
         await delay(limits.retryMs)
       }
     }
@@ -147,6 +169,7 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
     epoch = now.epoch
     head = now.head
     events.reset(head)
+    revs.reset()
     for (const subscriber of topics.all()) subscriber.reset()
   }
 
@@ -161,6 +184,9 @@ async function createPubSub({ database, sql, log }: FastifyInstance) {
       if (++count % limits.slice === 0) await breathe()
     }
     head = event.pos
+    metrics.latency.observe(Math.max(0, Date.now() - event.at.getTime()) / 1000)
+    if (event.checklistId && event.rev && !revs.isNext(event.checklistId, event.rev))
+      metrics.revHoles.inc()
     for (const one of waiting) {
       if (one.pos <= head) one.resolve()
     }

@@ -1,0 +1,84 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import fp from 'fastify-plugin'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    metrics: Metrics
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>
+
+/** What operators can see, each number in one place; `GET /metrics` shows it. */
+export default fp(
+  async app => {
+    const delay = monitorEventLoopDelay({ resolution: 20 })
+    delay.enable()
+    app.addHook('onClose', async () => void delay.disable())
+
+    const metrics = createMetrics()
+    metrics.gauge('event_loop_delay_seconds', '99th percentile since the last look', () => {
+      const seconds = delay.percentile(99) / 1e9
+      delay.reset()
+      return seconds
+    })
+    metrics.gauge('resident_memory_bytes', 'Of the process', () => process.memoryUsage.rss())
+    app.decorate('metrics', metrics)
+  },
+  { name: 'metrics' }
+)
+
+function createMetrics() {
+  const registers = [new Registry()]
+  const [registry] = registers as [Registry]
+  const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
+    new Counter({ name: `concord_${name}`, help, labelNames, registers })
+
+  return {
+    registry,
+    latency: new Histogram({
+      name: 'concord_commit_to_write_seconds',
+      help: 'From the commit of an event, by the clock of the database, until it was written to every subscriber',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers
+    }),
+    bells: counter('bells_total', 'Doorbells heard'),
+    looks: counter('log_reads_total', 'Looks into the log'),
+    outage: counter('outage_seconds_total', 'Time in which the log could not be read'),
+    revHoles: counter('rev_holes_total', 'Revisions that did not follow the one before: must be 0'),
+    catchUps: counter('catch_ups_total', 'Pieces of the past, by where they were read', ['from']),
+    resets: counter('resets_total', 'Streams and lists whose place in the log was unknown', [
+      'reason'
+    ]),
+    slow: counter('slow_clients_total', 'Clients that were cut off because they did not read', [
+      'kind'
+    ]),
+    sessions: counter('sessions_ended_total', 'Ends of sessions told to streams and sockets'),
+
+    /** A number that is asked for when somebody looks; several by the name of a label. */
+    gauge(name: string, help: string, read: () => number): void {
+      new Gauge({
+        name: `concord_${name}`,
+        help,
+        registers,
+        collect() {
+          this.set(read())
+        }
+      })
+    },
+
+    gauges(name: string, help: string, label: string, read: () => Record<string, number>): void {
+      new Gauge({
+        name: `concord_${name}`,
+        help,
+        labelNames: [label],
+        registers,
+        collect() {
+          this.reset()
+          for (const [value, count] of Object.entries(read())) this.set({ [label]: value }, count)
+        }
+      })
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import t from 'tap'
+import { createSequences } from '../../lib/sequences.ts'
+
+t.test('a number follows the one before it', async t => {
+  const { isNext } = createSequences(10)
+  t.equal(isNext('a', 7), true, 'the first that is seen')
+  t.equal(isNext('a', 8), true)
+  t.equal(isNext('b', 1), true)
+  t.equal(isNext('a', 10), false, '9 is missing')
+  t.equal(isNext('a', 10), false, 'twice')
+  t.equal(isNext('a', 11), true)
+})
+
+t.test('forgets what moved longest ago', async t => {
+  const { isNext } = createSequences(2)
+  for (const name of ['a', 'b', 'a', 'c']) isNext(name, 1)
+  t.equal(isNext('a', 5), false, 'remembered')
+  t.equal(isNext('b', 5), true, 'forgotten')
+})
