@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import WebSocket from 'ws'
 import type { Change } from '../../schemas/change.ts'
@@ -80,7 +79,7 @@ export function followSocket({ random, addresses }: World, person: Person, listI
     const url = `${random.pick(addresses).replace('http', 'ws')}/live`
     const headers = random.chance(0.5) ? person.headers : { cookie: person.cookie }
     const socket = new WebSocket(url, { headers: { ...headers } })
-    const closed = once(socket, 'close')
+    const closed = new Promise(resolve => socket.on('close', resolve))
     const abort = () => socket.terminate()
     closing.signal.addEventListener('abort', abort, { once: true })
     socket.on('error', () => {})
