@@ -11,6 +11,8 @@ const { values } = parseArgs({
     nodes: { type: 'string', default: '2' }
   }
 })
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit(1))
+
 const report = await soak({
   seed: Number(values.seed),
   ms: Number(values.minutes) * 60_000,
