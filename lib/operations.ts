@@ -1,6 +1,7 @@
 import type { Operation } from '../schemas/operation.ts'
 
-const limits = { text: 2000, title: 200 }
+/** Characters that the text of an item and the title of a list may have. */
+export const longest = { text: 2000, title: 200 }
 
 /** An operation as it may be written, or the code of why it may not. */
 export type Checked = { op: Operation } | { code: 'invalid' | 'limit' }
@@ -81,7 +82,7 @@ function normalisedSet(set: ItemSet['set']): ItemSet['set'] {
 function text(value: string): string {
   const clean = seenText(value)
   refuseIf(clean.trim() === '' || hasControl(clean))
-  if ([...clean].length > limits.text) throw new Refusal('limit')
+  if ([...clean].length > longest.text) throw new Refusal('limit')
   return clean
 }
 
@@ -89,7 +90,7 @@ function text(value: string): string {
 function title(value: string): string {
   const clean = value.normalize('NFC').trim()
   refuseIf(clean === '' || clean.includes('\n') || hasControl(clean))
-  if ([...clean].length > limits.title) throw new Refusal('limit')
+  if ([...clean].length > longest.title) throw new Refusal('limit')
   return clean
 }
 

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import postgres from 'postgres'
+import type { Sql } from '../sql/executor.ts'
 import { migrate } from '../sql/migrate.ts'
 
 declare module 'fastify' {
@@ -8,9 +9,6 @@ declare module 'fastify' {
     sql: Sql
   }
 }
-
-/** A pool or a transaction, with int8 read as number. */
-export type Sql = postgres.Sql<{ bigint: number }>
 
 const limits = {
   // More connections only queue at the commit lock: 4–8 are as fast as 32.

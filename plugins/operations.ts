@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import { createBuckets } from '../lib/bucket.ts'
 import { TooOften } from '../lib/errors.ts'
 import { mergeText } from '../lib/merge-text.ts'
-import { type Checked, checkOperation } from '../lib/operations.ts'
+import { type Checked, checkOperation, longest } from '../lib/operations.ts'
 import type { Operation, Result } from '../schemas/operation.ts'
 import { applyOperations, type Decision, type Entry } from '../sql/operations.ts'
 
@@ -41,9 +41,7 @@ const limits = {
   pace: { rate: 20, burst: 100 },
   patienceMs: 5_000,
   attempts: 5,
-  retryMs: 20,
-  title: 200,
-  text: 2000
+  retryMs: 20
 }
 
 // Lost a race, or the connection while nobody knows whether it was committed: operations are idempotent.
@@ -241,8 +239,8 @@ function mergeFor({ checked }: Step, live: string | null): Entry['merge'] {
 }
 
 function wordsOf(op: Operation): { from: string; to: string; max: number } | undefined {
-  if (op.kind === 'list.rename') return { from: op.from, to: op.to, max: limits.title }
-  if (op.kind === 'item.set' && op.set.text) return { ...op.set.text, max: limits.text }
+  if (op.kind === 'list.rename') return { from: op.from, to: op.to, max: longest.title }
+  if (op.kind === 'item.set' && op.set.text) return { ...op.set.text, max: longest.text }
 }
 
 /** Tells whether an operation that comes again is the same: by the same person, on the same list, whatever the order of keys. */

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import type { Sql } from '../sql/executor.ts'
 import {
   forgetDeleted,
   forgetOperations,
@@ -6,7 +7,6 @@ import {
   raiseFloor,
   trimHistories
 } from '../sql/retention.ts'
-import type { Sql } from './db.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,4 +1,4 @@
-import type { Sql } from '../plugins/db.ts'
+import type { Sql } from './executor.ts'
 
 /**
  * `with ${acting(sql, actorId)}, …` tells the log who writes. Its triggers read it as the statement

@@ -1,6 +1,6 @@
 import { ChecklistNotFound, Compacted } from '../lib/errors.ts'
-import type { Sql } from '../plugins/db.ts'
 import type { Change, Changes } from '../schemas/change.ts'
+import type { Sql } from './executor.ts'
 
 /** A row of the log, where what is absent from a change is null. */
 type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & Kept

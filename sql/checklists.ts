@@ -1,7 +1,7 @@
 import { ChecklistDeleted, ChecklistNotFound, ProjectNotFound } from '../lib/errors.ts'
-import type { Sql } from '../plugins/db.ts'
 import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checklist.ts'
 import type { PageQuery } from '../schemas/page.ts'
+import type { Sql } from './executor.ts'
 import { asMember, granted } from './membership.ts'
 import { keyset, paged } from './page.ts'
 

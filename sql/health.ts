@@ -1,4 +1,4 @@
-import type { Sql } from '../plugins/db.ts'
+import type { Sql } from './executor.ts'
 
 /** Costs the database next to nothing. */
 export async function ping(sql: Sql): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Sql } from '../plugins/db.ts'
+import type { Sql } from './executor.ts'
 
 /** One row of the log. `before` and `after` stay the JSON text that PostgreSQL made: most are only passed on. */
 export interface LogEvent {

@@ -1,8 +1,8 @@
 import { AlreadyMember, MemberNotFound, ProjectNotFound, UserNotFound } from '../lib/errors.ts'
-import type { Sql } from '../plugins/db.ts'
 import type { Member, Members, NewMember } from '../schemas/member.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Role } from '../schemas/project.ts'
+import type { Sql } from './executor.ts'
 import { asMember, granted } from './membership.ts'
 import { keyset, paged } from './page.ts'
 

@@ -1,7 +1,7 @@
 import type { Fragment, Row } from 'postgres'
 import { Forbidden, ProjectNotFound } from '../lib/errors.ts'
-import type { Sql } from '../plugins/db.ts'
 import { acting } from './acting.ts'
+import type { Sql } from './executor.ts'
 
 /**
  * The head of every statement that writes in a project, `with ${asMember(…)}, …`: `me` is the

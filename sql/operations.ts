@@ -1,5 +1,5 @@
-import type { Sql } from '../plugins/db.ts'
 import type { Operation, Result } from '../schemas/operation.ts'
+import type { Sql } from './executor.ts'
 
 /** One operation of a batch; `job` ties together what must be done in order. */
 export interface Entry {

@@ -1,5 +1,5 @@
-import type { Sql } from '../plugins/db.ts'
 import type { PageQuery } from '../schemas/page.ts'
+import type { Sql } from './executor.ts'
 
 /**
  * Keyset paging by a time and an id: the columns that name a row's place, the condition for what

@@ -1,5 +1,5 @@
-import type { Sql } from '../plugins/db.ts'
 import type { Peer } from '../schemas/presence.ts'
+import type { Sql } from './executor.ts'
 
 /** Somebody on a checklist, wherever they are connected. */
 export type Present = Peer & { checklistId: string }

@@ -1,8 +1,8 @@
 import { BadToken, ProjectNotFound } from '../lib/errors.ts'
-import type { Sql } from '../plugins/db.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Project, Projects } from '../schemas/project.ts'
 import { acting } from './acting.ts'
+import type { Sql } from './executor.ts'
 import { asMember, granted } from './membership.ts'
 import { keyset, paged } from './page.ts'
 

@@ -1,4 +1,4 @@
-import type { Sql } from '../plugins/db.ts'
+import type { Sql } from './executor.ts'
 
 /** How long things are kept, and how much one statement may do. */
 export interface Retention {

@@ -1,6 +1,6 @@
-import type { Sql } from '../plugins/db.ts'
 import type { Me, User } from '../schemas/user.ts'
 import { acting } from './acting.ts'
+import type { Sql } from './executor.ts'
 
 export interface NewUser {
   /** In canonical form. */

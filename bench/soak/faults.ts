@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Sql } from '../../plugins/db.ts'
+import type { Sql } from '../../sql/executor.ts'
 import type { Random } from '../../test/random.ts'
 import type { Database } from './database.ts'
 import type { ServiceNode } from './node.ts'

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { Sql } from '../../plugins/db.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { type LogEvent, readAfter } from '../../sql/log.ts'
 import type { SocketFollower } from './socket-follower.ts'
 import type { StreamFollower } from './stream-follower.ts'

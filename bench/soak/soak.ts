@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Sql } from '../../plugins/db.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { createRandom } from '../../test/random.ts'
 import { createDatabase, freePort } from './database.ts'
 import { type FaultName, faults } from './faults.ts'

@@ -1,5 +1,6 @@
 import postgres from 'postgres'
-import { connection, type Sql } from '../../plugins/db.ts'
+import { connection } from '../../plugins/db.ts'
+import type { Sql } from '../../sql/executor.ts'
 import type { Random } from '../../test/random.ts'
 
 export interface Person {

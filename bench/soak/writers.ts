@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inTime } from '../../lib/in-time.ts'
-import type { Sql } from '../../plugins/db.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { post, send, type World } from './world.ts'
 
 const limits = { pauseMs: 150, items: 60, patienceMs: 15_000 }

@@ -3,8 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
 import { inTime } from '../../lib/in-time.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { ring } from '../../sql/log.ts'
-import { connection, type Sql } from '../db.ts'
+import { connection } from '../db.ts'
 
 const limits = {
   heartbeatMs: 5000,

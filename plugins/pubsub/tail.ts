@@ -1,8 +1,9 @@
 import postgres from 'postgres'
 import type { Bell } from '../../lib/bell.ts'
 import { inTime } from '../../lib/in-time.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { type Page, readAfter } from '../../sql/log.ts'
-import { connection, type Sql } from '../db.ts'
+import { connection } from '../db.ts'
 
 const limits = {
   page: 1000,
