@@ -1,4 +1,4 @@
-/** An event of the log as `sql/log.ts` reads it; `before` and `after` are JSON text. */
+/** An event of the log. `before` and `after` stay the JSON text that PostgreSQL made: most are only passed on. */
 export interface Loggable {
   pos: number
   kind: string

@@ -1,20 +1,8 @@
+import type { Loggable } from '../lib/wire.ts'
 import type { Sql } from './executor.ts'
 
-/** One row of the log. `before` and `after` stay the JSON text that PostgreSQL made: most are only passed on. */
-export interface LogEvent {
-  pos: number
-  kind: string
-  projectId: string | null
-  checklistId: string | null
-  rev: number | null
-  itemId: string | null
-  userId: string | null
-  before: string | null
-  after: string | null
-  actorId: string | null
-  opId: string | null
-  source: string
-  at: Date
+/** One row of the log. */
+export interface LogEvent extends Loggable {
   /** weight in memory, roughly */
   bytes: number
 }
