@@ -1,5 +1,3 @@
-export type Sequences = ReturnType<typeof createSequences>
-
 /** Watches numbers that count 1, 2, 3 …, of at most `max` things: the ones that moved last. */
 export function createSequences(max: number) {
   const last = new Map<string, number>()

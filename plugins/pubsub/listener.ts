@@ -27,8 +27,6 @@ export interface ListenerOptions {
   onBell: () => void
 }
 
-export type Listener = Awaited<ReturnType<typeof createListener>>
-
 /** The one LISTEN connection of the process. Rejects when the database cannot be reached at the start. */
 export async function createListener({ url, sql, log, onBell }: ListenerOptions) {
   const alive = `hb:${randomUUID()}`

@@ -57,7 +57,6 @@ create table conflicts (
   ours_by uuid,
   theirs_by uuid,
   opened_rev bigint,
-  opened_at timestamptz not null default now(),
   -- kept for a while, so that who answers second is told so
   resolved_at timestamptz,
   constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
