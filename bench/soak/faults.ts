@@ -1,37 +1,38 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import postgres from 'postgres'
 import type { Sql } from '../../sql/executor.ts'
-import type { Random } from '../../test/random.ts'
-import type { Database } from './database.ts'
+import { cuts } from './cut.ts'
 import type { ServiceNode } from './node.ts'
 import { signal } from './process.ts'
-
-export interface Stage {
-  sql: Sql
-  random: Random
-  database: Database
-  nodes: ServiceNode[]
-  /** what went wrong with a fault itself: a node that does not stop, an exit code */
-  complaints: string[]
-}
+import type { Stage } from './stage.ts'
 
 export type FaultName = keyof typeof faults
 
+const limits = {
+  // Two heartbeats of the listener go missing and a third finds out.
+  frozenListenerMs: 12_000,
+  frozenMs: 8000,
+  awayMs: 30_000,
+  openMs: 120_000,
+  stopMs: 15_000
+}
+
 /** Everything that happens to services. Each resolves when it has been done and undone. */
 export const faults = {
-  async killListeners({ sql }: Stage) {
+  async killListeners({ world: { sql } }: Stage) {
     await terminate(sql, 'concord listen')
   },
 
-  async killReaders({ sql }: Stage) {
+  async killReaders({ world: { sql } }: Stage) {
     await terminate(sql, 'concord tail')
   },
 
-  async killPools({ sql }: Stage) {
+  async killPools({ world: { sql } }: Stage) {
     await terminate(sql, 'concord')
   },
 
   /** A backend that hangs: found by heartbeat, and delivery goes on by polling. */
-  async freezeListener({ sql, random }: Stage) {
+  async freezeListener({ world: { sql }, random }: Stage) {
     const rows = await persist(
       () => sql<{ pid: number }[]>`
         select pid
@@ -41,20 +42,37 @@ export const faults = {
     if (rows.length === 0) return
     const { pid } = random.pick(rows)
     signal(pid, 'SIGSTOP')
-    await sleep(12_000)
+    await sleep(limits.frozenListenerMs)
     signal(pid, 'SIGCONT')
   },
 
-  async freezeDatabase({ database, random }: Stage) {
+  async freezeDatabase({ database, random }: Stage, ms = random.next() * limits.frozenMs) {
     const thaw = await database.freeze()
-    await sleep(random.next() * 8000)
+    await sleep(ms)
     thaw()
   },
 
-  async killDatabase({ database, random }: Stage) {
+  async killDatabase({ database, random }: Stage, ms = random.next() ** 2 * limits.awayMs) {
     await database.kill()
-    await sleep(random.next() * 8000)
+    await sleep(ms)
     await database.start()
+  },
+
+  /** Somebody begins, and commits long after the others went on. */
+  async holdTransaction(
+    { world, database, random }: Stage,
+    ms = random.next() ** 2 * limits.openMs
+  ) {
+    const [{ id: projectId, listIds }] = world.projects as [Stage['world']['projects'][0]]
+    const sql = postgres(database.url, { max: 1, onnotice: () => {} })
+    await sql
+      .begin(async tx => {
+        await tx`insert into checklist_items (checklist_id, text) values (${listIds[0] as string}, 'begun')`
+        await tx`insert into checklists (project_id, title) values (${projectId}, 'Begun')`
+        await sleep(ms)
+      })
+      .catch(() => {}) // refused because the list is full, or for the sake of another
+    await sql.end({ timeout: 1 })
   },
 
   async killNode({ nodes, random }: Stage) {
@@ -69,13 +87,27 @@ export const faults = {
 
   async rollingRestart(stage: Stage) {
     for (const node of stage.nodes) await restart(stage, node)
+  },
+
+  /** The clock of one node goes a day ahead, and back. */
+  async stepClock({ nodes, random }: Stage) {
+    const { pid } = random.pick(nodes)
+    if (!pid) return
+    signal(pid, 'SIGWINCH')
+    await sleep(random.next() * limits.frozenMs)
+    signal(pid, 'SIGWINCH')
+  },
+
+  /** Everybody is cut off at once. */
+  async cutEverybody({ streams, sockets, random }: Stage) {
+    for (const follower of [...streams, ...sockets]) follower.cut(random.pick(cuts))
   }
 }
 
 async function restart({ complaints }: Stage, node: ServiceNode) {
   const { code, ms } = await node.stop('SIGTERM')
   if (code !== 0) complaints.push(`a node that was told to stop exited with ${code}`)
-  if (ms > 15_000) complaints.push(`a node took ${Math.round(ms)} ms to stop`)
+  if (ms > limits.stopMs) complaints.push(`a node took ${Math.round(ms)} ms to stop`)
   await node.start()
 }
 

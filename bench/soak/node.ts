@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const server = join(import.meta.dirname, '../../server.ts')
+const clock = join(import.meta.dirname, 'clock.ts')
 
 const limits = { startMs: 60_000, pollMs: 100 }
 
@@ -27,7 +28,7 @@ export function createNode(databaseUrl: string, port: number) {
     },
 
     async start() {
-      child = spawn(process.execPath, [server], {
+      child = spawn(process.execPath, ['--import', clock, server], {
         env: {
           PATH: process.env.PATH,
           DATABASE_URL: databaseUrl,

@@ -5,6 +5,7 @@ import type { Change } from '../../schemas/change.ts'
 import type { Checklist } from '../../schemas/checklist.ts'
 import type { Item } from '../../schemas/item.ts'
 import type { Operation, Result } from '../../schemas/operation.ts'
+import { type Cut, cuts } from './cut.ts'
 import type { Person, World } from './world.ts'
 
 export type SocketFollower = ReturnType<typeof followSocket>
@@ -28,19 +29,20 @@ type Message = {
   epoch: string
 }
 
-const limits = { restlessMs: 8000, retryMs: 300, writeMs: 400, patienceMs: 30_000 }
+const limits = { restlessMs: 8000, retryMs: 300, writeMs: 400, patienceMs: 30_000, ghostMs: 60_000 }
 
 /**
  * Follows checklists over `GET /live`, writes to them now and then, and cuts the connection at random.
  * What was not acknowledged is sent again, with the same id, until it is.
  */
-export function followSocket({ random, addresses }: World, person: Person, listIds: string[]) {
+export function followSocket(world: World, person: Person, listIds: string[]) {
+  const { random, addresses } = world
   const views = new Map<string, View>()
   const faults: string[] = []
   const acknowledged = new Map<string, Result>()
   const unanswered = new Map<string, { checklistId: string; op: Operation }>()
   const closing = new AbortController()
-  let isWriting = true
+  let cut = (_how: Cut) => {}
   let epoch: string | undefined
   let connections = 0
   let changes = 0
@@ -58,10 +60,8 @@ export function followSocket({ random, addresses }: World, person: Person, listI
     get changes() {
       return changes
     },
-    /** Writes nothing new, and keeps the connections that it makes from now on. */
-    calm() {
-      isWriting = false
-    },
+    /** Loses the connection, and connects again. */
+    cut: (how: Cut) => cut(how),
     async stop() {
       closing.abort()
       await running
@@ -79,21 +79,36 @@ export function followSocket({ random, addresses }: World, person: Person, listI
     const url = `${random.pick(addresses).replace('http', 'ws')}/live`
     const headers = random.chance(0.5) ? person.headers : { cookie: person.cookie }
     const socket = new WebSocket(url, { headers: { ...headers } })
-    const closed = new Promise(resolve => socket.on('close', resolve))
-    const abort = () => socket.terminate()
-    closing.signal.addEventListener('abort', abort, { once: true })
+    const { promise: lost, resolve } = Promise.withResolvers<unknown>()
+    const end = () => socket.terminate()
+    let isGone = false
+    closing.signal.addEventListener('abort', end)
     socket.on('error', () => {})
-    socket.on('message', data => take(socket, JSON.parse(String(data))))
-    let cut = setTimeout(() => socket.terminate(), limits.patienceMs)
+    socket.on('message', data => isGone || take(socket, JSON.parse(String(data))))
+    let timer = setTimeout(end, limits.patienceMs)
+    socket.on('close', () => {
+      closing.signal.removeEventListener('abort', end)
+      clearTimeout(timer)
+      resolve(null)
+    })
     socket.on('open', () => {
-      clearTimeout(cut)
-      if (isWriting) cut = setTimeout(() => socket.terminate(), random.next() * limits.restlessMs)
+      clearTimeout(timer)
+      cut = how => {
+        clearTimeout(timer)
+        if (how === 'end') return socket.close()
+        if (how === 'reset') return end()
+        // The other side is not told, and nothing is read any more.
+        isGone = true
+        socket.pause()
+        timer = setTimeout(end, limits.ghostMs)
+        resolve(null)
+      }
+      if (!world.isCalm)
+        timer = setTimeout(() => cut(random.pick(cuts)), random.next() * limits.restlessMs)
     })
     const writing = setInterval(() => write(socket), limits.writeMs * (0.5 + random.next()))
-    await closed
-    clearTimeout(cut)
+    await lost
     clearInterval(writing)
-    closing.signal.removeEventListener('abort', abort)
   }
 
   function take(socket: WebSocket, message: Message) {
@@ -154,7 +169,7 @@ export function followSocket({ random, addresses }: World, person: Person, listI
   }
 
   function write(socket: WebSocket) {
-    if (!isWriting || socket.readyState !== socket.OPEN || unanswered.size > 5) return
+    if (world.isCalm || socket.readyState !== socket.OPEN || unanswered.size > 5) return
     const checklistId = random.pick(listIds)
     const view = views.get(checklistId)
     if (!view) return

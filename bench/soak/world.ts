@@ -22,6 +22,8 @@ export interface World {
   guests: Person[]
   /** each with a checklist or two that are there all the time */
   projects: { id: string; owner: Person; listIds: string[] }[]
+  /** Nobody writes or cuts connections of their own accord, so that the last can be told. */
+  isCalm: boolean
 }
 
 const size = { members: 8, guests: 3, projects: 3, lists: 2 }
@@ -59,7 +61,7 @@ export async function createWorld(
   }
   const guests = []
   for (let n = 1; n <= size.guests; n++) guests.push(await signUp(address, 100 + n))
-  return { sql, random, addresses, members, guests, projects }
+  return { sql, random, addresses, members, guests, projects, isCalm: true }
 }
 
 async function signUp(address: string, n: number): Promise<Person> {

@@ -8,20 +8,12 @@ import { post, send, type World } from './world.ts'
 const limits = { pauseMs: 150, items: 60, patienceMs: 15_000 }
 
 /** Everybody who writes without following: over HTTP at any node, and with plain SQL in every way there is. */
-export function startWriters(world: World) {
+export function startWriters(world: World, written: { done: number; refused: number }) {
   const { sql, random, addresses, projects, guests, members } = world
   let isOver = false
-  let writes = 0
-  let refusals = 0
   const running = [...httpWays(), ...sqlWays()].map(repeat)
 
   return {
-    get writes() {
-      return writes
-    },
-    get refusals() {
-      return refusals
-    },
     async stop() {
       isOver = true
       await Promise.all(running)
@@ -33,10 +25,10 @@ export function startWriters(world: World) {
       try {
         // The driver may never settle a COPY or a transaction whose connection was killed.
         await inTime(way(), limits.patienceMs)
-        writes++
+        written.done++
       } catch {
         // The database or a node is away.
-        refusals++
+        written.refused++
       }
       await sleep(random.next() * 2 * limits.pauseMs)
     }
