@@ -39,7 +39,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Can it serve requests',
       description:
-        '503 while the database is away or its events are not heard, and when the service closes.',
+        '503 while the database is away or its log cannot be read, and when the service closes.',
       response: { 200: Readiness, 503: Readiness }
     },
     handler: async (_request, reply) => {
@@ -51,10 +51,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
 
   async function look(): Promise<Readiness> {
     const database = (await answersInTime()) ? 'up' : 'down'
-    const listener = pubsub.health().listening ? 'up' : 'down'
-    const isReady = database === 'up' && listener === 'up'
+    const { reading, listening, lag } = pubsub.health()
+    const listener = !reading ? 'down' : listening ? 'up' : 'polling'
+    const isReady = database === 'up' && reading
     const status = isDraining ? 'draining' : isReady ? 'ready' : 'unavailable'
-    return { status, database, listener }
+    return { status, database, listener, lag }
   }
 
   function answersInTime(): Promise<boolean> {

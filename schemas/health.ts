@@ -6,16 +6,28 @@ export const Liveness = Type.Object(
   { additionalProperties: false, description: 'The process is alive' }
 )
 
-const Part = (description: string) => OneOf(['up', 'down'], { description, examples: ['up'] })
-
 export const Readiness = Type.Object(
   {
     status: OneOf(['ready', 'unavailable', 'draining'], {
       description: 'whether requests should be sent here',
       examples: ['ready']
     }),
-    database: Part('whether the database answers in time'),
-    listener: Part('whether the LISTEN connection, which brings live events, is heard')
+    database: OneOf(['up', 'down'], {
+      description: 'whether the database answers in time',
+      examples: ['up']
+    }),
+    listener: OneOf(['up', 'polling', 'down'], {
+      description:
+        'how live events come: at once, by LISTEN; by polling, four times a second, while that is not heard; ' +
+        'or not at all, while the log cannot be read',
+      examples: ['up']
+    }),
+    lag: Type.Integer({
+      minimum: 0,
+      description:
+        'events that were committed and not yet delivered by this node, at its last look',
+      examples: [0]
+    })
   },
   { additionalProperties: false, description: 'What this node needs to serve requests' }
 )

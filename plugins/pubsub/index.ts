@@ -47,6 +47,7 @@ export default fp(
     const { gauge } = app.metrics
     const { health } = pubsub
     gauge('log_head', 'Position of the newest event that was delivered', () => health().head)
+    gauge('log_lag', 'Events that were committed and not yet delivered', () => health().lag)
     gauge('listening', '1 while the doorbell is heard', () => Number(health().listening))
     gauge('listener_connects', 'How often the LISTEN connection was made', () => health().connects)
     gauge('topics', 'Topics that somebody subscribes to', () => health().topics)
@@ -65,6 +66,10 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   const waiting = new Set<{ pos: number; resolve: () => void }>()
   const closing = new AbortController()
   let { epoch, head } = await readHead(sql)
+  /** Position of the newest event that was there at the last look. */
+  let newest = head
+  /** Since when the log cannot be read. */
+  let awaySince: number | undefined
   events.reset(head)
 
   const revs = createSequences(limits.sequences)
@@ -108,10 +113,12 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
      */
     subscribe: topics.subscribe,
 
-    /** What an operator wants to know. */
+    /** What an operator wants to know. Without the doorbell events come by polling. */
     health() {
       return {
         listening: listener.isListening,
+        reading: awaySince === undefined,
+        lag: Math.max(0, newest - head),
         connects: listener.connects,
         head,
         topics: topics.size,
@@ -133,7 +140,6 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   }
 
   async function run() {
-    let awaySince: number | undefined
     while (!closing.signal.aborted) {
       try {
         for await (const page of follow()) {
@@ -147,6 +153,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
             startOver(page)
             break
           }
+          newest = page.head
           for (const event of page.events) await publish(event)
         }
       } catch (err) {
@@ -168,6 +175,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
     log.warn({ from: epoch, to: now.epoch }, 'the database is another one: every cursor is reset')
     epoch = now.epoch
     head = now.head
+    newest = now.head
     events.reset(head)
     revs.reset()
     for (const subscriber of topics.all()) subscriber.reset()

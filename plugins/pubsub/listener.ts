@@ -115,7 +115,8 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
   }
 
   async function replace() {
-    log.warn('the LISTEN connection is silent: connecting anew')
+    // Behind a pooler it never was anything else, and that has been said.
+    if (heardAt > 0) log.warn('the LISTEN connection is silent: connecting anew')
     await bus.end({ timeout: 0 }).catch(() => {})
     while (isOpen) {
       try {
