@@ -74,6 +74,16 @@ export const LastOwner = createError(
   'a project needs an owner: make somebody else owner first',
   409
 )
+export const TooManyStreams = createError(
+  'TOO_MANY_STREAMS',
+  'you have %s streams open already: close one first, and share one between tabs',
+  429
+)
+export const TooManySockets = createError(
+  'TOO_MANY_SOCKETS',
+  'you have %s sockets open already: close one first; one socket follows many checklists',
+  429
+)
 export const TooBusy = createError(
   'TOO_BUSY',
   'too many requests of this kind at once: try again shortly',

@@ -14,7 +14,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         description:
           'A Server-Sent Events stream of every event of your projects and about you: in commit order, each once, ' +
           'resumed without a gap after `Last-Event-ID`, or an explicit `reset`. With a Bearer token, or with the ' +
-          "refresh cookie so that a browser's plain `new EventSource('/events')` works.",
+          "refresh cookie so that a browser's plain `new EventSource('/events')` works. While the database is away, a " +
+          'client that accepts `text/event-stream` gets a stream that ends at once and says when to come back: an ' +
+          'EventSource would give up at a 503.',
         security: [{ bearer: [] }, { cookie: [] }],
         querystring: FeedQuery,
         headers: FeedHeaders,
@@ -26,9 +28,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
           400: ErrorBody,
           401: ErrorBody,
           403: ErrorBody,
+          429: ErrorBody,
           503: ErrorBody
         }
-      }
+      },
+      errorHandler: app.putOffFeed
     },
     async (request, reply) => {
       const identity = await app.identify(request)

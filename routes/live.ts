@@ -14,12 +14,13 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         'A WebSocket of JSON messages: follow checklists, push operations, hear every change in order. The messages ' +
         'are described in `/docs/asyncapi.json`. With a Bearer token, or with the refresh cookie of a browser.',
       security: [{ bearer: [] }, { cookie: [] }],
-      response: { ...refusals(401, 403, 426, 503) }
+      response: { ...refusals(401, 403, 426, 429, 503) }
     },
     onRequest: [
       app.refuseForeignOrigin,
       async request => {
         request.identity = await app.identify(request)
+        app.admitLive(request.identity)
       }
     ],
     handler: async () => {

@@ -91,7 +91,7 @@ export function createFeed(
 
   async function readUp(signal: AbortSignal) {
     for (;;) {
-      const mine = await readFeed(sql, userId)
+      const mine = await inTurn(() => readFeed(sql, userId))
       if (signal.aborted) return
       if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
       // The database may be ahead of what this node has heard: memory would be short of its newest.
@@ -131,7 +131,7 @@ export function createFeed(
     while (pos < mine.head && !signal.aborted) {
       const hasHeardAll = pubsub.head >= mine.head
       const recent = hasHeardAll ? pubsub.recent({ epoch, pos }, limits.page) : null
-      const page = recent ?? (await inTurn(async () => (signal.aborted ? [] : readPage(mine))))
+      const page = recent ?? (await inTurn(() => readPage(mine)))
       metrics.catchUps.inc({ from: recent ? 'memory' : 'log' })
       for (const event of page) {
         if (signal.aborted || event.pos > mine.head) break

@@ -1,22 +1,32 @@
 import { setImmediate as breathe } from 'node:timers/promises'
+import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import { formatCursor } from '../../lib/cursor.ts'
-import { TooBusy } from '../../lib/errors.ts'
+import { TooBusy, TooManyStreams } from '../../lib/errors.ts'
 import { boundedQueue } from '../../lib/queue.ts'
+import { createQuota } from '../../lib/quota.ts'
 import { feedJson, once, sseBytes } from '../../lib/wire.ts'
 import type { LogEvent } from '../../sql/log.ts'
 import type { Identity } from '../auth.ts'
+import { fromPostgres } from '../errors.ts'
 import { openEventStream } from './event-stream.ts'
 import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Turns a reply into the live feed of a user; the head of the answer is written at once. */
+    /**
+     * Turns a reply into the live feed of a user; the head of the answer is written at once. Throws
+     * TooManyStreams when the user has too many.
+     */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): void
+    /** The error handler of a stream: an EventSource that is answered 503 would be dead for good. */
+    putOffFeed(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }
 }
 
 const limits = {
+  streamsAUser: 200,
+  retryAfterSeconds: 30,
   // When thousands come back at once, so many at a time ask the database for what memory does not have.
   readers: { running: 4, waiting: 10_000 },
   // Streams ended in one go.
@@ -26,6 +36,7 @@ const limits = {
 export default fp(
   async app => {
     const open = new Set<Feed>()
+    const quota = createQuota(app.config.rateLimit ? limits.streamsAUser : Number.POSITIVE_INFINITY)
     const inTurn = boundedQueue(limits.readers, () => new TooBusy())
     const bytesOf = once((event: LogEvent) =>
       sseBytes(
@@ -36,11 +47,26 @@ export default fp(
     )
 
     app.decorate('openFeed', (reply, identity, options) => {
-      const onGone = () => open.delete(feed)
+      const { userId } = identity
+      if (quota.isUsedUp(userId)) {
+        const { streamsAUser, retryAfterSeconds: retryAfter } = limits
+        throw Object.assign(new TooManyStreams(streamsAUser), { retryAfter })
+      }
+      quota.take(userId)
+      const onGone = () => {
+        open.delete(feed)
+        quota.giveBack(userId)
+      }
       const parts = { identity, options, bytesOf, inTurn, onGone }
       const feed: Feed = createFeed(app, openEventStream(reply), parts)
       open.add(feed)
       feed.start()
+    })
+
+    app.decorate('putOffFeed', (error, { headers }, reply) => {
+      const isPassing = fromPostgres(error).statusCode === 503
+      if (!isPassing || !headers.accept?.includes('text/event-stream')) throw error
+      openEventStream(reply).end()
     })
 
     app.metrics.gauges('streams', 'Open streams', 'place', () => {
@@ -60,5 +86,5 @@ export default fp(
       }
     })
   },
-  { name: 'feed', dependencies: ['pubsub', 'wheel', 'sessions', 'metrics'] }
+  { name: 'feed', dependencies: ['config', 'pubsub', 'wheel', 'sessions', 'metrics'] }
 )

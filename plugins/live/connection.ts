@@ -1,21 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import type { FastifyError, FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { createBuckets } from '../../lib/bucket.ts'
 import { inTime } from '../../lib/in-time.ts'
-import { assertWellFormed } from '../../lib/json.ts'
-import { schemaErrorFormatter } from '../../lib/validation.ts'
-import type { ClientMessage, ServerMessage } from '../../schemas/live.ts'
+import type { ServerMessage } from '../../schemas/live.ts'
 import type { Identity } from '../auth.ts'
-import { fromPostgres } from '../errors.ts'
-import type { Visitor } from '../presence.ts'
-import { createFollowing, type Following, type Place } from './following.ts'
+import { type ConversationParts, createConversation, limits as spoken } from './conversation.ts'
 
 /** The numbers of one socket. */
 export const limits = {
   frameBytes: 256 << 10,
-  opsAPush: 100,
-  checklists: 100,
   pingMs: 25_000,
   pongMs: 10_000,
   // More than this unsent and the client is slow; longer than this it comes back and resumes instead.
@@ -44,19 +38,27 @@ const closeCode = {
 
 export interface ConnectionParts {
   identity: Identity
-  isMessage: { (value: unknown): boolean; errors?: unknown }
+  isMessage: ConversationParts['isMessage']
   onGone: () => void
 }
 
-/** One socket: messages are answered strictly in order, changes come whenever they are committed. */
+/** The life of one socket: messages are answered strictly in order, changes come whenever they are committed. */
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
-  const { pubsub, wheel, sessions, operations, presence, metrics, log } = app
-  const { userId, sessionId, name } = parts.identity
+  const { pubsub, wheel, sessions, metrics, log } = app
+  const { userId, sessionId } = parts.identity
   const frames = createBuckets(limits.frames)
   const connectionId = randomUUID()
-  const following = new Map<string, Following>()
-  /** ways out of the lists on which others see this socket */
-  const visits = new Map<string, () => void>()
+  const conversation = createConversation(app, {
+    identity: parts.identity,
+    connectionId,
+    isMessage: parts.isMessage,
+    send,
+    isFull,
+    caughtUp: () => lagging,
+    onBadMessage,
+    onProlonged,
+    onFailure: comeBack
+  })
   const queue: string[] = []
   const stops: (() => void)[] = []
   let { expiresAt } = parts.identity
@@ -81,14 +83,14 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     socket.on('message', onMessage)
     socket.on('close', leave)
     stops.push(
-      pubsub.subscribe(`user:${userId}`, { receive: onMembership, reset() {} }),
+      pubsub.subscribe(`user:${userId}`, { receive: conversation.onMembership, reset() {} }),
       pubsub.subscribe(`session:${sessionId}`, { receive: endSession, reset() {} })
     )
     // Ended between the check of the token and the line above: nobody will tell again.
     if (sessions.isEnded(sessionId)) return endSession()
     expire()
     ping()
-    const { frameBytes, opsAPush, checklists } = limits
+    const { frameBytes } = limits
     send({
       type: 'welcome',
       userId,
@@ -96,7 +98,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       connectionId,
       epoch: pubsub.epoch,
       heartbeatMs: limits.pingMs,
-      limits: { frameBytes, opsAPush, checklists }
+      limits: { frameBytes, ...spoken }
     })
   }
 
@@ -131,112 +133,18 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       if (queue.length === 0) socket.resume()
       // Who does not read what was answered is not answered more.
       await lagging
-      await answer(text)
+      await conversation.answer(text)
     }
   }
 
-  async function answer(text: string) {
-    const message = parse(text)
-    if (!message) return
-    const checklistId = 'checklistId' in message ? message.checklistId.toLowerCase() : undefined
-    try {
-      await handle(message, checklistId ?? '')
-    } catch (err) {
-      const error = fromPostgres(err as FastifyError)
-      send({ type: 'error', checklistId, ...told(error) })
-      if (isOurs(error)) log.error({ err }, 'a message failed')
-    }
+  function onBadMessage() {
+    if (++badFrames >= limits.badFrames) close(closeCode.tooManyBadFrames, 'too many bad frames')
   }
 
-  function parse(text: string): ClientMessage | undefined {
-    try {
-      const message: unknown = JSON.parse(text)
-      assertWellFormed(message)
-      if (parts.isMessage(message)) return message as ClientMessage
-      throw schemaErrorFormatter(parts.isMessage.errors as never, 'message')
-    } catch (error) {
-      send({ type: 'error', code: 'BAD_MESSAGE', message: (error as Error).message })
-      if (++badFrames >= limits.badFrames) close(closeCode.tooManyBadFrames, 'too many bad frames')
-    }
-  }
-
-  async function handle(message: ClientMessage, checklistId: string) {
-    switch (message.type) {
-      case 'open':
-        return openList({ ...message, checklistId })
-      case 'push':
-        return push(message, checklistId)
-      case 'presence':
-        if (visits.has(checklistId)) presence.set(visitor(checklistId), message.state)
-        return
-      case 'close':
-        return following.get(checklistId)?.stop()
-      case 'auth':
-        return prolong(message.accessToken)
-      case 'ping':
-        return send({ type: 'pong', n: message.n })
-    }
-  }
-
-  async function openList(place: Place) {
-    const { checklistId } = place
-    following.get(checklistId)?.stop()
-    if (following.size >= limits.checklists) {
-      const message = `a socket follows ${limits.checklists} checklists at most: close one first`
-      return send({ type: 'error', code: 'TOO_MANY_CHECKLISTS', message, checklistId })
-    }
-    const list = createFollowing(app, {
-      userId,
-      place,
-      send,
-      isFull,
-      onFailure: comeBack,
-      onGone: () => part(checklistId)
-    })
-    following.set(checklistId, list)
-    try {
-      await list.start()
-      if (following.get(checklistId) === list)
-        visits.set(checklistId, presence.join(visitor(checklistId)))
-    } catch (error) {
-      list.stop()
-      throw error
-    }
-  }
-
-  function part(checklistId: string) {
-    following.delete(checklistId)
-    visits.get(checklistId)?.()
-    visits.delete(checklistId)
-  }
-
-  function visitor(checklistId: string): Visitor {
-    return { checklistId, connectionId, userId, name, hear: send }
-  }
-
-  async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {
-    const { pos, results } = await operations.submit({
-      clientId: sessionId,
-      actorId: userId,
-      checklistId,
-      source: 'ws',
-      ops
-    })
-    // The author hears the change first, like everybody, and then that it was theirs.
-    await pubsub.reached(pos)
-    await lagging
-    send({ type: 'ack', checklistId, results })
-  }
-
-  function prolong(token: string) {
-    const { id, sessionId: of, expiresAt: until } = app.verifyAccessToken(token)
-    if (id !== userId || of !== sessionId) {
-      const message = 'a socket is prolonged by a token of its own session'
-      return send({ type: 'error', code: 'BAD_TOKEN', message })
-    }
+  // A socket of a cookie lives as long as its session, whatever its tokens say.
+  function onProlonged(until: number) {
     if (expiresAt !== null) expiresAt = until
     expire()
-    send({ type: 'auth', expiresAt: new Date(until).toISOString() })
   }
 
   function expire() {
@@ -256,10 +164,6 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
         if (socket.readyState === socket.OPEN) ping()
       })
     })
-  }
-
-  function onMembership(event: Parameters<Following['onMembership']>[0]) {
-    for (const list of following.values()) list.onMembership(event)
   }
 
   function endSession() {
@@ -283,13 +187,10 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
 
   /** Stops following until the socket has sent what it has, and brings every list up to date. */
   async function wait() {
-    const isBehind = () => isFull() || [...following.values()].some(({ isLagging }) => isLagging)
-    while (isBehind()) {
-      for (const list of following.values()) list.lag()
+    while (isFull() || conversation.isLagging) {
+      conversation.lag()
       if (!(await isDrained())) return
-      for (const list of [...following.values()]) {
-        if (!isFull()) await list.resume()
-      }
+      await conversation.resume()
     }
   }
 
@@ -321,18 +222,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     isOpen = false
     queue.length = 0
     for (const stop of [stopExpiry, stopPing, ...stops]) stop()
-    for (const list of following.values()) list.stop()
+    conversation.stop()
     parts.onGone()
   }
-}
-
-function isOurs({ statusCode = 500 }: FastifyError): boolean {
-  return statusCode >= 500 && statusCode !== 503
-}
-
-/** What a client may know of a failure: all of a refusal, nothing of a fault of ours. */
-function told(error: FastifyError & { retryAfter?: number }) {
-  if (isOurs(error)) return { code: 'INTERNAL', message: 'something went wrong on our side' }
-  const { code, message, retryAfter } = error
-  return { code, message, ...(retryAfter && { retryAfterMs: retryAfter * 1000 }) }
 }

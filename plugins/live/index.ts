@@ -3,6 +3,8 @@ import websocket from '@fastify/websocket'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
+import { TooManySockets } from '../../lib/errors.ts'
+import { createQuota } from '../../lib/quota.ts'
 import { buildValidator } from '../../lib/validation.ts'
 import { ClientMessage } from '../../schemas/live.ts'
 import type { Identity } from '../auth.ts'
@@ -10,6 +12,8 @@ import { createConnection, limits } from './connection.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Throws TooManySockets when a user has too many: to be asked before the 101. */
+    admitLive(identity: Identity): void
     /** Serves one socket until it closes. */
     openLive(socket: WebSocket, identity: Identity): void
   }
@@ -20,15 +24,21 @@ declare module 'fastify' {
   }
 }
 
-/** Sockets closed in one go: a thousand closed in one tick would come back in one. */
-const SLICE = 200
-
-/** How long a peer may take to answer that a socket closes. */
-const LEAVE_MS = 3000
+const numbers = {
+  socketsAUser: 200,
+  retryAfterSeconds: 30,
+  // Sockets closed in one go: a thousand closed in one tick would come back in one.
+  slice: 200,
+  // How long a peer may take to answer that a socket closes.
+  leaveMs: 3000
+}
 
 export default fp(
   async app => {
     const open = new Set<ReturnType<typeof createConnection>>()
+    const quota = createQuota(
+      app.config.rateLimit ? numbers.socketsAUser : Number.POSITIVE_INFINITY
+    )
 
     await app.register(websocket, {
       options: { maxPayload: limits.frameBytes, perMessageDeflate: false },
@@ -41,12 +51,21 @@ export default fp(
     app.decorateRequest('identity', null)
     const isMessage = buildValidator({})({ schema: ClientMessage, httpPart: 'body' } as never)
 
+    app.decorate('admitLive', ({ userId }) => {
+      if (!quota.isUsedUp(userId)) return
+      const { socketsAUser, retryAfterSeconds: retryAfter } = numbers
+      throw Object.assign(new TooManySockets(socketsAUser), { retryAfter })
+    })
+
     app.decorate('openLive', (socket, identity) => {
       const connection = createConnection(app, socket, {
         identity,
         isMessage,
-        onGone: () => open.delete(connection)
+        onGone() {
+          if (open.delete(connection)) quota.giveBack(identity.userId)
+        }
       })
+      quota.take(identity.userId)
       open.add(connection)
       connection.start()
     })
@@ -61,16 +80,16 @@ export default fp(
       const closing = []
       for (const [n, connection] of [...open].entries()) {
         closing.push(connection.drain())
-        if (n % SLICE === 0) await breathe()
+        if (n % numbers.slice === 0) await breathe()
       }
       await Promise.all(closing)
       setTimeout(() => {
         for (const socket of app.websocketServer.clients) socket.terminate()
-      }, LEAVE_MS).unref()
+      }, numbers.leaveMs).unref()
     }
   },
   {
     name: 'live',
-    dependencies: ['pubsub', 'wheel', 'sessions', 'operations', 'presence', 'metrics']
+    dependencies: ['config', 'pubsub', 'wheel', 'sessions', 'operations', 'presence', 'metrics']
   }
 )

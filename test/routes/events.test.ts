@@ -6,9 +6,10 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
 import { type Feed, openFeed, type SseEvent } from '../clients.ts'
-import { build, listen, person, until } from '../helper.ts'
+import { build, database, listen, person, until } from '../helper.ts'
 import { suspend } from '../suspend.ts'
 import { caller } from '../team.ts'
+import { telephone } from '../telephone.ts'
 
 // Most of the time is spent waiting: for heartbeats, expiries and reconnects.
 t.jobs = 4
@@ -167,6 +168,32 @@ t.test('an EventSource holds on through a restart and misses nothing', async t =
   await addItem(next, listId, 'after')
   await until(() => heard.length === 3)
   t.strictSame(heard, ['before', 'meanwhile', 'after'])
+})
+
+t.test('an EventSource that comes while the database is away comes again', async t => {
+  const line = await telephone(t, await database(t))
+  const { app, url, ann, listId } = await stage(t, { DATABASE_URL: line.url })
+  line.hangUp()
+  const accept = { accept: 'text/event-stream', cookie: ann.cookie }
+  const away = await fetch(`${url}/events`, { headers: accept })
+  t.equal(away.status, 200)
+  t.match(away.headers.get('content-type'), /^text\/event-stream/)
+  t.match(await away.text(), /^(retry: \d+\n\n)+$/)
+  const plain = await fetch(`${url}/events`, { headers: { cookie: ann.cookie } })
+  t.equal(plain.status, 503, 'whoever does not come again by itself is told why')
+
+  const source = new EventSource(`${url}/events`, {
+    fetch: (input, init) =>
+      fetch(input, { ...init, headers: { ...init.headers, cookie: ann.cookie } })
+  })
+  t.teardown(() => source.close())
+  await once(source as unknown as EventTarget, 'open')
+  await line.answer()
+  await once(source as unknown as EventTarget, 'ready')
+  const heard = once(source as unknown as EventTarget, 'item.added')
+  await until(() => addItem(app, listId, 'afterwards'))
+  const [{ data }] = await heard
+  t.equal(JSON.parse(data).after.text, 'afterwards')
 })
 
 t.test('a stream goes on after the last event that was seen, on any node', async t => {

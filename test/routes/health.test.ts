@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { build, database, until } from '../helper.ts'
+import { telephone } from '../telephone.ts'
 
 t.test('a healthy node is alive and ready', async t => {
   const app = await build(t)
@@ -50,49 +49,3 @@ t.test('a node that closes asks for no more requests', async t => {
   t.equal(reply.json().status, 'draining')
   await closing
 })
-
-/** A way to the database that can be held silent, or cut. */
-async function telephone(t: Test, url: string) {
-  const target = new URL(url)
-  const { hostname, port } = target
-  const ends = new Set<Socket>()
-  let isHeld = false
-  const exchange = createServer(caller => {
-    const called = connect(Number(port), hostname)
-    for (const [one, other] of [
-      [caller, called],
-      [called, caller]
-    ] as const) {
-      ends.add(one)
-      one.on('data', data => other.write(data))
-      one.on('error', () => {})
-      one.on('close', () => {
-        ends.delete(one)
-        other.destroy()
-      })
-      if (isHeld) one.pause()
-    }
-  })
-  exchange.listen(0, '127.0.0.1')
-  await once(exchange, 'listening')
-  target.port = String((exchange.address() as { port: number }).port)
-  target.hostname = '127.0.0.1'
-  t.teardown(hangUp)
-
-  function hold() {
-    isHeld = true
-    for (const end of ends) end.pause()
-  }
-
-  function goOn() {
-    isHeld = false
-    for (const end of ends) end.resume()
-  }
-
-  function hangUp() {
-    exchange.close()
-    for (const end of ends) end.destroy()
-  }
-
-  return { url: target.href, hold, goOn, hangUp }
-}
