@@ -91,7 +91,7 @@ export function createFeed(
 
   async function readUp(signal: AbortSignal) {
     for (;;) {
-      const mine = await inTurn(() => readFeed(sql, userId))
+      const mine = await readFeed(sql, userId)
       if (signal.aborted) return
       if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
       // The database may be ahead of what this node has heard: memory would be short of its newest.

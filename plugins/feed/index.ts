@@ -36,6 +36,7 @@ const limits = {
 export default fp(
   async app => {
     const open = new Set<Feed>()
+    let isClosing = false
     const quota = createQuota(app.config.rateLimit ? limits.streamsAUser : Number.POSITIVE_INFINITY)
     const inTurn = boundedQueue(limits.readers, () => new TooBusy())
     const bytesOf = once((event: LogEvent) =>
@@ -47,6 +48,7 @@ export default fp(
     )
 
     app.decorate('openFeed', (reply, identity, options) => {
+      if (isClosing) return openEventStream(reply).end()
       const { userId } = identity
       if (quota.isUsedUp(userId)) {
         const { streamsAUser, retryAfterSeconds: retryAfter } = limits
@@ -80,6 +82,7 @@ export default fp(
 
     // app.close() waits for every answer, and these have no end of their own.
     app.addHook('preClose', async () => {
+      isClosing = true
       for (const [n, feed] of [...open].entries()) {
         feed.end()
         if (n % limits.slice === 0) await breathe()

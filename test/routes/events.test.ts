@@ -464,7 +464,11 @@ t.test('a service that closes lets go of its streams and says when to come back'
   const { app, url, ann } = await stage(t)
   const replies = await Promise.all(Array.from({ length: 50 }, () => stream(t, url, ann.headers)))
   const bodies = Promise.all(replies.map(body))
-  await app.close()
+  const closing = app.close()
+  const late = await app.inject({ url: '/events', headers: ann.headers })
+  t.equal(late.statusCode, 200, 'an EventSource that comes now is not answered 503')
+  t.match(late.payload, /retry: \d+\n\n$/)
+  await closing
   const times = new Set()
   for (const text of await bodies) {
     const [, retry] = /\n\nretry: (\d+)\n\n$/.exec(text) ?? []
