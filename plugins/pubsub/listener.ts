@@ -8,9 +8,10 @@ import { ring } from '../../sql/log.ts'
 import { connection } from '../db.ts'
 
 const limits = {
-  heartbeatMs: 5000,
-  // A stopped backend is silent for ever: after two missed heartbeats the connection is made anew.
-  silentMs: 10_000,
+  heartbeatMs: 3000,
+  // A stopped backend is silent for ever: two missed heartbeats, and the third, 9 s after the last one that
+  // was heard, makes the connection anew.
+  silentMs: 6000,
   connectMs: 5000,
   retryMs: 250,
   // How long the start waits for the first heartbeat to come back.
