@@ -19,6 +19,8 @@ export interface Visitor {
   name: string
   /** Hears who came, went or changed; `bytes` is a whole message. */
   hear(bytes: Buffer): void
+  /** Whether it has so much to read that it is told later, and then only the newest. */
+  isFull(): boolean
 }
 
 const limits = {
@@ -45,6 +47,8 @@ interface Room {
   elsewhere: Map<string, Peer>
   /** what the visitors have not been told yet; a peer without a state has left */
   changed: Map<string, Peer>
+  /** what those who are slow have not been told besides, by their connection */
+  late: Map<string, Map<string, Peer>>
 }
 
 /**
@@ -82,6 +86,7 @@ function createPresence({ sql, log }: FastifyInstance) {
       if (others.length > 0) visitor.hear(message(checklistId, others))
       return () => {
         room.visitors.delete(connectionId)
+        room.late.delete(connectionId)
         set(visitor, null)
         if (room.visitors.size === 0) rooms.delete(checklistId)
       }
@@ -110,15 +115,18 @@ function createPresence({ sql, log }: FastifyInstance) {
 
   function flush() {
     for (const [checklistId, room] of rooms) {
-      if (room.changed.size === 0) continue
-      const changes = [...room.changed.values()]
-      room.changed.clear()
-      const bytes = message(checklistId, changes)
-      for (const { connectionId, hear } of room.visitors.values()) {
-        const others = changes.filter(peer => peer.connectionId !== connectionId)
-        // Who changed nothing gets the same bytes as everybody else.
-        if (others.length === changes.length) hear(bytes)
-        else if (others.length > 0) hear(message(checklistId, others))
+      const { changed, late, visitors } = room
+      if (changed.size === 0 && late.size === 0) continue
+      room.changed = new Map()
+      // Who changed nothing and missed nothing gets the same bytes as everybody else.
+      const bytes = message(checklistId, [...changed.values()])
+      for (const [id, { hear, isFull }] of visitors) {
+        const missed = late.get(id)
+        const news = missed || changed.has(id) ? newsFor(id, missed, changed) : changed
+        late.delete(id)
+        if (news.size === 0) continue
+        if (isFull()) late.set(id, news)
+        else hear(news === changed ? bytes : message(checklistId, [...news.values()]))
       }
     }
   }
@@ -150,7 +158,20 @@ function createPresence({ sql, log }: FastifyInstance) {
 }
 
 function emptyRoom(): Room {
-  return { visitors: new Map(), peers: new Map(), elsewhere: new Map(), changed: new Map() }
+  return {
+    visitors: new Map(),
+    peers: new Map(),
+    elsewhere: new Map(),
+    changed: new Map(),
+    late: new Map()
+  }
+}
+
+/** What one visitor has not been told: the newest of everybody but themselves. */
+function newsFor(id: string, missed: Map<string, Peer> | undefined, changed: Map<string, Peer>) {
+  const news = new Map([...(missed ?? []), ...changed])
+  news.delete(id)
+  return news
 }
 
 /** What other nodes say now, against what they said before: who is missing has left. */

@@ -149,7 +149,7 @@ export function createConversation(app: FastifyInstance, parts: ConversationPart
   }
 
   function visitor(checklistId: string): Visitor {
-    return { checklistId, connectionId, userId, name, hear: send }
+    return { checklistId, connectionId, userId, name, hear: send, isFull }
   }
 
   async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {
@@ -160,8 +160,9 @@ export function createConversation(app: FastifyInstance, parts: ConversationPart
       source: 'ws',
       ops
     })
-    // The author hears the change first, like everybody, and then that it was theirs.
-    await pubsub.reached(pos)
+    // The author hears the change first, like everybody, and then that it was theirs. Who cannot hear it here
+    // comes back, hears it from the log, and is answered as for every operation that is sent again.
+    if (!(await pubsub.reached(pos))) return parts.onFailure(new Error('the log cannot be read'))
     await caughtUp()
     send({ type: 'ack', checklistId, results })
   }

@@ -87,9 +87,12 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
       return head
     },
 
-    /** Resolves when every subscriber has received the event at `pos`, or when that takes longer than it may. */
-    async reached(pos: number) {
-      if (pos <= head) return
+    /**
+     * Resolves with true when every subscriber has received the event at `pos`, with false when that takes
+     * longer than 5 s: the log cannot be read.
+     */
+    async reached(pos: number): Promise<boolean> {
+      if (pos <= head) return true
       const { promise, resolve } = Promise.withResolvers<void>()
       const one = { pos, resolve }
       waiting.add(one)
@@ -97,6 +100,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
       await promise
       clearTimeout(timer)
       waiting.delete(one)
+      return pos <= head
     },
 
     /**

@@ -76,6 +76,44 @@ t.test('many keystrokes of a moment are told once, and a bad state is refused', 
   t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
 })
 
+t.test('who is slow is told late, and then only where everybody is', async t => {
+  const app = await build(t)
+  const heard: Peer[][] = []
+  const state = { isFull: true }
+  const visitor = (name: string, parts: object = {}) => ({
+    checklistId: 'list',
+    connectionId: name,
+    userId: name,
+    name,
+    hear() {},
+    isFull: () => false,
+    ...parts
+  })
+  const hear = (bytes: Buffer) => heard.push(JSON.parse(String(bytes)).peers)
+  const eve = visitor('Eve')
+  const others: Peer[][] = []
+  app.presence.join(
+    visitor('Ann', { hear: (bytes: Buffer) => others.push(JSON.parse(String(bytes)).peers) })
+  )
+  const leave = app.presence.join(eve)
+  app.presence.join(visitor('Slow', { hear, isFull: () => state.isFull }))
+  heard.length = 0
+  for (let caret = 1; caret <= 3; caret++) {
+    app.presence.set(eve, { caret })
+    await until(() => others.flat().some(({ state }) => state?.caret === caret))
+  }
+  leave()
+  await until(() => others.flat().some(({ state }) => state === null))
+  t.strictSame(heard, [])
+  state.isFull = false
+  await until(() => heard.length > 0)
+  const told = heard[0]?.map(({ name, state }) => ({ name, state }))
+  t.strictSame(told, [
+    { name: 'Ann', state: {} },
+    { name: 'Eve', state: null }
+  ])
+})
+
 t.test('people on two nodes see each other, until a node is gone', async t => {
   const env = { DATABASE_URL: await database(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
