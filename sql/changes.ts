@@ -1,20 +1,25 @@
 import { ChecklistNotFound, Compacted } from '../lib/errors.ts'
 import type { Change, Changes } from '../schemas/change.ts'
 import type { Sql } from './executor.ts'
+import { weight } from './log.ts'
+import { isLast, type Weighed, within } from './page.ts'
 
 /** A row of the log, where what is absent from a change is null. */
-type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & Kept
+type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & Kept & Weighed
 
-/** How much of a list's history there is, and where the list belongs. */
+/** How much of a list's history there is, where the list belongs, and the head of the log in the same snapshot. */
 interface Kept {
   head: number
   oldest: number
   projectId: string
+  pos: number
 }
 
 export interface ChangesAsked {
   since: number
   limit: number
+  /** Bytes after which a page is full before its limit. */
+  bytes?: number
   /** Only what happened to this item. */
   item?: string
 }
@@ -28,47 +33,55 @@ export async function readChanges(
   sql: Sql,
   actorId: string,
   checklistId: string,
-  { since, limit, item }: ChangesAsked
-): Promise<Changes & { projectId: string }> {
+  { since, limit, bytes = Number.MAX_SAFE_INTEGER, item }: ChangesAsked
+): Promise<Changes & Pick<Kept, 'projectId' | 'pos'>> {
+  const most = { rows: limit, bytes }
   const rows = await sql<ChangeRow[]>`
     select
       checklist_revs.rev as head,
       coalesce((select min(rev) from events where checklist_id = checklists.id), checklist_revs.rev + 1) as oldest,
       project_id as "projectId",
+      (select max(pos) from events) as pos,
       change.*
     from checklists
     join project_members using (project_id)
     join checklist_revs on checklist_id = checklists.id
-    left join lateral (
+    left join lateral (${within(
+      sql,
+      most,
+      sql`
       select
         rev, kind, item_id as "itemId", before, after,
-        actor_id as "actorId", op_id as "opId", source, at
+        actor_id as "actorId", op_id as "opId", source, at, ${weight(sql)} as bytes
       from events
       where checklist_id = checklists.id
       and rev > ${since}
       ${item === undefined ? sql`` : sql`and item_id = ${item}`}
-      order by rev
-      limit ${limit}
-    ) as change on true
+      order by rev`
+    )}) as change on true
     where checklists.id = ${checklistId}
     and user_id = ${actorId}
     order by change.rev
   `
   const [first] = rows
   if (!first) throw new ChecklistNotFound()
-  const { head, oldest, projectId } = first
+  const { head, oldest, projectId, pos } = first
   // Revisions have no gap: with the one after `since` all that follow are there.
   if (since > head || (since < head && oldest > since + 1)) throw new Compacted()
-  const changes = first.rev === null ? [] : rows.map(toChange)
+  const page = first.rev === null ? [] : rows
+  const changes = page.map(toChange)
   // A page that is not full says that nothing more has happened up to the head.
-  const to = changes.length < limit ? head : (changes.at(-1)?.rev ?? since)
-  return { from: since + 1, to, head, changes, projectId }
+  const to = isLast(page, most) ? head : (changes.at(-1)?.rev ?? since)
+  return { from: since + 1, to, head, changes, projectId, pos }
 }
 
 function toChange({
   head,
   oldest,
   projectId,
+  pos,
+  bytes,
+  held,
   itemId,
   before,
   after,

@@ -1,5 +1,6 @@
 import type { Loggable } from '../lib/wire.ts'
 import type { Sql } from './executor.ts'
+import { isLast, type Most, type Weighed, within } from './page.ts'
 
 /** One row of the log. */
 export interface LogEvent extends Loggable {
@@ -62,17 +63,20 @@ export async function readFeed(sql: Sql, userId: string): Promise<Feed> {
 }
 
 /**
- * What a user is entitled to see again, after `pos` and up to the head of the feed, at most `limit`:
- * the same rule as `isEntitled` in lib/entitlement.ts.
+ * What a user is entitled to see again, after `pos` and up to the head of the feed, within `most`:
+ * the same rule as `isEntitled` in lib/entitlement.ts. `isLast` when nothing of it is left.
  */
 export async function readFeedAfter(
   sql: Sql,
-  { userId, feed, pos, limit }: { userId: string; feed: Feed; pos: number; limit: number }
-): Promise<Page> {
-  const rows = await sql<(Head & LogEvent)[]>`
+  { userId, feed, pos, most }: { userId: string; feed: Feed; pos: number; most: Most }
+) {
+  const rows = await sql<(Head & LogEvent & Weighed)[]>`
     select ${head(sql)}, event.*
     from log_state
-    left join lateral (
+    left join lateral (${within(
+      sql,
+      most,
+      sql`
       select ${columns(sql)}
       from events
       left join unnest(
@@ -85,11 +89,11 @@ export async function readFeedAfter(
         events.pos > mine.since_pos
         or events.user_id = ${userId} and (mine.since_pos is not null or kind = 'member.removed')
       )
-      order by events.pos
-      limit ${limit}
-    ) as event on true
+      order by events.pos`
+    )}) as event on true
     order by event.pos`
-  return paged(rows)
+  const page = paged(rows)
+  return { ...page, isLast: isLast(page.events, most) }
 }
 
 /** Tells every node that something happened, or, with a payload, that this node is alive. */
@@ -106,10 +110,14 @@ const head = (sql: Sql) => sql`
 const columns = (sql: Sql) => sql`
   events.pos, kind, events.project_id as "projectId", checklist_id as "checklistId", rev, item_id as "itemId",
   user_id as "userId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at,
-  300 + coalesce(length(before::text), 0) + coalesce(length(after::text), 0) as bytes`
+  ${weight(sql)} as bytes`
+
+/** What an event weighs in memory or on the wire, roughly. */
+export const weight = (sql: Sql) => sql`
+  300 + coalesce(length(before::text), 0) + coalesce(length(after::text), 0)`
 
 // A page without events is one row of nulls.
-function paged(rows: (Head & LogEvent)[]): Page {
-  const { epoch, head, floor } = rows[0] as Head
+function paged<Row extends Head & LogEvent>(rows: Row[]) {
+  const { epoch, head, floor } = rows[0] as Row
   return { epoch, head, floor, events: rows.filter(({ pos }) => pos !== null) }
 }

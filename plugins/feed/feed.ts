@@ -21,21 +21,19 @@ export interface FeedParts {
   options: FeedOptions
   /** The bytes of an event that is in memory: one array, however many readers. */
   bytesOf: (event: LogEvent) => Buffer
-  /** How many readers at once may ask the database for the past. */
-  inTurn: <T>(read: () => Promise<T>) => Promise<T>
   onGone: () => void
 }
 
-const limits = { heartbeatMs: 15_000, page: 500 }
+const limits = { heartbeatMs: 15_000, page: { rows: 500, bytes: 256 << 10 } }
 
 /**
  * One stream: `catching up` (reads the past, from memory or the log), `live` (hears its topics),
  * `lagging` (hears nothing until its reader has drained, then catches up) or `gone`.
  */
 export function createFeed(
-  { pubsub, sql, wheel, sessions, metrics, log }: FastifyInstance,
+  { pubsub, sql, readPast, wheel, sessions, metrics, log }: FastifyInstance,
   stream: EventStream,
-  { identity, options, bytesOf, inTurn, onGone }: FeedParts
+  { identity, options, bytesOf, onGone }: FeedParts
 ) {
   const { userId, sessionId, expiresAt } = identity
   const only = options.projects && new Set(options.projects.map(id => id.toLowerCase()))
@@ -91,7 +89,7 @@ export function createFeed(
 
   async function readUp(signal: AbortSignal) {
     for (;;) {
-      const mine = await readFeed(sql, userId)
+      const mine = await readPast(() => readFeed(sql, userId))
       if (signal.aborted) return
       if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
       // The database may be ahead of what this node has heard: memory would be short of its newest.
@@ -101,8 +99,8 @@ export function createFeed(
       else resetUnless(reasonAgainst({ epoch, pos }, mine), mine)
       await sendPast(mine, signal)
       if (signal.aborted) return
-      const missed = pubsub.recent({ epoch, pos }, limits.page)
-      if (missed && missed.length < limits.page) return goLive(mine, missed)
+      const rest = recall()
+      if (rest?.isLast) return goLive(mine, rest.events)
     }
   }
 
@@ -129,24 +127,29 @@ export function createFeed(
     const since = new Map(mine.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     const isMine = (event: LogEvent) => isEntitled(event, userId, id => since.get(id))
     while (pos < mine.head && !signal.aborted) {
-      const hasHeardAll = pubsub.head >= mine.head
-      const recent = hasHeardAll ? pubsub.recent({ epoch, pos }, limits.page) : null
-      const page = recent ?? (await inTurn(() => readPage(mine)))
+      const recent = pubsub.head >= mine.head ? recall() : null
+      const { events, isLast } = recent ?? (await readPast(() => readPage(mine)))
       metrics.catchUps.inc({ from: recent ? 'memory' : 'log' })
-      for (const event of page) {
+      for (const event of events) {
         if (signal.aborted || event.pos > mine.head) break
         if (!recent || isMine(event)) send(event)
         pos = event.pos
         if (stream.isFull) await stream.drained(signal)
       }
-      if (page.length < limits.page) pos = Math.max(pos, mine.head)
+      if (isLast) pos = Math.max(pos, mine.head)
     }
   }
 
-  async function readPage(mine: Belonging): Promise<LogEvent[]> {
-    const page = await readFeedAfter(sql, { userId, feed: mine, pos, limit: limits.page })
+  function recall() {
+    const { rows } = limits.page
+    const events = pubsub.recent({ epoch, pos }, rows)
+    return events && { events, isLast: events.length < rows }
+  }
+
+  async function readPage(mine: Belonging) {
+    const page = await readFeedAfter(sql, { userId, feed: mine, pos, most: limits.page })
     if (reasonAgainst({ epoch, pos }, page)) throw new Error('the log is not what it was')
-    return page.events
+    return page
   }
 
   // Without an await from the look into memory to the last line: no event can come in between.

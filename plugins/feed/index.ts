@@ -2,8 +2,7 @@ import { setImmediate as breathe } from 'node:timers/promises'
 import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import { formatCursor } from '../../lib/cursor.ts'
-import { TooBusy, TooManyStreams } from '../../lib/errors.ts'
-import { boundedQueue } from '../../lib/queue.ts'
+import { TooManyStreams } from '../../lib/errors.ts'
 import { createQuota } from '../../lib/quota.ts'
 import { feedJson, once, sseBytes } from '../../lib/wire.ts'
 import type { LogEvent } from '../../sql/log.ts'
@@ -27,8 +26,6 @@ declare module 'fastify' {
 const limits = {
   streamsAUser: 200,
   retryAfterSeconds: 30,
-  // When thousands come back at once, so many at a time ask the database for what memory does not have.
-  readers: { running: 4, waiting: 10_000 },
   // Streams ended in one go.
   slice: 200
 }
@@ -38,7 +35,6 @@ export default fp(
     const open = new Set<Feed>()
     let isClosing = false
     const quota = createQuota(app.config.rateLimit ? limits.streamsAUser : Number.POSITIVE_INFINITY)
-    const inTurn = boundedQueue(limits.readers, () => new TooBusy())
     const bytesOf = once((event: LogEvent) =>
       sseBytes(
         event.kind,
@@ -59,7 +55,7 @@ export default fp(
         open.delete(feed)
         quota.giveBack(userId)
       }
-      const parts = { identity, options, bytesOf, inTurn, onGone }
+      const parts = { identity, options, bytesOf, onGone }
       const feed: Feed = createFeed(app, openEventStream(reply), parts)
       open.add(feed)
       feed.start()
@@ -89,5 +85,5 @@ export default fp(
       }
     })
   },
-  { name: 'feed', dependencies: ['config', 'pubsub', 'wheel', 'sessions', 'metrics'] }
+  { name: 'feed', dependencies: ['config', 'pubsub', 'past', 'wheel', 'sessions', 'metrics'] }
 )

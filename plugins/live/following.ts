@@ -29,7 +29,7 @@ export interface FollowingParts {
 }
 
 const limits = {
-  page: 500,
+  page: { limit: 500, bytes: 256 << 10 },
   // Changes that arrive while a client catches up; more, and it reads again from where it is.
   backlog: 5000
 }
@@ -46,7 +46,7 @@ const frame = once((event: LogEvent) => {
  * client is), `live`, `lagging` (hears nothing until the socket has drained, then catches up) or `gone`.
  */
 export function createFollowing(
-  { pubsub, sql, metrics }: FastifyInstance,
+  { pubsub, sql, readPast, metrics }: FastifyInstance,
   { userId, place, send, isFull, onGone, onFailure }: FollowingParts
 ) {
   const { checklistId } = place
@@ -57,13 +57,13 @@ export function createFollowing(
   /** Last revision that was sent, and the life of the database it belongs to; null before the first snapshot. */
   let rev: number | null = null
   let { epoch = pubsub.epoch } = place
+  /** The project of the list, known once it was read, and the head of the log at that moment. */
   let projectId: string | undefined
-  /** Projects that the person was removed from while the list was being read. */
-  const removals = new Set<string>()
+  let pos = 0
 
   const subscriber: Subscriber = {
     receive(event) {
-      if (state === 'catching up') backlog.push(event)
+      if (state === 'catching up') keep(event)
       else receive(event)
     },
     reset: () => void resume()
@@ -89,8 +89,10 @@ export function createFollowing(
 
   async function restart(reason?: 'compacted' | 'restored') {
     const signal = hear()
-    const { pos, ...checklist } = await readChecklist(sql, userId, checklistId)
+    projectId = undefined // positions of another life of the database mean nothing
+    const { pos: at, ...checklist } = await readPast(() => readChecklist(sql, userId, checklistId))
     if (signal.aborted) return
+    pos = at
     if (reason) {
       metrics.resets.inc({ reason })
       send({ type: 'reset', checklistId, reason })
@@ -115,7 +117,7 @@ export function createFollowing(
       if (signal.aborted) return
       if (!page) return restart('compacted')
       const { from, to, head, changes } = page
-      projectId = page.projectId
+      ;({ projectId, pos } = page)
       rev = to
       if (isAsked || changes.length > 0)
         send({ type: 'changes', checklistId, from, to, head, changes })
@@ -134,7 +136,7 @@ export function createFollowing(
 
   async function readPage(since: number) {
     try {
-      return await readChanges(sql, userId, checklistId, { since, limit: limits.page })
+      return await readPast(() => readChanges(sql, userId, checklistId, { since, ...limits.page }))
     } catch (error) {
       if ((error as { code?: string }).code === 'COMPACTED') return null
       throw error
@@ -143,12 +145,14 @@ export function createFollowing(
 
   // Without an await from the look at the backlog to the last line: no change can come in between.
   async function goLive() {
-    if (projectId && removals.has(projectId)) return stop()
     if (backlog.length > limits.backlog) return catchUp()
     state = 'live' // goes on hearing what it hears
     const missed = backlog
     backlog = []
-    for (const event of missed) receive(event)
+    for (const event of missed) {
+      if (event.checklistId) receive(event)
+      else onMembership(event)
+    }
   }
 
   /** Moves on. What still runs for the place before ends at its next step. */
@@ -178,10 +182,11 @@ export function createFollowing(
   }
 
   /** What the log says about the membership of this person. */
-  function onMembership({ kind, projectId: project, after, before }: LogEvent) {
-    if (kind === 'member.added' && project) removals.delete(project)
-    if (kind === 'member.removed' && project) removals.add(project)
-    if (projectId === undefined || project !== projectId) return
+  function onMembership(event: LogEvent) {
+    // Which project it is about, and whether it was read already, shows when the list has been read.
+    if (projectId === undefined) return keep(event)
+    if (state === 'gone' || event.projectId !== projectId || event.pos <= pos) return
+    const { kind, after, before } = event
     if (kind === 'member.updated') {
       const { role }: { role: Role } = JSON.parse(after ?? '{}')
       send({ type: 'revoked', checklistId, reason: 'role_changed', role })
@@ -196,6 +201,10 @@ export function createFollowing(
       })
       stop()
     }
+  }
+
+  function keep(event: LogEvent) {
+    if (backlog.length <= limits.backlog) backlog.push(event)
   }
 
   /** The socket has too much unsent: nothing more until it has drained. */

@@ -90,6 +90,8 @@ export default fp(
   },
   {
     name: 'live',
-    dependencies: ['config', 'pubsub', 'wheel', 'sessions', 'operations', 'presence', 'metrics']
+    dependencies: [
+      ...['config', 'pubsub', 'past', 'wheel', 'sessions', 'operations', 'presence', 'metrics']
+    ]
   }
 )

@@ -4,7 +4,8 @@ import t from 'tap'
 import { isEntitled } from '../../lib/entitlement.ts'
 import { connection } from '../../plugins/db.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { readAfter, readFeed, readFeedAfter } from '../../sql/log.ts'
+import { type Feed, type LogEvent, readAfter, readFeed, readFeedAfter } from '../../sql/log.ts'
+import type { Most } from '../../sql/page.ts'
 import { database } from '../helper.ts'
 import { createRandom } from '../random.ts'
 
@@ -91,13 +92,32 @@ t.test('the database answers the same, whatever the history', async t => {
     const feed = await readFeed(sql, userId)
     const since = new Map(feed.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     for (const pos of [0, Math.floor(head / 2), head]) {
-      const answered = await readFeedAfter(sql, { userId, feed, pos, limit: 10_000 })
       const expected = events.filter(
         one => one.pos > pos && isEntitled(one, userId, id => since.get(id))
       )
-      t.strictSame(answered.events, expected)
+      for (const most of [
+        { rows: 10_000, bytes: 1e9 },
+        { rows: 7, bytes: 1e9 },
+        { rows: 500, bytes: 2000 }
+      ]) {
+        const answered = await pages(userId, feed, pos, most)
+        t.strictSame(answered, expected, `in pages of ${most.rows} rows, ${most.bytes} bytes`)
+      }
       seen += expected.length
     }
   }
   t.ok(seen > 50, `${seen} of ${events.length}`)
+
+  /** Reads on until nothing is left; no page is much larger than it may be. */
+  async function pages(userId: string, feed: Feed, pos: number, most: Most) {
+    const all: LogEvent[] = []
+    for (let isLast = false; !isLast; ) {
+      const page = await readFeedAfter(sql, { userId, feed, pos: all.at(-1)?.pos ?? pos, most })
+      const before = page.events.slice(0, -1).reduce((sum, { bytes }) => sum + bytes, 0)
+      if (page.events.length > most.rows || before >= most.bytes) t.fail('a page is too large')
+      all.push(...page.events.map(({ held, ...event }) => event))
+      isLast = page.isLast
+    }
+    return all
+  }
 })

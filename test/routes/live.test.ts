@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { openLive } from '../clients.ts'
 import { build, listen, person, until } from '../helper.ts'
+import { suspend } from '../suspend.ts'
 
 /** Two people, the second with `role`, and a checklist of theirs with one item. */
 async function shared(app: FastifyInstance, role = 'editor') {
@@ -106,6 +107,59 @@ t.test('whoever comes back hears what came since, and only that', async t => {
   foreign.send({ type: 'open', checklistId: listId, since: 99 })
   t.match(await foreign.next('reset'), { reason: 'compacted' })
   t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
+})
+
+/** Lets a node read nothing of the log. Answers the way to let it go on. */
+async function deafen(t: Test, { sql }: FastifyInstance) {
+  const [tail] = await sql`
+    select pid
+    from pg_stat_activity
+    where application_name = 'concord tail'
+    and datname = current_database()`
+  return suspend(t, tail?.pid)
+}
+
+t.test(
+  'who cannot hear their change is not told that it is done: they come back for both',
+  async t => {
+    const app = await build(t)
+    const { ann, listId, itemId } = await shared(app)
+    const a = await openLive(t, await listen(t, app), ann.headers)
+    await a.open(listId)
+    await deafen(t, app)
+    const op = setText(itemId, 'Milk', 'Oat milk')
+    a.send({ type: 'push', checklistId: listId, ops: [op] })
+    t.equal(await a.closed, 1012)
+    t.notOk(a.messages.some(({ type }) => type === 'ack'))
+
+    const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
+    const again = await openLive(t, await listen(t, other), ann.headers)
+    t.match(await again.open(listId, { since: 2 }), { changes: [{ rev: 3, opId: op.opId }] })
+    t.match(await again.push(listId, op), [{ outcome: 'applied', rev: 3, duplicate: true }])
+  }
+)
+
+t.test('what was before a list was read is no news to whoever opened it', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const { bob, projectId, listId } = await shared(app)
+  const b = await openLive(t, url, bob.headers)
+  const goOn = await deafen(t, app)
+  const addBob = (role: string) => app.sql`
+    insert into project_members (project_id, user_id, role)
+    values (${projectId}, ${bob.id}, ${role})`
+  const removeBob = () => app.sql`delete from project_members where user_id = ${bob.id}`
+  await removeBob()
+  await addBob('viewer')
+  t.match(await b.open(listId), { type: 'snapshot', checklist: { role: 'viewer' } })
+  await app.sql`update checklists set title = 'To get' where id = ${listId}`
+  goOn()
+  t.match(await b.change(), { kind: 'checklist.updated' })
+  t.notOk(b.messages.some(({ type }) => type === 'revoked'))
+  await removeBob()
+  t.match(await b.next('revoked'), { reason: 'removed' })
+  await addBob('editor')
+  t.match(await b.open(listId), { type: 'snapshot', checklist: { role: 'editor' } })
 })
 
 t.test('a removed member hears nothing more, and is told so', async t => {
