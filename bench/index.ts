@@ -8,6 +8,7 @@ const benches = [
   'http.ts',
   'operations.ts',
   'presence.ts',
+  'slow.ts',
   'flood.ts',
   'timing.ts 600',
   'merge.ts 5000'

@@ -29,6 +29,7 @@ export async function startService() {
 
   return {
     url,
+    pid: child.pid as number,
     async stop() {
       child.kill('SIGTERM')
       await once(child, 'close')

@@ -54,9 +54,12 @@ function createMetrics() {
     slow: counter('slow_clients_total', 'Clients that were cut off because they did not read', [
       'kind'
     ]),
+    revocations: counter('revocations_total', 'Rights that were taken or changed on open sockets', [
+      'reason'
+    ]),
     sessions: counter('sessions_ended_total', 'Ends of sessions told to streams and sockets'),
 
-    /** A number that is asked for when somebody looks; several by the name of a label. */
+    /** A number that is asked for when somebody looks. */
     gauge(name: string, help: string, read: () => number): void {
       new Gauge({
         name: `concord_${name}`,
@@ -68,15 +71,21 @@ function createMetrics() {
       })
     },
 
-    gauges(name: string, help: string, label: string, read: () => Record<string, number>): void {
+    /** How many there are at each place. */
+    places(
+      name: string,
+      help: string,
+      all: string[],
+      read: () => Iterable<{ place: string }>
+    ): void {
       new Gauge({
         name: `concord_${name}`,
         help,
-        labelNames: [label],
+        labelNames: ['place'],
         registers,
         collect() {
-          this.reset()
-          for (const [value, count] of Object.entries(read())) this.set({ [label]: value }, count)
+          for (const place of all) this.set({ place }, 0)
+          for (const { place } of read()) this.inc({ place })
         }
       })
     }

@@ -1,74 +1,118 @@
-import t from 'tap'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { type LiveClient, openLive } from './clients.ts'
 import { crowd, type Reader } from './crowd.ts'
 import { build, listen, person, until } from './helper.ts'
 import { caller } from './team.ts'
 
-const count = { streams: 2000, events: 40 }
+// Everybody comes back at once, to a node that remembers what they missed and to one that does not.
 
-t.test(
-  '2,000 clients that come back at once get what they missed, and nobody else waits for them',
-  async t => {
-    const app = await build(t)
-    const url = await listen(t, app)
-    const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-    const ask = caller(app, ann)
-    const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-    const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-    const { id: listId } = made.json()
-    const write = (n: number) =>
-      app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${`item ${n}`})`
-    const before = await crowd(t, url, ann.headers, Array(count.streams).fill(undefined))
-    for (const { socket } of before) socket.resetAndDestroy()
-    for (let n = 0; n < count.events; n++) await write(n)
-    const [missed] = await app.sql`select max(pos)::int as pos from events`
+const count = { clients: 2000, events: 40 }
+const limits = { toldMs: 60_000 }
 
-    /** Everybody comes back to a node, while somebody writes and somebody asks. */
-    async function storm(name: string, node: typeof app, address: string) {
-      const state = { isOver: false, answered: 0 }
-      const asking = (async () => {
-        while (!state.isOver) {
-          const reply = await fetch(`${address}/users/me`, { headers: bob.headers })
-          t.equal(reply.status, 200)
-          await reply.text()
-          state.answered++
-        }
-      })()
-      const readers = await crowd(
-        t,
-        address,
-        ann.headers,
-        before.map(({ cursor }) => cursor)
-      )
-      await write(count.events)
-      const [end] = await app.sql`select max(pos)::int as pos from events`
-      await node.pubsub.reached(end?.pos)
-      const total = end?.pos - missed?.pos + count.events
-      await until(() => readers.every(({ ids }) => ids.length >= total), 30_000)
-      state.isOver = true
-      await asking
-      t.comment(`${name}: ${state.answered} requests answered meanwhile`)
-      t.ok(state.answered > 1, 'others were served')
-      const [first] = readers as [Reader]
-      t.equal(new Set(first.ids).size, total)
-      t.ok(
-        readers.every(({ ids }) => ids.join() === first.ids.join()),
-        'all of it, once, in order'
-      )
-      for (const { socket } of readers) socket.resetAndDestroy()
-    }
-
-    const fromLog = async (node: typeof app) => {
-      const { payload } = await node.inject('/metrics')
-      return Number(/concord_catch_ups_total{from="log"} (\d+)/.exec(payload)?.[1] ?? 0)
-    }
-    await storm('from memory', app, url)
-    t.equal(await fromLog(app), 0, 'the log was not read for it')
-
+/** A node and a list that a thousand people could follow. */
+async function stage(t: Test) {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app, 'Ann')
+  const ask = caller(app, ann)
+  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
+  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
+  const listId: string = made.json().id
+  const write = (n: number) =>
+    app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${`item ${n}`})`
+  const another = async () => {
     const fresh = await build(t, { DATABASE_URL: app.config.databaseUrl })
-    await storm('from the log', fresh, await listen(t, fresh))
-    t.ok(
-      (await fromLog(fresh)) <= count.streams,
-      'a node that remembers nothing reads the log once for each'
-    )
+    return { app: fresh, url: await listen(t, fresh) }
   }
-)
+  return { app, url, ann, listId, write, another }
+}
+
+/** Somebody else asks all the while; answers how often they were served. */
+async function served(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
+  const bob = await person(app, 'Bob')
+  let isOver = false
+  let answers = 0
+  const asking = ask()
+  return async () => {
+    isOver = true
+    await asking
+    return answers
+  }
+
+  async function ask() {
+    while (!isOver) {
+      const reply = await fetch(`${url}/users/me`, { headers: bob.headers })
+      await reply.text()
+      if (reply.status !== 200) t.fail(`answered ${reply.status}`)
+      answers++
+    }
+  }
+}
+
+async function fromLog(app: FastifyInstance) {
+  const { payload } = await app.inject('/metrics')
+  return Number(/concord_catch_ups_total{from="log"} (\d+)/.exec(payload)?.[1] ?? 0)
+}
+
+t.test('2,000 streams get what they missed, and nobody else waits for them', async t => {
+  const first = await stage(t)
+  const { app, url, ann, write, another } = first
+  const before = await crowd(t, url, ann.headers, Array(count.clients).fill(undefined))
+  for (const { socket } of before) socket.resetAndDestroy()
+  for (let n = 0; n < count.events; n++) await write(n)
+  const [missed] = await app.sql`select max(pos)::int as pos from events`
+
+  async function storm(name: string, node: { app: FastifyInstance; url: string }) {
+    const stop = await served(t, node)
+    const cursors = before.map(({ cursor }) => cursor)
+    const readers = await crowd(t, node.url, ann.headers, cursors)
+    await write(count.events)
+    const [end] = await app.sql`select max(pos)::int as pos from events`
+    await node.app.pubsub.reached(end?.pos)
+    const total = end?.pos - missed?.pos + count.events
+    await until(() => readers.every(({ ids }) => ids.length >= total), limits.toldMs)
+    const answers = await stop()
+    t.comment(`${name}: ${answers} requests answered meanwhile`)
+    t.ok(answers > 1, 'others were served')
+    const [{ ids }] = readers as [Reader]
+    t.equal(new Set(ids).size, total)
+    t.ok(
+      readers.every(one => one.ids.join() === ids.join()),
+      'all of it, once, in order'
+    )
+    for (const { socket } of readers) socket.resetAndDestroy()
+  }
+
+  await storm('from memory', first)
+  t.equal(await fromLog(app), 0, 'the log was not read for it')
+  const fresh = await another()
+  await storm('from the log', fresh)
+  t.ok((await fromLog(fresh.app)) <= count.clients, 'the log was read once for each')
+})
+
+t.test('2,000 sockets get what they missed, and nobody else waits for them', async t => {
+  const { ann, listId, write, another } = await stage(t)
+  for (let n = 0; n < count.events; n++) await write(n)
+  const node = await another()
+  const stop = await served(t, node)
+  const clients: LiveClient[] = []
+  while (clients.length < count.clients) {
+    const some = Array.from({ length: 250 }, () => openLive(t, node.url, ann.headers))
+    clients.push(...(await Promise.all(some)))
+  }
+  for (const { send } of clients) send({ type: 'open', checklistId: listId, since: 1 })
+  await write(count.events)
+  const revs = Array.from({ length: count.events + 1 }, (_, n) => n + 2)
+  const heard = ({ messages }: LiveClient) =>
+    messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
+  await until(() => clients.every(one => heard(one).length >= revs.length), limits.toldMs)
+  const answers = await stop()
+  t.comment(`${answers} requests answered meanwhile`)
+  t.ok(answers > 1, 'others were served')
+  t.ok(
+    clients.every(one => heard(one).join() === revs.join()),
+    'all of it, once, in order'
+  )
+  t.ok((await fromLog(node.app)) <= count.clients, 'one statement for each')
+})

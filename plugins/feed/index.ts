@@ -67,11 +67,8 @@ export default fp(
       openEventStream(reply).end()
     })
 
-    app.metrics.gauges('streams', 'Open streams', 'place', () => {
-      const counts: Record<string, number> = { 'catching up': 0, live: 0, lagging: 0 }
-      for (const { place } of open) counts[place] = (counts[place] ?? 0) + 1
-      return counts
-    })
+    const places = ['catching up', 'live', 'lagging']
+    app.metrics.places('streams', 'Open streams', places, () => open)
     app.metrics.gauge('stream_buffered_bytes', 'Written to streams and not yet sent', () =>
       [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
     )

@@ -72,7 +72,9 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   return {
     start,
     drain,
-    terminate: () => socket.terminate(),
+    get place() {
+      return lagging ? 'lagging' : 'live'
+    },
     get bufferedBytes() {
       return socket.bufferedAmount
     }

@@ -116,6 +116,7 @@ export function createFollowing(
       const page = await readPage(rev)
       if (signal.aborted) return
       if (!page) return restart('compacted')
+      metrics.catchUps.inc({ from: 'log' })
       const { from, to, head, changes } = page
       ;({ projectId, pos } = page)
       rev = to
@@ -176,7 +177,7 @@ export function createFollowing(
     rev = event.rev
     send(frame(event))
     if (event.kind !== 'checklist.deleted') return
-    send({ type: 'revoked', checklistId, reason: 'deleted' })
+    revoke('deleted')
     // A list that is only marked as deleted may come back, and whoever follows it sees that.
     if (event.after === null) stop()
   }
@@ -189,18 +190,19 @@ export function createFollowing(
     const { kind, after, before } = event
     if (kind === 'member.updated') {
       const { role }: { role: Role } = JSON.parse(after ?? '{}')
-      send({ type: 'revoked', checklistId, reason: 'role_changed', role })
+      revoke('role_changed', role)
     }
     if (kind === 'member.removed') {
       // The log knows the name of a project as long as it is there.
       const { project: left } = JSON.parse(before ?? '{}')
-      send({
-        type: 'revoked',
-        checklistId,
-        reason: left.name === undefined ? 'deleted' : 'removed'
-      })
+      revoke(left.name === undefined ? 'deleted' : 'removed')
       stop()
     }
+  }
+
+  function revoke(reason: 'removed' | 'role_changed' | 'deleted', role?: Role) {
+    metrics.revocations.inc({ reason })
+    send({ type: 'revoked', checklistId, reason, role })
   }
 
   function keep(event: LogEvent) {

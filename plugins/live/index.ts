@@ -70,7 +70,7 @@ export default fp(
       connection.start()
     })
 
-    app.metrics.gauge('sockets', 'Open sockets', () => open.size)
+    app.metrics.places('sockets', 'Open sockets', ['live', 'lagging'], () => open)
     app.metrics.gauge('socket_buffered_bytes', 'Written to sockets and not yet sent', () =>
       [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
     )

@@ -26,7 +26,7 @@ t.test('GET /metrics counts what is delivered, to whom and how fast', async t =>
   await feed.next('ready')
   await openLive(t, url, ann.headers)
   await until(async () => (await value(app, 'streams{place="live"}')) === 1)
-  t.equal(await value(app, 'sockets'), 1)
+  t.equal(await value(app, 'sockets{place="live"}'), 1)
   const before = await value(app, 'commit_to_write_seconds_count')
   await caller(app, ann)('POST', '/projects', { name: 'Fair' })
   await feed.next('member.added')

@@ -1,0 +1,243 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import WebSocket from 'ws'
+import { startService } from './service.ts'
+
+/*
+ * What do 1,000 clients that hardly read cost 1,000 that do, and the memory of the service? The 1,000 follow
+ * one project and are measured: alone, beside 1,000 others that read, and beside 1,000 others of whom a third
+ * reads nothing, a third a kilobyte a second, and a third is sockets that read nothing. The others follow a
+ * busy project as well: first so much happens there that the kernel takes no more for who does not read.
+ *
+ * Latency is from the commit, by the clock of the database, to the return of the read; memory is what the
+ * system says of the process of the service. Ends with 1 when somebody who reads misses an event, or when
+ * those who do not cost more memory than README.md says.
+ *
+ * node bench/slow.ts [seconds a turn = 20]
+ */
+const seconds = Number(process.argv[2] ?? 20)
+const size = { each: 1000, items: 50, text: 2000, few: 2 }
+const pace = { quietMs: 100, busyMs: 1000, memoryMs: 500, warmMs: 2000 }
+/** The number in README.md, kilobytes a client: what is unsent, a page of the past, and the connection itself. */
+const mostKb = 400
+
+type Headers = Record<string, string>
+interface Others {
+  url: string
+  headers: Headers
+  listId: string
+  reads: boolean
+}
+
+if (isMainThread) await main()
+else await beTheOthers(workerData as Others)
+
+async function main() {
+  const service = await startService()
+  const { url } = service
+  try {
+    const [ann, hana, sam] = [await person(url), await person(url), await person(url)]
+    const quiet = await list(url, ann, [hana.email, sam.email], 1)
+    const busy = await list(url, ann, [sam.email], size.items)
+    const latencies: number[] = []
+    const readers = await crowd(size.each, () =>
+      openReader(url, hana.headers, block => {
+        const at = /"at":"([^"]+)"/.exec(block)?.[1]
+        if (block.startsWith('event: item.') && at) latencies.push(Date.now() - Date.parse(at))
+      })
+    )
+    let told = 0
+
+    async function turn(others?: Worker, isSlow = false) {
+      if (others) await once(others, 'message')
+      while (isSlow && (await laggingOf(url)) < 0.99 * size.each) await busy.change()
+      await sleep(pace.warmMs)
+      latencies.length = 0
+      let peak = 0
+      const end = performance.now() + seconds * 1000
+      const memory = every(pace.memoryMs, end, async () => {
+        peak = Math.max(peak, await memoryOf(service.pid))
+      })
+      const writing = every(pace.busyMs, end, () => busy.change(size.few))
+      await every(pace.quietMs, end, async () => {
+        await quiet.change()
+        told++
+      })
+      await Promise.all([memory, writing])
+      while (readers.some(({ items }) => items < told)) await sleep(10)
+      if (readers.some(({ items }) => items !== told)) throw new Error('an event came twice')
+      others?.postMessage('stop')
+      if (others) await once(others, 'exit')
+      const sorted = latencies.toSorted((a, b) => a - b)
+      const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
+      return { deliveries: sorted.length, p50: at(0.5), p99: at(0.99), peak }
+    }
+
+    const others = (reads: boolean) =>
+      new Worker(new URL(import.meta.url), {
+        workerData: { url, headers: sam.headers, listId: busy.id, reads } satisfies Others
+      })
+    const atRest = await memoryOf(service.pid)
+    const alone = await turn()
+    const beside = await turn(others(true))
+    const slow = await turn(others(false), true)
+    const row = ({ deliveries, p50, p99, peak }: typeof alone) => ({
+      deliveries,
+      'p50 ms': p50,
+      'p99 ms': p99,
+      'p50 / alone': Number((p50 / alone.p50).toFixed(2)),
+      'p99 / alone': Number((p99 / alone.p99).toFixed(2)),
+      'peak MB': Math.round(peak / 1000)
+    })
+    console.log(
+      `${size.each} streams that read; ${Math.round(atRest / 1000)} MB when they are open`
+    )
+    console.table({
+      alone: row(alone),
+      'beside others that read': row(beside),
+      'beside others that do not': row(slow)
+    })
+    const cost = Math.round((slow.peak - atRest) / size.each)
+    console.log(`a client that does not read costs ${cost} kB of the process, ${mostKb} at most`)
+    if (cost > mostKb) process.exitCode = 1
+  } finally {
+    await service.stop()
+  }
+}
+
+async function every(ms: number, end: number, work: () => Promise<unknown>) {
+  for (let next = performance.now(); next < end; next += ms) {
+    await sleep(Math.max(0, next - performance.now()))
+    await work()
+  }
+}
+
+async function memoryOf(pid: number): Promise<number> {
+  const { stdout } = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)])
+  return Number(stdout)
+}
+
+/** How many clients are known to be slow. */
+async function laggingOf(url: string): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  const counts = metrics.matchAll(/^concord_(?:streams|sockets)\{place="lagging"\} (\d+)$/gm)
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
+async function person(url: string) {
+  const account = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
+  await ask(url, '/auth/signup', {}, { ...account, name: 'Somebody' })
+  const { accessToken } = await ask(url, '/auth/signin', {}, account)
+  return { email: account.email, headers: { authorization: `Bearer ${accessToken}` } }
+}
+
+/** A list of long texts in a project of its own. `change` rewrites some of them in one commit. */
+async function list(url: string, owner: { headers: Headers }, emails: string[], count: number) {
+  const { headers } = owner
+  const { id: projectId } = await ask(url, '/projects', headers, { name: 'Fair' })
+  for (const email of emails)
+    await ask(url, `/projects/${projectId}/members`, headers, { email, role: 'viewer' })
+  const path = `/projects/${projectId}/checklists`
+  const { id } = await ask(url, path, headers, { title: 'To buy' })
+  const textOf = (n: number) => `${n} `.padEnd(count === 1 ? 20 : size.text, 'x')
+  const ids = Array.from({ length: count }, () => randomUUID())
+  const items = ids.map(itemId => ({ itemId, text: textOf(0) }))
+  const push = (ops: object[]) =>
+    ask(url, `/checklists/${id}/ops`, headers, {
+      ops: ops.map(op => ({ opId: randomUUID(), ...op }))
+    })
+  await push([{ kind: 'item.add', items, after: null }])
+  const texts = ids.map(itemId => ({ itemId, n: 0 }))
+  return {
+    id: id as string,
+    change(few = ids.length) {
+      const some = texts.splice(0, few)
+      const ops = some.map(({ itemId, n }) => {
+        const set = { text: { from: textOf(n), to: textOf(n + 1) } }
+        return { kind: 'item.set', itemId, set }
+      })
+      texts.push(...some.map(({ itemId, n }) => ({ itemId, n: n + 1 })))
+      return push(ops)
+    }
+  }
+}
+
+async function ask(url: string, path: string, headers: Headers, body: object) {
+  const reply = await fetch(url + path, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
+  if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`)
+  return (await reply.json()) as Record<string, string>
+}
+
+async function crowd<T>(count: number, open: (n: number) => Promise<T>): Promise<T[]> {
+  const all: T[] = []
+  while (all.length < count) {
+    const some = Math.min(100, count - all.length)
+    all.push(...(await Promise.all(Array.from({ length: some }, (_, n) => open(all.length + n)))))
+  }
+  return all
+}
+
+/** A stream read from a bare socket: what came is counted and not kept. Resolves once it was greeted. */
+async function openReader(url: string, headers: Headers, onBlock = (_block: string) => {}) {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  const reader = { socket, items: 0, cursor: undefined as string | undefined }
+  const lines = Object.entries({ host: 'localhost', ...headers }).map(
+    ([name, value]) => `${name}: ${value}`
+  )
+  socket.write(['GET /events HTTP/1.1', ...lines, '', ''].join('\r\n'))
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let rest = ''
+  socket.on('error', () => {})
+  socket.on('close', resolve)
+  socket.setEncoding('latin1').on('data', chunk => {
+    const blocks = `${rest}${chunk}`.split('\n\n')
+    rest = blocks.pop() ?? ''
+    for (const block of blocks) {
+      if (block.startsWith('event: item.')) reader.items++
+      const cursor = /^id: (.*)$/m.exec(block)?.[1]
+      if (cursor !== undefined) reader.cursor = cursor
+      onBlock(block)
+    }
+    if (reader.cursor !== undefined) resolve()
+  })
+  await promise
+  return reader
+}
+
+/** The thread of those beside whom the others are measured. */
+async function beTheOthers({ url, headers, listId, reads }: Others) {
+  const ends: (() => void)[] = []
+  await crowd(size.each, n => (n % 3 === 2 ? openSocket() : openStream(n % 3 === 0)))
+  parentPort?.postMessage('open')
+  parentPort?.once('message', () => {
+    for (const end of ends) end()
+  })
+
+  async function openStream(isStill: boolean) {
+    const { socket } = await openReader(url, headers)
+    ends.push(() => socket.destroy())
+    if (reads) return
+    socket.pause()
+    if (isStill) return
+    const timer = setInterval(() => socket.read(100) && socket.pause(), 100)
+    socket.on('close', () => clearInterval(timer))
+  }
+
+  async function openSocket() {
+    const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
+    await once(socket, 'open')
+    socket.send(JSON.stringify({ type: 'open', checklistId: listId }))
+    ends.push(() => socket.terminate())
+    if (!reads) socket.pause()
+  }
+}
