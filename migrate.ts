@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import { bare } from './app.ts'
 import { startFailure } from './lib/start-failure.ts'
 import configuration, { readConfig } from './plugins/config.ts'
-import { connection } from './plugins/db.ts'
+import { connection } from './plugins/db/index.ts'
 import embedded from './plugins/embedded/index.ts'
 import { migrate } from './sql/migrate.ts'
 

@@ -1,14 +1,18 @@
 import fp from 'fastify-plugin'
 
-/** How long requests under way may take once the service closes. */
-const DRAIN_MS = 5_000
+/** How long what is under way may take once the service closes. */
+const limits = { queriesMs: 4000, requestsMs: 5000 }
 
-/** Lets requests end, and ends those whose client stalls: closing never hangs on a stranger. */
+/**
+ * Lets requests end: with 503 where the database hangs, without an answer where the client stalls. Closing
+ * never hangs on a stranger.
+ */
 export default fp(
   async app => {
     app.addHook('preClose', async () => {
-      setTimeout(() => app.server.closeAllConnections(), DRAIN_MS).unref()
+      setTimeout(() => app.sql.end({ timeout: 0 }), limits.queriesMs).unref()
+      setTimeout(() => app.server.closeAllConnections(), limits.requestsMs).unref()
     })
   },
-  { name: 'drain' }
+  { name: 'drain', dependencies: ['db'] }
 )

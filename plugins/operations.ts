@@ -46,7 +46,7 @@ const limits = {
 
 // Lost a race, or the connection while nobody knows whether it was committed: operations are idempotent.
 const again =
-  /^(40P01|40001|55P03|23505|CONNECTION_CLOSED|CONNECTION_ENDED|ECONNRESET|57P01|57P02)$/
+  /^(40P01|40001|55P03|23505|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|57P01|57P02)$/
 
 export default fp(
   async app => {

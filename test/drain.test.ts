@@ -7,6 +7,7 @@ import { crowd } from './crowd.ts'
 import { build, database, person, until } from './helper.ts'
 import { serve, started } from './service.ts'
 import { caller } from './team.ts'
+import { telephone } from './telephone.ts'
 
 const count = { streams: 2000, sockets: 40 }
 
@@ -102,3 +103,25 @@ t.test(
     )
   }
 )
+
+t.test('SIGTERM while the database says nothing: whoever waits is answered, in time', async t => {
+  const url = await database(t)
+  const line = await telephone(t, url)
+  const secret = { JWT_SECRET: 'a-secret-of-the-tests-and-long-enough' }
+  const ann = await person(await build(t, { DATABASE_URL: url, ...secret }))
+  const service = serve(t, { DATABASE_URL: line.url, ...secret })
+  const { address } = await started(service)
+  const readers = await crowd(t, address, ann.headers, Array(20).fill(undefined))
+  const live = await openLive(t, address, ann.headers)
+  line.hold()
+  const asked = fetch(`${address}/projects`, { headers: ann.headers })
+  const begin = performance.now()
+  service.child.kill('SIGTERM')
+  const [code] = await service.exited
+  const seconds = (performance.now() - begin) / 1000
+  t.equal(code, 0, service.output.stderr)
+  t.ok(seconds < 15, `${seconds.toFixed(1)} s`)
+  t.equal((await asked).status, 503)
+  t.equal(await live.closed, 1012)
+  t.ok(readers.every(({ text }) => /retry: \d+\n\n$/.test(text)))
+})

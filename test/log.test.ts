@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connection } from '../plugins/db.ts'
+import { connection } from '../plugins/db/index.ts'
 import type { Sql } from '../sql/executor.ts'
 import { type LogEvent, readAfter } from '../sql/log.ts'
 import { database, until } from './helper.ts'

@@ -2,7 +2,10 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
-/** A way to the database that can be held silent, or cut. */
+/**
+ * A way to the database that can be held silent, or cut, or lose whoever speaks without a word to them, as
+ * when the database moves to another machine.
+ */
 export async function telephone(t: Test, url: string) {
   const target = new URL(url)
   const { hostname, port } = target
@@ -40,6 +43,10 @@ export async function telephone(t: Test, url: string) {
     for (const end of ends) end.resume()
   }
 
+  function lose() {
+    for (const end of ends) end.pause()
+  }
+
   function hangUp() {
     exchange.close()
     for (const end of ends) end.destroy()
@@ -50,5 +57,5 @@ export async function telephone(t: Test, url: string) {
     await once(exchange, 'listening')
   }
 
-  return { url: target.href, hold, goOn, hangUp, answer: () => open(own) }
+  return { url: target.href, hold, goOn, lose, hangUp, answer: () => open(own) }
 }

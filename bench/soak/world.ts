@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { connection } from '../../plugins/db.ts'
+import { connection } from '../../plugins/db/index.ts'
 import type { Sql } from '../../sql/executor.ts'
 import type { Random } from '../../test/random.ts'
 

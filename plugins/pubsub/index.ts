@@ -161,6 +161,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
           for (const event of page.events) await publish(event)
         }
       } catch (err) {
+        if (closing.signal.aborted) return
         if (awaySince === undefined)
           log.error({ err }, 'cannot read the log: trying again until it works')
         awaySince ??= performance.now()

@@ -5,7 +5,7 @@ import postgres from 'postgres'
 import { inTime } from '../../lib/in-time.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { ring } from '../../sql/log.ts'
-import { connection } from '../db.ts'
+import { connection } from '../db/index.ts'
 
 const limits = {
   heartbeatMs: 3000,
@@ -15,7 +15,9 @@ const limits = {
   connectMs: 5000,
   retryMs: 250,
   // How long the start waits for the first heartbeat to come back.
-  firstMs: 2000
+  firstMs: 2000,
+  // And the end for a connection that is being made.
+  lastMs: 1000
 }
 
 export interface ListenerOptions {
@@ -61,7 +63,7 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
     async close() {
       isOpen = false
       clearInterval(timer)
-      await replacing
+      await inTime(Promise.resolve(replacing), limits.lastMs).catch(() => {})
       await bus.end({ timeout: 1 })
     }
   }
@@ -122,6 +124,7 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
     while (isOpen) {
       try {
         bus = await listen()
+        if (!isOpen) await bus.end({ timeout: 0 })
         return
       } catch {
         await delay(limits.retryMs)

@@ -3,7 +3,7 @@ import type { Bell } from '../../lib/bell.ts'
 import { inTime } from '../../lib/in-time.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { type Page, readAfter } from '../../sql/log.ts'
-import { connection } from '../db.ts'
+import { connection } from '../db/index.ts'
 
 const limits = {
   page: 1000,
@@ -34,6 +34,9 @@ export async function* tail({ url, pos, bell, pollMs, signal }: TailOptions): As
     max: 1,
     connection: { ...connection.connection, application_name: 'concord tail' }
   })
+  const end = () => sql.end({ timeout: 0 })
+  // At once: a database that hangs must not keep the process.
+  signal.addEventListener('abort', end)
   try {
     for (let from = pos; !signal.aborted; ) {
       const page = await inTime(readAfter(sql, from, limits.page), limits.answerMs)
@@ -42,6 +45,7 @@ export async function* tail({ url, pos, bell, pollMs, signal }: TailOptions): As
       if (page.events.length < limits.page) await bell.rung(pollMs())
     }
   } finally {
-    await sql.end({ timeout: 0 })
+    signal.removeEventListener('abort', end)
+    await end()
   }
 }

@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { connection } from '../../plugins/db.ts'
+import { connection } from '../../plugins/db/index.ts'
 import { database } from '../helper.ts'
 
 // What patches/postgres+3.4.9.patch is for. Without it the first of these ends the process; so may the second,

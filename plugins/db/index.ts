@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
 import postgres from 'postgres'
-import type { Sql } from '../sql/executor.ts'
-import { migrate } from '../sql/migrate.ts'
+import type { Sql } from '../../sql/executor.ts'
+import { migrate } from '../../sql/migrate.ts'
+import { createPool } from './pool.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -35,8 +36,10 @@ export const connection = {
 
 export default fp(
   async app => {
-    const sql: Sql = postgres(app.database.url, { ...connection, max: limits.connections })
-    app.addHook('onClose', () => sql.end({ timeout: 5 }))
+    const { url } = app.database
+    const open = (): Sql => postgres(url, { ...connection, max: limits.connections })
+    const sql = createPool(open, app.log)
+    app.addHook('onClose', () => sql.end({ timeout: 1 }))
     const applied = await migrate(sql)
     if (applied.length > 0) app.log.info({ applied }, 'database migrated')
     app.decorate('sql', sql)

@@ -1,0 +1,19 @@
+import t from 'tap'
+import { build, database, listen, person, until } from '../helper.ts'
+import { telephone } from '../telephone.ts'
+
+t.test('a database that went without a word is asked anew', async t => {
+  const line = await telephone(t, await database(t))
+  const app = await build(t, { DATABASE_URL: line.url })
+  const url = await listen(t, app)
+  const { headers } = await person(app)
+  const ask = async () => (await fetch(`${url}/users/me`, { headers })).status
+  const size = 8
+  await Promise.all(Array.from({ length: size }, () => app.sql`select pg_sleep(0.5)`))
+  line.lose()
+  const waiting = Array.from({ length: 2 * size }, ask)
+  t.strictSame(new Set(await Promise.all(waiting)), new Set([503]), 'who waited may come again')
+  t.equal(await ask(), 200)
+  await until(() => app.pubsub.health().listening, 20_000)
+  await until(async () => (await app.inject('/health/ready')).statusCode === 200)
+})
