@@ -24,6 +24,11 @@ export function createTopics<S>() {
       return found
     },
 
+    /** Whether somebody subscribes to any of these topics. */
+    has(names: readonly string[], subscriber: S): boolean {
+      return names.some(name => topics.get(name)?.has(subscriber))
+    },
+
     /** Every subscriber of any topic, once. */
     all(): Set<S> {
       return this.of([...topics.keys()])

@@ -26,8 +26,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async () => {
       throw new UpgradeRequired()
     },
-    wsHandler: (socket, { identity }) => {
-      if (identity) app.openLive(socket, identity)
+    wsHandler: (socket, { identity, raw }) => {
+      if (identity) app.openLive(socket, raw.socket, identity)
     }
   })
 }

@@ -39,6 +39,8 @@ export function openEventStream(reply: FastifyReply) {
 
     /** Whether the reader is so slow that more must not be written. */
     get isFull() {
+      // What this tick has written was not offered to the reader yet.
+      if (raw.writableLength > limits.maxBufferedBytes) flush()
       return raw.writableLength > limits.maxBufferedBytes
     },
 
@@ -51,10 +53,7 @@ export function openEventStream(reply: FastifyReply) {
       if (!isCorked) {
         isCorked = true
         raw.cork()
-        process.nextTick(() => {
-          isCorked = false
-          raw.uncork()
-        })
+        process.nextTick(flush)
       }
       raw.write(bytes)
     },
@@ -78,6 +77,12 @@ export function openEventStream(reply: FastifyReply) {
     drop() {
       raw.socket?.resetAndDestroy()
     }
+  }
+
+  function flush() {
+    if (!isCorked) return
+    isCorked = false
+    raw.uncork()
   }
 }
 

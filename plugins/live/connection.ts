@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { createBuckets } from '../../lib/bucket.ts'
@@ -38,6 +39,8 @@ const closeCode = {
 
 export interface ConnectionParts {
   identity: Identity
+  /** What the frames of the socket are written to. */
+  wire: Socket
   isMessage: ConversationParts['isMessage']
   onGone: () => void
 }
@@ -46,6 +49,7 @@ export interface ConnectionParts {
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
   const { pubsub, wheel, sessions, metrics, log } = app
   const { userId, sessionId } = parts.identity
+  const { wire } = parts
   const frames = createBuckets(limits.frames)
   const connectionId = randomUUID()
   const conversation = createConversation(app, {
@@ -66,6 +70,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   let lagging: Promise<void> | undefined
   let badFrames = 0
   let isOpen = true
+  let isCorked = false
   let stopExpiry = () => {}
   let stopPing = () => {}
 
@@ -173,8 +178,14 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     close(closeCode.sessionEnded, 'the session has ended')
   }
 
+  /** What one tick owes the client leaves in one system call. */
   function send(message: ServerMessage | object | Buffer) {
     if (socket.readyState !== socket.OPEN) return
+    if (!isCorked) {
+      isCorked = true
+      wire.cork()
+      process.nextTick(flush)
+    }
     socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message), { binary: false })
     if (isFull()) {
       lagging ??= wait().finally(() => {
@@ -183,7 +194,15 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     }
   }
 
+  function flush() {
+    if (!isCorked) return
+    isCorked = false
+    wire.uncork()
+  }
+
   function isFull(): boolean {
+    // What this tick has written was not offered to the client yet.
+    if (socket.bufferedAmount > limits.maxBufferedBytes) flush()
     return socket.bufferedAmount > limits.maxBufferedBytes
   }
 

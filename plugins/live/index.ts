@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { setImmediate as breathe } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
 import type { FastifyRequest } from 'fastify'
@@ -14,8 +15,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Throws TooManySockets when a user has too many: to be asked before the 101. */
     admitLive(identity: Identity): void
-    /** Serves one socket until it closes. */
-    openLive(socket: WebSocket, identity: Identity): void
+    /** Serves one socket, whose frames are written to `wire`, until it closes. */
+    openLive(socket: WebSocket, wire: Socket, identity: Identity): void
   }
 
   interface FastifyRequest {
@@ -57,9 +58,10 @@ export default fp(
       throw Object.assign(new TooManySockets(socketsAUser), { retryAfter })
     })
 
-    app.decorate('openLive', (socket, identity) => {
+    app.decorate('openLive', (socket, wire, identity) => {
       const connection = createConnection(app, socket, {
         identity,
+        wire,
         isMessage,
         onGone() {
           if (open.delete(connection)) quota.giveBack(identity.userId)

@@ -36,6 +36,8 @@ const limits = {
   ring: { max: 10_000, maxBytes: 32 << 20 },
   // Checklists whose revisions are watched for holes.
   sequences: 10_000,
+  // What happened at once is handed over at once: eight messages in one write cost as much as one.
+  together: 20,
   // A broadcast to thousands of subscribers lets other work in between.
   slice: 500
 }
@@ -158,7 +160,10 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
             break
           }
           newest = page.head
-          for (const event of page.events) await publish(event)
+          for (let n = 0; n < page.events.length; n += limits.together) {
+            if (n > 0) await breathe()
+            await publish(page.events.slice(n, n + limits.together))
+          }
         }
       } catch (err) {
         if (closing.signal.aborted) return
@@ -186,20 +191,31 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
     for (const subscriber of topics.all()) subscriber.reset()
   }
 
-  /** Hands one event to everybody concerned, before the next is looked at. */
-  async function publish(event: LogEvent) {
-    // Both at once: who subscribes while this breathes finds the event in memory.
-    events.push(event)
-    const subscribers = topics.of(topicsOf(event))
+  /**
+   * Hands some events to everybody concerned, in order, before the next are looked at. Whom an event concerns
+   * is asked when it is their turn: one event may subscribe or unsubscribe them for the next.
+   */
+  async function publish(some: LogEvent[]) {
+    // All at once: who subscribes while this breathes finds them in memory.
+    for (const event of some) events.push(event)
+    const addressed = some.map(event => ({ event, names: topicsOf(event) }))
+    // Ended sessions are known before anybody hears of one, or a stream that opens meanwhile would not.
+    const subscribers = topics.of(['sessions', ...addressed.flatMap(({ names }) => names)])
     let count = 0
     for (const subscriber of subscribers) {
-      subscriber.receive(event)
+      for (const { event, names } of addressed) {
+        if (topics.has(names, subscriber)) subscriber.receive(event)
+      }
       if (++count % limits.slice === 0) await breathe()
     }
-    head = event.pos
-    metrics.latency.observe(Math.max(0, Date.now() - event.at.getTime()) / 1000)
-    if (event.checklistId && event.rev && !revs.isNext(event.checklistId, event.rev))
-      metrics.revHoles.inc()
+    for (const event of some) settle(event)
+  }
+
+  /** Every subscriber has received this event. */
+  function settle({ pos, at, checklistId, rev }: LogEvent) {
+    head = pos
+    metrics.latency.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
+    if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revHoles.inc()
     for (const one of waiting) {
       if (one.pos <= head) one.resolve()
     }
