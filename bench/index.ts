@@ -8,6 +8,7 @@ const benches = [
   'http.ts',
   'operations.ts',
   'presence.ts',
+  'fanout.ts',
   'slow.ts',
   'flood.ts',
   'timing.ts 600',

@@ -1,6 +1,5 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import fp from 'fastify-plugin'
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -13,17 +12,9 @@ export type Metrics = ReturnType<typeof createMetrics>
 /** What operators can see, each number in one place; `GET /metrics` shows it. */
 export default fp(
   async app => {
-    const delay = monitorEventLoopDelay({ resolution: 20 })
-    delay.enable()
-    app.addHook('onClose', async () => void delay.disable())
-
     const metrics = createMetrics()
-    metrics.gauge('event_loop_delay_seconds', '99th percentile since the last look', () => {
-      const seconds = delay.percentile(99) / 1e9
-      delay.reset()
-      return seconds
-    })
-    metrics.gauge('resident_memory_bytes', 'Of the process', () => process.memoryUsage.rss())
+    // Of the process and of Node: memory, CPU, the delay of the event loop, garbage collection.
+    collectDefaultMetrics({ register: metrics.registry })
     app.decorate('metrics', metrics)
   },
   { name: 'metrics' }
