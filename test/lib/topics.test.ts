@@ -8,6 +8,8 @@ t.test('a subscriber of several topics is found once', async t => {
   topics.subscribe('b', 'Bob')
   t.strictSame([...topics.of(['a', 'b', 'c'])], ['Ann', 'Bob'])
   t.strictSame([...topics.all()], ['Ann', 'Bob'])
+  t.equal(topics.has(['c', 'b'], 'Bob'), true)
+  t.equal(topics.has(['c', 'a'], 'Bob'), false)
 })
 
 t.test('the last one to leave takes the topic along', async t => {

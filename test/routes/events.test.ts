@@ -374,6 +374,43 @@ t.test('the removal is the last that a removed member hears, live and later', as
   }
 })
 
+t.test(
+  'who comes and goes within one commit hears what was in between, and nothing else',
+  async t => {
+    const { app, url, ann, bob, projectId, listId } = await stage(t)
+    const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
+    for (const feed of [hers, his]) await feed.next('ready')
+    await app.sql.begin(async tx => {
+      const add = (text: string) =>
+        tx`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+      for (const n of [1, 2]) {
+        await add(`without him ${n}`)
+        await tx`
+        insert into project_members (project_id, user_id, role)
+        values (${projectId}, ${bob.id}, 'viewer')`
+        await add(`with him ${n}`)
+        await tx`delete from project_members where user_id = ${bob.id}`
+      }
+      await add('without him 3')
+    })
+    t.strictSame(await texts(hers, 5), [
+      ...['without him 1', 'with him 1', 'without him 2', 'with him 2'],
+      'without him 3'
+    ])
+    for (const n of [1, 2]) {
+      t.equal((await his.next()).event, 'member.added')
+      t.equal(textOf(await his.next()), `with him ${n}`)
+      t.equal((await his.next()).event, 'member.removed')
+    }
+    await app.sql`
+    with made as (insert into projects (name) values ('Next') returning id)
+    insert into project_members (project_id, user_id, role)
+    select id, ${bob.id}, 'owner'
+    from made`
+    t.match(await his.next(), { event: 'member.added', data: { project: { name: 'Next' } } })
+  }
+)
+
 t.test('the end of a session ends its streams, and only its', async t => {
   const { app, url, ann, bob } = await stage(t)
   const byToken = await openFeed(t, url, ann.headers)
