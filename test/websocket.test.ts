@@ -210,6 +210,8 @@ t.test(
       await raw.next()
       raw.socket.resetAndDestroy()
     }
-    await until(async () => /^concord_sockets 0$/m.test((await app.inject('/metrics')).payload))
+    await until(async () =>
+      /^concord_sockets\{place="live"\} 0$/m.test((await app.inject('/metrics')).payload)
+    )
   }
 )
