@@ -96,6 +96,14 @@ export async function readFeedAfter(
   return { ...page, isLast: isLast(page.events, most) }
 }
 
+/** Makes every cursor unknown, by giving the database another epoch than this one; once, whoever else does. */
+export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
+  await sql.begin(async tx => {
+    await tx`lock table log_state in share row exclusive mode`
+    await tx`update log_state set generation = generation + 1 where log_epoch() = ${epoch}`
+  })
+}
+
 /** Tells every node that something happened, or, with a payload, that this node is alive. */
 export async function ring(sql: Sql, payload = ''): Promise<void> {
   await sql`select pg_notify('concord', ${payload})`

@@ -6,7 +6,7 @@ import type { Cursor } from '../../lib/cursor.ts'
 import { createRing } from '../../lib/ring.ts'
 import { createSequences } from '../../lib/sequences.ts'
 import { createTopics } from '../../lib/topics.ts'
-import { type Head, type LogEvent, readHead } from '../../sql/log.ts'
+import { type Head, type LogEvent, readHead, renewEpoch } from '../../sql/log.ts'
 import { createListener } from './listener.ts'
 import { tail } from './tail.ts'
 
@@ -157,6 +157,11 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
           awaySince = undefined
           if (page.epoch !== epoch) {
             startOver(page)
+            break
+          }
+          if (page.head < head) {
+            // An older state was put back: its positions will be given out again, to other events.
+            await renewEpoch(sql, epoch)
             break
           }
           newest = page.head

@@ -167,6 +167,27 @@ t.test('a database of another life is told to every subscriber before anything o
   )
 })
 
+t.test('an older state that is put back becomes another life of the database', async t => {
+  const { apps, sql, listId, events } = await tuned(t, 2)
+  for (const text of ['item 1', 'item 2'])
+    await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+  await until(() => events.length === 2)
+  const [before] = apps.map(({ pubsub }) => pubsub.epoch)
+  // As a snapshot of the disk would: the row, its event and the number of it never were.
+  await sql.begin(async tx => {
+    await tx`delete from checklist_items where text = 'item 2'`
+    await tx`set constraints all immediate`
+    await tx`delete from events where pos >= (select pos from events where after ->> 'text' = 'item 2')`
+    await tx`select setval('events_pos', max(pos)) from events`
+    await tx`update checklist_revs set rev = rev - 2`
+  })
+  await until(() => apps.every(({ pubsub }) => pubsub.epoch !== before))
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
+  await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
+  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called')
+  t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
+})
+
 t.test(
   'a subscriber who takes what memory has and subscribes in one go misses nothing',
   async t => {
