@@ -30,11 +30,12 @@ export function listen(_t: Test, app: FastifyInstance): Promise<string> {
   return app.listen({ host: '127.0.0.1', port: 0 })
 }
 
-/** The URL of a migrated, empty database, dropped when the test ends. */
-export async function database(t: Test): Promise<string> {
+/** The URL of a migrated database, empty or a copy of another that nobody uses; dropped when the test ends. */
+export async function database(t: Test, of?: string): Promise<string> {
   const url = new URL(clusterUrl())
   const name = `test_${randomBytes(6).toString('hex')}`
-  await admin(sql => sql`create database ${sql(name)} template ${sql(TEMPLATE)}`)
+  const template = of ? new URL(of).pathname.slice(1) : TEMPLATE
+  await admin(sql => sql`create database ${sql(name)} template ${sql(template)}`)
   t.teardown(() => admin(sql => sql`drop database ${sql(name)} with (force)`))
   url.pathname = name
   return url.href

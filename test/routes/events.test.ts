@@ -5,7 +5,7 @@ import { EventSource } from 'eventsource'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
-import { type Feed, openFeed, type SseEvent } from '../clients.ts'
+import { type Feed, openFeed, openLive, type SseEvent } from '../clients.ts'
 import { build, database, listen, person, until } from '../helper.ts'
 import { suspend } from '../suspend.ts'
 import { caller } from '../team.ts'
@@ -333,6 +333,26 @@ t.test('a database of another life resets every stream that is open', async t =>
   await feed.next('item.added')
   const stale = await openFeed(t, url, ann.headers, { cursor: old })
   t.match(await stale.next('reset'), { data: { reason: 'restored' } })
+})
+
+t.test('a backup that is restored into another database resets streams and lists', async t => {
+  const { app, url, ann, listId } = await stage(t)
+  const feed = await openFeed(t, url, ann.headers)
+  await addItem(app, listId, 'in the backup')
+  const { id: cursor } = await feed.next('item.added')
+  const { epoch } = app.pubsub
+  await app.close()
+  const restored = await build(t, { DATABASE_URL: await database(t, app.config.databaseUrl) })
+  await addItem(restored, listId, 'afterwards')
+  const again = await listen(t, restored)
+  const resumed = await openFeed(t, again, ann.headers, { cursor })
+  t.match((await resumed.next('reset')).data, { reason: 'restored' })
+  const live = await openLive(t, again, ann.headers)
+  live.send({ type: 'open', checklistId: listId, since: 2, epoch })
+  t.match(await live.next('reset'), { reason: 'restored' })
+  t.match(await live.next('snapshot'), { checklist: { rev: 3 } })
+  await addItem(restored, listId, 'live again')
+  t.strictSame(await texts(resumed, 1), ['live again'])
 })
 
 t.test('a cursor below what is kept is answered with reset', async t => {
