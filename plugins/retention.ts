@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
 import type { Sql } from '../sql/executor.ts'
 import {
-  forgetDeleted,
+  forgetConflicts,
+  forgetItems,
   forgetOperations,
   type Retention,
   raiseFloor,
@@ -31,9 +32,11 @@ export default fp(
     let isOpen = true
 
     app.decorate('dropOld', async () => {
-      for (const drop of [raiseFloor, trimHistories, forgetOperations, forgetDeleted]) {
-        await repeat(drop)
-      }
+      await repeat(raiseFloor)
+      await repeat(trimHistories)
+      await repeat(forgetOperations)
+      await repeat(forgetItems)
+      await repeat(forgetConflicts)
     })
     app.addHook('preClose', async () => {
       isOpen = false

@@ -79,41 +79,32 @@ export async function trimHistories(
 }
 
 /** Drops the results of old operations: sent again after that, one is decided anew. Answers how many. */
-export async function forgetOperations(
-  sql: Sql,
-  { operationDays, limit }: Retention
-): Promise<number> {
-  const { count } = await sql`
-    delete from operations
-    where (op_id, checklist_id) in (
-      select op_id, checklist_id
-      from operations
-      where decided_at < now() - make_interval(days => ${operationDays})
-      limit ${limit}
-      for update skip locked
-    )`
-  return count
+export function forgetOperations(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
+  return forget(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
 }
 
-/** Drops items and conflicts that were deleted or resolved as long ago as changes are kept. Answers how many. */
-export async function forgetDeleted(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
-  const items = await sql`
-    delete from deleted_items
-    where id in (
-      select id
-      from deleted_items
-      where deleted_at < now() - make_interval(days => ${historyDays})
+/** Drops items that were deleted as long ago as changes are kept. Answers how many. */
+export function forgetItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  return forget(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
+}
+
+/** Drops conflicts that were resolved as long ago as changes are kept. Answers how many. */
+export function forgetConflicts(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  return forget(sql, { table: 'conflicts', since: 'resolved_at', days: historyDays, limit })
+}
+
+async function forget(
+  sql: Sql,
+  { table, since, days, limit }: { table: string; since: string; days: number; limit: number }
+): Promise<number> {
+  const { count } = await sql`
+    delete from ${sql(table)}
+    where ctid = any (array(
+      select ctid
+      from ${sql(table)}
+      where ${sql(since)} < now() - make_interval(days => ${days})
       limit ${limit}
       for update skip locked
-    )`
-  const conflicts = await sql`
-    delete from conflicts
-    where id in (
-      select id
-      from conflicts
-      where resolved_at < now() - make_interval(days => ${historyDays})
-      limit ${limit}
-      for update skip locked
-    )`
-  return Math.max(items.count, conflicts.count)
+    ))`
+  return count
 }

@@ -206,24 +206,23 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
     const addressed = some.map(event => ({ event, names: topicsOf(event) }))
     // Ended sessions are known before anybody hears of one, or a stream that opens meanwhile would not.
     const subscribers = topics.of(['sessions', ...addressed.flatMap(({ names }) => names)])
-    let count = 0
+    let told = 0
     for (const subscriber of subscribers) {
       for (const { event, names } of addressed) {
         if (topics.has(names, subscriber)) subscriber.receive(event)
       }
-      if (++count % limits.slice === 0) await breathe()
+      if (++told % limits.slice === 0) await breathe()
     }
-    for (const event of some) settle(event)
-  }
-
-  /** Every subscriber has received this event. */
-  function settle({ pos, at, checklistId, rev }: LogEvent) {
-    head = pos
-    metrics.latency.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
-    if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revHoles.inc()
+    for (const event of some) count(event)
+    head = some.at(-1)?.pos ?? head
     for (const one of waiting) {
       if (one.pos <= head) one.resolve()
     }
+  }
+
+  function count({ at, checklistId, rev }: LogEvent) {
+    metrics.latency.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
+    if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revHoles.inc()
   }
 }
 
