@@ -2,9 +2,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import WebSocket, { WebSocketServer } from 'ws'
+import { crowd, type Headers, openStream, person, post } from './client.ts'
 import { startService } from './service.ts'
 
 /*
@@ -27,7 +28,7 @@ type Kind = (typeof kinds)[number]
 /** A server under test: where it is, what it used, and the way to make it tell everybody. */
 interface Subject {
   url: string
-  headers: Record<string, string>
+  headers: Headers
   checklistId: string
   cpuSeconds(): Promise<number>
   /** Tells everybody of so many changes at once. */
@@ -65,11 +66,7 @@ async function main() {
 /** Microseconds of the server's CPU for each message that arrived. */
 async function measure(subject: Subject, kind: Kind, { changes, commits }: (typeof loads)[0]) {
   const counts = { messages: 0 }
-  const sockets: { destroy(): void }[] = []
-  while (sockets.length < size.connections) {
-    const some = Array.from({ length: 100 }, () => open(subject, kind, counts))
-    sockets.push(...(await Promise.all(some)))
-  }
+  const sockets = await crowd(size.connections, () => open(subject, kind, () => counts.messages++))
   await sleep(1000) // everybody is told who else came
   counts.messages = 0
   const before = await subject.cpuSeconds()
@@ -86,30 +83,14 @@ async function measure(subject: Subject, kind: Kind, { changes, commits }: (type
   return (used * 1e6) / counts.messages
 }
 
-function open(subject: Subject, kind: Kind, counts: { messages: number }) {
-  return kind === 'stream' ? openStream(subject, counts) : openSocket(subject, counts)
-}
-
-async function openStream({ url, headers }: Subject, counts: { messages: number }) {
-  const { hostname, port } = new URL(url)
-  const socket = connect(Number(port), hostname)
-  const lines = Object.entries({ host: 'localhost', ...headers }).map(
-    ([name, value]) => `${name}: ${value}`
-  )
-  socket.write(['GET /events HTTP/1.1', ...lines, '', ''].join('\r\n'))
-  await once(socket, 'data')
-  socket.setEncoding('latin1').on('data', text => {
-    for (let at = text.indexOf('event: item.'); at >= 0; at = text.indexOf('event: item.', at + 1))
-      counts.messages++
-  })
-  return socket
-}
-
-async function openSocket({ url, headers, checklistId }: Subject, counts: { messages: number }) {
+/** A stream or a socket that tells of every change. */
+async function open({ url, headers, checklistId }: Subject, kind: Kind, onChange: () => void) {
+  if (kind === 'stream') {
+    // The bare server's come in chunks.
+    return openStream(url, headers, block => block.includes('event: item.') && onChange())
+  }
   const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
-  socket.on('message', data => {
-    if (String(data).startsWith('{"type":"changes"')) counts.messages++
-  })
+  socket.on('message', data => String(data).startsWith('{"type":"changes"') && onChange())
   await once(socket, 'open')
   socket.send(JSON.stringify({ type: 'open', checklistId }))
   return { destroy: () => socket.terminate() }
@@ -117,24 +98,14 @@ async function openSocket({ url, headers, checklistId }: Subject, counts: { mess
 
 /** The service, with one person, who has a list of ten items. */
 async function concord(url: string): Promise<Subject> {
-  let headers: Record<string, string> = {}
-  async function post(path: string, body: object) {
-    const reply = await fetch(url + path, {
-      method: 'POST',
-      headers: { ...headers, 'content-type': 'application/json' },
-      body: JSON.stringify(body)
-    })
-    if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`)
-    return (await reply.json()) as Record<string, string>
-  }
-  const account = { email: 'ann@example.com', password: 'correct horse battery' }
-  await post('/auth/signup', { ...account, name: 'Ann' })
-  headers = { authorization: `Bearer ${(await post('/auth/signin', account)).accessToken}` }
-  const { id: projectId } = await post('/projects', { name: 'Fair' })
-  const made = await post(`/projects/${projectId}/checklists`, { title: 'To buy' })
-  const checklistId = made.id as string
+  const { headers } = await person(url)
+  const { id: projectId } = await post(`${url}/projects`, headers, { name: 'Fair' })
+  const path = `${url}/projects/${projectId}/checklists`
+  const { id: checklistId = '' } = await post(path, headers, { title: 'To buy' })
   const push = (ops: object[]) =>
-    post(`/checklists/${checklistId}/ops`, { ops: ops.map(op => ({ opId: randomUUID(), ...op })) })
+    post(`${url}/checklists/${checklistId}/ops`, headers, {
+      ops: ops.map(op => ({ opId: randomUUID(), ...op }))
+    })
   const items = Array.from({ length: 10 }, () => ({
     itemId: randomUUID(),
     text: size.text,

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import WebSocket from 'ws'
+import { crowd, type Headers, openStream, person, post } from './client.ts'
 import { startService } from './service.ts'
 
 /*
@@ -26,7 +26,6 @@ const pace = { quietMs: 100, busyMs: 1000, memoryMs: 500, warmMs: 2000 }
 /** The number in README.md, kilobytes a client: what is unsent, a page of the past, and the connection itself. */
 const mostKb = 400
 
-type Headers = Record<string, string>
 interface Others {
   url: string
   headers: Headers
@@ -45,10 +44,12 @@ async function main() {
     const quiet = await list(url, ann, [hana.email, sam.email], 1)
     const busy = await list(url, ann, [sam.email], size.items)
     const latencies: number[] = []
-    const readers = await crowd(size.each, () =>
-      openReader(url, hana.headers, block => {
-        const at = /"at":"([^"]+)"/.exec(block)?.[1]
-        if (block.startsWith('event: item.') && at) latencies.push(Date.now() - Date.parse(at))
+    const counts = Array.from({ length: size.each }, () => 0)
+    await crowd(size.each, n =>
+      openStream(url, hana.headers, block => {
+        if (!block.startsWith('event: item.')) return
+        latencies.push(Date.now() - Date.parse(/"at":"([^"]+)"/.exec(block)?.[1] ?? ''))
+        counts[n] = (counts[n] ?? 0) + 1
       })
     )
     let told = 0
@@ -69,8 +70,8 @@ async function main() {
         told++
       })
       await Promise.all([memory, writing])
-      while (readers.some(({ items }) => items < told)) await sleep(10)
-      if (readers.some(({ items }) => items !== told)) throw new Error('an event came twice')
+      while (counts.some(count => count < told)) await sleep(10)
+      if (counts.some(count => count > told)) throw new Error('an event came twice')
       others?.postMessage('stop')
       if (others) await once(others, 'exit')
       const sorted = latencies.toSorted((a, b) => a - b)
@@ -129,32 +130,25 @@ async function laggingOf(url: string): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-async function person(url: string) {
-  const account = { email: `${randomUUID()}@example.com`, password: 'correct horse battery' }
-  await ask(url, '/auth/signup', {}, { ...account, name: 'Somebody' })
-  const { accessToken } = await ask(url, '/auth/signin', {}, account)
-  return { email: account.email, headers: { authorization: `Bearer ${accessToken}` } }
-}
-
 /** A list of long texts in a project of its own. `change` rewrites some of them in one commit. */
 async function list(url: string, owner: { headers: Headers }, emails: string[], count: number) {
   const { headers } = owner
-  const { id: projectId } = await ask(url, '/projects', headers, { name: 'Fair' })
+  const { id: projectId } = await post(`${url}/projects`, headers, { name: 'Fair' })
   for (const email of emails)
-    await ask(url, `/projects/${projectId}/members`, headers, { email, role: 'viewer' })
-  const path = `/projects/${projectId}/checklists`
-  const { id } = await ask(url, path, headers, { title: 'To buy' })
+    await post(`${url}/projects/${projectId}/members`, headers, { email, role: 'viewer' })
+  const path = `${url}/projects/${projectId}/checklists`
+  const { id = '' } = await post(path, headers, { title: 'To buy' })
   const textOf = (n: number) => `${n} `.padEnd(count === 1 ? 20 : size.text, 'x')
   const ids = Array.from({ length: count }, () => randomUUID())
   const items = ids.map(itemId => ({ itemId, text: textOf(0) }))
   const push = (ops: object[]) =>
-    ask(url, `/checklists/${id}/ops`, headers, {
+    post(`${url}/checklists/${id}/ops`, headers, {
       ops: ops.map(op => ({ opId: randomUUID(), ...op }))
     })
   await push([{ kind: 'item.add', items, after: null }])
   const texts = ids.map(itemId => ({ itemId, n: 0 }))
   return {
-    id: id as string,
+    id,
     change(few = ids.length) {
       const some = texts.splice(0, few)
       const ops = some.map(({ itemId, n }) => {
@@ -167,64 +161,17 @@ async function list(url: string, owner: { headers: Headers }, emails: string[], 
   }
 }
 
-async function ask(url: string, path: string, headers: Headers, body: object) {
-  const reply = await fetch(url + path, {
-    method: 'POST',
-    headers: { ...headers, 'content-type': 'application/json' },
-    body: JSON.stringify(body)
-  })
-  if (!reply.ok) throw new Error(`${path}: ${reply.status} ${await reply.text()}`)
-  return (await reply.json()) as Record<string, string>
-}
-
-async function crowd<T>(count: number, open: (n: number) => Promise<T>): Promise<T[]> {
-  const all: T[] = []
-  while (all.length < count) {
-    const some = Math.min(100, count - all.length)
-    all.push(...(await Promise.all(Array.from({ length: some }, (_, n) => open(all.length + n)))))
-  }
-  return all
-}
-
-/** A stream read from a bare socket: what came is counted and not kept. Resolves once it was greeted. */
-async function openReader(url: string, headers: Headers, onBlock = (_block: string) => {}) {
-  const { hostname, port } = new URL(url)
-  const socket = connect(Number(port), hostname)
-  const reader = { socket, items: 0, cursor: undefined as string | undefined }
-  const lines = Object.entries({ host: 'localhost', ...headers }).map(
-    ([name, value]) => `${name}: ${value}`
-  )
-  socket.write(['GET /events HTTP/1.1', ...lines, '', ''].join('\r\n'))
-  const { promise, resolve } = Promise.withResolvers<void>()
-  let rest = ''
-  socket.on('error', () => {})
-  socket.on('close', resolve)
-  socket.setEncoding('latin1').on('data', chunk => {
-    const blocks = `${rest}${chunk}`.split('\n\n')
-    rest = blocks.pop() ?? ''
-    for (const block of blocks) {
-      if (block.startsWith('event: item.')) reader.items++
-      const cursor = /^id: (.*)$/m.exec(block)?.[1]
-      if (cursor !== undefined) reader.cursor = cursor
-      onBlock(block)
-    }
-    if (reader.cursor !== undefined) resolve()
-  })
-  await promise
-  return reader
-}
-
 /** The thread of those beside whom the others are measured. */
 async function beTheOthers({ url, headers, listId, reads }: Others) {
   const ends: (() => void)[] = []
-  await crowd(size.each, n => (n % 3 === 2 ? openSocket() : openStream(n % 3 === 0)))
+  await crowd(size.each, n => (n % 3 === 2 ? openSocket() : followStream(n % 3 === 0)))
   parentPort?.postMessage('open')
   parentPort?.once('message', () => {
     for (const end of ends) end()
   })
 
-  async function openStream(isStill: boolean) {
-    const { socket } = await openReader(url, headers)
+  async function followStream(isStill: boolean) {
+    const socket = await openStream(url, headers, () => {})
     ends.push(() => socket.destroy())
     if (reads) return
     socket.pause()

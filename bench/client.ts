@@ -1,0 +1,56 @@
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+
+export type Headers = Record<string, string>
+
+/** Sends JSON and answers JSON; throws when that is refused. */
+export async function post(url: string, headers: Headers, body: object) {
+  const reply = await fetch(url, {
+    method: 'POST',
+    headers: { ...headers, 'content-type': 'application/json' },
+    body: JSON.stringify(body)
+  })
+  if (!reply.ok) throw new Error(`${url}: ${reply.status} ${await reply.text()}`)
+  return (await reply.json()) as Record<string, string>
+}
+
+/** Somebody who has signed up and in. */
+export async function person(url: string) {
+  const account = { email: `${crypto.randomUUID()}@example.com`, password: 'correct horse battery' }
+  await post(`${url}/auth/signup`, {}, { ...account, name: 'Somebody' })
+  const { accessToken } = await post(`${url}/auth/signin`, {}, account)
+  return { email: account.email, headers: { authorization: `Bearer ${accessToken}` } }
+}
+
+/** A stream of `GET /events` on a bare socket, which costs its reader least. Resolves when it is answered. */
+export async function openStream(
+  url: string,
+  headers: Headers,
+  onBlock: (block: string) => void
+): Promise<Socket> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  const lines = Object.entries({ host: 'localhost', ...headers }).map(
+    ([name, value]) => `${name}: ${value}`
+  )
+  socket.write(['GET /events HTTP/1.1', ...lines, '', ''].join('\r\n'))
+  let rest = ''
+  socket.on('error', () => {})
+  socket.setEncoding('latin1').on('data', chunk => {
+    const blocks = `${rest}${chunk}`.split('\n\n')
+    rest = blocks.pop() ?? ''
+    for (const block of blocks) onBlock(block)
+  })
+  await once(socket, 'data')
+  return socket
+}
+
+/** Opens connections, a hundred at a time. */
+export async function crowd<T>(count: number, open: (n: number) => Promise<T>): Promise<T[]> {
+  const all: T[] = []
+  while (all.length < count) {
+    const some = Math.min(100, count - all.length)
+    all.push(...(await Promise.all(Array.from({ length: some }, (_, n) => open(all.length + n)))))
+  }
+  return all
+}
