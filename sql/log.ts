@@ -70,6 +70,9 @@ export async function readFeedAfter(
   sql: Sql,
   { userId, feed, pos, most }: { userId: string; feed: Feed; pos: number; most: Most }
 ) {
+  const projects = feed.projects.map(({ projectId }) => projectId)
+  const since = feed.projects.map(({ sincePos }) => sincePos)
+  // Along the indexes by project and by user, as keys: whatever everybody else does, it is not looked at.
   const rows = await sql<(Head & LogEvent & Weighed)[]>`
     select ${head(sql)}, event.*
     from log_state
@@ -79,17 +82,29 @@ export async function readFeedAfter(
       sql`
       select ${columns(sql)}
       from events
-      left join unnest(
-        ${feed.projects.map(({ projectId }) => projectId)}::uuid[],
-        ${feed.projects.map(({ sincePos }) => sincePos)}::bigint[]
-      ) as mine (project_id, since_pos) using (project_id)
-      where events.pos > ${pos}
-      and events.pos <= ${feed.head}
-      and (
-        events.pos > mine.since_pos
-        or events.user_id = ${userId} and (mine.since_pos is not null or kind = 'member.removed')
+      where pos in (
+        select theirs.pos
+        from unnest(${projects}::uuid[], ${since}::bigint[]) as mine (project_id, since_pos)
+        cross join lateral (
+          select pos
+          from events
+          where project_id is not null
+          and (project_id, pos) > (mine.project_id, greatest(since_pos, ${pos}))
+          and (project_id, pos) <= (mine.project_id, ${feed.head})
+          order by project_id, pos
+          limit ${most.rows}
+        ) as theirs
+        union
+        select pos
+        from events
+        where user_id = ${userId}
+        and pos > ${pos}
+        and pos <= ${feed.head}
+        and (project_id = any (${projects}::uuid[]) or kind = 'member.removed')
+        order by pos
+        limit ${most.rows}
       )
-      order by events.pos`
+      order by pos`
     )}) as event on true
     order by event.pos`
   const page = paged(rows)
