@@ -12,10 +12,15 @@ declare module 'fastify' {
   }
 }
 
+const limits = {
+  // While the log cannot be read. With a heartbeat, at which streams and sockets look, it is within a minute.
+  askMs: 20_000
+}
+
 /** Which sessions have ended on any node, so that no request has to ask the database. */
 export default fp(
   async app => {
-    const { sql, pubsub, config, log } = app
+    const { sql, pubsub, wheel, config, log } = app
     const ended = endedSessions(config.accessTokenTtl * 1000)
 
     // First the live end of the log, then its past: what is in both does no harm.
@@ -29,14 +34,20 @@ export default fp(
     })
     app.addHook('onClose', async () => unsubscribe())
     await load()
+    wheel.after(limits.askMs, ask)
 
     app.decorate('sessions', ended)
+
+    async function ask() {
+      if (!pubsub.health().reading) await load().catch(() => {}) // the readers tell of it
+      wheel.after(limits.askMs, ask)
+    }
 
     async function load() {
       ended.end(...(await recentlyEnded(sql, config.accessTokenTtl)))
     }
   },
-  { name: 'sessions', dependencies: ['config', 'db', 'pubsub'] }
+  { name: 'sessions', dependencies: ['config', 'db', 'pubsub', 'wheel'] }
 )
 
 function endedSessions(tokenLifeMs: number) {

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { openFeed, openLive } from './clients.ts'
 import { build, database, listen, PASSWORD, person, signIn, until } from './helper.ts'
+import { telephone } from './telephone.ts'
 
 // Whatever ends a session ends what it holds open, on every node, and nothing else.
 
@@ -95,6 +96,22 @@ t.test('while nobody hears the bell, the end of a session is found all the same'
   await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   await feed.next('session.ended')
   t.equal(await live.closed, 4403)
+})
+
+t.test('a node that cannot read the log asks whose session has ended', async t => {
+  const line = await telephone(t, url)
+  const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: line.url })
+  const node = await listen(t, lost)
+  const ann = await person(lost)
+  const feed = await openFeed(t, node, ann.headers)
+  await feed.next('ready')
+  const live = await openLive(t, node, { cookie: ann.cookie })
+  line.hold()
+  await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  t.equal(await live.closed, 4403)
+  await feed.next('session.ended')
+  const reply = await fetch(`${node}/users/me`, { headers: ann.headers })
+  t.equal(reply.status, 401)
 })
 
 t.test('a token ends its stream and its socket in time, a new one prolongs the socket', async t => {

@@ -184,6 +184,7 @@ export function createFeed(
   }
 
   function beat() {
+    if (sessions.isEnded(sessionId)) return endSession('revoked')
     stopBeating = wheel.after(limits.heartbeatMs, beat)
     if (epoch === '' || stream.isFull) return
     if (place === 'live') pos = Math.max(pos, pubsub.head)

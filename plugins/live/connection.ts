@@ -164,6 +164,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
 
   function ping() {
     stopPing = wheel.after(limits.pingMs, () => {
+      if (sessions.isEnded(sessionId)) return endSession()
       stopPing = wheel.after(limits.pongMs, () => socket.terminate())
       socket.ping()
       socket.once('pong', () => {
