@@ -60,19 +60,19 @@ export async function trimHistories(
     )
     delete from events
     where pos in (
-      select old.pos
+      select oldest.pos
       from excess
       cross join lateral (
-        select pos
+        select pos, at
         from events
         where checklist_id = excess.checklist_id
         and rev <= excess.upto
-        and at < now() - make_interval(days => ${historyDays})
-        and pos <= (select floor_pos from log_state)
         order by rev
         limit ${limit}
-      ) as old
+      ) as oldest
       where upto > 0
+      and at < now() - make_interval(days => ${historyDays})
+      and pos <= (select floor_pos from log_state)
       limit ${limit}
     )`
   return count
