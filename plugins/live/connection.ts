@@ -226,9 +226,8 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     stop()
     if (!hasDrained) {
       metrics.slow.inc({ kind: 'socket' })
+      // This waits behind what it has not read, for half a minute more: then ws ends the connection.
       close(closeCode.tooSlow, 'too slow: connect again and resume')
-      // Its close frame waits behind what it does not read.
-      socket.terminate()
     }
     return hasDrained && socket.readyState === socket.OPEN
   }
