@@ -68,6 +68,18 @@ survives('the listeners are killed under load, again and again: they listen anew
   )
 })
 
+survives('the backend of one listener stands still: it is found out and replaced', async t => {
+  const before = await Promise.all(connects())
+  const frozen = faults.freezeListener(stage)
+  await load() // by polling
+  await frozen
+  const after = await Promise.all(connects())
+  t.ok(
+    after.some((count, n) => count > (before[n] as number)),
+    `${after} connects`
+  )
+})
+
 survives('the readers of the log are killed: they begin where they were', async () => {
   await faults.killReaders(stage)
 })

@@ -9,7 +9,7 @@ import type { Stage } from './stage.ts'
 export type FaultName = keyof typeof faults
 
 const limits = {
-  // Two heartbeats of the listener go missing and a third finds out.
+  // Longer than it takes to find out.
   frozenListenerMs: 12_000,
   frozenMs: 8000,
   awayMs: 30_000,

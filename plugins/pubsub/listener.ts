@@ -86,10 +86,10 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
 
   // postgres.js runs these inside its parser: a throw would surface in some other query.
   function hear(payload: string) {
-    if (payload === '') return onBell()
-    if (payload !== alive) return
+    // Whatever is heard, another node's heartbeat too, shows that this connection is alive.
     heardAt = performance.now()
     firstBeat.resolve()
+    if (payload === '') onBell()
   }
 
   function onListening() {
