@@ -11,7 +11,9 @@ export type FaultName = keyof typeof faults
 const limits = {
   // Longer than it takes to find out.
   frozenListenerMs: 12_000,
-  frozenMs: 8000,
+  // Long enough, at times, for the pools to be made anew.
+  frozenMs: 40_000,
+  steppedMs: 8000,
   awayMs: 30_000,
   openMs: 120_000,
   stopMs: 15_000
@@ -46,7 +48,7 @@ export const faults = {
     signal(pid, 'SIGCONT')
   },
 
-  async freezeDatabase({ database, random }: Stage, ms = random.next() * limits.frozenMs) {
+  async freezeDatabase({ database, random }: Stage, ms = random.next() ** 3 * limits.frozenMs) {
     const thaw = await database.freeze()
     await sleep(ms)
     thaw()
@@ -94,7 +96,7 @@ export const faults = {
     const { pid } = random.pick(nodes)
     if (!pid) return
     signal(pid, 'SIGWINCH')
-    await sleep(random.next() * limits.frozenMs)
+    await sleep(random.next() * limits.steppedMs)
     signal(pid, 'SIGWINCH')
   },
 
