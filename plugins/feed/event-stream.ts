@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
+import { createBatch } from '../../lib/batch.ts'
 
 export type EventStream = ReturnType<typeof openEventStream>
 
@@ -32,7 +33,7 @@ export function openEventStream(reply: FastifyReply) {
   })
   raw.write(retryLine())
 
-  let isCorked = false
+  const batch = createBatch(raw)
   return {
     /** Aborted when the connection is gone, whoever closed it. */
     closed: closed.signal,
@@ -40,7 +41,7 @@ export function openEventStream(reply: FastifyReply) {
     /** Whether the reader is so slow that more must not be written. */
     get isFull() {
       // What this tick has written was not offered to the reader yet.
-      if (raw.writableLength > limits.maxBufferedBytes) flush()
+      if (raw.writableLength > limits.maxBufferedBytes) batch.flush()
       return raw.writableLength > limits.maxBufferedBytes
     },
 
@@ -50,11 +51,7 @@ export function openEventStream(reply: FastifyReply) {
 
     /** Writes; what one tick owes the reader leaves in one system call. */
     write(bytes: Buffer) {
-      if (!isCorked) {
-        isCorked = true
-        raw.cork()
-        process.nextTick(flush)
-      }
+      batch.begin()
       raw.write(bytes)
     },
 
@@ -77,12 +74,6 @@ export function openEventStream(reply: FastifyReply) {
     drop() {
       raw.socket?.resetAndDestroy()
     }
-  }
-
-  function flush() {
-    if (!isCorked) return
-    isCorked = false
-    raw.uncork()
   }
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
+import { createBatch } from '../../lib/batch.ts'
 import { createBuckets } from '../../lib/bucket.ts'
 import { inTime } from '../../lib/in-time.ts'
 import type { ServerMessage } from '../../schemas/live.ts'
@@ -49,7 +50,7 @@ export interface ConnectionParts {
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
   const { pubsub, wheel, sessions, metrics, log } = app
   const { userId, sessionId } = parts.identity
-  const { wire } = parts
+  const batch = createBatch(parts.wire)
   const frames = createBuckets(limits.frames)
   const connectionId = randomUUID()
   const conversation = createConversation(app, {
@@ -70,7 +71,6 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   let lagging: Promise<void> | undefined
   let badFrames = 0
   let isOpen = true
-  let isCorked = false
   let stopExpiry = () => {}
   let stopPing = () => {}
 
@@ -182,11 +182,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   /** What one tick owes the client leaves in one system call. */
   function send(message: ServerMessage | object | Buffer) {
     if (socket.readyState !== socket.OPEN) return
-    if (!isCorked) {
-      isCorked = true
-      wire.cork()
-      process.nextTick(flush)
-    }
+    batch.begin()
     socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message), { binary: false })
     if (isFull()) {
       lagging ??= wait().finally(() => {
@@ -195,15 +191,9 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     }
   }
 
-  function flush() {
-    if (!isCorked) return
-    isCorked = false
-    wire.uncork()
-  }
-
   function isFull(): boolean {
     // What this tick has written was not offered to the client yet.
-    if (socket.bufferedAmount > limits.maxBufferedBytes) flush()
+    if (socket.bufferedAmount > limits.maxBufferedBytes) batch.flush()
     return socket.bufferedAmount > limits.maxBufferedBytes
   }
 
