@@ -1,15 +1,24 @@
 import { randomUUID } from 'node:crypto'
 import { request } from 'node:http'
 import postgres from 'postgres'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { openLive } from './clients.ts'
 import { crowd } from './crowd.ts'
 import { build, database, person, until } from './helper.ts'
-import { serve, started } from './service.ts'
+import { type Service, serve, started } from './service.ts'
 import { caller } from './team.ts'
 import { telephone } from './telephone.ts'
 
 const count = { streams: 2000, sockets: 40 }
+
+async function endsInTime(t: Test, { child, exited, output }: Service) {
+  const begin = performance.now()
+  child.kill('SIGTERM')
+  const [code] = await exited
+  const seconds = (performance.now() - begin) / 1000
+  t.equal(code, 0, output.stderr)
+  t.ok(seconds < 15, `${seconds.toFixed(1)} s`)
+}
 
 t.test(
   'SIGTERM under 2,000 streams and pushes in flight: everybody is let go properly, in time',
@@ -63,12 +72,7 @@ t.test(
     }
     await until(() => acknowledged.size > 2 * count.sockets)
 
-    const begin = performance.now()
-    service.child.kill('SIGTERM')
-    const [code] = await service.exited
-    const seconds = (performance.now() - begin) / 1000
-    t.equal(code, 0, service.output.stderr)
-    t.ok(seconds < 15, `${seconds.toFixed(1)} s`)
+    await endsInTime(t, service)
 
     const rest = readers.slice(1)
     await until(() => rest.every(({ closed }) => closed))
@@ -115,12 +119,7 @@ t.test('SIGTERM while the database says nothing: whoever waits is answered, in t
   const live = await openLive(t, address, ann.headers)
   line.hold()
   const asked = fetch(`${address}/projects`, { headers: ann.headers })
-  const begin = performance.now()
-  service.child.kill('SIGTERM')
-  const [code] = await service.exited
-  const seconds = (performance.now() - begin) / 1000
-  t.equal(code, 0, service.output.stderr)
-  t.ok(seconds < 15, `${seconds.toFixed(1)} s`)
+  await endsInTime(t, service)
   t.equal((await asked).status, 503)
   t.equal(await live.closed, 1012)
   t.ok(readers.every(({ text }) => /retry: \d+\n\n$/.test(text)))

@@ -8,7 +8,7 @@ import { caller } from './team.ts'
 // Everybody comes back at once, to a node that remembers what they missed and to one that does not.
 
 const count = { clients: 2000, events: 40 }
-const limits = { toldMs: 60_000 }
+const limits = { toldMs: 30_000 }
 
 /** A node and a list that a thousand people could follow. */
 async function stage(t: Test) {

@@ -210,8 +210,9 @@ t.test(
       await raw.next()
       raw.socket.resetAndDestroy()
     }
-    await until(async () =>
-      /^concord_sockets\{place="live"\} 0$/m.test((await app.inject('/metrics')).payload)
-    )
+    await until(async () => {
+      const { payload } = await app.inject('/metrics')
+      return payload.match(/^concord_sockets\{place="\w+"\} 0$/gm)?.length === 2 // live and lagging
+    })
   }
 )

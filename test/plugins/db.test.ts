@@ -9,7 +9,8 @@ t.test('a database that went without a word is asked anew', async t => {
   const { headers } = await person(app)
   const ask = async () => (await fetch(`${url}/users/me`, { headers })).status
   const size = 8
-  await Promise.all(Array.from({ length: size }, () => app.sql`select pg_sleep(0.5)`))
+  const held = await Promise.all(Array.from({ length: size }, () => app.sql.reserve()))
+  for (const one of held) one.release()
   line.lose()
   const waiting = Array.from({ length: 2 * size }, ask)
   t.strictSame(new Set(await Promise.all(waiting)), new Set([503]), 'who waited may come again')
