@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
 export type Headers = Record<string, string>
@@ -22,12 +21,31 @@ export async function person(url: string) {
   return { email: account.email, headers: { authorization: `Bearer ${accessToken}` } }
 }
 
-/** A stream of `GET /events` on a bare socket, which costs its reader least. Resolves when it is answered. */
-export async function openStream(
+/** A list with items in a project of its own, and the way to change it. */
+export async function makeList(
+  url: string,
+  headers: Headers,
+  items: object[],
+  viewers: string[] = []
+) {
+  const { id: projectId } = await post(`${url}/projects`, headers, { name: 'Fair' })
+  const project = `${url}/projects/${projectId}`
+  for (const email of viewers) await post(`${project}/members`, headers, { email, role: 'viewer' })
+  const { id = '' } = await post(`${project}/checklists`, headers, { title: 'To buy' })
+  const push = (ops: object[]) =>
+    post(`${url}/checklists/${id}/ops`, headers, {
+      ops: ops.map(op => ({ opId: crypto.randomUUID(), ...op }))
+    })
+  await push([{ kind: 'item.add', items, after: null }])
+  return { id, push }
+}
+
+/** A stream of `GET /events` on a bare socket, which costs its reader least. */
+export function openStream(
   url: string,
   headers: Headers,
   onBlock: (block: string) => void
-): Promise<Socket> {
+): Socket {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   const lines = Object.entries({ host: 'localhost', ...headers }).map(
@@ -36,12 +54,11 @@ export async function openStream(
   socket.write(['GET /events HTTP/1.1', ...lines, '', ''].join('\r\n'))
   let rest = ''
   socket.on('error', () => {})
-  socket.setEncoding('latin1').on('data', chunk => {
+  socket.setEncoding('utf8').on('data', chunk => {
     const blocks = `${rest}${chunk}`.split('\n\n')
     rest = blocks.pop() ?? ''
     for (const block of blocks) onBlock(block)
   })
-  await once(socket, 'data')
   return socket
 }
 

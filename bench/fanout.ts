@@ -5,7 +5,7 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import WebSocket, { WebSocketServer } from 'ws'
-import { crowd, type Headers, openStream, person, post } from './client.ts'
+import { crowd, type Headers, makeList, openStream, person } from './client.ts'
 import { startService } from './service.ts'
 
 /*
@@ -87,7 +87,9 @@ async function measure(subject: Subject, kind: Kind, { changes, commits }: (type
 async function open({ url, headers, checklistId }: Subject, kind: Kind, onChange: () => void) {
   if (kind === 'stream') {
     // The bare server's come in chunks.
-    return openStream(url, headers, block => block.includes('event: item.') && onChange())
+    const stream = openStream(url, headers, block => block.includes('event: item.') && onChange())
+    await once(stream, 'data')
+    return stream
   }
   const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
   socket.on('message', data => String(data).startsWith('{"type":"changes"') && onChange())
@@ -99,19 +101,12 @@ async function open({ url, headers, checklistId }: Subject, kind: Kind, onChange
 /** The service, with one person, who has a list of ten items. */
 async function concord(url: string): Promise<Subject> {
   const { headers } = await person(url)
-  const { id: projectId } = await post(`${url}/projects`, headers, { name: 'Fair' })
-  const path = `${url}/projects/${projectId}/checklists`
-  const { id: checklistId = '' } = await post(path, headers, { title: 'To buy' })
-  const push = (ops: object[]) =>
-    post(`${url}/checklists/${checklistId}/ops`, headers, {
-      ops: ops.map(op => ({ opId: randomUUID(), ...op }))
-    })
   const items = Array.from({ length: 10 }, () => ({
     itemId: randomUUID(),
     text: size.text,
     done: false
   }))
-  await push([{ kind: 'item.add', items, after: null }])
+  const { id: checklistId, push } = await makeList(url, headers, items)
 
   return {
     url,

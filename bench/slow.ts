@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import WebSocket from 'ws'
-import { crowd, type Headers, openStream, person, post } from './client.ts'
+import { crowd, type Headers, makeList, openStream, person } from './client.ts'
 import { startService } from './service.ts'
 
 /*
@@ -41,22 +41,25 @@ async function main() {
   const { url } = service
   try {
     const [ann, hana, sam] = [await person(url), await person(url), await person(url)]
-    const quiet = await list(url, ann, [hana.email, sam.email], 1)
+    const quiet = await list(url, ann, [hana.email, sam.email])
     const busy = await list(url, ann, [sam.email], size.items)
     const latencies: number[] = []
     const counts = Array.from({ length: size.each }, () => 0)
-    await crowd(size.each, n =>
-      openStream(url, hana.headers, block => {
+    await crowd(size.each, async n => {
+      const stream = openStream(url, hana.headers, block => {
         if (!block.startsWith('event: item.')) return
         latencies.push(Date.now() - Date.parse(/"at":"([^"]+)"/.exec(block)?.[1] ?? ''))
         counts[n] = (counts[n] ?? 0) + 1
       })
-    )
+      await once(stream, 'data')
+    })
     let told = 0
 
-    async function turn(others?: Worker, isSlow = false) {
+    /** Measures, beside others who read or do not, or alone. */
+    async function turn(reads?: boolean) {
+      const others = reads === undefined ? undefined : startOthers(reads)
       if (others) await once(others, 'message')
-      while (isSlow && (await laggingOf(url)) < 0.99 * size.each) await busy.change()
+      while (reads === false && (await laggingOf(url)) < 0.99 * size.each) await busy.change()
       await sleep(pace.warmMs)
       latencies.length = 0
       let peak = 0
@@ -79,14 +82,14 @@ async function main() {
       return { deliveries: sorted.length, p50: at(0.5), p99: at(0.99), peak }
     }
 
-    const others = (reads: boolean) =>
+    const startOthers = (reads: boolean) =>
       new Worker(new URL(import.meta.url), {
         workerData: { url, headers: sam.headers, listId: busy.id, reads } satisfies Others
       })
     const atRest = await memoryOf(service.pid)
     const alone = await turn()
-    const beside = await turn(others(true))
-    const slow = await turn(others(false), true)
+    const beside = await turn(true)
+    const slow = await turn(false)
     const row = ({ deliveries, p50, p99, peak }: typeof alone) => ({
       deliveries,
       'p50 ms': p50,
@@ -130,33 +133,23 @@ async function laggingOf(url: string): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-/** A list of long texts in a project of its own. `change` rewrites some of them in one commit. */
-async function list(url: string, owner: { headers: Headers }, emails: string[], count: number) {
-  const { headers } = owner
-  const { id: projectId } = await post(`${url}/projects`, headers, { name: 'Fair' })
-  for (const email of emails)
-    await post(`${url}/projects/${projectId}/members`, headers, { email, role: 'viewer' })
-  const path = `${url}/projects/${projectId}/checklists`
-  const { id = '' } = await post(path, headers, { title: 'To buy' })
+/** A list whose texts are long if there are many. `change` rewrites some of them in one commit. */
+async function list(url: string, { headers }: { headers: Headers }, viewers: string[], count = 1) {
   const textOf = (n: number) => `${n} `.padEnd(count === 1 ? 20 : size.text, 'x')
-  const ids = Array.from({ length: count }, () => randomUUID())
-  const items = ids.map(itemId => ({ itemId, text: textOf(0) }))
-  const push = (ops: object[]) =>
-    post(`${url}/checklists/${id}/ops`, headers, {
-      ops: ops.map(op => ({ opId: randomUUID(), ...op }))
-    })
-  await push([{ kind: 'item.add', items, after: null }])
-  const texts = ids.map(itemId => ({ itemId, n: 0 }))
+  const texts = Array.from({ length: count }, () => ({ itemId: randomUUID(), n: 0 }))
+  const items = texts.map(({ itemId }) => ({ itemId, text: textOf(0) }))
+  const { id, push } = await makeList(url, headers, items, viewers)
   return {
     id,
-    change(few = ids.length) {
+    change(few = count) {
       const some = texts.splice(0, few)
-      const ops = some.map(({ itemId, n }) => {
-        const set = { text: { from: textOf(n), to: textOf(n + 1) } }
-        return { kind: 'item.set', itemId, set }
-      })
       texts.push(...some.map(({ itemId, n }) => ({ itemId, n: n + 1 })))
-      return push(ops)
+      return push(
+        some.map(({ itemId, n }) => {
+          const set = { text: { from: textOf(n), to: textOf(n + 1) } }
+          return { kind: 'item.set', itemId, set }
+        })
+      )
     }
   }
 }
@@ -171,7 +164,8 @@ async function beTheOthers({ url, headers, listId, reads }: Others) {
   })
 
   async function followStream(isStill: boolean) {
-    const socket = await openStream(url, headers, () => {})
+    const socket = openStream(url, headers, () => {})
+    await once(socket, 'data')
     ends.push(() => socket.destroy())
     if (reads) return
     socket.pause()

@@ -1,5 +1,6 @@
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Test } from 'tap'
+import { openStream } from '../bench/client.ts'
 
 /** One stream of many: the bytes that came, and what they say. */
 export interface Reader {
@@ -34,22 +35,12 @@ export async function crowd(
 }
 
 function read(url: string, headers: Record<string, string>): Promise<Reader> {
-  const { hostname, port } = new URL(url)
-  const socket = connect(Number(port), hostname)
-  const reader: Reader = { socket, text: '', closed: false, ids: [], cursor: '' }
-  const lines = Object.entries({ host: 'localhost', ...headers }).map(
-    ([name, value]) => `${name}: ${value}`
-  )
-  socket.write(['GET /events HTTP/1.1', ...lines, '', ''].join('\r\n'))
-  socket.on('error', () => {})
   return new Promise(resolve => {
-    let rest = ''
-    socket.setEncoding('utf8').on('data', chunk => {
-      const blocks = (rest + chunk).split('\n\n')
-      rest = blocks.pop() ?? ''
-      for (const block of blocks) take(reader, block)
+    const socket = openStream(url, headers, block => {
+      take(reader, block)
       if (reader.cursor !== '') resolve(reader)
     })
+    const reader: Reader = { socket, text: '', closed: false, ids: [], cursor: '' }
     socket.on('close', () => {
       reader.closed = true
       resolve(reader)
