@@ -1,30 +1,75 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Postgrator from 'postgrator'
-import type { Sql } from 'postgres'
+import type { Sql, TransactionSql } from 'postgres'
 
 const MIGRATION_LOCK = 0x636f6e63 // "conc": one node migrates, the others wait for it
 
+const folders = {
+  schema: join(import.meta.dirname, 'schema'),
+  functions: join(import.meta.dirname, 'functions')
+}
+
 /**
- * Brings the schema up to date in one transaction and answers the names of what it applied.
- * Throws when the database is newer than this service, or when an applied migration was edited.
+ * Brings the database up to date in one transaction and returns the names of the files that it applied: the
+ * numbered files of `schema/` that are new, each once, and all of `functions/` whenever one of them changed.
+ * Throws when the database belongs to a newer service or to a preview of this one, or when a file of
+ * `schema/` was edited after it had been applied.
  */
 export function migrate(sql: Sql): Promise<string[]> {
   return sql.begin(async tx => {
     await tx`set local statement_timeout = 0`
+    await tx`set local lock_timeout = 0`
     await tx`select pg_advisory_xact_lock(${MIGRATION_LOCK})`
-    const postgrator = new Postgrator({
-      driver: 'pg',
-      migrationPattern: join(import.meta.dirname, 'migrations', '*.sql'),
-      schemaTable: 'schema_version',
-      execQuery: async query => ({ rows: await tx.unsafe(query) })
-    })
-    const [have, known] = [await postgrator.getDatabaseVersion(), await postgrator.getMaxVersion()]
-    if (have > known) {
-      throw new Error(
-        `the database has schema version ${have}, this service knows ${known}: start a newer service`
-      )
-    }
-    const applied = await postgrator.migrate()
-    return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
+    return [...(await applySchema(tx)), ...(await applyFunctions(tx))]
   })
+}
+
+async function applySchema(tx: TransactionSql): Promise<string[]> {
+  const postgrator = new Postgrator({
+    driver: 'pg',
+    migrationPattern: join(folders.schema, '*.sql'),
+    schemaTable: 'schema_version',
+    execQuery: async query => ({ rows: await tx.unsafe(query) })
+  })
+  const [have, known] = [await postgrator.getDatabaseVersion(), await postgrator.getMaxVersion()]
+  if (await isPreview(tx)) {
+    throw new Error(
+      'the database was made by a preview of this service, whose tables cannot be brought up to date: ' +
+        'move DATA_DIR away, or name an empty database in DATABASE_URL'
+    )
+  }
+  if (have > known) {
+    throw new Error(
+      `the database has schema version ${have}, this service knows ${known}: start a newer service`
+    )
+  }
+  const applied = await postgrator.migrate()
+  return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
+}
+
+/** Returns whether the first migration of this database was the one that made only the accounts. */
+async function isPreview(tx: TransactionSql): Promise<boolean> {
+  const [{ exists }] = await tx<[{ exists: boolean }]>`
+    select to_regclass('schema_version') is not null as exists`
+  if (!exists) return false
+  const [first] = await tx`select name from schema_version where version = 1`
+  return first?.name === 'accounts'
+}
+
+/** Replaces every function and trigger when their files are not those that were applied last. */
+async function applyFunctions(tx: TransactionSql): Promise<string[]> {
+  const names = (await readdir(folders.functions)).sort()
+  const files = await Promise.all(
+    names.map(name => readFile(join(folders.functions, name), 'utf8'))
+  )
+  const digest = createHash('sha256').update(files.join('\0')).digest('base64url')
+  const { count } = await tx`
+    update functions_applied set digest = ${digest} where digest is distinct from ${digest}`
+  if (count === 0) return []
+  // A function may call one of a later file.
+  await tx`set local check_function_bodies = off`
+  for (const file of files) await tx.unsafe(file)
+  return names
 }

@@ -76,7 +76,7 @@ t.test('npm run migrate says what it applied', async t => {
   const env = { DATA_DIR: await dataDir(t) }
   const first = serve(t, env, 'migrate.ts')
   t.strictSame(await first.exited, [0, null])
-  t.match(first.output.stdout, /^applied 0001\.do\.accounts\.sql\n/)
+  t.match(first.output.stdout, /^applied 0001\.do\.initial\.sql\n/)
   const second = serve(t, env, 'migrate.ts')
   t.strictSame(await second.exited, [0, null])
   t.equal(second.output.stdout, 'nothing to apply\n')

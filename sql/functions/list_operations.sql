@@ -1,6 +1,6 @@
 -- What an operation does to a whole list, and to its conflicts.
 
-create function op_list_rename(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
+create or replace function op_list_rename(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
 declare
@@ -41,7 +41,7 @@ $$;
 
 -- Whether anybody else changed a list after a revision. In a transaction of many operations some changes
 -- are noted but not numbered yet.
-create function is_changed_since(list uuid, seen bigint, actor uuid) returns boolean
+create or replace function is_changed_since(list uuid, seen bigint, actor uuid) returns boolean
 language sql stable
 as $$
   select exists (
@@ -54,7 +54,7 @@ as $$
 $$;
 
 -- Puts title and items back to what they were at a revision; what people did since stays in the log.
-create function op_list_restore_to(list uuid, op jsonb, actor uuid) returns jsonb
+create or replace function op_list_restore_to(list uuid, op jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
 declare
@@ -109,7 +109,7 @@ begin
 end
 $$;
 
-create function op_conflict_resolve(list uuid, op jsonb) returns jsonb
+create or replace function op_conflict_resolve(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
 declare

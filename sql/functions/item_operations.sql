@@ -1,7 +1,7 @@
 -- What an operation does to items and to their order.
 
 -- Gives every item of a list, and every deleted one, its place in steps of 1024.
-create function renumber(list uuid) returns void
+create or replace function renumber(list uuid) returns void
 language sql
 as $$
   with placed as (
@@ -25,7 +25,7 @@ $$;
 
 -- Where `many` items in a row go after an anchor (null: on top): the first position and the step to the next.
 -- A deleted anchor stands for its last place. `mover` is not counted as a neighbour. Null for an unknown anchor.
-create function place_after(
+create or replace function place_after(
   list uuid, anchor uuid, many integer, mover uuid default null,
   out start double precision, out step double precision
 )
@@ -65,7 +65,7 @@ begin
 end
 $$;
 
-create function op_item_add(list uuid, op jsonb) returns jsonb
+create or replace function op_item_add(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
 declare
@@ -97,7 +97,7 @@ begin
 end
 $$;
 
-create function op_item_set(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
+create or replace function op_item_set(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
 declare
@@ -195,7 +195,7 @@ begin
 end
 $$;
 
-create function op_item_move(list uuid, op jsonb) returns jsonb
+create or replace function op_item_move(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
 declare
@@ -232,7 +232,7 @@ begin
 end
 $$;
 
-create function op_item_delete(list uuid, op jsonb, actor uuid) returns jsonb
+create or replace function op_item_delete(list uuid, op jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
 declare
@@ -264,7 +264,7 @@ begin
 end
 $$;
 
-create function op_item_restore(list uuid, op jsonb) returns jsonb
+create or replace function op_item_restore(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
 declare

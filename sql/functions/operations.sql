@@ -1,6 +1,40 @@
+-- What people do to a checklist, decided and written in one statement: apply_operations.
+--
+-- Every operation carries the values it started from, so no function here reads history. When text or title
+-- differ both ways, the answer is {"needs": live}: the service merges the words and sends the operation again
+-- with {"live", "value"}; a null value means that only a person can choose.
+
+create or replace function outcome(outcome text, code text default null, "conflictId" uuid default null, value jsonb default null)
+returns jsonb
+language sql stable
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'outcome', outcome, 'code', code, 'conflictId', "conflictId", 'value', value
+  ))
+$$;
+
+create or replace function rejected(code text) returns jsonb
+language sql stable
+as $$ select outcome('rejected', code) $$;
+
+-- The three-way rule for one field: the row against what the person started from and what they want.
+-- `noop`, `applied`, `merged`, `conflict`, or null when the words have to be merged first.
+create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb, can_merge boolean) returns text
+language sql immutable
+as $$
+  select case
+    when live = wanted or was = wanted then 'noop'
+    when live = was then 'applied'
+    when not can_merge then 'conflict'
+    when merge ->> 'live' is distinct from live #>> '{}' then null
+    when merge -> 'value' = 'null' then 'conflict'
+    else 'merged'
+  end
+$$;
+
 -- Deciding operations: one, and a batch of them.
 
-create function apply_operation(list checklists, op jsonb, merge jsonb, actor uuid) returns jsonb
+create or replace function apply_operation(list checklists, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
 declare
@@ -36,7 +70,7 @@ end
 $$;
 
 -- One operation of a person: the right to do it, whether it was done already, then the doing.
-create function decide_operation(entry jsonb, decided jsonb) returns jsonb
+create or replace function decide_operation(entry jsonb, decided jsonb) returns jsonb
 language plpgsql
 as $$
 declare
@@ -95,7 +129,7 @@ $$;
 -- Rows are locked first, each kind in one order, and the commit lock comes last, when nothing is left to
 -- wait for. It is taken before the answer is on its way, and the answer is small: a service that stops
 -- reading must not stop every writer.
-create function apply_operations(batch jsonb) returns jsonb
+create or replace function apply_operations(batch jsonb) returns jsonb
 language plpgsql
 -- Planning each of some thirty small statements anew would cost more than running them.
 set plan_cache_mode = force_generic_plan

@@ -1,0 +1,17 @@
+-- The end of a session is a control row: it closes that session's streams on every node, no client is sent it.
+create or replace function log_session() returns trigger
+language plpgsql
+as $$
+begin
+  perform log_change('session.ended', user_id => old.user_id, after => jsonb_build_object(
+    'sessionId', old.id,
+    'reason', case
+      when tg_op = 'UPDATE' then coalesce(new.revoked_reason, 'revoked')
+      when old.expires_at <= now() then 'expired'
+      when exists (select from users where id = old.user_id) then 'revoked'
+      else 'account_deleted'
+    end
+  ));
+  return null;
+end
+$$;

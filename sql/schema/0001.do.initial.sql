@@ -1,0 +1,244 @@
+-- People and their sessions.
+
+create table users (
+  id uuid primary key default gen_random_uuid(),
+  -- canonical form, made once by the service; "C" keeps the check free of locales
+  email text not null,
+  name text not null,
+  -- argon2id; null (an account made with plain SQL) cannot sign in
+  password_hash text,
+  -- counts changes of the password; the same one hashed anew is no change
+  password_version integer not null default 0,
+  created_at timestamptz not null default now(),
+  constraint users_email_key unique (email),
+  constraint users_email_canonical check (
+    length(email) <= 254 and email collate "C" ~ '^[!-?A-~]+@[!-?A-~]+$' and email collate "C" !~ '[A-Z]'
+  ),
+  constraint users_name_length check (length(name) between 1 and 200 and name = btrim(name))
+);
+
+create table sessions (
+  id uuid primary key,
+  user_id uuid not null references users on delete cascade,
+  -- how often the refresh token was rotated; the token itself is never stored
+  counter integer not null default 0,
+  rotated_at timestamptz,
+  created_at timestamptz not null default now(),
+  last_used_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  absolute_expires_at timestamptz not null,
+  revoked_at timestamptz,
+  -- why it ended: signed_out, reused, replaced, evicted, revoked, password_changed; clients see it in session.ended
+  revoked_reason text,
+  ip text not null default '',
+  user_agent text not null default ''
+);
+
+create index sessions_user on sessions (user_id);
+
+create index sessions_expires on sessions (expires_at);
+
+-- What too many of are refused. Unlogged: counting costs no flush to disk, and a crash may forget it.
+create unlogged table throttles (
+  key text primary key,
+  count integer not null,
+  allowed integer not null,
+  resets_at timestamptz not null
+);
+
+-- The log: every committed change once, in commit order. functions/log.sql writes it.
+
+create sequence events_pos;
+
+create table events (
+  -- the cursor of the whole database: in commit order, with gaps where a transaction rolled back
+  pos bigint primary key,
+  kind text not null,
+  project_id uuid,
+  checklist_id uuid,
+  -- counts 1, 2, 3 … a checklist, without a gap
+  rev bigint,
+  item_id uuid,
+  -- whom the event is about
+  user_id uuid,
+  before jsonb,
+  after jsonb,
+  actor_id uuid,
+  op_id uuid,
+  source text not null,
+  at timestamptz not null
+);
+
+create unique index events_checklist on events (checklist_id, rev) where checklist_id is not null;
+create index events_project on events (project_id, pos) where project_id is not null;
+create index events_user on events (user_id, pos) where user_id is not null;
+
+-- The counters have a table of their own that nothing else ever locks: it is written under the commit lock.
+create table checklist_revs (
+  checklist_id uuid primary key,
+  rev bigint not null,
+  updated_at timestamptz not null
+);
+
+-- Rows live from a statement to its COMMIT, so nothing is lost with an unlogged table.
+create unlogged table pending_events (
+  xact xid8 not null,
+  seq bigint not null generated always as identity,
+  is_first boolean not null,
+  kind text not null,
+  project_id uuid,
+  checklist_id uuid,
+  item_id uuid,
+  user_id uuid,
+  before jsonb,
+  after jsonb,
+  actor_id uuid,
+  op_id uuid,
+  source text not null,
+  primary key (xact, seq)
+);
+
+create table log_state (
+  only_row boolean primary key default true check (only_row),
+  -- an operator bumps it to make every cursor unknown
+  generation integer not null default 1,
+  -- events up to here may be gone: a cursor below answers `reset`
+  floor_pos bigint not null default 0
+);
+
+insert into log_state default values;
+
+-- Projects and who belongs to them.
+
+create table projects (
+  id uuid primary key default gen_random_uuid(),
+  name text not null,
+  created_at timestamptz not null default now(),
+  constraint projects_name_length check (length(name) between 1 and 200 and name = btrim(name))
+);
+
+create table project_members (
+  project_id uuid not null references projects on delete cascade,
+  user_id uuid not null references users on delete cascade,
+  role text not null,
+  added_at timestamptz not null default now(),
+  -- pos of the member.added that began this membership
+  since_pos bigint not null default 0,
+  primary key (project_id, user_id),
+  constraint project_members_role check (role in ('owner', 'editor', 'viewer'))
+);
+
+create index project_members_user on project_members (user_id, project_id);
+
+-- Checklists, their items, what was deleted, and what people must choose between.
+
+create table checklists (
+  id uuid primary key default gen_random_uuid(),
+  project_id uuid not null references projects on delete cascade,
+  title text not null,
+  created_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  constraint checklists_title_length check (length(title) between 1 and 200 and title = btrim(title))
+);
+
+create index checklists_project on checklists (project_id, id);
+
+create table checklist_items (
+  id uuid primary key default gen_random_uuid(),
+  checklist_id uuid not null references checklists on delete cascade,
+  text text not null,
+  done boolean not null default false,
+  due_on date,
+  -- order within the list, ties by id; without one an insert goes last
+  position double precision not null,
+  -- the form that the service brings every text into, or what people saw would not equal what is live
+  constraint checklist_items_text check (
+    length(text) between 1 and 2000
+    and text = rtrim(text, U&' \000a\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff')
+    and text collate "C" !~ '[\x01-\x09\x0b-\x1f\x7f-\x9f]'
+    and text is nfc normalized
+  ),
+  constraint checklist_items_due_on check (due_on between '0001-01-01' and '9999-12-31'),
+  -- NaN sorts above infinity
+  constraint checklist_items_position check (position > '-infinity' and position < 'infinity')
+);
+
+create index checklist_items_order on checklist_items (checklist_id, position, id);
+
+-- The place and content of every deleted item: restored from here, and an anchor that stands for its place.
+create table deleted_items (
+  like checklist_items including constraints,
+  deleted_by uuid,
+  deleted_at timestamptz not null default now(),
+  primary key (id),
+  foreign key (checklist_id) references checklists on delete cascade
+);
+
+create index deleted_items_checklist on deleted_items (checklist_id, position);
+
+-- Two values of one field that only a person can choose between. `ours` is what is live.
+create table conflicts (
+  id uuid primary key default gen_random_uuid(),
+  checklist_id uuid not null references checklists on delete cascade,
+  -- null: the title of the list
+  item_id uuid,
+  field text not null,
+  base jsonb,
+  ours jsonb,
+  theirs jsonb,
+  ours_by uuid,
+  theirs_by uuid,
+  opened_rev bigint,
+  -- kept for a while, so that who answers second is told so
+  resolved_at timestamptz,
+  constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
+  constraint conflicts_item check ((item_id is null) = (field = 'title'))
+);
+
+create index conflicts_open on conflicts (checklist_id, item_id) where resolved_at is null;
+
+-- What was decided, so that an operation that is sent again changes nothing and answers the same.
+create table operations (
+  checklist_id uuid not null,
+  op_id uuid not null,
+  digest text not null,
+  result jsonb not null,
+  decided_at timestamptz not null default now(),
+  -- the same id on two lists does not wait for one another: whoever waits here may hold the commit lock
+  primary key (op_id, checklist_id)
+);
+
+create index events_item on events (item_id, pos) where item_id is not null;
+
+-- Who has which checklist open on which node. Written in batches, read once a second by every node: the
+-- cost is per node, not per keystroke. A NOTIFY a keystroke would take the lock that every COMMIT needs.
+create unlogged table presence (
+  checklist_id uuid not null,
+  connection_id uuid not null,
+  node_id uuid not null,
+  user_id uuid not null,
+  name text not null,
+  state jsonb not null,
+  -- refreshed by its node: what a crashed node leaves behind goes stale
+  seen_at timestamptz not null default now(),
+  primary key (checklist_id, connection_id)
+);
+
+create index presence_node on presence (node_id);
+
+-- What is looked for by time, in tables that may be long.
+
+-- A node that starts asks which sessions ended lately.
+create index events_ended_sessions on events (at) where kind = 'session.ended';
+
+-- Rows come in order of time, and the oldest go: a summary of each range of pages is enough, and costs writers nothing.
+create index operations_by_time on operations using brin (decided_at);
+
+create index deleted_items_by_time on deleted_items using brin (deleted_at);
+
+-- Which functions the database has: a digest of sql/functions as they were applied last.
+create table functions_applied (
+  only_row boolean primary key default true check (only_row),
+  digest text
+);
+insert into functions_applied default values;
