@@ -15,11 +15,20 @@ export function createBuckets({ rate, burst }: { rate: number; burst: number }) 
       const full = Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate
       const wait = Math.max(0, full - now - (burst * 1000) / rate)
       if (wait > patienceMs) return wait
-      fullAt.delete(client)
-      fullAt.set(client, full)
-      forget(now)
+      fill(client, full, now)
       return wait
+    },
+
+    /** Takes `count` more from a client's bucket for what turned out later: the next `take` waits for it. */
+    charge(client: string, count: number, now = performance.now()) {
+      fill(client, Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate, now)
     }
+  }
+
+  function fill(client: string, full: number, now: number) {
+    fullAt.delete(client)
+    fullAt.set(client, full)
+    forget(now)
   }
 
   function forget(now: number) {

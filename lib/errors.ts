@@ -89,6 +89,11 @@ export const TooBusy = createError(
   'too many requests of this kind at once: try again shortly',
   503
 )
+export const Busy = createError(
+  'BUSY',
+  'another transaction holds what you want to change: nothing was written, try again shortly',
+  503
+)
 export const DatabaseAway = createError(
   'DATABASE_UNAVAILABLE',
   'the database cannot be reached at the moment: try again shortly',

@@ -1,10 +1,21 @@
 import type { Operation } from '../schemas/operation.ts'
 
-/** Characters that the text of an item and the title of a list may have. */
-export const longest = { text: 2000, title: 200 }
+/** Characters that the text of an item and the title of a list may have, and the items of a list. */
+export const longest = { text: 2000, title: 200, list: 1000 }
 
-/** An operation as it may be written, or the code of why it may not. */
-export type Checked = { op: Operation } | { code: 'invalid' | 'limit' }
+/**
+ * An operation as it may be written, or the code of why it may not. Of a custom answer to a conflict it has
+ * `values`: the value in the form of each field that can hold it, since only the database knows the field.
+ */
+export type Checked =
+  | { op: Operation & { values?: ConflictValues } }
+  | { code: 'invalid' | 'limit' }
+
+interface ConflictValues {
+  text?: string
+  title?: string
+  dueOn?: string | null
+}
 
 class Refusal extends Error {
   readonly code: 'invalid' | 'limit'
@@ -16,12 +27,13 @@ class Refusal extends Error {
 }
 
 /**
- * Brings the texts of an operation into the form that is stored (NFC, line feeds, no blanks at the end)
- * and refuses what no checklist may hold: `limit` for too long a text, `invalid` for everything else.
+ * Brings the texts of an operation into the form that is stored (NFC, line feeds, no blanks at the end) and its ids
+ * into lower case. Refuses what no checklist may hold: `limit` for a text longer than its field, also one that
+ * the person claims to have seen, `invalid` for everything else.
  */
 export function checkOperation(op: Operation): Checked {
   try {
-    return { op: normalised(op) }
+    return { op: normalised(lowerCased(op)) }
   } catch (error) {
     if (error instanceof Refusal) return { code: error.code }
     throw error
@@ -35,7 +47,7 @@ function normalised(op: Operation): Operation {
     case 'item.set':
       return { ...op, set: normalisedSet(op.set) }
     case 'item.move':
-      refuseIf(sameId(op.after, op.itemId))
+      refuseIf(op.after === op.itemId)
       return op
     case 'item.delete':
       return {
@@ -43,11 +55,9 @@ function normalised(op: Operation): Operation {
         seen: { ...op.seen, text: seenText(op.seen.text), dueOn: day(op.seen.dueOn) }
       }
     case 'list.rename':
-      return { ...op, from: seenText(op.from).trim(), to: title(op.to) }
+      return { ...op, from: seenTitle(op.from), to: title(op.to) }
     case 'conflict.resolve':
-      refuseIf((op.choice === 'custom') !== (op.value !== undefined))
-      refuseIf((op.choice === 'both') !== (op.newItemId !== undefined))
-      return typeof op.value === 'string' ? { ...op, value: text(op.value) } : op
+      return withValues(op)
     default:
       return op
   }
@@ -62,10 +72,35 @@ function withNewItems(op: ItemAdd): Operation {
   const one =
     itemId !== undefined && ownText !== undefined ? [{ itemId, text: ownText, done, dueOn }] : []
   const added = (items ?? one).map(item => {
-    refuseIf(sameId(item.itemId, after))
+    refuseIf(item.itemId === after)
     return { ...item, text: text(item.text), dueOn: day(item.dueOn ?? null) }
   })
   return { opId, kind, at, after, items: added }
+}
+
+type ConflictResolve = Extract<Operation, { kind: 'conflict.resolve' }>
+
+function withValues(op: ConflictResolve): Operation {
+  const { value, ...rest } = op
+  refuseIf((op.choice === 'custom') !== (value !== undefined))
+  refuseIf((op.choice === 'both') !== (op.newItemId !== undefined))
+  if (op.seen !== null) refuseIfLonger(op.seen, longest.text)
+  if (value === undefined) return op
+  const values: ConflictValues =
+    value === null
+      ? { dueOn: null }
+      : { text: held(text, value), title: held(title, value), dueOn: held(day, value) ?? undefined }
+  return { ...rest, values } as Operation
+}
+
+/** Returns the value in the form of a field, undefined when the field cannot hold it. */
+function held<T>(form: (value: string) => T, value: string): T | undefined {
+  try {
+    return form(value)
+  } catch (error) {
+    if (error instanceof Refusal) return
+    throw error
+  }
 }
 
 type ItemSet = Extract<Operation, { kind: 'item.set' }>
@@ -78,25 +113,35 @@ function normalisedSet(set: ItemSet['set']): ItemSet['set'] {
   }
 }
 
-/** The text of an item. */
+/** Returns the text of an item as it is stored. */
 function text(value: string): string {
   const clean = seenText(value)
   refuseIf(clean.trim() === '' || hasControl(clean))
-  if ([...clean].length > longest.text) throw new Refusal('limit')
   return clean
 }
 
-/** The title of a list: one line without blanks at its ends. */
+/** Returns the title of a list as it is stored: one line without blanks at its ends. */
 function title(value: string): string {
-  const clean = value.normalize('NFC').trim()
+  const clean = seenTitle(value)
   refuseIf(clean === '' || clean.includes('\n') || hasControl(clean))
-  if ([...clean].length > longest.title) throw new Refusal('limit')
   return clean
 }
 
-// What a person saw may be anything; brought into the stored form it can be compared with what is live.
+// A text that a person saw may be anything; in the stored form it can be compared with the live one.
 function seenText(value: string): string {
-  return value.normalize('NFC').replace(/\r\n?/g, '\n').trimEnd()
+  const clean = value.normalize('NFC').replace(/\r\n?/g, '\n').trimEnd()
+  refuseIfLonger(clean, longest.text)
+  return clean
+}
+
+function seenTitle(value: string): string {
+  const clean = value.normalize('NFC').trim()
+  refuseIfLonger(clean, longest.title)
+  return clean
+}
+
+function refuseIfLonger(value: string, most: number) {
+  if ([...value].length > most) throw new Refusal('limit')
 }
 
 function day(value: string | null): string | null {
@@ -113,8 +158,13 @@ function hasControl(value: string): boolean {
   return /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(value)
 }
 
-function sameId(a: string | null, b: string | null): boolean {
-  return a?.toLowerCase() === b?.toLowerCase()
+/** Returns the operation with its ids in lower case: UUIDs compare without regard to case. */
+function lowerCased(op: Operation): Operation {
+  return JSON.parse(JSON.stringify(op), (key, value) =>
+    (key === 'after' || key.endsWith('Id')) && typeof value === 'string'
+      ? value.toLowerCase()
+      : value
+  )
 }
 
 function refuseIf(isWrong: boolean) {

@@ -154,7 +154,7 @@ export function createConversation(app: FastifyInstance, parts: ConversationPart
 
   async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {
     const { pos, results } = await operations.submit({
-      clientId: sessionId,
+      sessionId,
       actorId: userId,
       checklistId,
       source: 'ws',

@@ -1,4 +1,6 @@
--- Who last gave an item the text or date that is live.
+-- Two values of one field that only a person can choose between.
+
+-- Returns who last gave an item the text or date that is live; null when plain SQL did.
 create or replace function author_of(item uuid, field text) returns uuid
 language sql stable
 as $$
@@ -11,17 +13,21 @@ as $$
   limit 1
 $$;
 
--- Whether one more value may be kept beside the live one of an item (null: of the title). The same value is
--- kept once, so it always may.
+-- Returns whether one more value may be kept beside the live one of an item (null: of the title): 20 open
+-- conflicts an item and 200 a list. A value that is kept already may always be kept.
 create or replace function can_keep(list uuid, item uuid, field text, theirs jsonb) returns boolean
 language sql stable
 as $$
-  select count(*) < 20 or bool_or(conflicts.field = can_keep.field and conflicts.theirs = can_keep.theirs)
+  select
+    (count(*) < 200 and count(*) filter (where item_id is not distinct from item) < 20)
+    or bool_or(
+      item_id is not distinct from item and conflicts.field = can_keep.field and conflicts.theirs = can_keep.theirs
+    )
   from conflicts
-  where checklist_id = list and item_id is not distinct from item and resolved_at is null
+  where checklist_id = list and resolved_at is null
 $$;
 
--- Opens a conflict, or answers the open one that keeps the same value already.
+-- Opens a conflict and returns its id, or that of the open one that keeps the same value already.
 create or replace function open_conflict(
   list uuid, item uuid, field text, base jsonb, ours jsonb, theirs jsonb, ours_by uuid, theirs_by uuid
 ) returns uuid
@@ -47,8 +53,8 @@ begin
 end
 $$;
 
--- The rest of an edit that was kept aside: the same person goes on from the value that is in the conflict.
--- Having come to what is live, it is none any more.
+-- Continues an edit that was kept in a conflict: the same person edits the kept value. Closes the conflict when
+-- the kept value becomes equal to the live one. Returns its id, null when no open conflict keeps `was`.
 create or replace function extend_conflict(list uuid, item uuid, field text, was jsonb, value jsonb, actor uuid) returns uuid
 language sql
 as $$
@@ -61,4 +67,66 @@ as $$
   and theirs_by = actor
   and resolved_at is null
   returning id
+$$;
+
+-- The answer of a person to a conflict. `values` holds a custom value in the form of each field that can hold it.
+create or replace function op_conflict_resolve(list uuid, op jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+  conflict conflicts;
+  choice constant text := op ->> 'choice';
+  live jsonb;
+  chosen jsonb;
+begin
+  select * into conflict from conflicts where id = (op ->> 'conflictId')::uuid and checklist_id = list;
+  if not found then
+    return rejected('not_found');
+  end if;
+  if conflict.resolved_at is not null then
+    return outcome('noop', 'already_resolved');
+  end if;
+  if (conflict.field = 'alive') <> (choice in ('keep', 'delete'))
+    or (choice = 'both' and conflict.field <> 'text')
+    or (choice = 'custom' and not op -> 'values' ? conflict.field)
+  then
+    return rejected('invalid');
+  end if;
+  live := case conflict.field
+    when 'title' then (select to_jsonb(title) from checklists where id = list)
+    when 'dueOn' then (select coalesce(to_jsonb(due_on), 'null') from checklist_items where id = conflict.item_id)
+    else (select to_jsonb(text) from checklist_items where id = conflict.item_id)
+  end;
+  if live is distinct from op -> 'seen' then
+    return rejected('stale');
+  end if;
+
+  if choice = 'both' then
+    declare
+      added constant jsonb := op_item_add(list, jsonb_build_object(
+        'itemId', op -> 'newItemId', 'text', conflict.theirs, 'after', conflict.item_id
+      ));
+    begin
+      if added ->> 'outcome' <> 'applied' then
+        return rejected(coalesce(added ->> 'code', 'invalid'));
+      end if;
+    end;
+  end if;
+
+  update conflicts set resolved_at = now() where id = conflict.id;
+  chosen := case choice when 'theirs' then conflict.theirs when 'custom' then op -> 'values' -> conflict.field end;
+  if choice = 'delete' then
+    delete from checklist_items where id = conflict.item_id;
+  elsif chosen is not null then
+    case conflict.field
+      when 'title' then
+        update checklists set title = chosen #>> '{}' where id = list and title <> chosen #>> '{}';
+      when 'dueOn' then
+        update checklist_items set due_on = (chosen #>> '{}')::date where id = conflict.item_id;
+      else
+        update checklist_items set text = chosen #>> '{}' where id = conflict.item_id;
+    end case;
+  end if;
+  return outcome('applied');
+end
 $$;

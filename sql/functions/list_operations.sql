@@ -4,29 +4,31 @@ create or replace function op_list_rename(list uuid, op jsonb, merge jsonb, acto
 language plpgsql
 as $$
 declare
+  was constant jsonb := op -> 'from';
+  wanted constant jsonb := op -> 'to';
   live constant jsonb := (select to_jsonb(title) from checklists where id = list);
-  how constant text := decide(live, op -> 'from', op -> 'to', merge, true);
+  how constant text := decide(live, was, wanted, merge);
   new_title constant text := case how when 'applied' then op ->> 'to' when 'merged' then merge ->> 'value' end;
-  conflict uuid;
+  kept uuid;
 begin
   if how in ('applied', 'merged') then
     update checklists set title = new_title where id = list and title <> new_title;
-    return outcome(how, value => case how when 'merged' then to_jsonb(new_title) end);
+    return case how when 'merged' then merged(merge) else outcome('applied') end;
   end if;
-  if op -> 'from' <> op -> 'to' then
-    conflict := extend_conflict(list, null, 'title', op -> 'from', op -> 'to', actor);
+  if was <> wanted then
+    kept := extend_conflict(list, null, 'title', was, wanted, actor);
   end if;
   if how = 'noop' then
     return outcome('noop');
-  end if;
-  if conflict is null and how is null then
+  elsif kept is not null then
+    return outcome('conflict', "conflictId" => kept);
+  elsif how is null then
     return jsonb_build_object('needs', live);
-  end if;
-  if conflict is null and not can_keep(list, null, 'title', op -> 'to') then
+  elsif not can_keep(list, null, 'title', wanted) then
     return rejected('limit');
   end if;
-  return outcome('conflict', "conflictId" => coalesce(conflict, open_conflict(
-    list, null, 'title', op -> 'from', live, op -> 'to',
+  return outcome('conflict', "conflictId" => open_conflict(
+    list, null, 'title', was, live, wanted,
     (
       select actor_id
       from events
@@ -35,12 +37,12 @@ begin
       limit 1
     ),
     actor
-  )));
+  ));
 end
 $$;
 
--- Whether anybody else changed a list after a revision. In a transaction of many operations some changes
--- are noted but not numbered yet.
+-- Returns whether anyone but the actor changed a list after a revision. Changes of the present transaction are
+-- pending: they have no revision yet.
 create or replace function is_changed_since(list uuid, seen bigint, actor uuid) returns boolean
 language sql stable
 as $$
@@ -53,7 +55,8 @@ as $$
   )
 $$;
 
--- Puts title and items back to what they were at a revision; what people did since stays in the log.
+-- Puts title and items back to what they were at a revision; later changes stay in the log. An id that lives in
+-- another list by now is left out.
 create or replace function op_list_restore_to(list uuid, op jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
@@ -64,7 +67,7 @@ declare
   old_title text;
 begin
   if exists (select from pending_events where xact = pg_current_xact_id_if_assigned() and checklist_id = list) then
-    return '{"needs": null}'; -- to be first in a transaction: the log must tell everything
+    return '{"needs": null}'; -- pending changes are not in the log yet: decide it first in a transaction of its own
   end if;
   if is_changed_since(list, (op ->> 'seenRev')::bigint, actor) then
     return rejected('changed_since');
@@ -95,7 +98,8 @@ begin
         (was.before ->> 'dueOn')::date, (was.before ->> 'position')::double precision
       )
       on conflict (id) do update
-      set text = excluded.text, done = excluded.done, due_on = excluded.due_on, position = excluded.position;
+      set text = excluded.text, done = excluded.done, due_on = excluded.due_on, position = excluded.position
+      where checklist_items.checklist_id = list;
     end if;
   end loop;
 
@@ -105,61 +109,6 @@ begin
   order by rev
   limit 1;
   update checklists set title = old_title where id = list and title <> old_title;
-  return outcome('applied');
-end
-$$;
-
-create or replace function op_conflict_resolve(list uuid, op jsonb) returns jsonb
-language plpgsql
-as $$
-declare
-  conflict conflicts;
-  choice constant text := op ->> 'choice';
-  live jsonb;
-  chosen jsonb;
-  added jsonb;
-begin
-  select * into conflict from conflicts where id = (op ->> 'conflictId')::uuid and checklist_id = list;
-  if not found then
-    return rejected('not_found');
-  end if;
-  if conflict.resolved_at is not null then
-    return outcome('noop', 'already_resolved');
-  end if;
-  if (conflict.field = 'alive') <> (choice in ('keep', 'delete')) or (choice = 'both' and conflict.field <> 'text') then
-    return rejected('invalid');
-  end if;
-  live := case conflict.field
-    when 'title' then (select to_jsonb(title) from checklists where id = list)
-    when 'dueOn' then (select coalesce(to_jsonb(due_on), 'null') from checklist_items where id = conflict.item_id)
-    else (select to_jsonb(text) from checklist_items where id = conflict.item_id)
-  end;
-  if live is distinct from op -> 'seen' then
-    return rejected('stale');
-  end if;
-
-  if choice = 'both' then
-    added := op_item_add(list, jsonb_build_object(
-      'itemId', op -> 'newItemId', 'text', conflict.theirs, 'after', conflict.item_id
-    ));
-    if added ->> 'outcome' <> 'applied' then
-      return added;
-    end if;
-  end if;
-  update conflicts set resolved_at = now() where id = conflict.id;
-  if choice = 'delete' then
-    delete from checklist_items where id = conflict.item_id;
-  elsif choice in ('theirs', 'custom') then
-    chosen := case choice when 'theirs' then conflict.theirs else op -> 'value' end;
-    case conflict.field
-      when 'title' then
-        update checklists set title = chosen #>> '{}' where id = list and title <> chosen #>> '{}';
-      when 'dueOn' then
-        update checklist_items set due_on = (chosen #>> '{}')::date where id = conflict.item_id;
-      else
-        update checklist_items set text = chosen #>> '{}' where id = conflict.item_id;
-    end case;
-  end if;
   return outcome('applied');
 end
 $$;

@@ -2,14 +2,17 @@
 --
 -- Every operation carries the values it started from, so no function here reads history. When text or title
 -- differ both ways, the answer is {"needs": live}: the service merges the words and sends the operation again
--- with {"live", "value"}; a null value means that only a person can choose.
+-- with `merge` = {"live", "value", "parts"}. Its value counts as long as `live` is still live; a null value means
+-- that only a person can choose.
 
-create or replace function outcome(outcome text, code text default null, "conflictId" uuid default null, value jsonb default null)
+create or replace function outcome(
+  outcome text, code text default null, "conflictId" uuid default null, value jsonb default null, parts jsonb default null
+)
 returns jsonb
 language sql stable
 as $$
   select jsonb_strip_nulls(jsonb_build_object(
-    'outcome', outcome, 'code', code, 'conflictId', "conflictId", 'value', value
+    'outcome', outcome, 'code', code, 'conflictId', "conflictId", 'value', value, 'parts', parts
   ))
 $$;
 
@@ -17,22 +20,35 @@ create or replace function rejected(code text) returns jsonb
 language sql stable
 as $$ select outcome('rejected', code) $$;
 
--- The three-way rule for one field: the row against what the person started from and what they want.
--- `noop`, `applied`, `merged`, `conflict`, or null when the words have to be merged first.
-create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb, can_merge boolean) returns text
+create or replace function merged(merge jsonb) returns jsonb
+language sql stable
+as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
+
+-- The three-way rule for a text: what is live, against what the person started from and what they want. Returns
+-- `noop`, `applied`, `merged` or `conflict`, or null when the words have to be merged first.
+create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb) returns text
 language sql immutable
 as $$
   select case
     when live = wanted or was = wanted then 'noop'
     when live = was then 'applied'
-    when not can_merge then 'conflict'
-    when merge ->> 'live' is distinct from live #>> '{}' then null
+    when merge -> 'live' is distinct from live then null
     when merge -> 'value' = 'null' then 'conflict'
+    when merge -> 'value' = live then 'noop'
     else 'merged'
   end
 $$;
 
--- Deciding operations: one, and a batch of them.
+-- The same rule for a date, which cannot be merged.
+create or replace function decide_date(live jsonb, was jsonb, wanted jsonb) returns text
+language sql immutable
+as $$
+  select case
+    when live = wanted or was = wanted then 'noop'
+    when live = was then 'applied'
+    else 'conflict'
+  end
+$$;
 
 create or replace function apply_operation(list checklists, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
@@ -69,14 +85,19 @@ begin
 end
 $$;
 
--- One operation of a person: the right to do it, whether it was done already, then the doing.
-create or replace function decide_operation(entry jsonb, decided jsonb) returns jsonb
+-- Decides one operation of a person: the right to do it, whether it was decided earlier, then the change itself.
+-- `decided` holds what the present statement has decided, by opId. The answer is a result, with `hidden` when the
+-- list does not exist for this person; or {"needs": …}; or {"busy": …} when another transaction holds a row that
+-- it wants; or a result with `fault`, the error of PostgreSQL that made it invalid. Only a result other than
+-- `rejected` means that something may have been written.
+create or replace function decide_operation(entry jsonb, decided jsonb, held held_rows) returns jsonb
 language plpgsql
 as $$
 declare
   op constant jsonb := entry -> 'op';
   actor constant uuid := (entry ->> 'actor')::uuid;
   op_key constant uuid := (op ->> 'opId')::uuid;
+  item_key constant uuid := (op ->> 'itemId')::uuid;
   list checklists;
   member_role text;
   earlier record;
@@ -96,6 +117,9 @@ begin
   if member_role = 'viewer' then
     return rejected('forbidden');
   end if;
+  if list.id <> all (held.lists) or actor || '/' || list.project_id <> all (held.members) then
+    return '{"busy": "list"}';
+  end if;
 
   if decided ? (op ->> 'opId') then
     select decided #>> array[op ->> 'opId', 'digest'] as digest, decided #> array[op ->> 'opId', 'result'] as result
@@ -112,101 +136,185 @@ begin
   elsif earlier.digest is not null then
     return earlier.result || '{"duplicate": true}';
   end if;
+  if item_key <> all (held.items) and exists (select from checklist_items where id = item_key) then
+    return '{"busy": "item"}';
+  end if;
 
   perform
     set_config('app.actor', actor::text, true),
     set_config('app.source', entry ->> 'source', true),
     set_config('app.op', op ->> 'opId', true);
   return apply_operation(list, op, entry -> 'merge', actor);
+exception
+  when data_exception or integrity_constraint_violation or program_limit_exceeded then
+    return rejected('invalid') || jsonb_build_object('fault', sqlerrm);
+  when lock_not_available then
+    -- Further rows are not waited for: other operations of the batch wait behind this one.
+    perform set_config('lock_timeout', '1ms', true);
+    return '{"busy": "item"}';
+  when others then
+    return jsonb_build_object('busy', 'item', 'fault', sqlerrm);
 end
 $$;
 
--- Decides a batch of operations of any people on any lists, in order, and writes what they change: one
--- statement, one commit, however many there are. An entry is {job, actor, list, source, digest, op, merge?};
--- the answer is {pos, results}: the last position written, and a result each, null for what comes after an
--- operation of the same job that needs words merged.
+-- Locks what a batch wants, as far as no other transaction holds it. A list is the exception: another node may
+-- be deciding operations on it, which takes milliseconds, so a few are waited for, 20 ms each. Whatever a
+-- transaction in psql holds delays nothing but the operations that want it.
+create or replace function hold_rows(lists uuid[], actors uuid[], items uuid[]) returns held_rows
+language plpgsql
+as $$
+declare
+  held held_rows;
+  list uuid;
+begin
+  held.members := array(
+    select member.user_id || '/' || member.project_id
+    from checklists
+    join project_members as member on member.project_id = checklists.project_id
+    where checklists.id = any (lists)
+    and member.user_id = any (actors)
+    for share of member skip locked
+  );
+  held.lists := array(
+    select id from checklists where id = any (lists) for no key update skip locked
+  );
+  for list in
+    select id from checklists where id = any (lists) and id <> all (held.lists) order by random() limit 3
+  loop
+    begin
+      perform from checklists where id = list for no key update;
+      held.lists := held.lists || list;
+    exception when lock_not_available then
+      exit;
+    end;
+  end loop;
+  held.items := array(
+    select id from checklist_items where id = any (items) for update skip locked
+  );
+  return held;
+end
+$$;
+
+-- Decides a batch of operations of any people on any lists, in order, and writes what they change: one statement,
+-- one commit, however many there are. An entry is {job, actor, list, source, digest, op, merge?}. The answer is
+-- {pos, results}: the last position written, and for each entry what decide_operation returned, null for what
+-- comes after an operation of the same job that could not be decided. What was written has `rev`, its last
+-- revision, and `wrote` {events, bytes}.
 --
--- Rows are locked first, each kind in one order, and the commit lock comes last, when nothing is left to
--- wait for. It is taken before the answer is on its way, and the answer is small: a service that stops
--- reading must not stop every writer.
+-- The commit lock comes last, when no other lock is left to wait for. It is taken before the answer is on its way,
+-- and the answer is small: a service that stops reading must not stop every writer.
 create or replace function apply_operations(batch jsonb) returns jsonb
 language plpgsql
--- Planning each of some thirty small statements anew would cost more than running them.
+-- Planning each of some thirty small statements anew would cost more than running them. Ids stand in arrays: the
+-- planner expects 100 rows of a function, and would read whole tables for them.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
-  lists constant uuid[] := array(select distinct (entry ->> 'list')::uuid from jsonb_array_elements(batch) as entry);
+  lock_timeout constant text := current_setting('lock_timeout');
+  held held_rows;
   entry jsonb;
   answer jsonb;
-  answers jsonb := '[]';
+  answers jsonb[] := '{}';
   decided jsonb := '{}';
   blocked text[] := '{}';
   noted bigint := 0;
   last_pos bigint;
-  revs jsonb;
+  wrote jsonb := '{}';
 begin
-  perform from project_members as member
-  join checklists as list on list.project_id = member.project_id
-  where list.id = any (lists)
-  and member.user_id in (select (value ->> 'actor')::uuid from jsonb_array_elements(batch))
-  order by member.project_id, member.user_id
-  for share of member;
-
-  perform from checklists where id = any (lists) order by id for no key update;
-
-  perform from checklist_items
-  where id in (select (value #>> '{op,itemId}')::uuid from jsonb_array_elements(batch))
-  order by id
-  for update;
+  perform set_config('lock_timeout', '20ms', true);
+  held := hold_rows(
+    array(select distinct (value ->> 'list')::uuid from jsonb_array_elements(batch)),
+    array(select distinct (value ->> 'actor')::uuid from jsonb_array_elements(batch)),
+    array(select distinct (value #>> '{op,itemId}')::uuid from jsonb_array_elements(batch))
+  );
 
   for entry in select value from jsonb_array_elements(batch) loop
     if entry ->> 'job' = any (blocked) then
-      answers := answers || 'null';
+      answers := answers || 'null'::jsonb;
       continue;
     end if;
-    answer := decide_operation(entry, decided);
-    if answer ? 'needs' then
+    answer := decide_operation(entry, decided, held);
+    if answer ?| '{needs,busy}' then
       blocked := blocked || (entry ->> 'job');
     elsif answer ->> 'outcome' <> 'rejected' and not answer ? 'duplicate' then
       decided := decided || jsonb_build_object(entry #>> '{op,opId}', jsonb_build_object(
         'list', entry -> 'list', 'digest', entry -> 'digest', 'result', answer
       ));
     end if;
-    answers := answers || jsonb_build_array(answer);
+    answers := answers || answer;
   end loop;
 
   if decided <> '{}' then
+    perform set_config('lock_timeout', lock_timeout, true);
     select count(*) into noted from pending_events where xact = pg_current_xact_id();
     if noted > 0 then
       set constraints number_events immediate;
       last_pos := currval('events_pos');
+      wrote := what_was_written(last_pos - noted + 1, last_pos);
     end if;
-    -- between, not >: of an open range a plan without values expects a third of the table
-    select coalesce(jsonb_object_agg(op_id, jsonb_build_object('rev', rev) order by pos), '{}') into revs
-    from events
-    where pos between last_pos - noted + 1 and last_pos;
-
     insert into operations (checklist_id, op_id, digest, result)
     select
-      (value ->> 'list')::uuid, key::uuid, value ->> 'digest',
-      value -> 'result' || coalesce(revs -> key, '{}')
+      (value ->> 'list')::uuid, key::uuid, value ->> 'digest', numbered(value -> 'result', wrote -> key)
     from jsonb_each(decided);
-
-    select jsonb_agg(
-      case
-        when one = 'null' or one ->> 'outcome' = 'rejected' or not decided ? op_key then one
-        when one ? 'duplicate' then one || coalesce(revs -> op_key, '{}')
-        else one - 'value' || coalesce(revs -> op_key, '{}')
-      end
-      order by n
-    ) into answers
-    from jsonb_array_elements(answers) with ordinality as answered (one, n),
-    lateral (select batch #>> array[(n - 1)::text, 'op', 'opId'] as op_key) as asked;
   end if;
 
-  return jsonb_build_object(
-    'pos', last_pos,
-    'results', answers
+  return jsonb_build_object('pos', last_pos, 'results', coalesce(
+    (
+      select jsonb_agg(answer_of(answered.answer, batch #>> array[(n - 1)::text, 'op', 'opId'], decided, wrote) order by n)
+      from unnest(answers) with ordinality as answered (answer, n)
+    ),
+    '[]'
+  ));
+end
+$$;
+
+-- Returns what each operation wrote, by opId: its last revision, how many events, and their bytes.
+create or replace function what_was_written(first_pos bigint, last_pos bigint) returns jsonb
+language plpgsql stable
+as $$
+begin
+  return (
+    select jsonb_object_agg(op_id, written)
+    from (
+      select op_id, jsonb_build_object(
+        'rev', max(rev),
+        'events', count(*),
+        'bytes', sum(coalesce(pg_column_size(before), 0) + coalesce(pg_column_size(after), 0))
+      ) as written
+      from events
+      -- between, not >: of an open range a plan without values expects a third of the table
+      where pos between first_pos and last_pos
+      and op_id is not null
+      group by op_id
+    ) as by_operation
   );
+end
+$$;
+
+-- Returns a result with its revision. An operation that wrote nothing is a `noop`, whatever it set out to do.
+create or replace function numbered(result jsonb, wrote jsonb) returns jsonb
+language plpgsql immutable
+as $$
+begin
+  return case
+    when wrote is not null then result || jsonb_build_object('rev', wrote -> 'rev')
+    when result ->> 'outcome' in ('applied', 'merged') then (result || '{"outcome": "noop"}') - 'value' - 'parts'
+    else result
+  end;
+end
+$$;
+
+-- Returns the answer to one entry: what this statement decided, with its revision. The service has the merged
+-- words, so they are not sent back to it.
+create or replace function answer_of(answer jsonb, op_key text, decided jsonb, wrote jsonb) returns jsonb
+language plpgsql immutable
+as $$
+begin
+  return case
+    when coalesce(answer ->> 'outcome', 'rejected') = 'rejected' or not decided ? op_key then answer
+    when answer ? 'duplicate' then numbered(answer, wrote -> op_key)
+    else numbered(answer, wrote -> op_key) - 'value' - 'parts'
+      || jsonb_strip_nulls(jsonb_build_object('wrote', wrote -> op_key))
+  end;
 end
 $$;

@@ -192,6 +192,12 @@ create table conflicts (
   -- kept for a while, so that who answers second is told so
   resolved_at timestamptz,
   constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
+  -- a text of 2,000 characters, with room for the escapes of JSON
+  constraint conflicts_size check (
+    coalesce(length(base::text), 0) <= 25000
+    and coalesce(length(ours::text), 0) <= 25000
+    and coalesce(length(theirs::text), 0) <= 25000
+  ),
   constraint conflicts_item check ((item_id is null) = (field = 'title'))
 );
 
@@ -206,6 +212,13 @@ create table operations (
   decided_at timestamptz not null default now(),
   -- the same id on two lists does not wait for one another: whoever waits here may hold the commit lock
   primary key (op_id, checklist_id)
+);
+
+-- The rows that a batch of operations holds locked: ids of lists and items, and members as user/project.
+create type held_rows as (
+  lists uuid[],
+  items uuid[],
+  members text[]
 );
 
 create index events_item on events (item_id, pos) where item_id is not null;

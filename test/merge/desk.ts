@@ -39,7 +39,13 @@ export async function desk(app: FastifyInstance, people = ['owner', 'editor', 'v
     { node = app, list = listId } = {}
   ): Promise<Result[]> {
     const ops = wishes.map(wish => ({ opId: randomUUID(), ...wish }) as Operation)
-    const job = { clientId: actorId, actorId, checklistId: list, source: 'http' as const, ops }
+    const job = {
+      sessionId: randomUUID(),
+      actorId,
+      checklistId: list,
+      source: 'http' as const,
+      ops
+    }
     return (await node.operations.submit(job)).results
   }
 

@@ -79,7 +79,7 @@ t.test('a push is done in order, a refused operation does not stop the rest', as
 
 t.test('a thousand items find room at one spot, one more does not', async t => {
   const app = await build(t)
-  const { add, submit, ownerId, act, texts } = await desk(app)
+  const { add, submit, ownerId, act, read, texts } = await desk(app)
   const [first = ''] = await add('first', 'last')
   for (let from = 0; from < 998; from += 100) {
     const wishes = Array.from({ length: Math.min(100, 998 - from) }, (_, n) => ({
@@ -95,6 +95,7 @@ t.test('a thousand items find room at one spot, one more does not', async t => {
   t.strictSame(await texts(), ['first', ...newestFirst, 'last'])
   const extra = { kind: 'item.add' as const, itemId: randomUUID(), text: 'x', after: null }
   t.match(await act(extra), { outcome: 'rejected', code: 'limit' })
+  t.equal((await read()).rev, 1001, 'one event for each of them, and none for others')
 })
 
 t.test(
@@ -159,7 +160,6 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
     adding('a\u0007b'),
     adding('a\u0085b'),
     adding('a\u0000b'),
-    adding('again', itemId),
     adding('taken', foreign),
     { kind: 'item.add', itemId: randomUUID(), after: null },
     { kind: 'item.add', text: 'x', after: null },
@@ -185,6 +185,8 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
   ]
   for (const wish of invalid)
     t.match(await act(wish), { outcome: 'rejected', code: 'invalid' }, JSON.stringify(wish))
+  const again = await act(adding('again', itemId.toUpperCase()))
+  t.match(again, { outcome: 'noop' }, 'an id that is in this list already')
   for (const text of ['x'.repeat(2001), '😀'.repeat(2001)])
     t.match(await act(adding(text)), { code: 'limit' })
   t.match(await act({ kind: 'list.rename', from: 'List', to: 'x'.repeat(201) }), { code: 'limit' })

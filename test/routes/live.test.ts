@@ -15,7 +15,7 @@ async function shared(app: FastifyInstance, role = 'editor') {
   const list = await call('POST', `/projects/${project.id}/checklists`, { title: 'To buy' })
   const itemId = randomUUID()
   await app.operations.submit({
-    clientId: 'test',
+    sessionId: randomUUID(),
     actorId: ann.id,
     checklistId: list.id,
     source: 'http',

@@ -24,7 +24,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async ({ user, params, body }) => {
       const checklistId = params.checklistId.toLowerCase()
       const done = await app.operations.submit({
-        clientId: user.sessionId,
+        sessionId: user.sessionId,
         actorId: user.id,
         checklistId,
         source: 'http',

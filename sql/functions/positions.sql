@@ -1,0 +1,167 @@
+-- The order of a list: each item has a position, a double; ties go by id. An anchor is the item below which
+-- another one is put; null stands for the top of the list.
+
+-- Returns the place of an anchor: its position, or its last one when it is deleted; null when the list has never
+-- had it. Every item is below the place of the top.
+create or replace function place_of(list uuid, anchor uuid, out place double precision, out place_id uuid)
+language plpgsql stable
+as $$
+begin
+  place_id := coalesce(anchor, '00000000-0000-0000-0000-000000000000');
+  place := case
+    when anchor is null then '-infinity'
+    else coalesce(
+      (select position from checklist_items where id = anchor and checklist_id = list),
+      (select position from deleted_items where id = anchor and checklist_id = list)
+    )
+  end;
+end
+$$;
+
+-- Returns the place of the first item below a place, `mover` left out; nulls when there is none.
+create or replace function next_below(
+  list uuid, above double precision, above_id uuid, mover uuid, out place double precision, out place_id uuid
+)
+language plpgsql stable
+as $$
+begin
+  select position, id into place, place_id
+  from checklist_items
+  where checklist_id = list
+  and (position, id) > (above, above_id)
+  and id is distinct from mover
+  order by position, id
+  limit 1;
+end
+$$;
+
+-- Returns where `many` items in a row go below an anchor: the first position and the step to the next; null for
+-- an unknown anchor. `mover` is the item that moves there, if any: it is no neighbour of itself.
+--
+-- Halving the gap at every insert would use it up after some 45 inserts at one spot. Repeated inserts at one spot
+-- leave small gaps on one side of it. There the next item goes close by, at a 64th of the gap, so that the rest
+-- stays for later inserts: 1,000 of them move no other item. A gap that is used up is widened by make_room.
+create or replace function place_below(
+  list uuid, anchor uuid, many integer, mover uuid default null,
+  out start double precision, out step double precision
+)
+language plpgsql
+as $$
+declare
+  -- Beyond this, doubles are too far apart.
+  largest constant double precision := 1e15;
+  low record;
+  high record;
+  above double precision;
+  gap double precision;
+  gap_above double precision;
+  gap_below double precision;
+  last double precision;
+begin
+  for attempt in 1..2 loop
+    low := place_of(list, anchor);
+    if low.place is null then
+      return;
+    end if;
+    high := next_below(list, low.place, low.place_id, mover);
+
+    if high.place_id is null then
+      step := 1024;
+      start := case when anchor is null then 0 else low.place end + step;
+    elsif anchor is null then
+      step := 1024;
+      start := high.place - step * many;
+    elsif greatest(abs(low.place), abs(high.place)) > largest then
+      step := 0;
+      start := low.place;
+    else
+      gap := high.place - low.place;
+      select position into above
+      from checklist_items
+      where checklist_id = list and (position, id) < (low.place, low.place_id) and id is distinct from mover
+      order by position desc, id desc
+      limit 1;
+      gap_above := coalesce(low.place - above, 'infinity');
+      gap_below := coalesce((next_below(list, high.place, high.place_id, mover)).place - high.place, 'infinity');
+      step := case when gap_above = gap_below then gap / (many + 1) else gap / 64 / many end;
+      start := case when gap_below < gap_above then high.place - step * many else low.place + step end;
+    end if;
+
+    last := start + step * (many - 1);
+    -- Four times the distance of two neighbouring doubles, so that no two of the new positions are equal.
+    exit when step > greatest(abs(start), abs(last)) * 2 ^ -50
+      and greatest(abs(start), abs(last)) <= largest
+      and start > low.place
+      and (last < high.place) is not false;
+    perform make_room(list, low.place, low.place_id);
+  end loop;
+end
+$$;
+
+-- Widens the gap below a place: spreads the items around it, deleted ones too, evenly over the room that they
+-- have. Begins with 16 on each side and takes four times as many until the room is enough, so that an insert
+-- moves few items and writes few events. Source: Itai, Konheim and Rodeh, "A sparse table implementation of
+-- priority queues" (1981).
+create or replace function make_room(list uuid, place double precision, place_id uuid) returns void
+language plpgsql
+as $$
+declare
+  width integer := 16;
+  ids uuid[];
+  low double precision;
+  high double precision;
+  step double precision;
+  largest double precision;
+begin
+  loop
+    with everything as (
+      select id, position from checklist_items where checklist_id = list
+      union all
+      select id, position from deleted_items where checklist_id = list
+    ),
+    near as (
+      (
+        select id, position, row_number() over (order by position desc, id desc) > width as is_edge
+        from everything
+        where (position, id) <= (place, place_id)
+        order by position desc, id desc
+        limit width + 1
+      )
+      union all
+      (
+        select id, position, row_number() over (order by position, id) > width as is_edge
+        from everything
+        where (position, id) > (place, place_id)
+        order by position, id
+        limit width + 1
+      )
+    )
+    select
+      array_agg(id order by position, id) filter (where not is_edge),
+      max(position) filter (where is_edge and (position, id) <= (place, place_id)),
+      min(position) filter (where is_edge and (position, id) > (place, place_id))
+    into ids, low, high
+    from near;
+
+    largest := greatest(abs(low), abs(high));
+    if largest > 1e15 then
+      step := 0;
+    elsif low is null or high is null then
+      step := 1024;
+    else
+      step := (high - low) / (cardinality(ids) + 1);
+    end if;
+    -- Room for 2 ^ 20 positions in every gap, or the whole list, which begins anew.
+    exit when step > largest * 2 ^ -30 or largest is null;
+    width := width * 4;
+  end loop;
+
+  low := coalesce(low, high - step * (cardinality(ids) + 1), 0);
+  update deleted_items set position = low + step * n
+  from unnest(ids) with ordinality as spread (id, n)
+  where deleted_items.id = spread.id;
+  update checklist_items set position = low + step * n
+  from unnest(ids) with ordinality as spread (id, n)
+  where checklist_items.id = spread.id and position <> low + step * n;
+end
+$$;
