@@ -48,8 +48,9 @@ create or replace function place_below(
 language plpgsql
 as $$
 declare
-  -- Beyond this, doubles are too far apart.
+  -- Beyond these, doubles are too far apart or too small to be divided.
   largest constant double precision := 1e15;
+  smallest constant double precision := 1e-200;
   low record;
   high record;
   above double precision;
@@ -71,7 +72,7 @@ begin
     elsif anchor is null then
       step := 1024;
       start := high.place - step * many;
-    elsif greatest(abs(low.place), abs(high.place)) > largest then
+    elsif greatest(abs(low.place), abs(high.place)) > largest or high.place - low.place < smallest then
       step := 0;
       start := low.place;
     else
@@ -89,7 +90,7 @@ begin
 
     last := start + step * (many - 1);
     -- Four times the distance of two neighbouring doubles, so that no two of the new positions are equal.
-    exit when step > greatest(abs(start), abs(last)) * 2 ^ -50
+    exit when step > greatest(abs(start), abs(last), smallest) * 2 ^ -50
       and greatest(abs(start), abs(last)) <= largest
       and start > low.place
       and (last < high.place) is not false;
