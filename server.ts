@@ -1,3 +1,4 @@
+import './lib/requirements.js'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { build } from './app.ts'

@@ -1,0 +1,4 @@
+import { patchDriver } from '../lib/driver.js'
+
+// The postinstall script.
+patchDriver()

@@ -1,0 +1,85 @@
+import { spawnSync } from 'node:child_process'
+import { cp, link, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { applyPatch, parsePatch, reversePatch } from 'diff'
+import t, { type Test } from 'tap'
+
+const root = join(import.meta.dirname, '../..')
+const driver = 'node_modules/postgres/src/connection.js'
+const [patch] = parsePatch(await readFile(join(root, 'patches/postgres+3.4.9.patch'), 'utf8'))
+
+/** A folder like an installation whose install scripts did not run. */
+async function installation(t: Test): Promise<string> {
+  const folder = t.testdir({ 'package.json': '{"type":"module"}' })
+  for (const path of ['lib/driver.js', 'lib/requirements.js', 'patches', 'node_modules/postgres']) {
+    await cp(join(root, path), join(folder, path), { recursive: true })
+  }
+  const original = patch && applyPatch(await read(root), reversePatch(patch))
+  if (!original) throw new Error('the driver of this installation is not patched')
+  await writeFile(join(folder, driver), original)
+  return folder
+}
+
+const read = (folder: string) => readFile(join(folder, driver), 'utf8')
+
+function run(cwd: string, args: string[], node = process.execPath) {
+  const { PATH } = process.env
+  const { status, stderr } = spawnSync(node, args, { cwd, env: { PATH }, encoding: 'utf8' })
+  return { status, stderr }
+}
+
+const start = ['--import', './lib/requirements.js', '--eval', '']
+
+t.test('a start with an unpatched driver fails in one sentence', async t => {
+  const folder = await installation(t)
+  const { status, stderr } = run(folder, start)
+  t.equal(status, 1)
+  t.match(stderr, /^Concord does not start: the driver `postgres` is not patched,.+\n$/)
+})
+
+t.test('the install script patches the driver once, in a file of its own', async t => {
+  const folder = await installation(t)
+  const shared = join(folder, 'shared.js')
+  await link(join(folder, driver), shared)
+  const original = await read(folder)
+
+  t.strictSame(run(folder, ['patches/apply.js']), { status: 0, stderr: '' })
+  t.strictSame(run(folder, start), { status: 0, stderr: '' })
+  t.equal(await read(folder), await read(root))
+  t.equal(await readFile(shared, 'utf8'), original)
+
+  const { ino } = await stat(join(folder, driver))
+  t.strictSame(run(folder, ['patches/apply.js']), { status: 0, stderr: '' })
+  t.equal((await stat(join(folder, driver))).ino, ino, 'not written again')
+})
+
+t.test('the install script fails for another version of the driver', async t => {
+  const folder = await installation(t)
+  const other = (await read(folder)).replace('function nextWrite(', 'function write(')
+  await writeFile(join(folder, driver), other)
+  const { status, stderr } = run(folder, ['patches/apply.js'])
+  t.equal(status, 1)
+  t.match(stderr, /patches\/postgres\+3\.4\.9\.patch does not fit the driver/)
+  t.equal(await read(folder), other)
+})
+
+// The Node of the machine, which runs npm.
+const host = process.env.npm_node_execpath ?? process.execPath
+const [version = ''] = spawnSync(host, ['--version'], { encoding: 'utf8' }).stdout.split('\n')
+const skip = /^v(1\d|2[0-3]|24\.[0-8])\./.test(version) ? false : `${version} is new enough`
+
+t.test('a start with an old Node fails in one sentence', { skip }, async t => {
+  const { status, stderr } = run(root, start, host)
+  t.equal(status, 1)
+  t.match(stderr, /^Concord does not start: Node 24\.9 or newer is needed and this is \d.+\n$/)
+})
+
+t.test('the lock file pins every binary of Node by its hash', async t => {
+  const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'))
+  const { optionalDependencies } = packages['']
+  for (const name of Object.keys(optionalDependencies).filter(name => /^node-/.test(name))) {
+    const { version, integrity } = packages[`node_modules/${name}`]
+    t.equal(version, optionalDependencies[name], name)
+    t.match(integrity, /^sha512-/, name)
+  }
+})
