@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import jwt from '@fastify/jwt'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import fp from 'fastify-plugin'
+import { CLOCK_SKEW_SECONDS } from '../lib/clock.ts'
 import { BadToken, TokenExpired } from '../lib/errors.ts'
 import { keyRing } from '../lib/keys.ts'
 import { AccessClaims } from '../schemas/auth.ts'
@@ -28,9 +29,6 @@ declare module 'fastify' {
     verifyAccessToken(token: string): AccessTokenOwner
   }
 }
-
-/** How far the clocks of two nodes may be apart. */
-const SKEW_SECONDS = 60
 
 const claims = TypeCompiler.Compile(AccessClaims)
 
@@ -59,7 +57,7 @@ export default fp(
       const verified = verify(token)
       if (!claims.Check(verified)) throw new BadToken()
       const { sub, sid, iat, exp } = verified
-      if (iat > seconds() + SKEW_SECONDS || exp > iat + accessTokenTtl) throw new BadToken()
+      if (iat > seconds() + CLOCK_SKEW_SECONDS || exp > iat + accessTokenTtl) throw new BadToken()
       if (app.sessions.isEnded(sid)) throw new BadToken()
       if (exp <= seconds()) throw new TokenExpired()
       return { id: sub, sessionId: sid, expiresAt: exp * 1000 }

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { envSchema } from 'env-schema'
 import fp from 'fastify-plugin'
 import type { AppOptions } from '../app.ts'
+import { CLOCK_SKEW_SECONDS } from '../lib/clock.ts'
 import { Environment } from '../schemas/config.ts'
 
 declare module 'fastify' {
@@ -24,6 +25,12 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
   if (env.LISTEN_URL && !env.DATABASE_URL) {
     throw new Error('LISTEN_URL is for a database of DATABASE_URL, which is not set')
   }
+  if (env.RETENTION_DAYS * DAY_SECONDS < env.ACCESS_TOKEN_TTL + CLOCK_SKEW_SECONDS) {
+    // The log is where a node that starts reads which sessions have ended.
+    throw new Error(
+      `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL and the ${CLOCK_SKEW_SECONDS} s that clocks may be apart, else access tokens of ended sessions would be accepted again`
+    )
+  }
   const dataDir = resolve(env.DATA_DIR)
   return Object.freeze({
     port: env.PORT,
@@ -31,7 +38,9 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     databaseUrl: env.DATABASE_URL,
     listenUrl: env.LISTEN_URL,
     dataDir,
-    jwtSecrets: Object.freeze(env.JWT_SECRET?.split(',') ?? [generatedSecret(env, dataDir)]),
+    jwtSecrets: Object.freeze(
+      env.JWT_SECRET === undefined ? [generatedSecret(env, dataDir)] : secrets(env.JWT_SECRET)
+    ),
     accessTokenTtl: env.ACCESS_TOKEN_TTL,
     refreshTokenTtl: env.REFRESH_TOKEN_TTL,
     sessionMaxAge: env.SESSION_MAX_AGE,
@@ -44,6 +53,8 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     retentionDays: env.RETENTION_DAYS
   })
 }
+
+const DAY_SECONDS = 86_400
 
 function checked(source?: NodeJS.ProcessEnv): Environment {
   const set = Object.fromEntries(
@@ -95,22 +106,35 @@ export function kept(file: string, make: () => string): string {
   return readFileSync(file, 'utf8')
 }
 
-function origins(list: string): string[] {
+/** Returns the trimmed entries of a comma-separated value, none for an empty one. Throws when an entry is empty. */
+function entries(name: keyof Environment, value: string): string[] {
+  if (value === '') return []
+  const list = value.split(',').map(entry => entry.trim())
+  // Usually a variable that was not set where the list was put together.
+  if (list.includes('')) throw new Error(`${name} has an empty entry: remove the comma beside it`)
   return list
-    .split(',')
-    .map(origin => origin.trim())
-    .filter(origin => origin !== '')
-    .map(origin => {
-      if (URL.canParse(origin) && new URL(origin).origin === origin) return origin
-      throw new Error(
-        `ALLOWED_ORIGINS must hold exact origins such as https://app.example.com, which "${origin}" is not`
-      )
-    })
+}
+
+function secrets(value: string): string[] {
+  const ring = entries('JWT_SECRET', value)
+  if (ring.every(secret => [...secret].length >= MIN_SECRET_LENGTH)) return ring
+  throw new Error(`JWT_SECRET must hold secrets of ${MIN_SECRET_LENGTH} characters or more`)
+}
+
+const MIN_SECRET_LENGTH = 32
+
+function origins(value: string): string[] {
+  const list = entries('ALLOWED_ORIGINS', value)
+  const bad = list.find(origin => !URL.canParse(origin) || new URL(origin).origin !== origin)
+  if (bad === undefined) return list
+  throw new Error(
+    `ALLOWED_ORIGINS must hold exact origins such as https://app.example.com, which "${bad}" is not`
+  )
 }
 
 function trustProxy(value: string): boolean | string[] {
   if (value === 'true' || value === 'false') return value === 'true'
-  const ranges = value.split(',').map(range => range.trim())
+  const ranges = entries('TRUST_PROXY', value)
   if (ranges.every(isRange)) return ranges
   // Fastify itself takes a number of hops and then trusts nobody, without a word.
   throw new Error(

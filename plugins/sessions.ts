@@ -1,12 +1,13 @@
 import fp from 'fastify-plugin'
+import { CLOCK_SKEW_SECONDS } from '../lib/clock.ts'
 import { recentlyEnded } from '../sql/sessions.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessions: {
-      /** Whether a session has ended, for as long as access tokens of it may be in time. */
+      /** Returns whether a session has ended, for as long as an access token of it may be accepted. */
       isEnded(id: string): boolean
-      /** What this node has just written it need not wait to read in the log. */
+      /** Marks sessions as ended on this node at once, before their events come back through the log. */
       end(...ids: string[]): void
     }
   }
@@ -17,11 +18,13 @@ const limits = {
   askMs: 20_000
 }
 
-/** Which sessions have ended on any node, so that no request has to ask the database. */
+/** Knows which sessions have ended on any node, so that no request has to query the database. */
 export default fp(
   async app => {
     const { sql, pubsub, wheel, config, log } = app
-    const ended = endedSessions(config.accessTokenTtl * 1000)
+    // The node that signed an access token may be ahead of this one, and so accepted for longer.
+    const tokenLifeSeconds = config.accessTokenTtl + CLOCK_SKEW_SECONDS
+    const ended = endedSessions(tokenLifeSeconds * 1000)
 
     // First the live end of the log, then its past: what is in both does no harm.
     const unsubscribe = pubsub.subscribe('sessions', {
@@ -39,20 +42,19 @@ export default fp(
     app.decorate('sessions', ended)
 
     async function ask() {
-      if (!pubsub.health().reading) await load().catch(() => {}) // the readers tell of it
+      if (!pubsub.health().reading) await load().catch(() => {}) // the readers log it
       wheel.after(limits.askMs, ask)
     }
 
     async function load() {
-      ended.end(...(await recentlyEnded(sql, config.accessTokenTtl)))
+      ended.end(...(await recentlyEnded(sql, tokenLifeSeconds)))
     }
   },
   { name: 'sessions', dependencies: ['config', 'db', 'pubsub', 'wheel'] }
 )
 
 function endedSessions(tokenLifeMs: number) {
-  // The first is always the first to go. Sessions are made at the pace of argon2, some tens a
-  // second, and that bounds this.
+  // In the order in which they ended. Bounded, because argon2 bounds how many sessions begin: some tens a second.
   const endedAt = new Map<string, number>()
 
   function forgetOld(now: number): void {

@@ -32,7 +32,6 @@ export const Environment = Type.Object({
   }),
   JWT_SECRET: Type.Optional(
     Type.String({
-      pattern: '^[^,]{32,}(,[^,]{32,})*$',
       description:
         'ring of secrets of 32 characters or more, comma-separated: the first signs, all verify; required with DATABASE_URL, else made once and kept in DATA_DIR'
     })

@@ -224,16 +224,16 @@ export async function findTokenOwner(
   return owner
 }
 
-/** Sessions that ended so lately that an access token of theirs may still be in time. */
-export async function recentlyEnded(sql: Sql, accessTokenTtl: number): Promise<string[]> {
-  // From the log and not from the table: a session goes from there with its user. The tokens of one
-  // that expired have expired before it.
+/** Returns the sessions that ended within `seconds`, for which an access token may be accepted. */
+export async function recentlyEnded(sql: Sql, seconds: number): Promise<string[]> {
+  // From the log, because deleting a user deletes their rows in `sessions`. Of a session that expired, every access
+  // token expired before it.
   const rows = await sql<{ id: string }[]>`
     select after ->> 'sessionId' as id
     from events
     where kind = 'session.ended'
     and after ->> 'reason' <> 'expired'
-    and at > now() - make_interval(secs => ${accessTokenTtl})
+    and at > now() - make_interval(secs => ${seconds})
   `
   return rows.map(({ id }) => id)
 }

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify'
+import postgres from 'postgres'
 import t, { type Test } from 'tap'
+import type { AccessClaims } from '../schemas/auth.ts'
 import { openFeed, openLive } from './clients.ts'
 import { build, database, listen, PASSWORD, person, signIn, until } from './helper.ts'
 import { telephone } from './telephone.ts'
@@ -140,6 +142,57 @@ t.test('a token ends its stream and its socket in time, a new one prolongs the s
   t.match(await long.next('pong'), { n: 1 }, 'past the first token')
   clearInterval(prolonging)
   t.equal(await long.closed, 4401, 'until the last one expires')
+})
+
+// A token that a node has signed whose clock is ahead of the others, by less than is allowed.
+const AHEAD_SECONDS = 50
+
+/** Signs an access token of the session of `token` as a node that is ahead does. */
+function signedAhead(app: FastifyInstance, token: string): { authorization: string } {
+  const { payload } = app.jwt.decode<{ payload: AccessClaims }>(token) ?? {}
+  const iat = Math.floor(Date.now() / 1000) + AHEAD_SECONDS
+  const exp = iat + app.config.accessTokenTtl
+  return { authorization: `Bearer ${app.jwt.sign({ ...payload, iat, exp } as AccessClaims)}` }
+}
+
+t.test('a session that ended stays ended for a node whose clock is behind', async t => {
+  const app = await build(t, { DATABASE_URL: await database(t), ACCESS_TOKEN_TTL: '1' })
+  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+  const status = async (headers: { authorization: string }) =>
+    (await app.inject({ url: '/users/me', headers })).statusCode
+  const headers = signedAhead(app, ann.token)
+  t.equal(await status(headers), 200)
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  t.equal(await status(headers), 401)
+  // The first of two lives begins anywhere in a second, so only both take longer than one.
+  for (const _ of [1, 2]) {
+    const session = await signIn(app, bob)
+    await until(async () => (await status(session.headers)) === 403)
+  }
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
+  t.equal(await status(headers), 401)
+})
+
+t.test('a node that starts knows sessions that ended a token and a clock ago', async t => {
+  const DATABASE_URL = await database(t)
+  const before = await build(t, { DATABASE_URL })
+  const ann = await person(before)
+  const headers = signedAhead(before, ann.token)
+  t.equal((await before.inject({ url: '/users/me', headers })).statusCode, 200)
+  await before.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  await before.close()
+  await before.sql.end()
+
+  const sql = postgres(DATABASE_URL, { max: 1 })
+  const seconds = before.config.accessTokenTtl + AHEAD_SECONDS - 5
+  await sql`
+    update events
+    set at = at - make_interval(secs => ${seconds})
+    where kind = 'session.ended'`
+  await sql.end()
+
+  const after = await build(t, { DATABASE_URL })
+  t.equal((await after.inject({ url: '/users/me', headers })).statusCode, 401)
 })
 
 /** A stream and a socket, by token and by cookie, at every node. */

@@ -32,13 +32,26 @@ t.test('a value that cannot be is refused in one sentence that names the variabl
     PORT: ['http', '-1', '65536', '3000.5'],
     DATABASE_URL: ['localhost', 'mysql://localhost'],
     LISTEN_URL: ['localhost'],
-    JWT_SECRET: ['short', `${secret},short`, `${secret},`],
+    JWT_SECRET: [
+      'short',
+      `${secret},short`,
+      `${secret},`,
+      `,${secret}`,
+      ' '.repeat(40),
+      `${'x'.repeat(31)} `
+    ],
     ACCESS_TOKEN_TTL: ['0', '15m'],
     REFRESH_TOKEN_TTL: ['0', 'week'],
     SESSION_MAX_AGE: ['0'],
     REFRESH_GRACE: ['-1', '3601'],
     PASSWORD_MIN_LENGTH: ['0', '129'],
-    ALLOWED_ORIGINS: ['*', 'example.com', 'https://example.com/', 'https://a.example,null'],
+    ALLOWED_ORIGINS: [
+      '*',
+      'example.com',
+      'https://example.com/',
+      'https://a.example,null',
+      'https://a.example,'
+    ],
     TRUST_PROXY: ['1', 'yes', '10.0.0.0/33', '10.0.0.0/8/8', 'fe80::/129', '10.0.0.1,'],
     RATE_LIMIT: ['maybe'],
     LOG_LEVEL: ['loud'],
@@ -52,9 +65,30 @@ t.test('a value that cannot be is refused in one sentence that names the variabl
   }
 })
 
+t.test('events that are dropped before access tokens expire are refused', async t => {
+  const read = (ACCESS_TOKEN_TTL: number, RETENTION_DAYS: number) =>
+    readConfig({
+      ...external,
+      ACCESS_TOKEN_TTL: String(ACCESS_TOKEN_TTL),
+      RETENTION_DAYS: String(RETENTION_DAYS)
+    })
+  const day = 86_400
+  // Clocks may be 60 s apart.
+  t.equal(read(day - 60, 1).retentionDays, 1)
+  t.throws(() => read(day - 59, 1), { message: /^RETENTION_DAYS [^\n]+$/ })
+  t.throws(() => read(2_147_483, 24), { message: /^RETENTION_DAYS / })
+  t.equal(read(2_147_483, 25).accessTokenTtl, 2_147_483)
+})
+
+t.test('short lives are accepted, as a token never outlives its session', async t => {
+  const lives = { ACCESS_TOKEN_TTL: '900', REFRESH_TOKEN_TTL: '2', SESSION_MAX_AGE: '1' }
+  t.match(readConfig({ ...external, ...lives, REFRESH_GRACE: '30' }), { refreshTokenTtl: 2 })
+})
+
 t.test('a refusal never shows a secret', async t => {
-  const read = () => readConfig({ ...external, JWT_SECRET: 'hunter2' })
-  t.throws(read, { message: /^(?!.*hunter2)/ })
+  for (const JWT_SECRET of ['hunter2', `${secret},hunter2`, `hunter2${secret},`]) {
+    t.throws(() => readConfig({ ...external, JWT_SECRET }), { message: /^(?!.*hunter2)/ })
+  }
 })
 
 t.test('an empty value is one that is not set', async t => {
@@ -64,7 +98,7 @@ t.test('an empty value is one that is not set', async t => {
 t.test('a ring of secrets, a list of origins and proxies are taken apart', async t => {
   const config = readConfig({
     ...external,
-    JWT_SECRET: `${secret},${'y'.repeat(40)}`,
+    JWT_SECRET: ` ${secret}, ${'y'.repeat(40)} `,
     ALLOWED_ORIGINS: 'https://app.example.com, http://localhost:5173',
     TRUST_PROXY: 'loopback, 10.0.0.0/8, ::1'
   })
