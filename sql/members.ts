@@ -37,6 +37,26 @@ export async function listMembers(
 }
 
 /**
+ * Returns the id of the user with this email, in canonical form, whom the actor may add; undefined when there is none.
+ * Throws ProjectNotFound, Forbidden.
+ */
+export async function findAddable(
+  sql: Sql,
+  actorId: string,
+  projectId: string,
+  email: string
+): Promise<string | undefined> {
+  const [row] = await sql`
+    select role = 'owner' as "isAllowed", users.id
+    from project_members
+    left join users on email = ${email}
+    where project_id = ${projectId}
+    and user_id = ${actorId}
+  `
+  return granted<{ id: string | null }>(row).id ?? undefined
+}
+
+/**
  * By an owner; the email in canonical form.
  * Throws ProjectNotFound, Forbidden, UserNotFound, AlreadyMember.
  */

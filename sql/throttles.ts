@@ -1,13 +1,13 @@
 import type { Sql } from 'postgres'
 
-/** So many of one thing in so many seconds. */
+/** How many of one thing are allowed in how many seconds. */
 export interface Throttle {
   key: string
   allowed: number
   seconds: number
 }
 
-/** The seconds until none of them is used up any more; undefined when none is. */
+/** Returns the seconds until none of them is used up any more; undefined when none is. */
 export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
   const [row] = await sql<[{ seconds: number | null }]>`
     select ceil(extract(epoch from max(resets_at) - now()))::integer as seconds
@@ -19,10 +19,10 @@ export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<nu
   return row.seconds ?? undefined
 }
 
-/** Counts one in each; the seconds to wait when that was too many. */
+/** Counts one in each. Returns the seconds to wait when that was too many, else undefined. */
 export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
   const isOver = sql`throttles.resets_at <= now()`
-  // In the order of keys, or two who count the same would wait for each other.
+  // In the order of keys, or two statements that count the same would wait for each other.
   const [row] = await sql<[{ seconds: number | null }]>`
     with counted as (
       insert into throttles (key, allowed, count, resets_at)
@@ -47,7 +47,7 @@ export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number 
   return row.seconds ?? undefined
 }
 
-/** At most `limit` of those that are over. */
+/** Deletes at most `limit` of those that are over. Returns how many it deleted. */
 export async function forgetThrottles(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
     delete from throttles

@@ -19,6 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: PasswordChange(config.passwordMinLength),
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
+    config: { pace: false },
     onRequest: app.authenticate,
     handler: (request, reply) =>
       passwords.admit(async () => {

@@ -33,6 +33,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       params: SessionParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
     },
+    config: { pace: false },
     handler: async (request, reply) => {
       const { user, params } = request
       const sessionId = params.sessionId.toLowerCase()
@@ -52,6 +53,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'Leaves only the one that asks.',
       response: { 204: NoContent, ...refusals(401, 403, 503) }
     },
+    config: { pace: false },
     handler: async (request, reply) => {
       const { user } = request
       const ended = await endOtherSessions(sql, user.id, user.sessionId)

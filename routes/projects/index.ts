@@ -19,7 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Create a project',
       description: 'Whoever creates it is its first owner.',
       body: ProjectBody,
-      response: { 201: Project, ...refusals(400, 401, 403, 413, 415, 503) }
+      response: { 201: Project, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
     handler: async ({ user, body }, reply) => {
       const project = await createProject(sql, user.id, body.name.trim())

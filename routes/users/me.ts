@@ -37,7 +37,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Change my name',
       description: 'Other members of my projects see it from now on.',
       body: Rename,
-      response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 503) }
+      response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
     handler: async ({ user, body }) => {
       const me = await renameUser(sql, user.id, body.name.trim())

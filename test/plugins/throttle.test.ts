@@ -12,15 +12,14 @@ interface Guess {
   cookie?: string
 }
 
-/** A guess from an address of its own, or the one that is given. */
+/** A guess from the same address as all others, or the one that is given. */
 function guess(call: Caller, email: string, about: Guess = {}) {
-  const { password = 'wrong', from = anyone(), cookie } = about
+  const { password = 'wrong', from = '192.0.2.1', cookie } = about
   const headers = { 'x-forwarded-for': from }
   return call('POST', '/auth/signin', { body: { email, password }, headers, cookie })
 }
 
-let last = 0
-const anyone = () => `192.0.2.${++last % 250}`
+const elsewhere = '192.0.2.2'
 const unknown = () => `${randomUUID()}@example.com`
 const statuses = (replies: { status: number }[]) => replies.map(({ status }) => status)
 
@@ -48,10 +47,17 @@ t.test('after ten wrong passwords even the right one waits, on every node', asyn
   for (const { call } of [one, two]) {
     isRefused(t, await guess(call, ann.email))
     isRefused(t, await guess(call, ann.email, { password: ann.password }))
+    const { password } = ann
+    t.equal(
+      (await guess(call, ann.email, { password, from: elsewhere })).status,
+      200,
+      'from elsewhere'
+    )
   }
   t.equal((await guess(one.call, bob.email, { password: bob.password })).status, 200)
 
-  await one.app.sql`update throttles set resets_at = now() where key = ${`guess at ${ann.email}`}`
+  const key = `guess at ${ann.email} from 192.0.2.1`
+  await one.app.sql`update throttles set resets_at = now() where key = ${key}`
   t.equal((await guess(two.call, ann.email, { password: ann.password })).status, 200)
   t.equal((await guess(two.call, ann.email)).status, 401, 'counting starts anew')
 })
@@ -62,15 +68,48 @@ t.test('an account that nobody has is no different', async t => {
   isRefused(t, await guess(call, email))
 })
 
+t.test('after a hundred wrong passwords an account waits, whatever the networks', async t => {
+  const ann = await newcomer(call)
+  const { email, password } = ann
+  await guess(call, email, { from: '2001:db8:7:1::1' })
+  await app.sql`update throttles set count = 99 where key = ${`guess at ${email}`}`
+  t.equal((await guess(call, email, { from: '2001:db8:7:2::1' })).status, 401, 'the hundredth')
+  isRefused(t, await guess(call, email, { from: '2001:db8:7:3::1' }))
+  isRefused(t, await guess(call, email, { password, from: '2001:db8:7:4::1' }))
+  t.equal((await guess(call, email, { password, cookie: ann.cookie })).status, 200)
+})
+
+t.test('one IPv6 customer has ten guesses at an account', async t => {
+  const ann = await newcomer(call)
+  for (let count = 0; count < 10; count++) {
+    t.equal((await guess(call, ann.email, { from: `2001:db8:8:1::${count}` })).status, 401)
+  }
+  isRefused(t, await guess(call, ann.email, { from: '2001:db8:8:1:ffff::' }))
+  t.equal((await guess(call, ann.email, { from: '2001:db8:8:2::' })).status, 401)
+})
+
 t.test('of 50 guesses at once on two nodes ten are answered', async t => {
   const DATABASE_URL = await database(t)
   const env = { ...settings, DATABASE_URL }
   const nodes = [await node(t, env), await node(t, env)]
   const ann = await newcomer(nodes[0]?.call as Caller)
+  const { email, password } = ann
   const replies = await times(50, index =>
-    guess(nodes[index % 2]?.call as Caller, ann.email, { from: `192.0.2.${index}` })
+    guess(nodes[index % 2]?.call as Caller, index % 2 ? email : email.toUpperCase())
   )
   t.strictSame(statuses(replies).sort(), [...Array(10).fill(401), ...Array(40).fill(429)])
+  isRefused(t, await guess(nodes[0]?.call as Caller, email, { password }))
+})
+
+t.test('of 150 guesses at once from many networks a hundred are answered', async t => {
+  const DATABASE_URL = await database(t)
+  const env = { ...settings, DATABASE_URL }
+  const nodes = [await node(t, env), await node(t, env)]
+  const { email } = await newcomer(nodes[0]?.call as Caller)
+  const replies = await times(150, index =>
+    guess(nodes[index % 2]?.call as Caller, email, { from: `198.51.100.${index}` })
+  )
+  t.strictSame(statuses(replies).sort(), [...Array(100).fill(401), ...Array(50).fill(429)])
 })
 
 t.test('the right password counts for nothing', async t => {
@@ -172,6 +211,38 @@ t.test('a stolen access token guesses ten passwords, and locks nobody out', asyn
   }
   isRefused(t, await call('DELETE', '/users/me', { token, body: { password: ann.password } }))
   t.equal((await guess(call, ann.email, { password: ann.password })).status, 200)
+})
+
+t.test('an owner looks for fifty unknown emails an hour, on every node', async t => {
+  const DATABASE_URL = await database(t)
+  const env = { ...settings, DATABASE_URL }
+  const [one, two] = [await node(t, env), await node(t, env)]
+  const [ann, bob, eve] = [
+    await newcomer(one.call),
+    await newcomer(one.call, { name: 'Bob' }),
+    await newcomer(one.call, { name: 'Eve' })
+  ]
+  const { token } = ann
+  const { body: project } = await one.call('POST', '/projects', { token, body: { name: 'Fair' } })
+  const path = `/projects/${project.id}/members`
+  const add = (call: Caller, email: string, by = token) =>
+    call('POST', path, { token: by, body: { email, role: 'owner' } })
+
+  t.equal((await add(one.call, unknown())).status, 404)
+  t.equal((await add(one.call, bob.email)).status, 201, 'not counted')
+  for (let count = 0; count < 60; count++) {
+    t.equal((await add(one.call, bob.email)).status, 409, 'not counted')
+    t.equal((await add(one.call, unknown(), eve.token)).body.code, 'PROJECT_NOT_FOUND')
+  }
+  const replies = await times(100, index => add((index % 2 ? one : two).call, unknown()))
+  t.strictSame(statuses(replies).sort(), [...Array(49).fill(404), ...Array(51).fill(429)])
+
+  for (const { call } of [one, two]) {
+    isRefused(t, await add(call, unknown()), { within: 3600 })
+    isRefused(t, await add(call, eve.email), { within: 3600 })
+  }
+  t.equal((await one.call('GET', path, { token })).body.members.length, 2)
+  t.equal((await add(one.call, unknown(), bob.token)).status, 404, 'another owner has their own')
 })
 
 t.test('RATE_LIMIT=off counts nothing', async t => {

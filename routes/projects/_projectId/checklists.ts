@@ -20,7 +20,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Create a checklist',
       description: 'For owners and editors.',
       body: NewChecklist,
-      response: { 201: ChecklistSummary, ...refusals(400, 401, 403, 404, 413, 415, 503) }
+      response: { 201: ChecklistSummary, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
     handler: async ({ user, params, body }, reply) => {
       const title = body.title.normalize('NFC').trim()

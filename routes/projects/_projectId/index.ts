@@ -31,7 +31,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Rename a project',
       description: 'For owners.',
       body: ProjectBody,
-      response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 503) }
+      response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
     handler: ({ user, params, body }) =>
       renameProject(sql, user.id, params.projectId, body.name.trim())
@@ -44,7 +44,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Delete a project',
       description: 'For owners. Its checklists go with it, and nothing brings them back.',
-      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
+      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 429, 503) }
     },
     handler: async ({ user, params }, reply) => {
       await deleteProject(sql, user.id, params.projectId)

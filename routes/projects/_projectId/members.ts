@@ -1,16 +1,23 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { canonicalEmail } from '../../../lib/email.ts'
+import { UserNotFound } from '../../../lib/errors.ts'
 import { refusals } from '../../../schemas/error.ts'
 import { Member, MemberParams, Members, NewMember, RoleBody } from '../../../schemas/member.ts'
 import { PageQuery } from '../../../schemas/page.ts'
 import { ProjectParams } from '../../../schemas/project.ts'
 import { NoContent } from '../../../schemas/scalars.ts'
-import { addMember, changeRole, listMembers, removeMember } from '../../../sql/members.ts'
+import {
+  addMember,
+  changeRole,
+  findAddable,
+  listMembers,
+  removeMember
+} from '../../../sql/members.ts'
 
 const docs = { tags: ['members'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql } = app
+  const { sql, throttle } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -35,14 +42,19 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Add a member',
       description:
-        'For owners. 404 `USER_NOT_FOUND` when nobody has an account with this email, 409 ' +
-        '`ALREADY_MEMBER` when they are in the project: PATCH changes a role.',
+        'For owners. 404 `USER_NOT_FOUND` when no account has this email, 429 after 50 of these in an ' +
+        'hour; 409 `ALREADY_MEMBER` when the user is in the project: PATCH changes a role.',
       params: ProjectParams,
       body: NewMember,
-      response: { 201: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 503) }
+      response: { 201: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
     },
-    handler: async ({ user, params, body }, reply) => {
+    handler: async (request, reply) => {
+      const { user, params, body } = request
       const email = canonicalEmail(body.email)
+      const found = await throttle.lookUp(request, () =>
+        findAddable(sql, user.id, params.projectId, email)
+      )
+      if (!found) throw new UserNotFound()
       const member = await addMember(sql, user.id, params.projectId, { ...body, email })
       return reply.code(201).send(member)
     }
@@ -57,7 +69,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'For owners. 409 `LAST_OWNER` when nobody would be owner any more.',
       params: MemberParams,
       body: RoleBody,
-      response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 503) }
+      response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
     },
     handler: ({ user, params: { projectId, userId }, body: { role } }) =>
       changeRole(sql, user.id, projectId, { userId, role })
@@ -73,7 +85,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         'For owners, and for every member who leaves. 409 `LAST_OWNER` when nobody would be owner ' +
         'any more.',
       params: MemberParams,
-      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 503) }
+      response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 429, 503) }
     },
     handler: async ({ user, params: { projectId, userId } }, reply) => {
       await removeMember(sql, user.id, projectId, userId)
