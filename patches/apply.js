@@ -1,4 +1,0 @@
-import { patchDriver } from '../lib/driver.js'
-
-// The postinstall script.
-patchDriver()
