@@ -79,7 +79,7 @@ export const Environment = Type.Object({
     minimum: 1,
     maximum: 3650,
     default: 7,
-    description: 'age after which events may be dropped, days'
+    description: 'age after which events may be dropped, days; not shorter than ACCESS_TOKEN_TTL'
   })
 })
 export type Environment = Static<typeof Environment>

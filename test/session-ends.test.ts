@@ -155,7 +155,7 @@ function signedAhead(app: FastifyInstance, token: string): { authorization: stri
   return { authorization: `Bearer ${app.jwt.sign({ ...payload, iat, exp } as AccessClaims)}` }
 }
 
-t.test('a session that ended stays ended for a node whose clock is behind', async t => {
+t.test('an ended session stays ended for a node whose clock lags', async t => {
   const app = await build(t, { DATABASE_URL: await database(t), ACCESS_TOKEN_TTL: '1' })
   const [ann, bob] = [await person(app), await person(app, 'Bob')]
   const status = async (headers: { authorization: string }) =>
@@ -173,7 +173,7 @@ t.test('a session that ended stays ended for a node whose clock is behind', asyn
   t.equal(await status(headers), 401)
 })
 
-t.test('a node that starts knows sessions that ended a token and a clock ago', async t => {
+t.test('a node that starts knows sessions that ended a token life ago', async t => {
   const DATABASE_URL = await database(t)
   const before = await build(t, { DATABASE_URL })
   const ann = await person(before)
