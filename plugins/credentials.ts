@@ -28,7 +28,7 @@ interface EmailAndPassword {
 /** Every place where a password is asked for: throttled, audited, and of the cost of the day. */
 export default fp(
   async app => {
-    const { sql, config, passwords, throttle, refreshCookie } = app
+    const { sql, write, config, passwords, throttle, refreshCookie } = app
 
     app.decorate('credentials', {
       async check(request, { email, password }) {
@@ -40,7 +40,8 @@ export default fp(
         )
         if (!account) throw new BadCredentials()
         if (passwords.isWeak(account.passwordHash)) {
-          await replacePasswordHash(sql, account, await passwords.hash(password))
+          const passwordHash = await passwords.hash(password)
+          await write(account.id, sql => replacePasswordHash(sql, account, passwordHash))
         }
         return account
       },
@@ -78,5 +79,8 @@ export default fp(
       request.audit('password.wrong', { userId })
     }
   },
-  { name: 'credentials', dependencies: ['db', 'passwords', 'throttle', 'refresh-cookie', 'audit'] }
+  {
+    name: 'credentials',
+    dependencies: ['db', 'write', 'passwords', 'throttle', 'refresh-cookie', 'audit']
+  }
 )

@@ -24,6 +24,12 @@ export async function removeAbandoned(): Promise<void> {
     const pid = Number(/^concord-test-(\d+)$/.exec(name)?.[1])
     const folder = join(tmpdir(), name)
     const isAbandoned = pid > 0 && (pid === process.ppid || !isAlive(pid))
-    if (isAbandoned && (await stat(folder)).uid === process.getuid?.()) await stopCluster(folder)
+    if (!isAbandoned) continue
+    // Another run may be removing it at this moment.
+    const isOurs = await stat(folder).then(
+      ({ uid }) => uid === process.getuid?.(),
+      () => false
+    )
+    if (isOurs) await stopCluster(folder).catch(() => {})
   }
 }

@@ -6,7 +6,7 @@ import { NoContent } from '../../schemas/scalars.ts'
 import { changePassword } from '../../sql/users.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, config, credentials, passwords, sessions } = app
+  const { write, config, credentials, passwords, sessions } = app
 
   app.route({
     method: 'POST',
@@ -27,7 +27,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         const account = await credentials.confirm(request, current)
         const passwordHash = await passwords.hash(next)
         const keep = request.user.sessionId
-        const ended = await changePassword(sql, account, { passwordHash, keep })
+        const ended = await write(account.id, sql =>
+          changePassword(sql, account, { passwordHash, keep })
+        )
         if (!ended) throw new WrongPassword()
         sessions.end(...ended)
         request.audit('password.changed', { userId: account.id, sessionId: keep })

@@ -6,7 +6,7 @@ import { refusals } from '../../schemas/error.ts'
 import { rotateSession } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, config, refreshCookie, sessions } = app
+  const { write, config, refreshCookie, sessions } = app
 
   app.route({
     method: 'POST',
@@ -23,7 +23,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.refuseForeignOrigin,
     handler: async (request, reply) => {
       const token = refreshCookie.read(request)
-      const session = await rotateSession(sql, token, clientOf(request), config)
+      const session = await write(token.sessionId, sql =>
+        rotateSession(sql, token, clientOf(request), config)
+      )
       if (!session) throw new BadRefresh()
       const about = { userId: session.userId, sessionId: session.id }
       if (session.isReused) {

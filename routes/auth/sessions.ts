@@ -7,7 +7,7 @@ import { endOtherSessions, endSession, listSessions } from '../../sql/sessions.t
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, sessions } = app
+  const { sql, write, sessions } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -37,7 +37,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async (request, reply) => {
       const { user, params } = request
       const sessionId = params.sessionId.toLowerCase()
-      await endSession(sql, user.id, sessionId)
+      await write(user.id, sql => endSession(sql, user.id, sessionId))
       sessions.end(sessionId)
       request.audit('session.ended', { userId: user.id, sessionId })
       return reply.code(204).send(null)
@@ -56,7 +56,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     config: { pace: false },
     handler: async (request, reply) => {
       const { user } = request
-      const ended = await endOtherSessions(sql, user.id, user.sessionId)
+      const ended = await write(user.id, sql => endOtherSessions(sql, user.id, user.sessionId))
       sessions.end(...ended)
       for (const sessionId of ended) request.audit('session.ended', { userId: user.id, sessionId })
       return reply.code(204).send(null)

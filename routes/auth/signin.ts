@@ -7,7 +7,7 @@ import { refusals } from '../../schemas/error.ts'
 import { createSession } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, config, credentials, passwords, refreshCookie, sessions } = app
+  const { write, config, credentials, passwords, refreshCookie, sessions } = app
 
   app.route({
     method: 'POST',
@@ -29,7 +29,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         const account = await credentials.check(request, { email: canonicalEmail(email), password })
         const replaced = refreshCookie.find(request)?.sessionId
         const client = clientOf(request)
-        const session = await createSession(sql, account, { client, replaced }, config)
+        const session = await write(account.id, sql =>
+          createSession(sql, account, { client, replaced }, config)
+        )
         if (!session) throw new BadCredentials()
         sessions.end(...session.ended)
         request.audit('session.started', { userId: account.id, sessionId: session.id })

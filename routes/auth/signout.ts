@@ -4,7 +4,7 @@ import { refusals } from '../../schemas/error.ts'
 import { signOut } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, refreshCookie, sessions } = app
+  const { write, refreshCookie, sessions } = app
 
   app.route({
     method: 'POST',
@@ -19,7 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     onRequest: app.refuseForeignOrigin,
     handler: async (request, reply) => {
       const { sessionId } = refreshCookie.find(request) ?? {}
-      const userId = sessionId && (await signOut(sql, sessionId))
+      const userId = sessionId && (await write(sessionId, sql => signOut(sql, sessionId)))
       if (userId) {
         sessions.end(sessionId)
         request.audit('session.ended', { userId, sessionId })

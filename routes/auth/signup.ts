@@ -7,7 +7,7 @@ import { User } from '../../schemas/user.ts'
 import { createUser } from '../../sql/users.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, passwords, throttle, config } = app
+  const { write, passwords, throttle, config } = app
 
   app.route({
     method: 'POST',
@@ -23,11 +23,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       passwords.admit(async () => {
         const { body } = request
         await throttle.signUp(request)
-        const user = await createUser(sql, {
-          email: canonicalEmail(body.email),
-          name: body.name.trim(),
-          passwordHash: await passwords.hash(body.password)
-        })
+        const email = canonicalEmail(body.email)
+        const passwordHash = await passwords.hash(body.password)
+        const account = { email, name: body.name.trim(), passwordHash }
+        const user = await write(email, sql => createUser(sql, account))
         if (!user) throw new EmailTaken()
         request.audit('account.created', { userId: user.id })
         return reply.code(201).send(user)

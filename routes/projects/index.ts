@@ -7,7 +7,7 @@ import { createProject, listProjects } from '../../sql/projects.ts'
 const docs = { tags: ['projects'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql } = app
+  const { sql, write } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -22,7 +22,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 201: Project, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
     handler: async ({ user, body }, reply) => {
-      const project = await createProject(sql, user.id, body.name.trim())
+      const project = await write(user.id, sql => createProject(sql, user.id, body.name.trim()))
       return reply.code(201).send(project)
     }
   })

@@ -9,7 +9,7 @@ import { deleteUser, findUser, renameUser } from '../../sql/users.ts'
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, credentials, passwords, sessions } = app
+  const { sql, write, credentials, passwords, sessions } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -40,7 +40,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
     handler: async ({ user, body }) => {
-      const me = await renameUser(sql, user.id, body.name.trim())
+      const me = await write(user.id, sql => renameUser(sql, user.id, body.name.trim()))
       if (!me) throw new BadToken()
       return me
     }
@@ -59,7 +59,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: (request, reply) =>
       passwords.admit(async () => {
         const account = await credentials.confirm(request, request.body.password)
-        if (!(await deleteUser(sql, account))) throw new WrongPassword()
+        const isDeleted = await write(account.id, sql => deleteUser(sql, account))
+        if (!isDeleted) throw new WrongPassword()
         sessions.end(request.user.sessionId)
         request.audit('account.deleted', { userId: account.id })
         return reply.code(204).send(null)

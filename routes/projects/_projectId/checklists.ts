@@ -8,7 +8,7 @@ import { createChecklist, listChecklists } from '../../../sql/checklists.ts'
 const docs = { tags: ['checklists'], security: [{ bearer: [] }], params: ProjectParams }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql } = app
+  const { sql, write } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -24,7 +24,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     handler: async ({ user, params, body }, reply) => {
       const title = body.title.normalize('NFC').trim()
-      const checklist = await createChecklist(sql, user.id, params.projectId, title)
+      const checklist = await write(user.id, sql =>
+        createChecklist(sql, user.id, params.projectId, title)
+      )
       return reply.code(201).send(checklist)
     }
   })

@@ -7,7 +7,7 @@ import { deleteProject, findProject, renameProject } from '../../../sql/projects
 const docs = { tags: ['projects'], security: [{ bearer: [] }], params: ProjectParams }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql } = app
+  const { sql, write } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -34,7 +34,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
     handler: ({ user, params, body }) =>
-      renameProject(sql, user.id, params.projectId, body.name.trim())
+      write(user.id, sql => renameProject(sql, user.id, params.projectId, body.name.trim()))
   })
 
   app.route({
@@ -47,7 +47,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 429, 503) }
     },
     handler: async ({ user, params }, reply) => {
-      await deleteProject(sql, user.id, params.projectId)
+      await write(user.id, sql => deleteProject(sql, user.id, params.projectId))
       return reply.code(204).send(null)
     }
   })

@@ -17,7 +17,7 @@ import {
 const docs = { tags: ['members'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, throttle } = app
+  const { sql, write, throttle } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -55,7 +55,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         findAddable(sql, user.id, params.projectId, email)
       )
       if (!found) throw new UserNotFound()
-      const member = await addMember(sql, user.id, params.projectId, { ...body, email })
+      const member = await write(user.id, sql =>
+        addMember(sql, user.id, params.projectId, { ...body, email })
+      )
       return reply.code(201).send(member)
     }
   })
@@ -72,7 +74,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
     },
     handler: ({ user, params: { projectId, userId }, body: { role } }) =>
-      changeRole(sql, user.id, projectId, { userId, role })
+      write(user.id, sql => changeRole(sql, user.id, projectId, { userId, role }))
   })
 
   app.route({
@@ -88,7 +90,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 429, 503) }
     },
     handler: async ({ user, params: { projectId, userId } }, reply) => {
-      await removeMember(sql, user.id, projectId, userId)
+      await write(user.id, sql => removeMember(sql, user.id, projectId, userId))
       return reply.code(204).send(null)
     }
   })

@@ -113,8 +113,8 @@ t.test('a sign-in that has seen the old password comes too late, or is ended', a
     const [first, second] = await Promise.all(replies)
     const [changed, entered] = isLate ? [first, second] : [second, first]
     t.equal(changed?.status, 204)
-    t.equal(entered?.status, isLate ? 401 : 200)
-    if (!isLate) t.equal(await me(entered?.body.accessToken), 401)
+    // Each tries again when the row is free, in whatever order.
+    t.ok(entered?.status === 401 || (await me(entered?.body.accessToken)) === 401)
   }
 })
 

@@ -127,10 +127,12 @@ t.test('the projects that nobody else owns go with an account', async t => {
 
 t.test('it takes one query', async t => {
   const queries: string[] = []
-  sql.options.debug = (_connection, query) => queries.push(query)
-  t.teardown(() => {
-    sql.options.debug = false
-  })
+  for (const { options } of [sql, app.writeSql]) {
+    options.debug = (_connection, query) => queries.push(query)
+    t.teardown(() => {
+      options.debug = false
+    })
+  }
   await there.owner.ask('PATCH', there.url, { name: 'Fair' })
   t.equal(queries.filter(query => query.includes('projects')).length, 1)
 })

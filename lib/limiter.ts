@@ -1,0 +1,70 @@
+export interface Limits {
+  /** jobs that run at once */
+  running: number
+  /** jobs that wait, in all and of one key */
+  waiting: number
+  waitingEach?: number
+  /** how long a job waits at most */
+  waitMs: number
+}
+
+/**
+ * Returns a function that runs jobs, `running` at once. Keys with waiting jobs take turns, one job each, so
+ * that a key with many jobs delays the others by one job a turn. Throws what `refuse` makes, without running
+ * the job, when too many wait or the job has waited for `waitMs`.
+ */
+export function createLimiter(
+  { running, waiting, waitingEach = waiting, waitMs }: Limits,
+  refuse: () => Error
+) {
+  /** What starts each waiting job, by key; the first key is the next to have its turn. */
+  const lines = new Map<string, Set<() => void>>()
+  let free = running
+  let count = 0
+
+  return async function run<T>(job: () => Promise<T>, key = ''): Promise<T> {
+    if (free > 0) free--
+    else await turn(key)
+    try {
+      return await job()
+    } finally {
+      next()
+    }
+  }
+
+  async function turn(key: string): Promise<void> {
+    const line = lines.get(key) ?? new Set()
+    if (count >= waiting || line.size >= waitingEach) throw refuse()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const timer = setTimeout(() => {
+      leave(key, resolve)
+      reject(refuse())
+    }, waitMs)
+    lines.set(key, line.add(resolve))
+    count++
+    await promise
+    clearTimeout(timer)
+  }
+
+  // The place of a finished job goes straight to the next one: a newcomer cannot take it in between.
+  function next(): void {
+    const [first] = lines
+    if (!first) {
+      free++
+      return
+    }
+    const [key, line] = first
+    const [start] = line as Set<() => void>
+    leave(key, start as () => void)
+    // Last in turn from now on.
+    if (lines.delete(key)) lines.set(key, line)
+    start?.()
+  }
+
+  function leave(key: string, start: () => void): void {
+    const line = lines.get(key)
+    line?.delete(start)
+    if (line?.size === 0) lines.delete(key)
+    count--
+  }
+}
