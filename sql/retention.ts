@@ -14,10 +14,15 @@ export interface Retention {
 }
 
 /**
- * Moves the floor of the feed past the next events that are older than the feed is kept, and drops those
- * that belong to no checklist. A cursor below the floor answers `reset`. Answers how many it passed.
+ * Moves the floor of the feed past the next events that are older than the feed is kept, and deletes those
+ * that belong to no checklist. A cursor below the floor gets `reset`. Returns how many it passed.
+ *
+ * The floor stops at the first event that is young. Time stamps come from the database's clock, which may
+ * have been ahead: a stamp in the future tells nothing, and such an event is as old as the next one with a
+ * stamp of the past.
  */
 export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
+  const { isOld, isYoung } = ages(sql, feedDays)
   const [{ count }] = await sql<[{ count: number }]>`
     with following as (
       select pos, at, checklist_id
@@ -26,9 +31,28 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
       order by pos
       limit ${limit}
     ),
+    stamped as (
+      select pos, at from following
+      union all
+      (
+        select pos, at
+        from events
+        where pos > (select max(pos) from following)
+        and at <= now()
+        order by pos
+        limit 1
+      )
+    ),
+    old as (
+      select max(pos) as pos
+      from stamped
+      where ${isOld}
+      and pos < coalesce((select min(pos) from stamped where ${isYoung}), ${Number.MAX_SAFE_INTEGER})
+    ),
     passed as (
-      select * from following
-      where at < now() - make_interval(days => ${feedDays})
+      select pos, checklist_id
+      from following
+      where pos <= (select pos from old)
     ),
     raised as (
       update log_state
@@ -44,13 +68,17 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
 }
 
 /**
- * Drops changes of checklists that are old, below the floor of the feed and not among the last of their
- * list; all old ones of a list that is no more. Answers how many. A client that asks for them is told 410.
+ * Deletes changes of checklists that are old, below the floor of the feed and not among the last of their
+ * list; all old ones of a list that was deleted. Returns how many. Later requests for them get 410.
+ *
+ * What goes is always the beginning of a history, whatever its time stamps say: readers take the first
+ * revision for a sign that all later ones are there. Stamps in the future count as in `raiseFloor`.
  */
 export async function trimHistories(
   sql: Sql,
   { historyDays, historyChanges, limit }: Retention
 ): Promise<number> {
+  const { isOld, isYoung } = ages(sql, historyDays)
   const { count } = await sql`
     with excess as (
       select
@@ -63,20 +91,34 @@ export async function trimHistories(
       select oldest.pos
       from excess
       cross join lateral (
-        select pos, at
-        from events
-        where checklist_id = excess.checklist_id
-        and rev <= excess.upto
+        select pos, rev, max(rev) filter (where ${isOld}) over () as last_old
+        from (
+          select pos, rev, at, count(*) filter (where ${isYoung}) over (order by rev) as young
+          from (
+            select pos, rev, at
+            from events
+            where checklist_id = excess.checklist_id
+            and rev <= excess.upto
+            and pos <= (select floor_pos from log_state)
+            order by rev
+            limit ${limit}
+          ) as first
+        ) as counted
+        where young = 0
         order by rev
-        limit ${limit}
       ) as oldest
       where upto > 0
-      and at < now() - make_interval(days => ${historyDays})
-      and pos <= (select floor_pos from log_state)
+      and rev <= last_old
       limit ${limit}
     )`
   return count
 }
+
+// An event with a stamp in the future is neither.
+const ages = (sql: Sql, days: number) => ({
+  isOld: sql`at < now() - make_interval(days => ${days})`,
+  isYoung: sql`at between now() - make_interval(days => ${days}) and now()`
+})
 
 /** Drops the results of old operations: sent again after that, one is decided anew. Answers how many. */
 export function forgetOperations(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
