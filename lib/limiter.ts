@@ -48,17 +48,16 @@ export function createLimiter(
 
   // The place of a finished job goes straight to the next one: a newcomer cannot take it in between.
   function next(): void {
-    const [first] = lines
-    if (!first) {
+    const [key, line] = lines.entries().next().value ?? []
+    const [start] = line ?? []
+    if (key === undefined || !line || !start) {
       free++
       return
     }
-    const [key, line] = first
-    const [start] = line as Set<() => void>
-    leave(key, start as () => void)
-    // Last in turn from now on.
+    leave(key, start)
+    // The turn passes on: this key is the last one now.
     if (lines.delete(key)) lines.set(key, line)
-    start?.()
+    start()
   }
 
   function leave(key: string, start: () => void): void {

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify } from '@node-rs/argon2'
 import fp from 'fastify-plugin'
 import { TooBusy } from '../lib/errors.ts'
-import { boundedQueue } from '../lib/queue.ts'
+import { createLimiter } from '../lib/limiter.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,7 +28,7 @@ declare module 'fastify' {
 const effort = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 // libuv has four threads.
-const limits = { hashing: Math.min(availableParallelism(), 4), admitted: 100 }
+const limits = { hashing: Math.min(availableParallelism(), 4), admitted: 100, waitMs: 10_000 }
 
 // A hash that asks for more is damaged: computing it would take the process down with it.
 const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
@@ -36,13 +36,14 @@ const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 export default fp(
   async app => {
     const refuse = () => new TooBusy()
-    const admit = boundedQueue({ running: limits.admitted, waiting: 0 }, refuse)
-    const inTurn = boundedQueue({ running: limits.hashing, waiting: limits.admitted }, refuse)
+    const { hashing, admitted, waitMs } = limits
+    const admit = createLimiter({ running: admitted, waiting: 0, waitMs }, refuse)
+    const inTurn = createLimiter({ running: hashing, waiting: admitted, waitMs }, refuse)
     // What a password is compared with where there is no account, of the very same cost.
     const nobody = await hash(randomBytes(32), effort)
 
     app.decorate('passwords', {
-      admit,
+      admit: job => admit(job),
 
       hash: password => inTurn(() => hash(normal(password), effort)),
 

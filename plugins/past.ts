@@ -1,26 +1,35 @@
 import fp from 'fastify-plugin'
 import { TooBusy } from '../lib/errors.ts'
-import { boundedQueue } from '../lib/queue.ts'
+import { createLimiter } from '../lib/limiter.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs what reads the past of a stream or a list, a few at a time: when thousands come back at once,
-     * requests still find a connection. Throws TooBusy when too many wait.
+     * Runs a query that catches up or reads a whole list, for a user: few at once, users in turn, so that
+     * requests still get a connection when thousands of clients reconnect. Throws TooBusy when 1,000 of this
+     * user or 10,000 in all wait, or after 30 s.
      */
-    readPast: ReturnType<typeof boundedQueue>
+    readPast<T>(userId: string, query: () => Promise<T>): Promise<T>
   }
 }
 
-// Half the connections of the pool.
-const limits = { running: 4, waiting: 10_000 }
+const limits = {
+  // half the connections of the pool
+  running: 4,
+  waiting: 10_000,
+  waitingEach: 1000,
+  waitMs: 30_000
+}
+
+const retryAfterSeconds = 2
 
 export default fp(
   async app => {
-    app.decorate(
-      'readPast',
-      boundedQueue(limits, () => new TooBusy())
-    )
+    const { running, waiting, waitMs } = limits
+    const waitingEach = app.config.rateLimit ? limits.waitingEach : waiting
+    const refuse = () => Object.assign(new TooBusy(), { retryAfter: retryAfterSeconds })
+    const run = createLimiter({ running, waiting, waitingEach, waitMs }, refuse)
+    app.decorate('readPast', (userId, query) => run(query, userId))
   },
-  { name: 'past' }
+  { name: 'past', dependencies: ['config'] }
 )

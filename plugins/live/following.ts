@@ -90,7 +90,9 @@ export function createFollowing(
   async function restart(reason?: 'compacted' | 'restored') {
     const signal = hear()
     projectId = undefined // positions of another life of the database mean nothing
-    const { pos: at, ...checklist } = await readPast(() => readChecklist(sql, userId, checklistId))
+    const { pos: at, ...checklist } = await readPast(userId, () =>
+      readChecklist(sql, userId, checklistId)
+    )
     if (signal.aborted) return
     pos = at
     if (reason) {
@@ -137,7 +139,9 @@ export function createFollowing(
 
   async function readPage(since: number) {
     try {
-      return await readPast(() => readChanges(sql, userId, checklistId, { since, ...limits.page }))
+      return await readPast(userId, () =>
+        readChanges(sql, userId, checklistId, { since, ...limits.page })
+      )
     } catch (error) {
       if ((error as { code?: string }).code === 'COMPACTED') return null
       throw error

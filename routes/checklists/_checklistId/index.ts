@@ -4,7 +4,7 @@ import { refusals } from '../../../schemas/error.ts'
 import { readChecklist } from '../../../sql/checklists.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql } = app
+  const { sql, readPast } = app
 
   app.route({
     method: 'GET',
@@ -20,7 +20,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 200: Checklist, ...refusals(400, 401, 403, 404, 410, 503) }
     },
     onRequest: app.authenticate,
-    handler: ({ user, params }) => readChecklist(sql, user.id, params.checklistId)
+    handler: ({ user: { id }, params: { checklistId } }) =>
+      readPast(id, () => readChecklist(sql, id, checklistId))
   })
 }
 

@@ -1,0 +1,106 @@
+import { setImmediate as tick } from 'node:timers/promises'
+import fc from 'fast-check'
+import t from 'tap'
+import { createLimiter } from '../../lib/limiter.ts'
+
+const full = () => new Error('full')
+const waitMs = 60_000
+
+/** Jobs that end when told to, and the names of those that began, in order. */
+function jobs() {
+  const begun: string[] = []
+  const gates = new Map<string, () => void>()
+  return {
+    begun,
+    job: (name: string) => () => {
+      begun.push(name)
+      return new Promise<void>(resolve => gates.set(name, resolve))
+    },
+    async end(name: string) {
+      gates.get(name)?.()
+      await tick()
+    }
+  }
+}
+
+t.test('jobs beyond those that run wait in order, one beyond both is refused', async t => {
+  const run = createLimiter({ running: 2, waiting: 3, waitMs }, full)
+  const { begun, job, end } = jobs()
+  const all = ['a', 'b', 'c', 'd', 'e'].map(name => run(job(name)))
+  await t.rejects(run(job('f')), /full/)
+  t.strictSame(begun, ['a', 'b'])
+  for (const [n, name] of ['a', 'b', 'c', 'd', 'e'].entries()) {
+    await end(name)
+    await all[n]
+    t.strictSame(begun, ['a', 'b', 'c', 'd', 'e'].slice(0, n + 3))
+  }
+  t.equal(await run(async () => 'free again'), 'free again')
+})
+
+t.test('a job that fails gives its place to the next', async t => {
+  const run = createLimiter({ running: 1, waiting: 0, waitMs }, full)
+  await t.rejects(
+    run(() => Promise.reject(new Error('broken'))),
+    /broken/
+  )
+  t.equal(await run(async () => 1), 1)
+})
+
+t.test('a key with many jobs is refused more, other keys are not', async t => {
+  const run = createLimiter({ running: 1, waiting: 10, waitingEach: 2, waitMs }, full)
+  const { begun, job, end } = jobs()
+  const all = ['a1', 'a2', 'a3'].map(name => run(job(name), 'a'))
+  await t.rejects(run(job('a4'), 'a'), /full/)
+  all.push(run(job('b1'), 'b'))
+  for (const name of ['a1', 'a2', 'b1', 'a3']) await end(name)
+  await Promise.all(all)
+  t.strictSame(begun, ['a1', 'a2', 'b1', 'a3'])
+})
+
+t.test('a job that waited for too long is refused, and never runs', async t => {
+  const run = createLimiter({ running: 1, waiting: 5, waitMs: 20 }, full)
+  const { begun, job, end } = jobs()
+  const first = run(job('a'), 'a')
+  await t.rejects(run(job('b'), 'b'), /full/)
+  await end('a')
+  await first
+  t.equal(await run(async () => 'free again', 'c'), 'free again')
+  t.strictSame(begun, ['a'])
+})
+
+t.test('keys take turns, and the jobs of one key run in order', async t => {
+  const arrivals = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 60 })
+  const property = fc.asyncProperty(arrivals, fc.integer({ min: 1, max: 5 }), fair)
+  await fc.assert(property, { numRuns: 100 })
+
+  async function fair(keys: string[], running: number) {
+    const run = createLimiter({ running, waiting: 100, waitMs }, full)
+    const { job, end, begun } = jobs()
+    const blocked = Array.from({ length: running }, (_, n) => run(job(`first ${n}`)))
+    const all = keys.map((key, n) => run(job(`${key} ${n}`), key))
+    for (let n = 0; n < running + keys.length; n++) await end(begun[n] as string)
+    await Promise.all([...blocked, ...all])
+
+    const order = begun.slice(running).map(name => name.split(' ') as [string, string])
+    t.equal(order.length, keys.length)
+    const left = Map.groupBy(order, ([key]) => key)
+    const served = new Map([...left.keys()].map(key => [key, 0]))
+    for (const [key, n] of order) {
+      const turn = served.get(key) as number
+      t.equal(left.get(key)?.[turn]?.[1], n)
+      served.set(key, turn + 1)
+      for (const [other, count] of served) {
+        const isDone = count === left.get(other)?.length
+        if (!isDone && turn > count)
+          t.fail(`${key} was served ${turn + 1} times, ${other} ${count}`)
+      }
+    }
+    for (const some of left.values()) {
+      const numbers = some.map(([, n]) => Number(n))
+      t.strictSame(
+        numbers,
+        numbers.toSorted((a, b) => a - b)
+      )
+    }
+  }
+})
