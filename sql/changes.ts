@@ -1,11 +1,15 @@
 import { ChecklistNotFound, Compacted } from '../lib/errors.ts'
 import type { Change, Changes } from '../schemas/change.ts'
 import type { Sql } from './executor.ts'
-import { weight } from './log.ts'
 import { isLast, type Weighed, within } from './page.ts'
 
 /** A row of the log, where what is absent from a change is null. */
-type ChangeRow = { [Key in keyof Change]-?: Change[Key] | null } & Kept & Weighed
+type ChangeRow = { [Key in keyof Omit<Change, 'before' | 'after'>]-?: Change[Key] | null } & {
+  /** JSON */
+  before: string | null
+  after: string | null
+} & Kept &
+  Weighed
 
 /** How much of a list's history there is, where the list belongs, and the head of the log in the same snapshot. */
 interface Kept {
@@ -17,23 +21,24 @@ interface Kept {
 
 export interface ChangesAsked {
   since: number
+  /** changes at most */
   limit: number
-  /** Bytes after which a page is full before its limit. */
-  bytes?: number
-  /** Only what happened to this item. */
+  /** Weight at which a page ends before its limit; the last change may exceed it. */
+  bytes: number
+  /** only changes of this item */
   item?: string
 }
 
 /**
- * What happened to a checklist after revision `since`, in order; also to a deleted one, so that
- * everybody learns who deleted it. Throws ChecklistNotFound when there is none or the actor is not a
+ * Returns the changes of a checklist after revision `since`, in order, as many as fit; also of a deleted one,
+ * so that clients learn who deleted it. Throws ChecklistNotFound when there is none or the actor is not a
  * member, Compacted when `since` is older than what is kept, or a revision that the list never had.
  */
 export async function readChanges(
   sql: Sql,
   actorId: string,
   checklistId: string,
-  { since, limit, bytes = Number.MAX_SAFE_INTEGER, item }: ChangesAsked
+  { since, limit, bytes, item }: ChangesAsked
 ): Promise<Changes & Pick<Kept, 'projectId' | 'pos'>> {
   const most = { rows: limit, bytes }
   const rows = await sql<ChangeRow[]>`
@@ -50,9 +55,10 @@ export async function readChanges(
       sql,
       most,
       sql`
-      select
-        rev, kind, item_id as "itemId", before, after,
-        actor_id as "actorId", op_id as "opId", source, at, ${weight(sql)} as bytes
+      rev, kind, item_id as "itemId", before::text, after::text,
+      actor_id as "actorId", op_id as "opId", source, at`,
+      sql`
+      select pos
       from events
       where checklist_id = checklists.id
       and rev > ${since}
@@ -75,22 +81,16 @@ export async function readChanges(
   return { from: since + 1, to, head, changes, projectId, pos }
 }
 
-function toChange({
-  head,
-  oldest,
-  projectId,
-  pos,
-  bytes,
-  held,
-  itemId,
-  before,
-  after,
-  ...change
-}: ChangeRow): Change {
+function toChange({ rev, kind, itemId, before, after, actorId, opId, source, at }: ChangeRow) {
   return {
-    ...(change as Change),
+    rev,
+    kind,
     itemId: itemId ?? undefined,
-    before: before ?? undefined,
-    after: after ?? undefined
-  }
+    before: before === null ? undefined : JSON.parse(before),
+    after: after === null ? undefined : JSON.parse(after),
+    actorId,
+    opId,
+    source,
+    at
+  } as Change
 }

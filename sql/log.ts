@@ -15,10 +15,14 @@ export interface Head {
   floor: number
 }
 
-/** A piece of the log, from one snapshot with where the log stands. */
+/** Some events in order, from one snapshot with where the log stands. */
 export interface Page extends Head {
   events: LogEvent[]
+  /** Whether no more than these were there to read. */
+  isLast: boolean
 }
+
+type EventRow = Head & LogEvent & Weighed
 
 /** The memberships of a user, from one snapshot with where the log stands. */
 export interface Feed extends Head {
@@ -32,20 +36,23 @@ export async function readHead(sql: Sql): Promise<Head> {
   return row
 }
 
-/** The next events after a position, at most `limit`. */
-export async function readAfter(sql: Sql, pos: number, limit: number): Promise<Page> {
-  const rows = await sql<(Head & LogEvent)[]>`
+/** Returns the next events after a position, within `most`. */
+export async function readAfter(sql: Sql, pos: number, most: Most): Promise<Page> {
+  const rows = await sql<EventRow[]>`
     select ${head(sql)}, event.*
-    from log_state
-    left join lateral (
-      select ${columns(sql)}
+    from ${state(sql)}
+    left join lateral (${within(
+      sql,
+      most,
+      columns(sql),
+      sql`
+      select pos
       from events
-      where events.pos > ${pos}
-      order by events.pos
-      limit ${limit}
-    ) as event on true
+      where pos > ${pos}
+      order by pos`
+    )}) as event on true
     order by event.pos`
-  return paged(rows)
+  return paged(rows, most)
 }
 
 /** Where a user belongs. */
@@ -63,52 +70,46 @@ export async function readFeed(sql: Sql, userId: string): Promise<Feed> {
 }
 
 /**
- * What a user is entitled to see again, after `pos` and up to the head of the feed, within `most`:
- * the same rule as `isEntitled` in lib/entitlement.ts. `isLast` when nothing of it is left.
+ * Returns what a user is entitled to see again, after `pos` and up to the head of the feed, within `most`:
+ * the same rule as `isEntitled` in lib/entitlement.ts.
  */
 export async function readFeedAfter(
   sql: Sql,
   { userId, feed, pos, most }: { userId: string; feed: Feed; pos: number; most: Most }
-) {
+): Promise<Page> {
   const projects = feed.projects.map(({ projectId }) => projectId)
   const since = feed.projects.map(({ sincePos }) => sincePos)
-  // Along the indexes by project and by user, as keys: whatever everybody else does, it is not looked at.
-  const rows = await sql<(Head & LogEvent & Weighed)[]>`
+  // Along the indexes by project and by user: events of other projects are not touched.
+  const rows = await sql<EventRow[]>`
     select ${head(sql)}, event.*
-    from log_state
+    from ${state(sql)}
     left join lateral (${within(
       sql,
       most,
+      columns(sql),
       sql`
-      select ${columns(sql)}
-      from events
-      where pos in (
-        select theirs.pos
-        from unnest(${projects}::uuid[], ${since}::bigint[]) as mine (project_id, since_pos)
-        cross join lateral (
-          select pos
-          from events
-          where project_id is not null
-          and (project_id, pos) > (mine.project_id, greatest(since_pos, ${pos}))
-          and (project_id, pos) <= (mine.project_id, ${feed.head})
-          order by project_id, pos
-          limit ${most.rows}
-        ) as theirs
-        union
+      select theirs.pos
+      from unnest(${projects}::uuid[], ${since}::bigint[]) as mine (project_id, since_pos)
+      cross join lateral (
         select pos
         from events
-        where user_id = ${userId}
-        and pos > ${pos}
-        and pos <= ${feed.head}
-        and (project_id = any (${projects}::uuid[]) or kind = 'member.removed')
-        order by pos
+        where project_id is not null
+        and (project_id, pos) > (mine.project_id, greatest(since_pos, ${pos}))
+        and (project_id, pos) <= (mine.project_id, ${feed.head})
+        order by project_id, pos
         limit ${most.rows}
-      )
+      ) as theirs
+      union
+      select pos
+      from events
+      where user_id = ${userId}
+      and pos > ${pos}
+      and pos <= ${feed.head}
+      and (project_id = any (${projects}::uuid[]) or kind = 'member.removed')
       order by pos`
     )}) as event on true
     order by event.pos`
-  const page = paged(rows)
-  return { ...page, isLast: isLast(page.events, most) }
+  return paged(rows, most)
 }
 
 /** Makes every cursor unknown, by giving the database another epoch than this one; once, whoever else does. */
@@ -130,17 +131,16 @@ const head = (sql: Sql) => sql`
   greatest((select max(pos) from events), floor_pos) as head,
   floor_pos as floor`
 
+// Without the limit a plan expects two thousand rows in this table of one, and stores the page away for the next.
+const state = (sql: Sql) => sql`(select floor_pos from log_state limit 1) as log_state`
+
 const columns = (sql: Sql) => sql`
   events.pos, kind, events.project_id as "projectId", checklist_id as "checklistId", rev, item_id as "itemId",
-  user_id as "userId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at,
-  ${weight(sql)} as bytes`
-
-/** What an event weighs in memory or on the wire, roughly. */
-export const weight = (sql: Sql) => sql`
-  300 + coalesce(length(before::text), 0) + coalesce(length(after::text), 0)`
+  user_id as "userId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at`
 
 // A page without events is one row of nulls.
-function paged<Row extends Head & LogEvent>(rows: Row[]) {
-  const { epoch, head, floor } = rows[0] as Row
-  return { epoch, head, floor, events: rows.filter(({ pos }) => pos !== null) }
+function paged(rows: EventRow[], most: Most): Page {
+  const { epoch, head, floor } = rows[0] as EventRow
+  const events = rows.filter(({ pos }) => pos !== null)
+  return { epoch, head, floor, events, isLast: isLast(events, most) }
 }

@@ -30,24 +30,49 @@ export interface Most {
   bytes: number
 }
 
-/** What `within` tells of a row: its own weight, and that of the page before it. */
+/** What `within` adds to a row: its own weight, and that of the rows before it. */
 export interface Weighed {
   bytes: number
   held: number
 }
 
-/** The first of some ordered rows that have a column `bytes`: who reads slowly must not hold megabytes here. */
-export function within(sql: Sql, { rows, bytes }: Most, ordered: PendingQuery<Row[]>) {
+/**
+ * Selects events at the positions that `found` selects, in its order, up to `most`. `columns` have JSON text in
+ * `before` and `after`; an event weighs roughly what it takes in memory or on the wire.
+ *
+ * A page must cost what it holds, and not a thousand events of any size, so PostgreSQL must not make the text
+ * of events that are left out. Therefore each is looked up when its turn comes: a sort would come after the
+ * text of them all. And a count ends the page: that it only rises PostgreSQL knows (a run condition, from 15
+ * on), of the sum it does not.
+ */
+export function within(
+  sql: Sql,
+  { rows, bytes }: Most,
+  columns: PendingQuery<Row[]>,
+  found: PendingQuery<Row[]>
+) {
   return sql`
     select *
     from (
-      select *, sum(bytes) over (rows unbounded preceding) - bytes as held
-      from (${ordered} limit ${rows}) as ordered
-    ) as weighed
-    where held < ${bytes}`
+      select *, count(*) filter (where held >= ${bytes}) over (rows unbounded preceding) as beyond
+      from (
+        select *, sum(bytes) over (rows unbounded preceding) - bytes as held
+        from (
+          select event.*, 300 + coalesce(octet_length(before), 0) + coalesce(octet_length(after), 0) as bytes
+          from (${found} limit ${rows}) as found
+          cross join lateral (
+            select ${columns}
+            from events
+            where events.pos = found.pos
+            offset 0
+          ) as event
+        ) as weighed
+      ) as summed
+    ) as page
+    where beyond < 1`
 }
 
-/** Whether nothing comes after these rows, which are `within` the same bounds. */
+/** Returns whether nothing comes after these rows, which are `within` the same bounds. */
 export function isLast(page: Weighed[], { rows, bytes }: Most): boolean {
   const last = page.at(-1)
   return page.length < rows && (!last || last.held + last.bytes < bytes)

@@ -40,7 +40,7 @@ async function board(t: Test, lists = 1) {
 
 /** What the log says after `pos`, as short lines. */
 async function told(sql: Sql, pos = 0): Promise<string[]> {
-  const { events } = await readAfter(sql, pos, 100_000)
+  const { events } = await readAfter(sql, pos, { rows: 100_000, bytes: 1e9 })
   return events.map(({ kind, rev }) => (rev === null ? kind : `${kind} ${rev}`))
 }
 
@@ -64,7 +64,7 @@ function follow(sql: Sql) {
 
   async function read() {
     for (let isLast = false; ; isLast = isOver) {
-      const { events } = await readAfter(sql, seen.at(-1)?.pos ?? 0, 50)
+      const { events } = await readAfter(sql, seen.at(-1)?.pos ?? 0, { rows: 50, bytes: 1e9 })
       seen.push(...events)
       if (events.length === 0 && isLast) return
     }
@@ -190,7 +190,7 @@ t.test('ten writers at once: a reader with nothing but its cursor misses nothing
   )
   await reader.stop()
 
-  const { events: all } = await readAfter(sql, 0, 100_000)
+  const { events: all } = await readAfter(sql, 0, { rows: 100_000, bytes: 1e9 })
   t.strictSame(
     reader.seen.map(({ pos }) => pos),
     all.map(({ pos }) => pos),
@@ -238,7 +238,7 @@ t.test('a transaction held open keeps nobody waiting, and is told when it commit
   t.strictSame(await told(sql, start), ['item.added 2'])
   resolve()
   await held
-  const texts = (await readAfter(sql, start, 10)).events.map(noteOf)
+  const texts = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events.map(noteOf)
   t.strictSame(texts, ['item.added first committed', 'item.added first written'])
 })
 
@@ -395,7 +395,7 @@ t.test('who acts is told, and only for as long as the transaction', async t => {
     await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
   })
   await sql`update checklist_items set done = true`
-  const [mine, nobodys] = (await readAfter(sql, start, 10)).events
+  const [mine, nobodys] = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events
   t.match(mine, { actorId: userId, opId, source: 'ws' })
   t.match(nobodys, { actorId: null, opId: null, source: 'sql' })
 })
@@ -404,6 +404,6 @@ t.test('a value as large as the column allows fails no trigger', async t => {
   const { sql, listId } = await board(t)
   const text = '😀'.repeat(2000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
-  const { events: all } = await readAfter(sql, 0, 100)
+  const { events: all } = await readAfter(sql, 0, { rows: 100, bytes: 1e9 })
   t.equal(JSON.parse(all.at(-1)?.after ?? '{}').text, text)
 })

@@ -15,9 +15,10 @@ interface Stay {
 export async function readLog(sql: Sql): Promise<LogEvent[]> {
   const log: LogEvent[] = []
   for (;;) {
-    const { events } = await readAfter(sql, log.at(-1)?.pos ?? 0, 5000)
-    if (events.length === 0) return log
+    const most = { rows: 5000, bytes: 64 << 20 }
+    const { events, isLast } = await readAfter(sql, log.at(-1)?.pos ?? 0, most)
     log.push(...events)
+    if (isLast) return log
   }
 }
 

@@ -36,10 +36,10 @@ const limits = {
   ring: { max: 10_000, maxBytes: 32 << 20 },
   // Checklists whose revisions are watched for holes.
   sequences: 10_000,
-  // What happened at once is handed over at once: eight messages in one write cost as much as one.
-  together: 20,
-  // A broadcast to thousands of subscribers lets other work in between.
-  slice: 500
+  // Events that are published in one go: eight messages in one write cost as much as one.
+  together: { events: 20, bytes: 256 << 10 },
+  // Subscribers, and bytes owed to them, after which a broadcast yields to other work.
+  slice: { subscribers: 500, bytes: 4 << 20 }
 }
 
 export default fp(
@@ -165,9 +165,9 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
             break
           }
           newest = page.head
-          for (let n = 0; n < page.events.length; n += limits.together) {
-            if (n > 0) await breathe()
-            await publish(page.events.slice(n, n + limits.together))
+          for (const some of together(page.events)) {
+            await publish(some)
+            await breathe()
           }
         }
       } catch (err) {
@@ -206,12 +206,17 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
     const addressed = some.map(event => ({ event, names: topicsOf(event) }))
     // Ended sessions are known before anybody hears of one, or a stream that opens meanwhile would not.
     const subscribers = topics.of(['sessions', ...addressed.flatMap(({ names }) => names)])
-    let told = 0
+    let served = 0
+    let owed = 0
     for (const subscriber of subscribers) {
       for (const { event, names } of addressed) {
-        if (topics.has(names, subscriber)) subscriber.receive(event)
+        if (!topics.has(names, subscriber)) continue
+        subscriber.receive(event)
+        owed += event.bytes
       }
-      if (++told % limits.slice === 0) await breathe()
+      if (++served < limits.slice.subscribers && owed < limits.slice.bytes) continue
+      await breathe()
+      served = owed = 0
     }
     for (const event of some) count(event)
     head = some.at(-1)?.pos ?? head
@@ -224,6 +229,21 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
     metrics.latency.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
     if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revHoles.inc()
   }
+}
+
+/** Cuts a page into runs that are published in one go; the last event of a run may exceed its weight. */
+function* together(events: LogEvent[]): Generator<LogEvent[]> {
+  let some: LogEvent[] = []
+  let bytes = 0
+  for (const event of events) {
+    some.push(event)
+    bytes += event.bytes
+    if (some.length < limits.together.events && bytes < limits.together.bytes) continue
+    yield some
+    some = []
+    bytes = 0
+  }
+  if (some.length > 0) yield some
 }
 
 function topicsOf({ kind, projectId, checklistId, userId, after }: LogEvent): string[] {

@@ -6,8 +6,9 @@ import { type Page, readAfter } from '../../sql/log.ts'
 import { connection } from '../db/index.ts'
 
 const limits = {
-  page: 1000,
-  // A connection that is silent for longer is dropped: a stopped backend would be silent for ever.
+  // A page of this weight takes 30–60 ms to read. One event may weigh more.
+  page: { rows: 1000, bytes: 2 << 20 },
+  // A connection that is silent for longer is closed: a stopped backend would be silent for ever.
   answerMs: 10_000
 }
 
@@ -24,25 +25,35 @@ export interface TailOptions {
 }
 
 /**
- * Everything after a position, page by page and without end, on a connection of its own. A page is yielded
- * for every look, also an empty one: it says which life of the database answered. Throws when reading
- * fails: the caller begins again where it was.
+ * Yields everything after a position, page by page and without end, from a connection of its own. It yields a
+ * page for every query, also an empty one, because each tells the epoch. The first page has one event at most
+ * and each next one twice as many, up to 1,000: a caller that begins again after a failure advances, however
+ * slow the connection is. Throws when a page fails or takes longer than 10 s; the caller begins again at its
+ * last position.
  */
 export async function* tail({ url, pos, bell, pollMs, signal }: TailOptions): AsyncGenerator<Page> {
   const sql: Sql = postgres(url, {
     ...connection,
     max: 1,
-    connection: { ...connection.connection, application_name: 'concord tail' }
+    connection: {
+      ...connection.connection,
+      application_name: 'concord tail',
+      // Planning takes longer than running this one statement, and no value of its changes the plan.
+      plan_cache_mode: 'force_generic_plan'
+    }
   })
   const end = () => sql.end({ timeout: 0 })
   // At once: a database that hangs must not keep the process.
   signal.addEventListener('abort', end)
+  const { bytes } = limits.page
+  let rows = 1
   try {
     for (let from = pos; !signal.aborted; ) {
-      const page = await inTime(readAfter(sql, from, limits.page), limits.answerMs)
+      const page = await inTime(readAfter(sql, from, { rows, bytes }), limits.answerMs)
       from = page.events.at(-1)?.pos ?? from
+      rows = Math.min(rows * 2, limits.page.rows)
       yield page
-      if (page.events.length < limits.page) await bell.rung(pollMs())
+      if (page.isLast) await bell.rung(pollMs())
     }
   } finally {
     signal.removeEventListener('abort', end)

@@ -84,7 +84,8 @@ t.test(
         }
         const { changes } = await readChanges(sql, users[0] as string, listId, {
           since: 0,
-          limit: 500
+          limit: 500,
+          bytes: 1e9
         })
         t.strictSame(
           changes.map(({ rev }) => rev),
@@ -138,7 +139,8 @@ t.test(
           if (most === 0) return view
           const { changes } = await readChanges(sql, users[0] as string, listId, {
             since: view.rev,
-            limit: most
+            limit: most,
+            bytes: 1e9
           })
           for (const change of changes) apply(view, change)
           return view

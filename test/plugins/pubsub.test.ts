@@ -3,6 +3,7 @@ import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { LogEvent } from '../../sql/log.ts'
 import { build, database, until } from '../helper.ts'
+import { largeEvents } from '../large-events.ts'
 import { suspend } from '../suspend.ts'
 
 t.jobs = 4
@@ -36,6 +37,7 @@ async function tuned(t: Test, nodes = 1) {
     app: apps[0] as FastifyInstance,
     apps,
     sql,
+    projectId: project?.id as string,
     listId,
     heard,
     events: heard[0] as LogEvent[]
@@ -242,4 +244,67 @@ t.test('the bell is rung once a commit and never fails one', async t => {
     from generate_series(1, 100)`
   await until(() => events.length === 100)
   t.equal(payloads.filter(payload => payload === '').length, 1)
+})
+
+t.test('a reader advances through events of 500 kB each', async t => {
+  const { sql, projectId, listId, events, app } = await tuned(t)
+  await largeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
+  await until(() => events.length === 100, 60_000)
+  t.strictSame(
+    events.map(({ rev }) => rev),
+    events.map((_, n) => n + 2)
+  )
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await hears(t, events, 1, 'what comes after them')
+  const { ring } = app.pubsub.health()
+  t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
+})
+
+t.test('an event larger than the memory of a node is delivered and not kept', async t => {
+  const { sql, projectId, listId, events, app } = await tuned(t)
+  const { epoch, head } = app.pubsub
+  await largeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
+  await until(() => events.length === 1, 60_000)
+  const pos = events[0]?.pos as number
+  await app.pubsub.reached(pos)
+  t.match(app.pubsub.health().ring, { events: 0, bytes: 0, floor: pos })
+  t.equal(app.pubsub.recent({ epoch, pos: head }, 10), null, 'a client before it reads the log')
+  t.strictSame(app.pubsub.recent({ epoch, pos }, 10), [])
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await hears(t, events, 1, 'what comes after it')
+})
+
+t.test('a reader advances by smaller pages when large ones fail', async t => {
+  const { sql, projectId, listId, events } = await tuned(t)
+  // A page of more than 16 events fails, as one does that takes too long.
+  await sql.begin(async tx => {
+    await tx`
+      create function of_a_small_page(value text) returns text
+      language plpgsql stable
+      as $$
+      begin
+        perform set_config('test.read', (coalesce(nullif(current_setting('test.read', true), ''), '0')::int + 1)::text, true);
+        if current_setting('test.read')::int > 16 then
+          raise exception 'a page is too large';
+        end if;
+        return value;
+      end
+      $$`
+    await tx`alter table events rename to stored_events`
+    await tx`
+      create view events as
+      select
+        pos, of_a_small_page(kind) as kind, project_id, checklist_id, rev, item_id, user_id,
+        before, after, actor_id, op_id, source, at
+      from stored_events`
+    await tx`
+      insert into stored_events (pos, kind, project_id, checklist_id, rev, source, at)
+      select nextval('events_pos'), 'checklist.updated', ${projectId}, ${listId}, 1 + n, 'sql', now()
+      from generate_series(1, 100) as n`
+  })
+  await until(() => events.length === 100)
+  t.strictSame(
+    events.map(({ rev }) => rev),
+    events.map((_, n) => n + 2)
+  )
 })

@@ -2,10 +2,12 @@ import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
 import { connection } from '../../plugins/db/index.ts'
+import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { readFeed, readFeedAfter } from '../../sql/log.ts'
+import { readAfter, readFeed, readFeedAfter } from '../../sql/log.ts'
 import { recentlyEnded } from '../../sql/sessions.ts'
 import { database } from '../helper.ts'
+import { largeEvents } from '../large-events.ts'
 
 t.test('who was away does not look at what others wrote meanwhile', async t => {
   const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
@@ -40,14 +42,63 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
   t.ok(read < 100, `${read} rows of the log`)
 })
 
-/** How many rows of the log some queries look at. */
-function rowsRead(sql: Sql, query: (tx: Sql) => Promise<void>): Promise<number> {
+t.test('a page reads no values of rows beyond its bytes', async t => {
+  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  t.teardown(() => sql.end())
+  const [projectId, listId] = [randomUUID(), randomUUID()]
+  const [user] =
+    await sql`insert into users (email, name) values ('ann@example.com', 'Ann') returning id`
+  await sql`insert into projects (id, name) values (${projectId}, 'Mine')`
+  await sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${user?.id}, 'owner')`
+  await sql`insert into checklists (id, project_id, title) values (${listId}, ${projectId}, 'List')`
+  await largeEvents(sql, { projectId, listId, count: 200, bytes: 50_000 })
+  const [{ first }] = await sql<
+    [{ first: number }]
+  >`select min(pos) as first from events where rev = 2`
+  const pos = first - 1
+  // Some ten events fit, and a value of 50 kB is stored in some 26 pieces.
+  const bytes = 500_000
+  const most = { rows: 500, bytes }
+
+  const readers: Record<string, (tx: Sql) => Promise<number>> = {
+    readAfter: async tx => (await readAfter(tx, pos, most)).events.length,
+    async readFeedAfter(tx) {
+      const feed = await readFeed(tx, user?.id)
+      return (await readFeedAfter(tx, { userId: user?.id, feed, pos, most })).events.length
+    },
+    readChanges: async tx =>
+      (await readChanges(tx, user?.id, listId, { since: 1, limit: 500, bytes })).changes.length
+  }
+  for (const [name, read] of Object.entries(readers)) {
+    let count = 0
+    const pieces = await piecesRead(sql, async tx => {
+      count = await read(tx)
+    })
+    t.equal(count, 10, name)
+    t.ok(pieces < 400, `${name}: ${pieces} pieces of large values`)
+  }
+})
+
+/** How many pieces of large values some queries read. */
+async function piecesRead(sql: Sql, query: (tx: Sql) => Promise<void>): Promise<number> {
+  const [{ name }] = await sql<[{ name: string }]>`
+    select reltoastrelid::regclass::text as name from pg_class where oid = 'events'::regclass`
+  return rowsRead(sql, query, name.replace('pg_toast.', ''))
+}
+
+/** How many rows of a table some queries read. */
+function rowsRead(sql: Sql, query: (tx: Sql) => Promise<void>, table = 'events'): Promise<number> {
   return sql.begin(async tx => {
+    const before = await read()
     await query(tx as unknown as Sql)
-    const [{ rows }] = await tx<[{ rows: number }]>`
-      select seq_tup_read + idx_tup_fetch as rows
-      from pg_stat_xact_user_tables
-      where relname = 'events'`
-    return rows
+    return (await read()) - before
+
+    async function read() {
+      const [{ rows }] = await tx<[{ rows: number }]>`
+        select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) as rows
+        from pg_stat_xact_all_tables
+        where relname = ${table}`
+      return rows
+    }
   }) as Promise<number>
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Change, Changes } from '../../../../schemas/change.ts'
 import { build } from '../../../helper.ts'
+import { largeEvents } from '../../../large-events.ts'
 import { team } from '../../../team.ts'
 
 const app = await build(t)
@@ -135,4 +136,28 @@ t.test('the history of one item leaves out the rest, and its pages end at the he
   t.strictSame(revs(await ask('since=5&limit=2')), [6, 7])
   t.match(await ask('since=7&limit=2'), { from: 8, to: 9, changes: [] })
   t.equal((await there.viewer.ask('GET', `${path}?item=x`)).statusCode, 400)
+})
+
+t.test('pages are bounded in bytes and can be continued to the head', async t => {
+  const { id, path } = await checklist(0)
+  const { projectId } = there
+  await largeEvents(sql, { projectId, listId: id, count: 40, bytes: 100_000 })
+  await largeEvents(sql, { projectId, listId: id, count: 1, bytes: 3_000_000 })
+  const seen: number[] = []
+  let page: Changes = { from: 1, to: 0, head: 42, changes: [] }
+  while (page.to < page.head) {
+    const reply = await there.viewer.ask('GET', `${path}?since=${page.to}`)
+    t.equal(reply.statusCode, 200)
+    const { to } = page
+    page = reply.json()
+    t.match(page, { from: to + 1, head: 42 })
+    t.ok(page.changes.length > 0)
+    const size = page.changes.slice(0, -1).reduce((sum, one) => sum + JSON.stringify(one).length, 0)
+    t.ok(size < 1 << 20, `${size} bytes before the last`)
+    seen.push(...revs(page))
+  }
+  t.strictSame(
+    seen,
+    Array.from({ length: 42 }, (_, n) => n + 1)
+  )
 })

@@ -1,0 +1,35 @@
+import type { Sql } from 'postgres'
+
+interface Large {
+  projectId: string
+  listId: string
+  count: number
+  /** of each event, roughly */
+  bytes: number
+}
+
+/**
+ * Writes `count` changes of a list straight into the log, each with a value of `bytes` that does not
+ * compress, and notifies every node. No constraint of the tables lets values of this size come in.
+ */
+export async function largeEvents(
+  sql: Pick<Sql, 'begin'>,
+  { projectId, listId, count, bytes }: Large
+) {
+  await sql.begin(async tx => {
+    await tx`
+      with value as (
+        select string_agg(md5(random()::text || n), '') as text
+        from generate_series(1, ${Math.ceil(bytes / 32)}::int) as n
+      )
+      insert into events (pos, kind, project_id, checklist_id, rev, after, source, at)
+      select
+        nextval('events_pos'), 'checklist.updated', ${projectId}, ${listId}, rev + n,
+        jsonb_build_object('title', n || ' ' || text), 'sql', now()
+      from checklist_revs, value, generate_series(1, ${count}::int) as n
+      where checklist_id = ${listId}
+      order by n`
+    await tx`update checklist_revs set rev = rev + ${count}::int where checklist_id = ${listId}`
+    await tx`notify concord`
+  })
+}
