@@ -192,11 +192,11 @@ create table conflicts (
   -- kept for a while, so that who answers second is told so
   resolved_at timestamptz,
   constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
-  -- a text of 2,000 characters, with room for the escapes of JSON
+  -- the longest text, 2,000 characters of four bytes
   constraint conflicts_size check (
-    coalesce(length(base::text), 0) <= 25000
-    and coalesce(length(ours::text), 0) <= 25000
-    and coalesce(length(theirs::text), 0) <= 25000
+    coalesce(octet_length(base::text), 0) <= 8192
+    and coalesce(octet_length(ours::text), 0) <= 8192
+    and coalesce(octet_length(theirs::text), 0) <= 8192
   ),
   constraint conflicts_item check ((item_id is null) = (field = 'title'))
 );
