@@ -8,6 +8,7 @@ const benches = [
   'http.ts',
   'operations.ts',
   'presence.ts',
+  'presence-ticks.ts 3',
   'fanout.ts',
   'slow.ts',
   'flood.ts',

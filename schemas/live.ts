@@ -32,7 +32,7 @@ const fromClient = [
     checklistId: ChecklistId,
     ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' })
   }),
-  message('presence', 'Show the others where you are; null shows you no more', {
+  message('presence', 'Show other sockets where you are; null shows you no more', {
     checklistId: ChecklistId,
     state: Nullable(PresenceState)
   }),
@@ -94,10 +94,29 @@ const fromServer = [
     checklistId: ChecklistId,
     results: Type.Array(Result, { description: 'one per operation, in order' })
   }),
-  message('presence', 'Who is on the list: everybody at first, then who came, changed or left', {
-    checklistId: ChecklistId,
-    peers: Type.Array(Peer, { description: 'other sockets on the list' })
-  }),
+  message(
+    'presence',
+    'Other sockets on the list, at most five times a second. The first message after `open` holds all peers ' +
+      'that are shown, later ones those that joined, changed or left. At most 100 peers are shown, those that ' +
+      'joined first, and fewer when their JSON exceeds 64 KiB; when one leaves, the next is shown. A client ' +
+      'keeps peers by `connectionId`, removes those whose `state` is null, and forgets all of them when it ' +
+      'sends `open`',
+    {
+      checklistId: ChecklistId,
+      peers: Type.Array(Peer, {
+        maxItems: 200,
+        description: 'what changed: at most 100 peers that are shown and 100 that are shown no more'
+      }),
+      others: Type.Optional(
+        Type.Integer({
+          minimum: 1,
+          description:
+            'how many sockets are on the list besides this one and the shown peers; absent when there are ' +
+            'none. A message that changes nothing but this number comes at most once a second'
+        })
+      )
+    }
+  ),
   message('revoked', 'What the person may do with the list has changed', {
     checklistId: ChecklistId,
     reason: OneOf(['removed', 'role_changed', 'deleted'], { description: 'why' }),

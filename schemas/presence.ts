@@ -28,7 +28,8 @@ export const Peer = Type.Object(
   {
     additionalProperties: false,
     description:
-      'Somebody else on a checklist. `state` is {} until they say more, and null when they have left'
+      'Another socket on a checklist. `state` is {} until it sends one, and null when it has left or is ' +
+      'only counted in `others` from now on'
   }
 )
 export type Peer = Static<typeof Peer>

@@ -1,56 +1,65 @@
-import type { Peer } from '../schemas/presence.ts'
 import type { Sql } from './executor.ts'
 
-/** Somebody on a checklist, wherever they are connected. */
-export type Present = Peer & { checklistId: string }
+/** Who is on a checklist, of those connected to one node. */
+export interface NodePresence {
+  checklistId: string
+  /** all of them */
+  count: number
+  /** JSON array of `[joinedAt, Peer]`: the first of them */
+  peers: string
+}
 
 const STALE_SECONDS = 20
 
 /**
- * Tells the other nodes what changed here and reads who is on these checklists elsewhere, in one statement.
- * A peer of `changed` whose state is null has left.
+ * Stores what changed on this node and returns what the other nodes stored for `checklistIds`, in one
+ * statement. Deletes the rows of `left`, checklists without anybody on this node.
  */
 export function exchangePresence(
   sql: Sql,
   nodeId: string,
-  changed: Present[],
+  changed: NodePresence[],
+  left: string[],
   checklistIds: string[]
-): Promise<Present[]> {
-  const left = changed.filter(({ state }) => state === null)
-  const here = changed.filter(({ state }) => state !== null)
-  return sql<Present[]>`
+): Promise<(NodePresence & { nodeId: string })[]> {
+  return sql<(NodePresence & { nodeId: string })[]>`
     with gone as (
       delete from presence
-      using unnest(
-        ${left.map(({ checklistId }) => checklistId)}::uuid[],
-        ${left.map(({ connectionId }) => connectionId)}::uuid[]
-      ) as peer (checklist_id, connection_id)
-      where presence.checklist_id = peer.checklist_id
-      and presence.connection_id = peer.connection_id
+      where node_id = ${nodeId}
+      and checklist_id = any (${left}::uuid[])
     ),
     put as (
-      insert into presence (checklist_id, connection_id, node_id, user_id, name, state)
-      select "checklistId", "connectionId", ${nodeId}, "userId", name, state
-      from jsonb_to_recordset(${sql.json(here as never)})
-        as peer ("checklistId" uuid, "connectionId" uuid, "userId" uuid, name text, state jsonb)
-      on conflict (checklist_id, connection_id) do update
-      set state = excluded.state, seen_at = excluded.seen_at
+      insert into presence (checklist_id, node_id, count, peers)
+      select checklist_id, ${nodeId}, count, peers
+      from unnest(
+        ${changed.map(({ checklistId }) => checklistId)}::uuid[],
+        ${changed.map(({ count }) => count)}::integer[],
+        ${changed.map(({ peers }) => peers)}::text[]
+      ) as list (checklist_id, count, peers)
+      on conflict (checklist_id, node_id) do update
+      set count = excluded.count, peers = excluded.peers, seen_at = excluded.seen_at
     )
-    select
-      checklist_id as "checklistId", connection_id as "connectionId", user_id as "userId", name, state
+    select checklist_id as "checklistId", node_id as "nodeId", count, peers
     from presence
     where checklist_id = any (${checklistIds}::uuid[])
     and node_id <> ${nodeId}
     and seen_at > now() - make_interval(secs => ${STALE_SECONDS})`
 }
 
-/** Says that this node is alive, and clears away what a crashed one left behind. */
-export async function refreshPresence(sql: Sql, nodeId: string): Promise<void> {
-  await sql`update presence set seen_at = now() where node_id = ${nodeId}`
+/**
+ * Marks the rows of this node as fresh and deletes those that crashed nodes left. Returns the checklists that
+ * have a row of this node: a database that crashed has lost them, for the table is unlogged.
+ */
+export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[]> {
+  const rows = await sql<{ checklistId: string }[]>`
+    update presence set seen_at = now()
+    where node_id = ${nodeId}
+    returning checklist_id as "checklistId"`
   await sql`delete from presence where seen_at < now() - make_interval(secs => ${STALE_SECONDS * 3})`
+  return rows.map(({ checklistId }) => checklistId)
 }
 
-/** Takes everybody of this node away. */
+/** Deletes the rows of this node. */
 export async function clearPresence(sql: Sql, nodeId: string): Promise<void> {
   await sql`delete from presence where node_id = ${nodeId}`
 }

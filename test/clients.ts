@@ -28,6 +28,7 @@ export type Message = { type: ServerMessage['type'] } & Partial<{
   expiresAt: string
   n: number
   peers: Peer[]
+  others: number
   connectionId: string
 }>
 

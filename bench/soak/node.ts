@@ -33,7 +33,7 @@ export function createNode(databaseUrl: string, port: number) {
           PATH: process.env.PATH,
           DATABASE_URL: databaseUrl,
           JWT_SECRET: 'a-secret-of-the-soak-that-is-long-enough',
-          ACCESS_TOKEN_TTL: '2000000',
+          ACCESS_TOKEN_TTL: '86000',
           RATE_LIMIT: 'off',
           LOG_LEVEL: 'warn',
           PORT: String(port)

@@ -223,18 +223,18 @@ create type held_rows as (
 
 create index events_item on events (item_id, pos) where item_id is not null;
 
--- Who has which checklist open on which node. Written in batches, read once a second by every node: the
--- cost is per node, not per keystroke. A NOTIFY a keystroke would take the lock that every COMMIT needs.
+-- The sockets that have a checklist open on a node: one row of bounded size, however many they are. Written in batches
+-- and read once a second by every node, so the cost is per node and not per keystroke: a NOTIFY for each keystroke
+-- would take the lock that every COMMIT needs.
 create unlogged table presence (
   checklist_id uuid not null,
-  connection_id uuid not null,
   node_id uuid not null,
-  user_id uuid not null,
-  name text not null,
-  state jsonb not null,
-  -- refreshed by its node: what a crashed node leaves behind goes stale
+  count integer not null,
+  -- JSON array of [joinedAt, Peer], the first of them; only nodes read it
+  peers text not null,
+  -- refreshed by its node: the rows of a crashed node become stale
   seen_at timestamptz not null default now(),
-  primary key (checklist_id, connection_id)
+  primary key (checklist_id, node_id)
 );
 
 create index presence_node on presence (node_id);
