@@ -12,6 +12,7 @@ import { loggerOptions } from './lib/log.ts'
 import { buildValidator, schemaErrorFormatter } from './lib/validation.ts'
 import { type Config, readConfig } from './plugins/config.ts'
 import { answerError, onClientError } from './plugins/errors.ts'
+import { isLiveUpgrade } from './plugins/upgrade.ts'
 
 /** What the application is told from outside. */
 export interface AppOptions {
@@ -66,7 +67,11 @@ export function bare(config: Config): FastifyInstance {
     requestTimeout: limits.requestMs,
     connectionTimeout: limits.silenceMs,
     // Node gives the whole request the longer of the two, and this one is 60 s by default.
-    http: { headersTimeout: limits.requestMs, connectionsCheckingInterval: limits.checkMs },
+    http: {
+      headersTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.checkMs,
+      shouldUpgradeCallback: isLiveUpgrade
+    },
     // A database may take its time to recover or to migrate.
     pluginTimeout: 0,
     // An EventSource that is answered 503 is dead for good: what still comes in is still served.

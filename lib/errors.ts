@@ -1,6 +1,16 @@
-import createError from '@fastify/error'
+import create from '@fastify/error'
+import type { ErrorCode } from '../schemas/error.ts'
 
-/** Every refusal of the service: a stable code, a sentence that says what to do, a status. */
+/** Makes the class of a refusal from a code of the catalogue, a sentence that says what to do, and a status. */
+const createError = (code: ErrorCode, message: string, status: number) =>
+  create(code, message, status)
+
+export const RouteNotFound = createError('ROUTE_NOT_FOUND', 'there is no %s %s: see /docs', 404)
+export const MethodNotAllowed = createError(
+  'METHOD_NOT_ALLOWED',
+  'there is no %s %s: the header Allow lists the methods',
+  405
+)
 export const BadRequest = createError('BAD_REQUEST', '%s', 400)
 export const EmailTaken = createError(
   'EMAIL_TAKEN',
@@ -101,6 +111,6 @@ export const DatabaseAway = createError(
 )
 export const UpgradeRequired = createError(
   'UPGRADE_REQUIRED',
-  'this address speaks WebSocket: connect with ws:// or wss://',
+  'this route is a WebSocket: connect with ws:// or wss://',
   426
 )

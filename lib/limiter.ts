@@ -11,7 +11,8 @@ export interface Limits {
 /**
  * Returns a function that runs jobs, `running` at once. Keys with waiting jobs take turns, one job each, so
  * that a key with many jobs delays the others by one job a turn. Throws what `refuse` makes, without running
- * the job, when too many wait or the job has waited for `waitMs`.
+ * the job, when too many wait or the job has waited for `waitMs`. A job whose `signal` aborts before its turn is
+ * not run, and leaves its place.
  */
 export function createLimiter(
   { running, waiting, waitingEach = waiting, waitMs }: Limits,
@@ -22,9 +23,10 @@ export function createLimiter(
   let free = running
   let count = 0
 
-  return async function run<T>(job: () => Promise<T>, key = ''): Promise<T> {
+  return async function run<T>(job: () => Promise<T>, key = '', signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted()
     if (free > 0) free--
-    else await turn(key)
+    else await turn(key, signal)
     try {
       return await job()
     } finally {
@@ -32,18 +34,24 @@ export function createLimiter(
     }
   }
 
-  async function turn(key: string): Promise<void> {
+  async function turn(key: string, signal?: AbortSignal): Promise<void> {
     const line = lines.get(key) ?? new Set()
     if (count >= waiting || line.size >= waitingEach) throw refuse()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const timer = setTimeout(() => {
-      leave(key, resolve)
-      reject(refuse())
-    }, waitMs)
+    const timer = setTimeout(() => giveUp(refuse()), waitMs)
+    const onAbort = () => giveUp(signal?.reason)
+    signal?.addEventListener('abort', onAbort)
     lines.set(key, line.add(resolve))
     count++
-    await promise
-    clearTimeout(timer)
+    await promise.finally(() => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', onAbort)
+    })
+
+    function giveUp(reason: unknown) {
+      leave(key, resolve)
+      reject(reason)
+    }
   }
 
   // The place of a finished job goes straight to the next one: a newcomer cannot take it in between.

@@ -1,24 +1,20 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest, BadToken, Busy, DatabaseAway, LastOwner } from '../lib/errors.ts'
-import type { ErrorBody } from '../schemas/error.ts'
+import { type ErrorBody, ErrorCode } from '../schemas/error.ts'
 
 /** What a client is told to wait when the service cannot answer, seconds. */
 const RETRY_AFTER = 2
 
-/** A refusal may say how many seconds it lasts. */
-type Refusal = FastifyError & { retryAfter?: number }
+/** A refusal may carry the seconds that it lasts, and headers of its answer. */
+type Refusal = FastifyError & { retryAfter?: number; headers?: Record<string, string> }
 
 export default fp(
   async app => {
     app.setErrorHandler(answerError)
-
-    app.setNotFoundHandler((request, reply) => {
-      const message = `there is no ${request.method} ${request.url.split('?')[0]}: see /docs`
-      return reply.code(404).send(body(404, { code: 'ROUTE_NOT_FOUND', message }))
-    })
   },
   { name: 'errors' }
 )
@@ -29,7 +25,9 @@ export function answerError(thrown: FastifyError, request: FastifyRequest, reply
   const statusCode = isRefusal(error.statusCode) ? error.statusCode : 500
   if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
   if (statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110, 11.6.1
-  const { retryAfter = statusCode === 503 ? RETRY_AFTER : undefined } = error as Refusal
+  const { headers = {}, retryAfter = statusCode === 503 ? RETRY_AFTER : undefined } =
+    error as Refusal
+  reply.headers(headers)
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   return reply.code(statusCode).send(body(statusCode, error))
 }
@@ -54,26 +52,44 @@ export function onClientError(error: NodeJS.ErrnoException, socket: Socket): voi
     400,
     'this is no valid HTTP request'
   ]
-  const json = JSON.stringify(body(status, { code: 'CLIENT_ERROR', message }))
+  refuseSocket(socket, status, { code: 'CLIENT_ERROR', message })
+}
+
+/** Writes an error as a whole answer to a socket that has no reply, and closes the socket. */
+export function refuseSocket(
+  socket: Duplex,
+  status: number,
+  error: { code: ErrorCode; message: string },
+  ...headers: string[]
+): void {
+  const json = JSON.stringify(body(status, error))
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Content-Type: application/json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(json)}`,
-    'Connection: close'
+    'Connection: close',
+    ...headers
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${json}`, () => socket.destroy())
 }
 
+const codes = new Set<string>(ErrorCode.enum)
+
 function body(
   statusCode: number,
-  { code, message }: { code?: string; message: string }
+  { code = '', message }: { code?: string; message: string }
 ): ErrorBody {
   const error = STATUS_CODES[statusCode] ?? 'Error'
   // What went wrong inside is for the log; a coded refusal is meant for the client.
   if (statusCode >= 500 && statusCode !== 503) {
     return { statusCode, code: 'INTERNAL', error, message: 'something went wrong on our side' }
   }
-  return { statusCode, code: code ?? 'ERROR', error, message }
+  return { statusCode, code: isErrorCode(code) ? code : 'ERROR', error, message }
+}
+
+/** Whether a code is in the catalogue: errors of libraries also have codes of their own. */
+function isErrorCode(code: string): code is ErrorCode {
+  return codes.has(code)
 }
 
 const AWAY = new Set([
@@ -98,7 +114,8 @@ const BROKEN: Record<string, new () => FastifyError> = {
 /** The one place where a failure of PostgreSQL becomes a status. Classes: appendix A of its manual. */
 export function fromPostgres(error: FastifyError): FastifyError {
   const code = error.code ?? ''
-  if (AWAY.has(code)) return new DatabaseAway()
+  // With a status it is a client that vanished while it sent a body.
+  if (AWAY.has(code) && error.statusCode === undefined) return new DatabaseAway()
   if (error.name !== 'PostgresError') return error
   const Broken = BROKEN[(error as { constraint_name?: string }).constraint_name ?? '']
   if (Broken) return new Broken()

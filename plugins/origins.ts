@@ -1,4 +1,5 @@
 import cors from '@fastify/cors'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -20,13 +21,21 @@ export default fp(
       return ['http', 'https'].some(scheme => origin === `${scheme}://${host.toLowerCase()}`)
     })
 
-    await app.register(cors, {
+    const options = {
       origin: [...allowedOrigins],
       credentials: true,
       methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
       exposedHeaders: ['retry-after'],
       maxAge: PREFLIGHT_SECONDS
+    }
+    await app.register(cors, {
+      delegator: (request, done) => done(null, { ...options, preflight: isPreflight(request) })
     })
   },
   { name: 'origins', dependencies: ['config'] }
 )
+
+/** Whether CORS asks, and not a client that sends OPTIONS: to that it is a method like any other. */
+function isPreflight({ headers }: FastifyRequest): boolean {
+  return headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+}

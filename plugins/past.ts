@@ -7,9 +7,9 @@ declare module 'fastify' {
     /**
      * Runs a query that catches up or reads a whole list, for a user: few at once, users in turn, so that
      * requests still get a connection when thousands of clients reconnect. Throws TooBusy when 1,000 of this
-     * user or 10,000 in all wait, or after 30 s.
+     * user or 10,000 in all wait, or after 30 s. A query whose `signal` aborts while it waits is not run.
      */
-    readPast<T>(userId: string, query: () => Promise<T>): Promise<T>
+    readPast<T>(userId: string, query: () => Promise<T>, signal?: AbortSignal): Promise<T>
   }
 }
 
@@ -29,7 +29,7 @@ export default fp(
     const waitingEach = app.config.rateLimit ? limits.waitingEach : waiting
     const refuse = () => Object.assign(new TooBusy(), { retryAfter: retryAfterSeconds })
     const run = createLimiter({ running, waiting, waitingEach, waitMs }, refuse)
-    app.decorate('readPast', (userId, query) => run(query, userId))
+    app.decorate('readPast', (userId, query, signal) => run(query, userId, signal))
   },
   { name: 'past', dependencies: ['config'] }
 )

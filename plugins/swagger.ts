@@ -64,6 +64,7 @@ const refusals: Record<string, string> = {
   410: 'Gone: `code` tells what',
   413: 'The body is too large',
   415: 'The body is not `application/json`',
+  426: 'Not a WebSocket: connect with `ws://` or `wss://`',
   429: 'Too often: wait for the seconds of `Retry-After`',
   503: 'Busy, or the database is away: wait for the seconds of `Retry-After`'
 }

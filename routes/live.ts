@@ -12,9 +12,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Edit checklists together',
       description:
         'A WebSocket of JSON messages: follow checklists, push operations, hear every change in order. The messages ' +
-        'are described in `/docs/asyncapi.json`. With a Bearer token, or with the refresh cookie of a browser.',
+        'are described in `/docs/asyncapi.json`. With a Bearer token, or with the refresh cookie of a browser. 400 ' +
+        '`BAD_HANDSHAKE` when the handshake is none of RFC 6455.',
       security: [{ bearer: [] }, { cookie: [] }],
-      response: { ...refusals(401, 403, 426, 429, 503) }
+      response: { ...refusals(400, 401, 403, 426, 429, 503) }
     },
     onRequest: [
       app.refuseForeignOrigin,
@@ -24,7 +25,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       }
     ],
     handler: async () => {
-      throw new UpgradeRequired()
+      // RFC 9110, 15.5.22
+      throw Object.assign(new UpgradeRequired(), {
+        headers: { connection: 'close, upgrade', upgrade: 'websocket' }
+      })
     },
     wsHandler: (socket, { identity, raw }) => {
       if (identity) app.openLive(socket, raw.socket, identity)

@@ -1,9 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { wellFormed } from './scalars.ts'
 import { Email, PersonName } from './user.ts'
 
 // The limit is for form's sake: argon2id takes as long for 4 KiB as for 7 bytes.
 const Password = (minLength: number) =>
   Type.String({
+    ...wellFormed,
     minLength,
     maxLength: 1024,
     description: 'any characters; compared in Unicode normal form C',

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Id } from './scalars.ts'
+import { Id, wellFormed } from './scalars.ts'
 
 /** What `GET /events` can be asked. */
 export const FeedQuery = Type.Object(
@@ -13,6 +13,7 @@ export const FeedQuery = Type.Object(
     ),
     last_event_id: Type.Optional(
       Type.String({
+        ...wellFormed,
         description: 'the cursor to resume from on a first connect; the header Last-Event-ID wins',
         examples: ['ce98dd9f6b7a.2rs']
       })
@@ -25,6 +26,7 @@ export type FeedQuery = Static<typeof FeedQuery>
 export const FeedHeaders = Type.Object({
   'last-event-id': Type.Optional(
     Type.String({
+      ...wellFormed,
       description: 'the `id` of the last event received: the stream resumes after it',
       examples: ['ce98dd9f6b7a.2rs']
     })

@@ -1,10 +1,11 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Change } from './change.ts'
 import { Checklist } from './checklist.ts'
+import { ErrorCode } from './error.ts'
 import { Operation, Result } from './operation.ts'
 import { Peer, PresenceState } from './presence.ts'
 import { Role } from './project.ts'
-import { Id, Nullable, OneOf } from './scalars.ts'
+import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 const ChecklistId = Id('the checklist')
 const Rev = (description: string) =>
@@ -25,7 +26,11 @@ const fromClient = [
     checklistId: ChecklistId,
     since: Type.Optional(Rev('revision that the client has')),
     epoch: Type.Optional(
-      Type.String({ maxLength: 64, description: 'the epoch that `since` belongs to' })
+      Type.String({
+        ...wellFormed,
+        maxLength: 64,
+        description: 'the epoch that `since` belongs to'
+      })
     )
   }),
   message('push', 'Do 1–100 operations in order', {
@@ -39,6 +44,7 @@ const fromClient = [
   message('close', 'Follow a checklist no longer', { checklistId: ChecklistId }),
   message('auth', 'Prolong a socket that was opened with an access token', {
     accessToken: Type.String({
+      ...wellFormed,
       minLength: 1,
       maxLength: 4096,
       description: 'of the same user and session'
@@ -132,7 +138,7 @@ const fromServer = [
     n: Type.Optional(Type.Number({ description: 'as it came' }))
   }),
   message('error', 'A message was refused; the socket stays', {
-    code: Type.String({ description: 'stable, for programs' }),
+    code: ErrorCode,
     message: Type.String({ description: 'what went wrong, for people' }),
     checklistId: Type.Optional(ChecklistId),
     retryAfterMs: Type.Optional(Type.Integer({ description: 'when to try again' }))

@@ -1,11 +1,15 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { Id, Nullable, OneOf } from './scalars.ts'
+import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 const Text = (description: string, example = 'Order 12 chairs') =>
-  Type.String({ description, examples: [example] })
+  Type.String({ ...wellFormed, description, examples: [example] })
 const Day = (description: string) =>
   Nullable(
-    Type.String({ description: `${description}: YYYY-MM-DD or null`, examples: ['2026-12-01'] })
+    Type.String({
+      ...wellFormed,
+      description: `${description}: YYYY-MM-DD or null`,
+      examples: ['2026-12-01']
+    })
   )
 const Rev = (description: string) =>
   Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description, examples: [16] })
@@ -32,6 +36,7 @@ const operation = <Kind extends string, Fields extends Record<string, TSchema>>(
       kind: Type.Literal(kind, { description: 'what it does' }),
       at: optional(
         Type.String({
+          ...wellFormed,
           maxLength: 40,
           description: "the client's time, for its own use",
           examples: ['2025-11-22T10:28:13.370Z']

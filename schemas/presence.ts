@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Id, Nullable, OneOf } from './scalars.ts'
+import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 export const PresenceState = Type.Object(
   {
@@ -11,7 +11,11 @@ export const PresenceState = Type.Object(
       Type.Integer({ minimum: 0, maximum: 10_000, description: 'where in the text, in characters' })
     ),
     draft: Type.Optional(
-      Type.String({ maxLength: 2000, description: 'what they have typed and not sent yet' })
+      Type.String({
+        ...wellFormed,
+        maxLength: 2000,
+        description: 'what they have typed and not sent yet'
+      })
     )
   },
   { additionalProperties: false, description: 'Where a person is; nothing of it is stored' }

@@ -26,7 +26,16 @@ export const Nullable = <Schema extends TSchema>(schema: Schema) =>
 
 export const NoContent = Type.Null({ description: 'Done; the answer has no body' })
 
-const CONTROL = '\\u0000-\\u001f\\u007f-\\u009f'
+// With the flag `u`, as JSON Schema 2020-12 reads a pattern (6.4), this is half a surrogate pair and no part of a whole one.
+const HALVES = '\\ud800-\\udfff'
+
+/**
+ * Part of every string that a client sends and that has no narrower pattern or format. PostgreSQL cannot store
+ * NUL. Different halves of surrogate pairs become the same U+FFFD in UTF-8, so that two passwords would hash alike.
+ */
+export const wellFormed = { pattern: `^[^\\u0000${HALVES}]*$` }
+
+const CONTROL = `\\u0000-\\u001f\\u007f-\\u009f${HALVES}`
 
 /** A name or title. Blanks at the ends do not count, and `trim()` cuts them before anything is stored. */
 export const Line = (description: string, example: string) =>

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { request } from 'node:http'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { openLive } from './clients.ts'
 import { crowd } from './crowd.ts'
-import { build, database, person, until } from './helper.ts'
+import { build, database, listen, person, until } from './helper.ts'
 import { type Service, serve, started } from './service.ts'
 import { caller } from './team.ts'
 import { telephone } from './telephone.ts'
@@ -80,12 +81,12 @@ t.test(
       rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
       'nobody was answered 503'
     )
-    const last = rest.map(({ text }) => /retry: (\d+)\n\n$/.exec(text)?.[1])
+    const times = rest.map(({ text }) => /^retry: (\d+)$/m.exec(text)?.[1])
     t.ok(
-      last.every(value => value !== undefined),
-      'everybody was told when to come back'
+      times.every(value => value !== undefined),
+      'every stream has a time to reconnect'
     )
-    t.ok(new Set(last).size > 100, 'not all at once')
+    t.ok(new Set(times).size > 100, 'not all at once')
     const codes = await Promise.all(sockets.map(({ closed }) => closed))
     t.strictSame(new Set(codes), new Set([1012]))
 
@@ -122,5 +123,21 @@ t.test('SIGTERM while the database says nothing: whoever waits is answered, in t
   await endsInTime(t, service)
   t.equal((await asked).status, 503)
   t.equal(await live.closed, 1012)
-  t.ok(readers.every(({ text }) => /retry: \d+\n\n$/.test(text)))
+  t.ok(readers.every(({ text }) => /^retry: \d+$/m.test(text)))
+})
+
+t.test('a socket that opens while the service closes is closed with 1012', async t => {
+  const line = await telephone(t, await database(t))
+  const app = await build(t, { DATABASE_URL: line.url })
+  const url = await listen(t, app)
+  const ann = await person(app)
+  line.hold()
+  const upgraded = once(app.server, 'upgrade')
+  const opening = openLive(t, url, ann.headers)
+  await upgraded
+  const closing = app.close()
+  await until(() => !app.server.listening)
+  line.goOn()
+  t.equal(await (await opening).closed, 1012)
+  await closing
 })

@@ -94,6 +94,9 @@ export async function openRaw(t: Test, url: string, head: string, ...rest: Buffe
     /** the head of the answer, with its status line */
     answer: answer ?? '',
 
+    /** what came behind the head of an answer that is no 101 */
+    body: () => bytes.toString(),
+
     /** The next frame, or undefined when the connection is over. */
     async next(): Promise<Frame | undefined> {
       while (frames.length === 0 && !isClosed) await once(arrivals, 'data')
@@ -112,8 +115,8 @@ export async function openRaw(t: Test, url: string, head: string, ...rest: Buffe
       if (end < 0) return
       answer = bytes.toString('latin1', 0, end)
       bytes = bytes.subarray(end + 4)
-      if (!answer.startsWith('HTTP/1.1 101')) return
     }
+    if (!answer.startsWith('HTTP/1.1 101')) return
     for (let got = parse(bytes); got; got = parse(bytes)) {
       frames.push(got.frame)
       bytes = bytes.subarray(got.size)

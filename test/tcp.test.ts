@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { newcomer, node, times } from './caller.ts'
+import { PASSWORD } from './helper.ts'
 
 const { app, base, call } = await node(t)
 const { port } = new URL(base)
@@ -79,6 +80,64 @@ t.test('large headers are refused, whether in one or in thousands', async t => {
     t.strictSame(statuses(await exchange(t, request('GET /users/me HTTP/1.1', header))), [431])
   }
   t.strictSame(statuses(await exchange(t, request(`GET /${'a'.repeat(20_000)} HTTP/1.1`))), [431])
+})
+
+t.test('an Upgrade header changes no answer but that of /live', async t => {
+  const token = `Authorization: Bearer ${ann.token}`
+  const lines: [string, number][] = [
+    ['GET /health/live', 200],
+    ['GET /users/me', 200],
+    ['GET /metrics', 200],
+    ['GET /nowhere', 404],
+    ['GET /live', 426],
+    ['POST /live', 405],
+    ['HEAD /live', 405],
+    ['PUT /users/me', 405],
+    ['POST /auth/signout', 200]
+  ]
+  for (const [line, status] of lines) {
+    for (const upgrade of ['h2c', 'websocket', 'TLS/1.0', 'nonsense, websocket']) {
+      if (line === 'GET /live' && upgrade === 'websocket') continue
+      const head = [
+        `${line} HTTP/1.1`,
+        'Host: a',
+        token,
+        'Connection: Upgrade',
+        `Upgrade: ${upgrade}`
+      ]
+      const answer = await exchange(t, `${head.join('\r\n')}\r\n\r\n`)
+      t.strictSame(statuses(answer), [status], `${line} ${upgrade}`)
+    }
+  }
+  const body = JSON.stringify({ email: 'up@example.com', password: PASSWORD, name: 'Ann' })
+  const head = [
+    'POST /auth/signup HTTP/1.1',
+    'Host: a',
+    'Connection: Upgrade, HTTP2-Settings',
+    'Upgrade: h2c',
+    'HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA',
+    'Content-Type: application/json',
+    `Content-Length: ${body.length}`
+  ]
+  t.strictSame(statuses(await exchange(t, `${head.join('\r\n')}\r\n\r\n`, body)), [201])
+})
+
+t.test('every route of the service has 405 for other methods, and Allow', async t => {
+  const { paths } = (await call('GET', '/docs/json')).body
+  for (const [path, operations] of Object.entries<object>(paths)) {
+    const url = path.replace(/{\w+}/g, ann.id)
+    const { status, headers, body } = await call('PUT', url, { token: ann.token })
+    t.match([status, body.code], [405, 'METHOD_NOT_ALLOWED'], url)
+    const allowed = String(headers.allow)
+      .split(', ')
+      .filter(method => method !== 'HEAD')
+    t.strictSame(
+      allowed,
+      Object.keys(operations)
+        .map(method => method.toUpperCase())
+        .sort()
+    )
+  }
 })
 
 t.test('odd methods and paths are refused like any unknown route', async t => {

@@ -55,23 +55,42 @@ const fragments = (pieces: (Buffer | string)[]) =>
     frame(n === 0 ? text : continuation, piece, { isLast: n === pieces.length - 1 })
   )
 
-t.test('who speaks another protocol, or none, is told so before the 101', async t => {
-  const status = async (headers: Record<string, string | null>) =>
+t.test('a bad handshake gets an error of the contract before the 101', async t => {
+  const answer = async (headers: Record<string, string | null>) =>
     (await openRaw(t, url, handshake({ ...ann.headers, ...headers }))).answer
-  t.match(await status({}), /^HTTP\/1.1 101 .*sec-websocket-accept: /is)
-  t.match(await status({ 'sec-websocket-version': '12' }), /^HTTP\/1.1 (400|426)/)
-  t.match(await status({ 'sec-websocket-version': null }), /^HTTP\/1.1 (400|426)/)
-  t.match(await status({ 'sec-websocket-key': null }), /^HTTP\/1.1 400/)
-  t.match(await status({ 'sec-websocket-key': 'short' }), /^HTTP\/1.1 400/)
-  t.match(await status({ upgrade: 'h2c' }), /^HTTP\/1.1 (400|426)/)
-  t.match(await status({ upgrade: null, connection: 'close' }), /^HTTP\/1.1 426/)
-  t.match(await status({ authorization: null }), /^HTTP\/1.1 401/)
-  t.match(await status({ origin: 'https://evil.example' }), /^HTTP\/1.1 403/)
-  t.notMatch(
-    await status({ 'sec-websocket-extensions': 'permessage-deflate' }),
-    /extensions/i,
-    'nothing is compressed: it would cost more than all the rest'
-  )
+  const refused = async (status: number, code: string, headers: Record<string, string | null>) => {
+    const raw = await openRaw(t, url, handshake({ ...ann.headers, ...headers }))
+    t.match(raw.answer, new RegExp(`^HTTP/1.1 ${status} .*content-type: application/json`, 'is'))
+    await until(() => raw.body().endsWith('}'))
+    t.match(JSON.parse(raw.body()), { statusCode: status, code, message: String })
+    await raw.closed()
+    return raw.answer
+  }
+  t.match(await answer({}), /^HTTP\/1.1 101 .*sec-websocket-accept: /is)
+  t.match(await answer({ upgrade: 'WebSocket' }), /^HTTP\/1.1 101 /)
+  const version = await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-version': '12' })
+  t.match(version, /sec-websocket-version: 13/i)
+  await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-version': null })
+  await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-key': null })
+  await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-key': 'short' })
+  await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-protocol': 'a, a' })
+  for (const upgrade of ['h2c', 'websocket, h2c', 'websockets']) {
+    const required = await refused(426, 'UPGRADE_REQUIRED', { upgrade })
+    t.match(required, /upgrade: websocket/i)
+  }
+  await refused(426, 'UPGRADE_REQUIRED', { upgrade: null, connection: 'close' })
+  await refused(401, 'NO_TOKEN', { authorization: null })
+  await refused(403, 'FOREIGN_ORIGIN', { origin: 'https://evil.example' })
+})
+
+t.test('neither an extension nor a subprotocol is selected', async t => {
+  const offers = {
+    'sec-websocket-extensions': 'permessage-deflate', // would cost more than all the rest
+    'sec-websocket-protocol': `${ann.token}, concord`
+  }
+  const { answer } = await openRaw(t, url, handshake({ ...ann.headers, ...offers }))
+  t.match(answer, /^HTTP\/1.1 101 /)
+  t.notMatch(answer, /sec-websocket-(extensions|protocol)/i)
 })
 
 t.test('what comes in one packet with the handshake is not lost', async t => {

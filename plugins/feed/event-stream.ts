@@ -15,11 +15,13 @@ const limits = {
   retryMs: { least: 1000, spread: 2000 }
 }
 
-/** Answers 200 and the head of a Server-Sent Events stream at once, and takes the reply out of Fastify's hands. */
+/** Sends 200 and the head of a Server-Sent Events stream at once, and takes the reply out of Fastify's hands. */
 export function openEventStream(reply: FastifyReply) {
-  const { raw } = reply
+  const { raw, request } = reply
   const closed = new AbortController()
-  raw.once('close', () => closed.abort())
+  // A response that is queued behind another on its connection has no socket and never closes; the request does.
+  request.raw.once('close', () => closed.abort())
+  if (request.raw.destroyed) closed.abort()
   raw.on('error', () => {}) // a reset by the peer is followed by close
   // Unchunked, so that bytes made once a event go to every socket as they are; the connection ends the body.
   raw.useChunkedEncodingByDefault = false
@@ -31,9 +33,11 @@ export function openEventStream(reply: FastifyReply) {
     'cache-control': 'no-cache, no-store, no-transform',
     'x-accel-buffering': 'no'
   })
-  raw.write(retryLine())
+  raw.flushHeaders()
 
   const batch = createBatch(raw)
+  // Part of the first block: some clients take a block without data for a message.
+  let retry = retryLine()
   return {
     /** Aborted when the connection is gone, whoever closed it. */
     closed: closed.signal,
@@ -49,9 +53,10 @@ export function openEventStream(reply: FastifyReply) {
       return raw.writableLength
     },
 
-    /** Writes; what one tick owes the reader leaves in one system call. */
+    /** Writes one block. All blocks of one tick leave in one system call. */
     write(bytes: Buffer) {
       batch.begin()
+      writeRetry()
       raw.write(bytes)
     },
 
@@ -61,23 +66,30 @@ export function openEventStream(reply: FastifyReply) {
       await once(raw, 'drain', { signal: AbortSignal.any(signals) })
     },
 
-    /** Says good-bye, and when to come back: apart from the others, or all would come at once. */
+    /** Writes a last block and ends the stream. */
     end(bytes?: Buffer) {
-      if (bytes) raw.write(bytes)
-      raw.end(retryLine())
-      // A reader that has stopped would hold what is unsent for ever.
+      writeRetry()
+      raw.end(bytes)
+      if (closed.signal.aborted) return
+      // A client that does not read would hold what is unsent for ever.
       const timer = setTimeout(() => raw.destroy(), limits.lingerMs)
       closed.signal.addEventListener('abort', () => clearTimeout(timer))
     },
 
     /** Lets go of a reader that is too slow, and with a reset of the megabytes that the kernel keeps for it. */
     drop() {
-      raw.socket?.resetAndDestroy()
+      request.raw.socket.resetAndDestroy()
     }
+  }
+
+  function writeRetry() {
+    if (retry) raw.write(retry)
+    retry = ''
   }
 }
 
+/** A random time, or all clients would reconnect at once. A client obeys the line without the end of its block. */
 function retryLine(): string {
   const { least, spread } = limits.retryMs
-  return `retry: ${Math.round(least + Math.random() * spread)}\n\n`
+  return `retry: ${Math.round(least + Math.random() * spread)}\n`
 }

@@ -59,6 +59,8 @@ export function createFeed(
   }
 
   function start() {
+    // The client may have left while its identity was looked up.
+    if (stream.closed.aborted) return leave()
     stream.closed.addEventListener('abort', leave)
     stops = [
       pubsub.subscribe(`session:${sessionId}`, {
@@ -89,7 +91,7 @@ export function createFeed(
 
   async function readUp(signal: AbortSignal) {
     for (;;) {
-      const mine = await readPast(userId, () => readFeed(sql, userId))
+      const mine = await readPast(userId, () => readFeed(sql, userId), signal)
       if (signal.aborted) return
       if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
       // The database may be ahead of what this node has heard: memory would be short of its newest.
@@ -128,7 +130,7 @@ export function createFeed(
     const isMine = (event: LogEvent) => isEntitled(event, userId, id => since.get(id))
     while (pos < mine.head && !signal.aborted) {
       const recent = pubsub.head >= mine.head ? recall() : null
-      const { events, isLast } = recent ?? (await readPast(userId, () => readPage(mine)))
+      const { events, isLast } = recent ?? (await readPast(userId, () => readPage(mine), signal))
       metrics.catchUps.inc({ from: recent ? 'memory' : 'log' })
       for (const event of events) {
         if (signal.aborted || event.pos > mine.head) break

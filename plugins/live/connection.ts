@@ -138,8 +138,10 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   async function work() {
     for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
       if (queue.length === 0) socket.resume()
-      // Who does not read what was answered is not answered more.
+      // Stop answering a client until its socket has drained.
       await lagging
+      // The session may have ended meanwhile, or the client may have left.
+      if (!isOpen) return
       await conversation.answer(text)
     }
   }

@@ -1,5 +1,4 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
-import { assertWellFormed } from '../../lib/json.ts'
 import { schemaErrorFormatter } from '../../lib/validation.ts'
 import type { ClientMessage } from '../../schemas/live.ts'
 import type { LogEvent } from '../../sql/log.ts'
@@ -89,7 +88,6 @@ export function createConversation(app: FastifyInstance, parts: ConversationPart
   function parse(text: string): ClientMessage | undefined {
     try {
       const message: unknown = JSON.parse(text)
-      assertWellFormed(message)
       if (isMessage(message)) return message as ClientMessage
       throw schemaErrorFormatter(isMessage.errors as never, 'message')
     } catch (error) {

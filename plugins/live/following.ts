@@ -90,10 +90,9 @@ export function createFollowing(
   async function restart(reason?: 'compacted' | 'restored') {
     const signal = hear()
     projectId = undefined // positions of another life of the database mean nothing
-    const { pos: at, ...checklist } = await readPast(userId, () =>
-      readChecklist(sql, userId, checklistId)
-    )
-    if (signal.aborted) return
+    const read = await readUnless(signal, () => readChecklist(sql, userId, checklistId))
+    if (!read || signal.aborted) return
+    const { pos: at, ...checklist } = read
     pos = at
     if (reason) {
       metrics.resets.inc({ reason })
@@ -115,8 +114,8 @@ export function createFollowing(
     if (epoch !== pubsub.epoch) return restart('restored')
     const signal = hear()
     for (let isBehind = true; isBehind; ) {
-      const page = await readPage(rev)
-      if (signal.aborted) return
+      const page = await readPage(rev, signal)
+      if (page === undefined || signal.aborted) return
       if (!page) return restart('compacted')
       metrics.catchUps.inc({ from: 'log' })
       const { from, to, head, changes } = page
@@ -137,14 +136,23 @@ export function createFollowing(
     return catchUp().catch(fail)
   }
 
-  async function readPage(since: number) {
+  /** Returns a page of changes; null when they are compacted, undefined when `signal` aborts. */
+  async function readPage(since: number, signal: AbortSignal) {
+    const place = { since, ...limits.page }
     try {
-      return await readPast(userId, () =>
-        readChanges(sql, userId, checklistId, { since, ...limits.page })
-      )
+      return await readUnless(signal, () => readChanges(sql, userId, checklistId, place))
     } catch (error) {
       if ((error as { code?: string }).code === 'COMPACTED') return null
       throw error
+    }
+  }
+
+  /** Runs a catch-up query. Returns undefined, whatever comes of it, when `signal` aborts. */
+  async function readUnless<T>(signal: AbortSignal, query: () => Promise<T>) {
+    try {
+      return await readPast(userId, query, signal)
+    } catch (error) {
+      if (!signal.aborted) throw error
     }
   }
 

@@ -9,6 +9,7 @@ import { createQuota } from '../../lib/quota.ts'
 import { buildValidator } from '../../lib/validation.ts'
 import { ClientMessage } from '../../schemas/live.ts'
 import type { Identity } from '../auth.ts'
+import { refuseSocket } from '../errors.ts'
 import { createConnection, limits } from './connection.ts'
 
 declare module 'fastify' {
@@ -37,17 +38,28 @@ const numbers = {
 export default fp(
   async app => {
     const open = new Set<ReturnType<typeof createConnection>>()
+    let isClosing = false
     const quota = createQuota(
       app.config.rateLimit ? numbers.socketsAUser : Number.POSITIVE_INFINITY
     )
 
     await app.register(websocket, {
-      options: { maxPayload: limits.frameBytes, perMessageDeflate: false },
+      options: {
+        maxPayload: limits.frameBytes,
+        perMessageDeflate: false,
+        // The default selects what the client offers first, which may be its token.
+        handleProtocols: () => false
+      },
       errorHandler: (error, socket, request: FastifyRequest) => {
         request.log.info({ err: error }, 'a socket failed')
         socket.terminate()
       },
       preClose
+    })
+    // A handshake that is none of RFC 6455.
+    app.websocketServer.on('wsClientError', ({ message }, socket) => {
+      const error = { code: 'BAD_HANDSHAKE', message } as const
+      refuseSocket(socket, 400, error, 'Sec-WebSocket-Version: 13')
     })
     app.decorateRequest('identity', null)
     const isMessage = buildValidator({})({ schema: ClientMessage, httpPart: 'body' } as never)
@@ -70,6 +82,8 @@ export default fp(
       quota.take(identity.userId)
       open.add(connection)
       connection.start()
+      // Its identity was looked up while the others were closed.
+      if (isClosing) connection.drain()
     })
 
     app.metrics.places('sockets', 'Open sockets', ['live', 'lagging'], () => open)
@@ -79,6 +93,7 @@ export default fp(
 
     // What pushes have begun is finished and acknowledged first. A peer that does not take its leave is cut off.
     async function preClose() {
+      isClosing = true
       const closing = []
       for (const [n, connection] of [...open].entries()) {
         closing.push(connection.drain())

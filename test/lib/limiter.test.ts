@@ -104,3 +104,19 @@ t.test('keys take turns, and the jobs of one key run in order', async t => {
     }
   }
 })
+
+t.test('a job that is aborted while it waits leaves its place and is not run', async t => {
+  const run = createLimiter({ running: 1, waiting: 1, waitMs: 60_000 }, full)
+  const gate = Promise.withResolvers<void>()
+  const first = run(() => gate.promise)
+  const leaving = new AbortController()
+  const second = run(async () => t.fail('ran'), '', leaving.signal)
+  leaving.abort(new Error('left'))
+  await t.rejects(second, /left/)
+  const third = run(async () => 'in its place')
+  const fourth = run(async () => t.fail('ran'), '', leaving.signal)
+  await t.rejects(fourth, /left/)
+  gate.resolve()
+  await first
+  t.equal(await third, 'in its place')
+})

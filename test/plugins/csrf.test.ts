@@ -142,7 +142,7 @@ t.test('GET changes nothing', async t => {
   for (const path of ['signup', 'signin', 'refresh', 'signout', 'password', 'sessions']) {
     for (const method of ['GET', 'HEAD']) {
       const reply = await call(method, `/auth/${path}`, { cookie, token })
-      t.equal(reply.status, path === 'sessions' ? 200 : 404, `${method} ${path}`)
+      t.equal(reply.status, path === 'sessions' ? 200 : 405, `${method} ${path}`)
       t.equal(reply.headers['set-cookie'], undefined)
     }
   }

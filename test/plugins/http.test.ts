@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
@@ -9,13 +10,17 @@ import drain from '../../plugins/drain.ts'
 import errors from '../../plugins/errors.ts'
 import headers from '../../plugins/headers.ts'
 import json from '../../plugins/json.ts'
+import notFound from '../../plugins/not-found.ts'
 import origins from '../../plugins/origins.ts'
+import upgrade from '../../plugins/upgrade.ts'
+import { wellFormed } from '../../schemas/scalars.ts'
+import { until } from '../helper.ts'
 
 const Note = Type.Object(
   {
-    text: Type.String({ minLength: 1, maxLength: 100 }),
+    text: Type.String({ ...wellFormed, minLength: 1, maxLength: 100 }),
     done: Type.Optional(Type.Boolean()),
-    tags: Type.Optional(Type.Array(Type.String(), { maxItems: 3 })),
+    tags: Type.Optional(Type.Array(Type.String(wellFormed), { maxItems: 3 })),
     id: Type.Optional(Type.String({ format: 'uuid' })),
     due: Type.Optional(Type.String({ format: 'date' })),
     kind: Type.Optional(Type.Unsafe<string>({ type: 'string', enum: ['a', 'b'] }))
@@ -34,10 +39,17 @@ async function hygiene(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyIns
   const app = bare(config)
   t.teardown(() => app.close())
   await app.register(configuration, { config })
-  for (const plugin of [errors, drain, headers, json, origins]) await app.register(plugin)
+  for (const plugin of [errors, drain, headers, json, notFound, origins, upgrade]) {
+    await app.register(plugin)
+  }
   app.post('/notes', { schema: { body: Note } }, async request => request.body)
   app.patch('/anything', async request => request.body ?? null)
   app.post('/auth/refresh', async request => ({ body: request.body ?? null }))
+  app.route({
+    method: ['GET', 'DELETE'],
+    url: '/empty',
+    handler: async request => ({ body: request.body ?? null })
+  })
   app.get(
     '/notes/:id',
     {
@@ -113,11 +125,11 @@ t.test('what is no well-formed JSON in UTF-8 is refused with 400', async t => {
     ['{', /JSON/],
     ['{"text":"a"} trailing', /JSON/],
     ['{"text":"a\u0000"}', /JSON/],
-    ['{"text":"a\\u0000"}', /NUL/],
-    ['{"a\\u0000":"a"}', /NUL/],
-    ['{"text":"\\ud800"}', /surrogate/],
-    ['{"text":"a","tags":["\\udc00\\ud800"]}', /surrogate/],
-    ['{"\\ud800":1}', /surrogate/],
+    ['{"text":"a\\u0000"}', /body\/text must match pattern/],
+    ['{"text":"a","a\\u0000":"a"}', /is not known here/],
+    ['{"text":"\\ud800"}', /body\/text must match pattern/],
+    ['{"text":"a","tags":["\\udc00\\ud800"]}', /body\/tags\/0 must match pattern/],
+    ['{"text":"a","\\ud800":1}', /is not known here/],
     [Buffer.from([0x22, 0xff, 0x22]), /UTF-8/],
     [Buffer.from('{"text":"\xe9"}', 'latin1'), /UTF-8/],
     [Buffer.from('{"text":"a"}', 'utf16le'), /JSON|UTF-8/],
@@ -146,18 +158,117 @@ t.test('only application/json is taken, and not too much of it', async t => {
   t.match(large.json(), { statusCode: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
 })
 
-t.test('a route without a body needs none', async t => {
+t.test('a route without a body takes an empty one in any framing and type', async t => {
   const app = await hygiene(t)
-  const url = '/auth/refresh'
-  const cases = [
-    {},
-    { headers: { 'content-length': '0' } },
-    { headers: { 'content-type': 'application/json' } },
-    { headers: { 'content-type': 'application/json', 'content-length': '0' }, payload: '' }
+  await app.listen({ port: 0 })
+  const { port } = app.server.address() as { port: number }
+  const types = [
+    undefined,
+    '',
+    'application/json',
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'application/octet-stream',
+    'nonsense'
   ]
-  for (const options of cases) {
-    const response = await app.inject({ method: 'POST', url, ...options })
-    t.strictSame(response.json(), { body: null })
+  const framings = {
+    '': '',
+    'Content-Length: 0\r\n': '',
+    'Transfer-Encoding: chunked\r\n': '0\r\n\r\n'
+  }
+  for (const type of types) {
+    for (const [framing, body] of Object.entries(framings)) {
+      for (const line of ['POST /auth/refresh', 'DELETE /empty', 'GET /empty']) {
+        const head = `${framing}${type === undefined ? '' : `Content-Type: ${type}\r\n`}`
+        const bytes = `${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${head}\r\n${body}`
+        t.match(await raw(port, bytes), /^HTTP\/1.1 200 .*\{"body":null\}$/s, `${line} ${head}`)
+      }
+    }
+  }
+})
+
+t.test('a body that is cut off is no failure of the database', async t => {
+  const app = await hygiene(t)
+  const replies: ServerResponse[] = []
+  app.server.on('request', (_request, reply) => replies.push(reply))
+  await app.listen({ port: 0 })
+  const { port } = app.server.address() as { port: number }
+  for (const type of ['application/json', 'text/plain']) {
+    const arrived = once(app.server, 'request')
+    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    const head = `Host: a\r\nContent-Type: ${type}\r\nContent-Length: 9\r\n\r\n`
+    socket.write(`POST /auth/refresh HTTP/1.1\r\n${head}`)
+    await arrived
+    socket.resetAndDestroy()
+  }
+  const statuses = () => replies.map(({ statusCode }) => statusCode)
+  await until(() => !statuses().includes(200))
+  t.strictSame(statuses(), [400, 400])
+})
+
+t.test('a known path answers another method with 405 and Allow', async t => {
+  const app = await hygiene(t)
+  const id = '0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'
+  const ask = async (method: string, url: string, headers = {}) => {
+    const {
+      statusCode,
+      headers: got,
+      body
+    } = await app.inject({ method: method as 'GET', url, headers })
+    return [statusCode, got.allow, method === 'HEAD' || JSON.parse(body || '{}').code]
+  }
+  const refused: [string, string, string][] = [
+    ['GET', '/notes', 'POST'],
+    ['HEAD', '/notes', 'POST'],
+    ['OPTIONS', '/notes', 'POST'],
+    ['PUT', '/notes', 'POST'],
+    ['TRACE', '/notes', 'POST'],
+    ['QUERY', '/notes', 'POST'],
+    ['PROPFIND', '/notes', 'POST'],
+    ['DELETE', `/notes/${id}?limit=1`, 'GET, HEAD'],
+    ['POST', '/n%6ftes/x', 'GET, HEAD'],
+    ['POST', '/empty', 'DELETE, GET, HEAD']
+  ]
+  for (const [method, url, allow] of refused) {
+    const code = method === 'HEAD' || 'METHOD_NOT_ALLOWED'
+    t.strictSame(await ask(method, url), [405, allow, code], `${method} ${url}`)
+  }
+  const large = { 'content-type': 'text/plain', 'content-length': '999999999' }
+  t.strictSame(await ask('PUT', '/notes', large), [405, 'POST', 'METHOD_NOT_ALLOWED'])
+  for (const method of ['GET', 'QUERY', 'OPTIONS', 'POST']) {
+    t.strictSame(await ask(method, '/nowhere'), [404, undefined, 'ROUTE_NOT_FOUND'], method)
+  }
+})
+
+t.test('a preflight of CORS is answered, also with 405 around', async t => {
+  const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
+  const headers = { origin: 'https://app.example.com', 'access-control-request-method': 'PATCH' }
+  const preflight = await app.inject({ method: 'OPTIONS', url: '/anything', headers })
+  t.equal(preflight.statusCode, 204)
+  t.match(preflight.headers, {
+    'access-control-allow-origin': headers.origin,
+    'access-control-allow-methods': /PATCH/,
+    'access-control-max-age': '600'
+  })
+  const { origin } = headers
+  const refused = await app.inject({ method: 'PUT', url: '/anything', headers: { origin } })
+  t.equal(refused.statusCode, 405)
+  t.equal(refused.headers['access-control-allow-origin'], origin, 'a page may read the refusal')
+})
+
+t.test('an Upgrade header is ignored, and the body is read', async t => {
+  const app = await hygiene(t)
+  await app.listen({ port: 0 })
+  const { port } = app.server.address() as { port: number }
+  const http2 =
+    'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'
+  const upgrades = [`${http2}Upgrade: h2c`, 'Connection: Upgrade\r\nUpgrade: websocket']
+  for (const upgrade of upgrades) {
+    const json = 'Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"text":"a"}'
+    const first = `POST /notes HTTP/1.1\r\nHost: a\r\n${upgrade}\r\n${json}`
+    const [answer, ...more] = (await raw(port, first + first)).split('HTTP/1.1 ').slice(1)
+    t.match(answer, /^200 .*connection: close.*\{"text":"a"\}$/is)
+    t.strictSame(more, [], 'the client sees that a second request in the same packet is lost')
   }
 })
 

@@ -126,3 +126,103 @@ t.test('nor any path or query', async t => {
   )
   t.pass('survived')
 })
+
+/** A schema of /docs/json, as far as it is walked here. */
+interface Schema {
+  $ref?: string
+  type?: string | string[]
+  enum?: unknown[]
+  const?: unknown
+  oneOf?: Schema[]
+  items?: Schema
+  properties?: Record<string, Schema>
+  example?: unknown
+  examples?: unknown[]
+}
+
+interface Operation {
+  parameters?: { in: string; name: string; schema: Schema; example?: unknown }[]
+  requestBody?: { content: Record<string, { schema: Schema }> }
+}
+
+t.test('NUL and half a surrogate pair are refused in every string of the document', async t => {
+  const { paths, components } = (await call('GET', '/docs/json')).body
+  const { token } = ann
+  let fields = 0
+  for (const [path, operations] of Object.entries<Record<string, Operation>>(paths)) {
+    for (const [method, { parameters = [], requestBody }] of Object.entries(operations)) {
+      for (const schema of Object.values(requestBody?.content ?? {})) {
+        for (const sample of samples(schema.schema)) {
+          for (const bad of badOnes(sample.value, 'body')) {
+            const url = path.replace(/{\w+}/g, ann.id)
+            await refused(method, url, bad.where, { body: bad.value, token })
+          }
+        }
+      }
+      for (const one of parameters) {
+        if (one.in === 'path') {
+          const url = path.replace(`{${one.name}}`, '%00').replace(/{\w+}/g, ann.id)
+          await refused(method, url, `params/${one.name}`, { token })
+        }
+        if (one.in === 'query' && one.schema.type !== 'integer') {
+          const url = `${path.replace(/{\w+}/g, ann.id)}?${one.name}=%00`
+          await refused(method, url, `querystring/${one.name}`, { token })
+        }
+      }
+    }
+  }
+  t.ok(fields > 50, `${fields} fields`)
+
+  async function refused(method: string, url: string, where: string, request: Call) {
+    fields++
+    const { status, body } = await call(method.toUpperCase(), url, request)
+    const told = `${method} ${url} ${where}: ${body.message}`
+    t.strictSame([status, body.code], [400, 'FST_ERR_VALIDATION'], told)
+    // The discriminator of a union is named, and the union is where it is.
+    const [parent, key = ''] = [where.replace(/\/\w+$/, ''), where.split('/').at(-1)]
+    const names =
+      body.message.startsWith(where) ||
+      (body.message.startsWith(parent) && body.message.includes(`"${key}"`))
+    t.ok(names, told)
+  }
+
+  /** Values that a schema allows: one of every member of a union, and every field that there may be. */
+  function samples(schema: Schema): { value: unknown }[] {
+    if (schema.$ref) return samples(components.schemas[schema.$ref.split('/').at(-1) ?? ''])
+    if (schema.oneOf) return schema.oneOf.flatMap(samples)
+    if (schema.properties) {
+      const fields = Object.entries(schema.properties).map(
+        ([name, field]) => [name, samples(field)] as const
+      )
+      const most = Math.max(1, ...fields.map(([, all]) => all.length))
+      return Array.from({ length: most }, (_, n) => ({
+        value: Object.fromEntries(fields.map(([name, all]) => [name, all[n % all.length]?.value]))
+      }))
+    }
+    if (schema.items) return samples(schema.items).map(({ value }) => ({ value: [value] }))
+    const [value] = [
+      schema.const,
+      ...(schema.enum ?? []),
+      schema.example,
+      ...(schema.examples ?? []),
+      true
+    ].filter(one => one !== undefined)
+    return [{ value }]
+  }
+
+  /** The value again and again, each time with another of its strings broken, and where that is. */
+  function badOnes(value: unknown, where: string): { where: string; value: unknown }[] {
+    if (typeof value === 'string') {
+      return ['\0', '\ud800', '\udc00\ud800'].map(bad => ({ where, value: bad }))
+    }
+    if (value === null || typeof value !== 'object') return []
+    return Object.entries(value).flatMap(([key, field]) =>
+      badOnes(field, `${where}/${key}`).map(bad => ({
+        where: bad.where,
+        value: Array.isArray(value)
+          ? value.map((one, n) => (String(n) === key ? bad.value : one))
+          : { ...value, [key]: bad.value }
+      }))
+    )
+  }
+})
