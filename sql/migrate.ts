@@ -6,6 +6,8 @@ import type { Sql, TransactionSql } from 'postgres'
 
 const MIGRATION_LOCK = 0x636f6e63 // "conc": one node migrates, the others wait for it
 
+const FUNCTION = /^create or replace function (\w+)/gm
+
 const folders = {
   schema: join(import.meta.dirname, 'schema'),
   functions: join(import.meta.dirname, 'functions')
@@ -58,7 +60,10 @@ async function isPreview(tx: TransactionSql): Promise<boolean> {
   return first?.name === 'accounts'
 }
 
-/** Replaces every function and trigger when their files are not those that were applied last. */
+/**
+ * Replaces every function and trigger when their files are not those that were applied last, and lets no role but
+ * the owner execute them.
+ */
 async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   const names = (await readdir(folders.functions)).sort()
   const files = await Promise.all(
@@ -71,5 +76,8 @@ async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   // A function may call one of a later file.
   await tx`set local check_function_bodies = off`
   for (const file of files) await tx.unsafe(file)
+  const functions = files.flatMap(file => [...file.matchAll(FUNCTION)].map(([, name = '']) => name))
+  // By default every role may call a function, and hang a trigger function on a table of its own.
+  await tx`revoke execute on function ${tx(functions)} from public`
   return names
 }

@@ -90,6 +90,8 @@ async function launch({ data, binaries, run, settings }: Cluster): Promise<numbe
     log_checkpoints: 'off',
     // The detail of an error quotes values, people's emails among them.
     log_error_verbosity: 'terse',
+    // A forgotten transaction in psql holds its rows no longer than this.
+    idle_in_transaction_session_timeout: '5min',
     ...settings
   }
   const options = Object.entries(parameters).map(([name, value]) => `-c ${name}='${value}'`)

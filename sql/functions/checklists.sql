@@ -25,7 +25,7 @@ as $$
 $$;
 
 create or replace function place_item_last() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   new.position := coalesce(
@@ -36,7 +36,7 @@ end
 $$;
 
 create or replace function log_checklist() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' and not exists (select from projects where id = old.project_id) then
@@ -61,7 +61,7 @@ $$;
 
 -- Items and conflicts that go with their list are told by the list.
 create or replace function log_item() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 declare
   list uuid := coalesce(new.checklist_id, old.checklist_id);
@@ -85,7 +85,7 @@ begin
     insert into deleted_items (id, checklist_id, text, done, due_on, position, deleted_by)
     values (
       old.id, old.checklist_id, old.text, old.done, old.due_on, old.position,
-      nullif(current_setting('app.actor', true), '')::uuid
+      acting_user()
     );
     update conflicts set resolved_at = now()
     where checklist_id = list and item_id = old.id and resolved_at is null;
@@ -95,7 +95,7 @@ end
 $$;
 
 create or replace function log_conflict() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   perform log_change(
@@ -107,7 +107,12 @@ begin
     project_id => (select project_id from checklists where id = new.checklist_id),
     checklist_id => new.checklist_id,
     item_id => new.item_id,
-    before => case when tg_op = 'UPDATE' then conflict_json(old) end,
+    -- what an update leaves as it was is in `after`, and may be long
+    before => case
+      when tg_op = 'INSERT' then null
+      when new.resolved_at is null then conflict_json(old) - 'base'
+      else conflict_json(old)
+    end,
     after => case when new.resolved_at is null then conflict_json(new) end
   );
   return null;
@@ -121,7 +126,7 @@ language sql
 as $$
   update conflicts
   set ours = live,
-    ours_by = nullif(current_setting('app.actor', true), '')::uuid,
+    ours_by = acting_user(),
     resolved_at = case when theirs = live then now() end
   where checklist_id = list
   and item_id is not distinct from item
@@ -130,7 +135,7 @@ as $$
 $$;
 
 create or replace function follow_item() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   if old.text <> new.text then
@@ -144,7 +149,7 @@ end
 $$;
 
 create or replace function follow_title() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   perform follow_live(new.id, null, '{title}', to_jsonb(new.title));

@@ -18,7 +18,20 @@ as $$
   )), 1, 12)
 $$;
 
--- Notes one change; who acts comes from settings local to the transaction, plain SQL has none.
+-- Returns the user who acts in this transaction, null for plain SQL. The settings app.actor, app.op and app.source
+-- count only in a session whose role may act as the owner of these functions, so that no other role can write in a
+-- user's name.
+create or replace function acting_user() returns uuid
+language plpgsql stable
+as $$
+begin
+  return case
+    when pg_has_role(session_user, current_user, 'member') then nullif(current_setting('app.actor', true), '')::uuid
+  end;
+end
+$$;
+
+-- Stores one change until COMMIT. Runs with the rights and the search_path of the trigger function that calls it.
 create or replace function log_change(
   kind text,
   project_id uuid default null,
@@ -28,36 +41,35 @@ create or replace function log_change(
   before jsonb default null,
   after jsonb default null
 ) returns void
-language plpgsql security definer
+language plpgsql
+-- The plan is made once a session, perhaps while the table is empty: it must use the index when it is not.
+set enable_seqscan = off
 as $$
 declare
-  xact constant xid8 := pg_current_xact_id();
-  -- the setting rolls back with a savepoint, and the queued trigger with it
-  is_first constant boolean := current_setting('app.noted', true) is distinct from xact::text;
+  this constant xid8 := pg_current_xact_id();
+  is_own constant boolean := pg_has_role(session_user, current_user, 'member');
 begin
-  if is_first then
-    perform set_config('app.noted', xact::text, true);
-  end if;
-  insert into public.pending_events
+  insert into pending_events
     (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source)
   values (
-    xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after,
-    nullif(current_setting('app.actor', true), '')::uuid,
-    nullif(current_setting('app.op', true), '')::uuid,
-    coalesce(nullif(current_setting('app.source', true), ''), 'sql')
+    -- Rows go with the savepoint in which they were written, and so does the trigger that the first one queued.
+    this, not exists (select from pending_events where xact = this),
+    kind, project_id, checklist_id, item_id, user_id, before, after,
+    acting_user(),
+    case when is_own then nullif(current_setting('app.op', true), '')::uuid end,
+    coalesce(case when is_own then nullif(current_setting('app.source', true), '') end, 'sql')
   );
 end
 $$;
 
 create or replace function number_events() returns trigger
-language plpgsql security definer
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off
 as $$
 declare
-  noted public.pending_events;
+  noted pending_events;
   list uuid;
   list_rev bigint;
 begin
-  perform set_config('app.noted', '', true);
   -- The first lock under COMMIT, held until what was committed can be seen: order of pos is order of sight.
   perform pg_advisory_xact_lock(hashtextextended('concord.log', 0));
   -- A commit that a crash forgets would give its pos out again, after clients had seen it.
@@ -65,13 +77,13 @@ begin
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
-  for noted in select * from public.pending_events where xact = new.xact order by seq loop
+  for noted in select * from pending_events where xact = new.xact order by seq loop
     -- A counter is written once a run of changes to its list: once a row took 3 × as long for 10,000 rows.
     if noted.checklist_id is distinct from list then
-      update public.checklist_revs set rev = list_rev where checklist_id = list;
+      update checklist_revs set rev = list_rev where checklist_id = list;
       list := noted.checklist_id;
       if list is not null then
-        insert into public.checklist_revs as revs (checklist_id, rev, updated_at)
+        insert into checklist_revs as revs (checklist_id, rev, updated_at)
         values (list, 0, clock_timestamp())
         on conflict (checklist_id) do update set updated_at = excluded.updated_at
         returning rev into list_rev;
@@ -79,10 +91,10 @@ begin
     end if;
     list_rev := case when list is not null then list_rev + 1 end;
 
-    insert into public.events
+    insert into events
       (pos, kind, project_id, checklist_id, rev, item_id, user_id, before, after, actor_id, op_id, source, at)
     values (
-      nextval('public.events_pos'), noted.kind, noted.project_id, list, list_rev, noted.item_id, noted.user_id,
+      nextval('events_pos'), noted.kind, noted.project_id, list, list_rev, noted.item_id, noted.user_id,
       noted.before,
       case noted.kind
         when 'conflict.opened' then noted.after || jsonb_build_object('openedRev', list_rev)
@@ -94,16 +106,16 @@ begin
     -- Two facts that only the numbering knows go back to rows that this transaction made.
     case noted.kind
       when 'member.added' then
-        update public.project_members set since_pos = currval('public.events_pos')
+        update project_members set since_pos = currval('events_pos')
         where project_id = noted.project_id and user_id = noted.user_id;
       when 'conflict.opened' then
-        update public.conflicts set opened_rev = list_rev
+        update conflicts set opened_rev = list_rev
         where id = (noted.after ->> 'id')::uuid;
       else
     end case;
   end loop;
-  update public.checklist_revs set rev = list_rev where checklist_id = list;
-  delete from public.pending_events where xact = new.xact;
+  update checklist_revs set rev = list_rev where checklist_id = list;
+  delete from pending_events where xact = new.xact;
 
   notify concord;
   return null;
@@ -111,7 +123,7 @@ end
 $$;
 
 create or replace function refuse_truncate() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   raise exception 'truncate of % would go unseen by clients', tg_table_name
@@ -120,7 +132,7 @@ end
 $$;
 
 create or replace function refuse_new_parent() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   raise exception 'a row of % keeps its id and its parent', tg_table_name

@@ -1,5 +1,5 @@
 create or replace function log_project() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 declare
   was constant jsonb := case when tg_op <> 'INSERT' then jsonb_build_object('id', old.id, 'name', old.name) end;
@@ -9,7 +9,7 @@ begin
     case tg_op when 'INSERT' then 'project.created' when 'UPDATE' then 'project.updated' else 'project.deleted' end,
     project_id => coalesce(new.id, old.id),
     -- nobody is a member yet: the creation is told to the one who created it
-    user_id => case when tg_op = 'INSERT' then nullif(current_setting('app.actor', true), '')::uuid end,
+    user_id => case when tg_op = 'INSERT' then acting_user() end,
     before => was,
     after => now
   );
@@ -18,7 +18,7 @@ end
 $$;
 
 create or replace function log_member() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 declare
   project constant jsonb := coalesce(
@@ -44,7 +44,7 @@ $$;
 -- A project that lost its last owner could be managed by nobody. The lock lets two owners who leave at
 -- once see each other.
 create or replace function keep_an_owner() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   perform from projects where id = old.project_id for no key update;
@@ -60,7 +60,7 @@ $$;
 
 -- The projects that nobody else owns go with the account.
 create or replace function delete_sole_owned_projects() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   -- Owners who go at once take turns, and the last one sees that they are alone.

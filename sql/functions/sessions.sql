@@ -1,6 +1,6 @@
 -- The end of a session is a control row: it closes that session's streams on every node, no client is sent it.
 create or replace function log_session() returns trigger
-language plpgsql
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   perform log_change('session.ended', user_id => old.user_id, after => jsonb_build_object(
