@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { openLive } from './clients.ts'
@@ -119,9 +119,13 @@ t.test('SIGTERM while the database says nothing: whoever waits is answered, in t
   const readers = await crowd(t, address, ann.headers, Array(20).fill(undefined))
   const live = await openLive(t, address, ann.headers)
   line.hold()
-  const asked = fetch(`${address}/projects`, { headers: ann.headers })
+  // The interim response shows that the service has received the request.
+  const headers = { ...ann.headers, expect: '100-continue' }
+  const asked = request(`${address}/projects`, { headers }).end()
+  const response = once(asked, 'response') as Promise<[IncomingMessage]>
+  await once(asked, 'continue')
   await endsInTime(t, service)
-  t.equal((await asked).status, 503)
+  t.equal((await response)[0].statusCode, 503)
   t.equal(await live.closed, 1012)
   t.ok(readers.every(({ text }) => /^retry: \d+$/m.test(text)))
 })

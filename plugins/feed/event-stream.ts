@@ -6,11 +6,11 @@ import { createBatch } from '../../lib/batch.ts'
 export type EventStream = ReturnType<typeof openEventStream>
 
 const limits = {
-  // More than this unsent and the reader is slow.
+  // A client with more unsent is slow.
   maxBufferedBytes: 64 << 10,
-  // A reader that takes longer to take them comes back with its cursor instead.
+  // A client that takes longer to receive them is closed, and resumes with its cursor.
   behindMs: 30_000,
-  // What was said last has this long to get through.
+  // Time to send the last block.
   lingerMs: 5000,
   retryMs: { least: 1000, spread: 2000 }
 }
@@ -42,9 +42,9 @@ export function openEventStream(reply: FastifyReply) {
     /** Aborted when the connection is gone, whoever closed it. */
     closed: closed.signal,
 
-    /** Whether the reader is so slow that more must not be written. */
+    /** Whether the client is so slow that more must not be written. */
     get isFull() {
-      // What this tick has written was not offered to the reader yet.
+      // What this tick has written is not sent yet.
       if (raw.writableLength > limits.maxBufferedBytes) batch.flush()
       return raw.writableLength > limits.maxBufferedBytes
     },
@@ -60,7 +60,7 @@ export function openEventStream(reply: FastifyReply) {
       raw.write(bytes)
     },
 
-    /** Resolves once the reader has caught up; rejects when it takes too long, is gone, or `signal` aborts. */
+    /** Resolves once all is sent; rejects when that takes too long, the connection closes, or `signal` aborts. */
     async drained(signal: AbortSignal) {
       const signals = [signal, closed.signal, AbortSignal.timeout(limits.behindMs)]
       await once(raw, 'drain', { signal: AbortSignal.any(signals) })
@@ -76,7 +76,7 @@ export function openEventStream(reply: FastifyReply) {
       closed.signal.addEventListener('abort', () => clearTimeout(timer))
     },
 
-    /** Lets go of a reader that is too slow, and with a reset of the megabytes that the kernel keeps for it. */
+    /** Resets the connection of a client that is too slow, which also frees what the kernel keeps for it. */
     drop() {
       request.raw.socket.resetAndDestroy()
     }
