@@ -1,15 +1,10 @@
+import { parseArgs } from 'node:util'
 import { mergeText } from '../lib/merge-text.ts'
 import { type Change, change, type Relation, render, together } from './merge/edits.ts'
+import { hostile } from './merge/hostile.ts'
+import { compare } from './merge/real.ts'
 import { merges } from './merge/rivals.ts'
-import {
-  below,
-  chinese,
-  english,
-  type Language,
-  pick,
-  random,
-  sentence
-} from './merge/sentences.ts'
+import { chinese, english, type Language, pick, random, sentence } from './merge/sentences.ts'
 
 /*
  * How often is the text merge right? Two people change one sentence, one to three things each, as
@@ -17,17 +12,25 @@ import {
  * is known, or known not to exist.
  *
  * node bench/merge.ts [pairs a language = 20000] [seed = 1]
+ * node bench/merge.ts --data FILE     pairs that people made, as ./merge/real.ts says
  *
  * right: the known text; where none exists, asking. wrong: any other text. asked: asked although a
  * text is known. SHOW=1 prints what mergeText got wrong. A rival that cannot ask is never right
  * about the last group; node-diff3 gets the same tokens as mergeText.
  */
-const pairs = Number(process.argv[2] ?? 20_000)
-const seed = Number(process.argv[3] ?? 1)
+const { values, positionals } = parseArgs({
+  options: { data: { type: 'string' } },
+  allowPositionals: true
+})
+const [pairs, seed] = [Number(positionals[0] ?? 20_000), Number(positionals[1] ?? 1)]
 
-experiment('English', english)
-experiment('Chinese', chinese)
-worstCases()
+if (values.data) {
+  compare(values.data)
+} else {
+  experiment('English', english)
+  experiment('Chinese', chinese)
+  worstCases()
+}
 
 interface Pair {
   base: string
@@ -77,70 +80,35 @@ function score(tool: string, members: Pair[]) {
   return { right: share(count.right), wrong: share(count.wrong), asked: share(count.asked) }
 }
 
-/** Texts of 2,000 characters that make a merge work hard; milliseconds over 41 runs each. */
+/** Times the merge of hostile texts, in CPU time: other processes do not count. */
 function worstCases() {
   const rnd = random(seed)
-  const fit = (text: string) => text.slice(0, 2_000)
-  const text = (letters: string[]) =>
-    fit(Array.from({ length: 1_000 }, () => pick(letters, rnd)).join(' '))
-  const two = ['a', 'b']
-  const many = [...'abcdefghijklmnopqrstuvwxyz']
-  const changed = (from: string, changes: number) => {
-    const words = from.split(' ')
-    for (let i = 0; i < changes; i++)
-      words[below(words.length, rnd)] = pick(['x', 'y', 'x x', 'a'], rnd)
-    return fit(words.join(' '))
-  }
-  const [a, plain, chaos, han] = [
-    'a '.repeat(1_000),
-    text(many),
-    text(two),
-    fit('买牛奶和面包'.repeat(334))
-  ] as const
-  const cases: Record<string, [string, string, string]> = {
-    'a a a … against b b b … and c c c …': [a, 'b '.repeat(1_000), 'c '.repeat(1_000)],
-    'a a a … shortened and lengthened': [a, fit(a).slice(200), `x ${a.slice(100)}`],
-    'two full rewrites': [plain, text(many), text(many)],
-    'two full rewrites in two letters': [chaos, text(two), text(two)],
-    '24 words changed by each': [plain, changed(plain, 24), changed(plain, 24)],
-    '24 words changed by each, two letters': [chaos, changed(chaos, 24), changed(chaos, 24)],
-    'one word changed by each': [plain, `${plain}!`, `x${plain}`],
-    'Chinese, every fifth word changed': [
-      han,
-      han.replaceAll('和', '跟'),
-      han.replaceAll('买', '卖')
-    ],
-    'punctuation only': ['!?'.repeat(1_000), `${'!?'.repeat(999)}a`, `a${'?!'.repeat(999)}`],
-    'blanks only': [' '.repeat(2_000), '\n '.repeat(1_000), '\t '.repeat(1_000)]
-  }
-  console.log('\nWorst cases of mergeText, 2,000 characters each')
-  console.table(
-    Object.fromEntries(
-      Object.entries(cases).map(([name, texts]) => {
-        const merged = mergeText(...texts)
-        const times = Array.from({ length: 41 }, () => timed(() => mergeText(...texts))).sort(
-          (x, y) => x - y
-        )
-        const at = (share: number) => `${times[Math.round(share * 40)]?.toFixed(1)} ms`
-        return [name, { median: at(0.5), worst: at(1), answer: merged === null ? 'ask' : 'merged' }]
-      })
-    )
+  const rows = Object.entries(hostile(rnd)).map(([name, texts]) => {
+    for (let i = 0; i < 10; i++) mergeText(...texts)
+    const times = Array.from({ length: 5 }, () => cpuMs(() => mergeText(...texts), 20))
+    const answer = mergeText(...texts) === null ? 'ask' : 'merged'
+    return { name, ms: Math.min(...times), answer }
+  })
+  console.log(
+    `\nWorst of ${rows.length} hostile cases of mergeText, 2,000 characters each, CPU time`
   )
+  const worst = rows.toSorted((a, b) => b.ms - a.ms).slice(0, 12)
+  console.table(worst.map(({ ms, ...row }) => ({ ...row, ms: ms.toFixed(1) })))
+
+  const many = [...'abcdefghijklmnopqrstuvwxyz']
+  const text = (n: number) => Array.from({ length: n }, () => pick(many, rnd)).join(' ')
   for (const n of [125, 250, 500]) {
-    const three = Array.from({ length: 3 }, () => text(many).slice(0, 2 * n)) as [
-      string,
-      string,
-      string
-    ]
+    const three = [text(n), text(n), text(n)] as const
     const [ours, theirs] = ['mergeText', 'node-diff3'].map(tool =>
-      timed(() => merges[tool]?.(...three)).toFixed(1)
+      cpuMs(() => merges[tool]?.(...three), 1).toFixed(1)
     )
     console.log(`${n} words rewritten by each: mergeText ${ours} ms, node-diff3 ${theirs} ms`)
   }
 }
 
-function timed(work: () => unknown) {
-  const start = performance.now()
-  work()
-  return performance.now() - start
+function cpuMs(work: () => unknown, times: number) {
+  const start = process.cpuUsage()
+  for (let i = 0; i < times; i++) work()
+  const { user, system } = process.cpuUsage(start)
+  return (user + system) / 1_000 / times
 }

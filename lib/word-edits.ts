@@ -1,45 +1,92 @@
-import { diffArrays } from 'diff'
+import { align, type Matches } from './align.ts'
 import { isWord } from './words.ts'
 
-/** Tokens `start` to `end` of one text became `text`; which words came and went, folded. */
-export interface Edit {
+/** How many edits a side may have: each is compared with each. */
+const mostEdits = 64
+
+/** Tokens `start` to `end` of base became `tokens`. */
+interface Change {
   start: number
   end: number
-  text: string
+  tokens: string[]
+}
+
+/** A change with an unchanged word before and after it. */
+export interface Edit extends Change {
+  /** the words that came and went, without case and outer punctuation */
   added: Set<string>
   removed: Set<string>
+  /** the small changes that it consists of, in order, each with a name for what it does */
+  changes: (Change & { name: string })[]
+  /** the names of these and of the small changes in the difference from the back */
+  names: Set<string>
 }
 
 /**
- * What turns the tokens of base into those of text, in order, no two without a kept word between.
- * Null when more than `most` tokens came and went, unless in one piece: the work grows with the
- * square of that. The differences are Myers's O(ND) (1986), of the package `diff`.
+ * Returns what turns the tokens of base into those of text, in order. Returns null when more than
+ * 150 tokens were added and removed, unless in one piece, or in more than 64 places.
  */
-export function wordEdits(base: string[], text: string[], most: number): Edit[] | null {
-  // Between repeated words a change fits in several places. One difference is taken from the front
-  // and one from the back: what both match alike is unchanged, all else belongs to an edit.
-  const front = align(base, text, most)
-  const back = front && align(base.toReversed(), text.toReversed(), most)?.toReversed()
-  if (!front || !back) return null
+export function wordEdits(base: string[], text: string[]): Edit[] | null {
+  // Between repeated words a change fits in several places: only what the differences from the
+  // front and from the back match alike is unchanged, all else belongs to an edit.
+  const both = align(base, text)
+  if (!both) return null
+  const { front, back } = both
 
+  const sure = front.map((at, i) => (at === back[i] ? at : -1))
   const spans: Span[] = []
-  let [start, from] = [0, 0]
-  for (let end = 0; end <= base.length; end++) {
-    const to = front[end] ?? text.length
-    const isSure = to >= 0 && to === text.length - 1 - (back[end] ?? -1)
-    if (!isSure) continue
-    if (end > start || to > from) {
-      const last = spans.at(-1)
-      const isNear = last && !base.slice(last.end, start).some(isWord)
-      if (isNear) Object.assign(last, { end, to })
-      else spans.push({ start, end, from, to })
-    }
-    start = end + 1
-    from = to + 1
+  for (const span of changed(sure, { start: 0, end: base.length, from: 0, to: text.length })) {
+    const last = spans.at(-1)
+    const isNear = last && !base.slice(last.end, span.start).some(isWord)
+    if (isNear) Object.assign(last, { end: span.end, to: span.to })
+    else spans.push(span)
   }
-  return joinSwaps(spans, span => edit(base, text, span))
+  return spans.length > mostEdits ? null : joinSwaps(spans, toEdit)
+
+  function toEdit(span: Span): Edit {
+    const { start, end, from, to } = span
+    const [before, after] = [bareWords(base.slice(start, end)), bareWords(text.slice(from, to))]
+    const changes = changed(front, span).map(small => change('front', small))
+    const others = changed(back, span).map(small => change('back', small))
+    return {
+      start,
+      end,
+      tokens: text.slice(from, to),
+      added: after.difference(before),
+      removed: before.difference(after),
+      changes,
+      names: new Set([...changes, ...others].map(({ name }) => name))
+    }
+  }
+
+  function change(side: string, { start, end, from, to }: Span) {
+    const tokens = text.slice(from, to)
+    return { start, end, tokens, name: `${side} ${start} ${end} ${tokens.join('')}` }
+  }
 }
 
+/**
+ * Joins two edits that exchanged their words, and all between them: two phrases changed places,
+ * and what looks unchanged may belong to either ("A goes to X, B goes to Y").
+ */
+function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
+  const edits = spans.map(toEdit)
+  const joined: Edit[] = []
+  for (let i = 0; i < edits.length; ) {
+    let last = i
+    for (let at = i; at <= last; at++) {
+      const a = edits[at] as Edit
+      const swapped = (b: Edit) => isAlike(a.added, b.removed) && isAlike(b.added, a.removed)
+      last = Math.max(last, edits.findLastIndex(swapped))
+    }
+    const [first, end] = [spans[i], spans[last]] as [Span, Span]
+    joined.push(last === i ? (edits[i] as Edit) : toEdit({ ...first, end: end.end, to: end.to }))
+    i = last + 1
+  }
+  return joined
+}
+
+/** Tokens `start` to `end` of base became tokens `from` to `to` of text. */
 interface Span {
   start: number
   end: number
@@ -47,71 +94,38 @@ interface Span {
   to: number
 }
 
-/** For each token of base the place of its match in text, or -1; null when there is too much. */
-function align(base: string[], text: string[], most: number): number[] | null {
-  const shorter = Math.min(base.length, text.length)
-  let head = 0
-  while (head < shorter && base[head] === text[head]) head++
-  let tail = 0
-  while (tail < shorter - head && base.at(-1 - tail) === text.at(-1 - tail)) tail++
-
-  const onePiece = [
-    { count: head },
-    { count: base.length - shorter, removed: true },
-    { count: text.length - shorter, added: true },
-    { count: tail }
-  ]
-  const isOne = head + tail === shorter
-  const changes = isOne ? onePiece : diffArrays(base, text, { maxEditLength: most })
-  if (!changes) return null
-
-  const places: number[] = []
-  let at = 0
-  for (const { added = false, removed = false, count } of changes) {
-    if (!added) for (let i = 0; i < count; i++) places.push(removed ? -1 : at + i)
-    if (!removed) at += count
+/** Returns what lies between the matches of a span, in order. */
+function changed(matches: Matches, { start, end, from, to }: Span): Span[] {
+  const spans: Span[] = []
+  for (let i = start; i <= end; i++) {
+    const at = i < end ? (matches[i] as number) : to
+    if (at < 0) continue
+    if (i > start || at > from) spans.push({ start, end: i, from, to: at })
+    start = i + 1
+    from = at + 1
   }
-  return places
+  return spans
 }
+
+/** Returns the words, and no blanks, in lower case. */
+export function lowerCase(tokens: string[]): string[] {
+  return tokens.filter(isWord).map(word => word.toLowerCase())
+}
+
+/** Returns the words without case and outer punctuation: "Today" is "today!". */
+function bareWords(tokens: string[]): Set<string> {
+  return new Set(lowerCase(tokens).map(word => word.match(BARE)?.[0] ?? word))
+}
+
+const BARE = /[^\s\p{P}](?:.*[^\s\p{P}])?/su
 
 /**
- * When two edits exchanged their words, two phrases changed places, and what looks unchanged
- * between them may belong to either ("A goes to X, B goes to Y"): all of it is one edit.
+ * Returns whether the words in both make up half of either, in letters: two phrases that share
+ * "with the" may say different things, "on Monday" and "Monday morning" do not. With Math.max:
+ * half of both, so that one added "the" is not alike to every sentence with "the".
  */
-function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
-  const edits = spans.map(toEdit)
-  for (let i = 0; i < edits.length; i++) {
-    const [a, first] = [edits[i], spans[i]] as [Edit, Span]
-    const j = edits.findLastIndex(b => isAlike(a.added, b.removed) && isAlike(b.added, a.removed))
-    if (j <= i) continue
-    const { end, to } = spans[j] as Span
-    const joined = { ...first, end, to }
-    spans.splice(i, j - i + 1, joined)
-    edits.splice(i, j - i + 1, toEdit(joined))
-    i-- // the joined edit may have exchanged words with another
-  }
-  return edits
-}
-
-function edit(base: string[], text: string[], { start, end, from, to }: Span): Edit {
-  const now = text.slice(from, to)
-  const [before, after] = [fold(base.slice(start, end)), fold(now)]
-  const [added, removed] = [after.difference(before), before.difference(after)]
-  return { start, end, text: now.join(''), added, removed }
-}
-
-/** Words without case and outer punctuation: "Today" is "today!". */
-function fold(tokens: string[]): Set<string> {
-  const bare = /[^\s\p{P}](?:.*[^\s\p{P}])?/su
-  return new Set(tokens.filter(isWord).map(word => word.toLowerCase().match(bare)?.[0] ?? word))
-}
-
-/**
- * Whether the words in both make up half of either, in letters: two phrases that share "with the"
- * may say different things, "on Monday" and "Monday morning" do not.
- */
-export function isAlike(a: Set<string>, b: Set<string>): boolean {
-  const both = a.intersection(b)
+export function isAlike(a: Set<string>, b: Set<string>, halfOf = Math.min): boolean {
+  if (a.isDisjointFrom(b)) return false
   const letters = (set: Set<string>) => [...set].join('').length
-  return both.size > 0 && 2 * letters(both) >= Math.min(letters(a), letters(b))
+  return 2 * letters(a.intersection(b)) >= halfOf(letters(a), letters(b))
 }

@@ -1,8 +1,9 @@
 /**
  * The tokens of a text: words, blanks, line breaks. Joined they are the text again, unit for unit,
  * whatever the text holds. A word is a run of non-blanks (a URL, a price, a version number, an
- * emoji sequence); in scripts written without spaces it is what Unicode's word rules and ICU's
- * dictionaries say (UAX #29, https://unicode.org/reports/tr29). Linear in the text.
+ * emoji sequence) or the "- [ ]" of a Markdown checklist; in scripts written without spaces it is
+ * what Unicode's word rules and ICU's dictionaries say (UAX #29,
+ * https://unicode.org/reports/tr29). Linear in the text.
  */
 export function words(text: string): string[] {
   return (text.match(TOKEN) ?? []).flatMap(token => (SPACELESS.test(token) ? split(token) : token))
@@ -11,10 +12,11 @@ export function words(text: string): string[] {
 /** Whether a token of `words` is a word, and not blank or break. */
 export const isWord = (token: string) => /\S/.test(token)
 
+const CHECKBOX = String.raw`[-*+] \[[ xX]\](?!\S)`
 // A blank in "1 000 000" separates no words, nor does one that carries a combining mark.
 const GLUE = String.raw`(?<=\d)[ \u00a0\u2007\u202f](?=\d{3}(?!\d))|[^\S\n\r](?=\p{M})`
 const TOKEN = new RegExp(
-  String.raw`\r\n|[\n\r\u2028\u2029]|(?:\S|${GLUE})+|[^\S\n\r\u2028\u2029]+(?!\p{M})`,
+  String.raw`${CHECKBOX}|\r\n|[\n\r\u2028\u2029]|(?:\S|${GLUE})+|[^\S\n\r\u2028\u2029]+(?!\p{M})`,
   'gu'
 )
 

@@ -190,6 +190,26 @@ export const Result = Type.Object(
     }),
     rev: Type.Optional(Type.Integer({ description: 'last revision that it made', examples: [17] })),
     value: Type.Optional(Text('with merged: the text that is live now')),
+    parts: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            length: Type.Integer({ minimum: 1, maximum: 8_000, description: 'UTF-16 code units' }),
+            by: OneOf(['base', 'live', 'wanted', 'both'], {
+              description:
+                'base: as it was; live: written by others; wanted: written by this operation; both: by both alike'
+            })
+          },
+          { additionalProperties: false }
+        ),
+        {
+          maxItems: 64,
+          description:
+            'with merged: who wrote which part of value, in order; the lengths add up to that of value, ' +
+            'and adjoining parts differ in by. Deleted words are in no part. One part by both when there are more than 64'
+        }
+      )
+    ),
     conflictId: Type.Optional(Id('with conflict: the conflict')),
     code: Type.Optional(
       OneOf(

@@ -11,7 +11,7 @@ export interface Entry {
   digest: string
   op: Operation
   /** words merged with a live text that was answered as `needs` */
-  merge?: { live: string; value: string | null }
+  merge?: { live: string; value: string | null; parts?: Result['parts'] }
 }
 
 /**

@@ -51,7 +51,7 @@ function type(text: Y.Text, from: string, to: string) {
 }
 
 export const merges: Record<string, Merge> = {
-  mergeText,
+  mergeText: (...texts) => mergeText(...texts)?.value ?? null,
   'node-diff3': diff3,
   'diff-match-patch': patch,
   'Yjs text': crdt

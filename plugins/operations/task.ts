@@ -151,14 +151,11 @@ export function takeOver(task: Task, decisions: (Decision | null)[]) {
     task.isHidden ||= hidden === true && result.code === 'not_found'
     // The database does not send back the merged words that it was given.
     const isFresh = result.outcome === 'merged' && !result.duplicate
-    task.results.push({ opId: step.opId, ...result, ...(isFresh && mergedOf(merge)) })
+    const merged = isFresh ? { value: merge?.value ?? undefined, parts: merge?.parts } : {}
+    task.results.push({ opId: step.opId, ...result, ...merged })
     refuseInvalid(task)
   }
   return { isBusy, written, faults }
-}
-
-function mergedOf(merge: Entry['merge']) {
-  return { value: merge?.value ?? undefined }
 }
 
 function refuseInvalid(task: Task) {
@@ -178,9 +175,9 @@ export function mergeNext(task: Task) {
   task.needs = undefined
   const words = wordsOf(steps[results.length])
   if (live === undefined || !words) return
-  const value = mergeText(words.from, live, words.to)
-  const isTooLong = value !== null && [...value].length > words.max
-  task.merge = { live, value: isTooLong ? null : value }
+  const merged = mergeText(words.from, live, words.to)
+  const isTooLong = merged !== null && [...merged.value].length > words.max
+  task.merge = { live, ...(merged && !isTooLong ? merged : { value: null }) }
 }
 
 function wordsOf(step: Step | undefined): { from: string; to: string; max: number } | undefined {
