@@ -24,7 +24,7 @@ export interface Edit extends Change {
 
 /**
  * Returns what turns the tokens of base into those of text, in order. Returns null when more than
- * 150 tokens were added and removed, unless in one piece, or in more than 64 places.
+ * 160 tokens were added and removed, unless in one piece, or in more than 64 places.
  */
 export function wordEdits(base: string[], text: string[]): Edit[] | null {
   // Between repeated words a change fits in several places: only what the differences from the
@@ -75,15 +75,19 @@ function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
   for (let i = 0; i < edits.length; ) {
     let last = i
     for (let at = i; at <= last; at++) {
-      const a = edits[at] as Edit
-      const swapped = (b: Edit) => isAlike(a.added, b.removed) && isAlike(b.added, a.removed)
-      last = Math.max(last, edits.findLastIndex(swapped))
+      for (let to = edits.length - 1; to > last; to--) {
+        if (isExchange(edits[at] as Edit, edits[to] as Edit)) last = to
+      }
     }
     const [first, end] = [spans[i], spans[last]] as [Span, Span]
     joined.push(last === i ? (edits[i] as Edit) : toEdit({ ...first, end: end.end, to: end.to }))
     i = last + 1
   }
   return joined
+}
+
+function isExchange(a: Edit, b: Edit): boolean {
+  return isAlike(a.added, b.removed) && isAlike(b.added, a.removed)
 }
 
 /** Tokens `start` to `end` of base became tokens `from` to `to` of text. */
@@ -120,12 +124,20 @@ function bareWords(tokens: string[]): Set<string> {
 const BARE = /[^\s\p{P}](?:.*[^\s\p{P}])?/su
 
 /**
- * Returns whether the words in both make up half of either, in letters: two phrases that share
- * "with the" may say different things, "on Monday" and "Monday morning" do not. With Math.max:
- * half of both, so that one added "the" is not alike to every sentence with "the".
+ * Returns whether the words in both make up half of the shorter, in letters: two phrases that share
+ * "with the" may say different things, "on Monday" and "Monday morning" do not.
  */
-export function isAlike(a: Set<string>, b: Set<string>, halfOf = Math.min): boolean {
-  if (a.isDisjointFrom(b)) return false
+export function isAlike(a: Set<string>, b: Set<string>): boolean {
+  return isShared(a, b, Math.min)
+}
+
+/** Returns whether they make up half of both taken together: one "the" is not like a sentence. */
+export function isAlikeInBoth(a: Set<string>, b: Set<string>): boolean {
+  return isShared(a, b, (a, b) => (a + b) / 2)
+}
+
+function isShared(a: Set<string>, b: Set<string>, whole: (a: number, b: number) => number) {
+  if (a.size === 0 || b.size === 0 || a.isDisjointFrom(b)) return false
   const letters = (set: Set<string>) => [...set].join('').length
-  return 2 * letters(a.intersection(b)) >= halfOf(letters(a), letters(b))
+  return 2 * letters(a.intersection(b)) >= whole(letters(a), letters(b))
 }

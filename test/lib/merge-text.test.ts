@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { diff3Merge } from 'node-diff3'
 import t from 'tap'
-import { mergeText } from '../../lib/merge-text.ts'
-import { isWord, words } from '../../lib/words.ts'
+import { mergeText as merge } from '../../lib/merge-text.ts'
+import { words } from '../../lib/words.ts'
+
+const mergeText = (...texts: [string, string, string]) => merge(...texts)?.value ?? null
 
 /** base, live, wanted, what comes of it; null: ask. */
 type Case = [base: string, live: string, wanted: string, merged: string | null]
@@ -79,18 +82,79 @@ check('a change of the same place is asked about', [
   ],
   ['Buy milk', 'Buy milk today', 'Buy milk now', null],
   ['Buy milk', 'Please buy milk', 'Maybe buy milk', null],
-  ['Read https://a.org/x now', 'Read https://b.org/x now', 'Read https://a.org/y now', null],
   ['Fund 1 000 000 now', 'Fund 2 000 000 now', 'Fund 1 000 500 now', null],
   ['one', 'two', 'three', null],
   ['', 'one', 'two', null],
   ['Feed the cat', '', 'Feed the dog', null]
 ])
 
-check('changes of neighbouring words are asked about', [
-  ['Call Bob', 'Phone Bob', 'Call Robert', null],
+check('insertions, deletions, moves and numbers beside a change are asked about', [
   ['Buy milk', 'Buy oat milk', 'Get milk', null],
   ['Buy milk now', 'Buy now', 'Buy milk today', null],
-  ['one\ntwo', 'one!\ntwo', 'one\ntwo!', null]
+  ['Get some milk now', 'Get milk now', 'Get some tea now', null],
+  ['Pay 100 EUR now', 'Pay 120 EUR now', 'Pay 100 USD now', null],
+  ['Meet at 10:30 today', 'Meet at 11:30 today', 'Meet at 10:30 tomorrow', null],
+  ['red roof to Ann', 'roof red to Ann', 'red roof for Ann', null]
+])
+
+check('neighbouring words replaced by as many or more are joined', [
+  ['Call Bob', 'Phone Bob', 'Call Robert', 'Phone Robert'],
+  ['one\ntwo', 'one!\ntwo', 'one\ntwo!', 'one!\ntwo!'],
+  ['Call Bob now', 'Phone Bob tomorrow', 'Call Robert now', 'Phone Robert tomorrow'],
+  ['Call Bob', 'Phone Bob', 'Call Robert Smith', 'Phone Robert Smith'],
+  ['- [ ] Buy milk', '- [x] Buy milk', '- [ ] Get milk', '- [x] Get milk'],
+  ['Call Bob', 'Zoë Bob', 'Call Zoë', null],
+  // "the" and "The" are one word: the first phrase of a moved pair is no replacement.
+  [
+    'the red roof goes to Ann, the large paper goes to Bob, all of it',
+    'The red roof goes to Ann, the large paper goes to Bob, all of it',
+    'the large paper goes to Bob, the red roof goes to Ann, all of it',
+    null
+  ]
+])
+
+check('parts of one word are merged, but for digits', [
+  [
+    'Read https://a.org/x now',
+    'Read https://b.org/x now',
+    'Read https://a.org/y now',
+    'Read https://b.org/y now'
+  ],
+  ['See [text](link) soon', 'See [a text](link) soon', 'See [text](lnk) soon', null],
+  [
+    'See [text](a/link) soon',
+    'See [book](a/link) soon',
+    'See [text](a/page) soon',
+    'See [book](a/page) soon'
+  ],
+  ['the well-known-fact', 'the “well-known-fact', 'the well-known-fact”', 'the “well-known-fact”'],
+  ['Read a/b/c', 'Read x/b/c', 'Read a/y/c', null],
+  ['Read a/b.1/c', 'Read x/b.1/c', 'Read a/b.2/c', null],
+  ['on 2026-mar-01', 'on 2025-mar-01', 'on 2026-mar-02', null],
+  // Between repeated parts the place is open.
+  ['Say na-na-na-hey now', 'Say na-na-hey now', 'Say na-na-na-hi now', null],
+  ['Say a\u200db-c-d', 'Say x\u200db-c-d', 'Say a\u200db-c-e', null]
+])
+
+check('who did the same and more is taken', [
+  ['Order blue chairs', 'Order green chairs', 'Order green tables', 'Order green tables'],
+  ['a b c d', 'x b c d', 'x y z d', 'x y z d'],
+  // A shared word amid others that one side replaced is chance.
+  [
+    'buy 3 bottles of butter and bread',
+    'buy 3 bottles of paper and bread',
+    'buy 3 2 kg paper for Müller',
+    null
+  ]
+])
+
+check('a phrase that is said again leaves open which copy is meant', [
+  [
+    'order 3 bottles of apples',
+    'order 127 bottles of and 3 bottles of butter apples',
+    'order 3 fresh bottles of apples',
+    null
+  ]
 ])
 
 check('what both did is done once, but not inside of what one did', [
@@ -124,6 +188,15 @@ check('the same words added, or deleted, in two places are asked about', [
     null
   ],
   ['Today call Bob about it', 'call Bob about it today', 'call Bob about it', null]
+])
+
+check('additions that share only small words are both made', [
+  [
+    'Send report to Ann and Bob',
+    'Send the report to Ann and Bob',
+    'Send report to Ann and Bob before the meeting',
+    'Send the report to Ann and Bob before the meeting'
+  ]
 ])
 
 check('where a repeated word leaves the place open, it asks', [
@@ -213,6 +286,85 @@ t.test('beyond its limits it asks, but for what is plain', async t => {
   )
 })
 
+t.test('a side that changed more than 64 places asks', async t => {
+  const text = (word: (n: number) => string) =>
+    Array.from({ length: 70 }, (_, n) => `${word(n)} k${n}`).join(' ')
+  t.equal(
+    mergeText(
+      text(n => `a${n}`),
+      text(n => `b${n}`),
+      `${text(n => `a${n}`)} end`
+    ),
+    null
+  )
+})
+
+t.test('the ten pairs of docs/merging.md come out as printed', async t => {
+  const page = readFileSync(new URL('../../docs/merging.md', import.meta.url), 'utf8')
+  const rows = page
+    .split('\n')
+    .filter(line => line.startsWith('| '))
+    .map(line => line.slice(2, -2).split(' | ') as [string, string, string, string])
+    .slice(2)
+  t.equal(rows.length, 10)
+  for (const [base, live, wanted, result] of rows) {
+    t.equal(mergeText(base, live, wanted) ?? 'conflict', result, `${live} + ${wanted}`)
+    t.equal(mergeText(base, wanted, live) ?? 'conflict', result, 'the other way round')
+  }
+})
+
+t.test('parts say who wrote which words', async t => {
+  const parts = (...texts: [string, string, string]) =>
+    runs(...texts).map(({ text, by }) => `${by}: ${text}`)
+  t.strictSame(parts('Buy milk and bread', 'Buy oat milk and bread', 'Buy milk and rye bread'), [
+    'base: Buy ',
+    'live: oat ',
+    'base: milk and ',
+    'wanted: rye ',
+    'base: bread'
+  ])
+  t.strictSame(parts('Order blue chairs', 'Order green chairs', 'Order green tables'), [
+    'base: Order ',
+    'both: green',
+    'base:  ',
+    'wanted: tables'
+  ])
+  t.strictSame(parts('Read https://a.org/x', 'Read https://b.org/x', 'Read https://a.org/y'), [
+    'base: Read https://',
+    'live: b',
+    'base: .org/',
+    'wanted: y'
+  ])
+  t.strictSame(parts('Call Bob', 'Phone Bob', 'Call Robert'), [
+    'live: Phone',
+    'base:  ',
+    'wanted: Robert'
+  ])
+  t.strictSame(parts('a', 'b', 'b'), ['both: b'])
+  t.strictSame(parts('a', 'b', 'a'), ['live: b'])
+  t.strictSame(parts('a', 'a', 'b'), ['wanted: b'])
+  t.strictSame(parts('a', 'a', 'a'), ['base: a'])
+  t.strictSame(merge('a', '', 'a'), { value: '', parts: [] })
+})
+
+t.test('a text of more than 64 parts is one part by both', async t => {
+  const text = (first: string, second: string) =>
+    Array.from({ length: 20 }, (_, n) => `${first}${n} k${n} ${second}${n} l${n}`).join(' ')
+  const merged = merge(text('a', 'b'), text('x', 'b'), text('a', 'y'))
+  t.equal(merged?.value, text('x', 'y'))
+  t.strictSame(merged?.parts, [{ length: merged?.value.length, by: 'both' }])
+})
+
+/** The parts of a merge with their text. */
+function runs(...texts: [string, string, string]) {
+  const { value, parts } = merge(...texts) ?? { value: '', parts: [] }
+  let end = 0
+  return parts.map(({ length, by }) => {
+    end += length
+    return { text: value.slice(end - length, end), by }
+  })
+}
+
 const units = fc
   .array(fc.integer({ min: 0, max: 0xffff }))
   .map(units => String.fromCharCode(...units))
@@ -245,7 +397,8 @@ const texts = fc.oneof(
 /** A text of few or of many words, and two that come of it by splices. */
 function edited() {
   const word = fc.oneof(
-    fc.constantFrom('a', 'b', 'c', 'd'),
+    fc.constantFrom('a', 'b', 'c', 'd', 'A', '12', '- [ ]', '- [x]'),
+    fc.constantFrom('ab/cd/ef', 'gh/cd/ef', 'ab/cd/ij', 'ab/cd.7/ef', '(ab/cd/ef', 'ab/cd/ef.'),
     fc.nat(99).map(n => `w${n}`)
   )
   const splice = fc.record({
@@ -280,6 +433,34 @@ always(
 )
 
 always(
+  'the parts of a merge are those of the text, mirrored for the other',
+  (base, live, wanted) => {
+    const merged = merge(base, live, wanted)
+    if (!merged) return true
+    const mirror = { base: 'base', both: 'both', live: 'wanted', wanted: 'live' } as const
+    const mirrored = merge(base, wanted, live)?.parts.map(({ length, by }) => ({
+      length,
+      by: mirror[by]
+    }))
+    const { value, parts } = merged
+    return (
+      JSON.stringify(parts) === JSON.stringify(mirrored) &&
+      parts.reduce((sum, { length }) => sum + length, 0) === value.length &&
+      parts.every(({ length, by }, i) => length > 0 && by !== parts[i - 1]?.by) &&
+      parts.length <= 64
+    )
+  }
+)
+
+always('a part by a side stands in the text of that side', (base, live, wanted) => {
+  const all = runs(base, live, wanted)
+  const stands = ({ text, by }: (typeof all)[number]) =>
+    (by === 'wanted' || by === 'base' || live.includes(text)) &&
+    (by === 'live' || by === 'base' || wanted.includes(text))
+  return all.length === 1 || all.every(stands)
+})
+
+always(
   'who changed nothing, or the same, is in nobody’s way',
   (base, live) =>
     mergeText(base, live, base) === live &&
@@ -309,9 +490,11 @@ always('no word comes from nowhere, and none that somebody added is lost', (base
 type Bag = Map<string, number>
 type Counts = [number, number, number, number]
 
+/** Counts runs of letters and digits, and runs of signs: parts of a word can be merged. */
 function count(text: string): Bag {
   const bag: Bag = new Map()
-  for (const word of words(text).filter(isWord)) bag.set(word, (bag.get(word) ?? 0) + 1)
+  for (const word of text.match(/[\p{L}\p{N}\p{M}]+|[^\s\p{L}\p{N}\p{M}]+/gu) ?? [])
+    bag.set(word, (bag.get(word) ?? 0) + 1)
   return bag
 }
 

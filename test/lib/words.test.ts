@@ -23,6 +23,12 @@ t.test('a run of non-blanks is one word', async t => {
   t.equal(only('room 12 3000 chairs, 1 2 3'), 'room|12|3000|chairs,|1|2|3')
 })
 
+t.test('the box of a Markdown checklist is one word', async t => {
+  t.equal(only('- [ ] Buy milk'), '- [ ]|Buy|milk')
+  t.equal(only('* [x] done\n  + [X] too'), '* [x]|done|+ [X]|too')
+  t.equal(only('- [ ]x - [link] - [y]'), '-|[|]x|-|[link]|-|[y]')
+})
+
 t.test('every line break is a token, CR LF too', async t => {
   t.strictSame(words('a\r\n\n b\rc\u2028d'), [
     'a',
