@@ -93,6 +93,11 @@ function withValues(op: ConflictResolve): Operation {
   return { ...rest, values } as Operation
 }
 
+/** Returns whether a text can be stored in a field as it stands. */
+export function isStorable(field: 'text' | 'title', value: string): boolean {
+  return held({ text, title }[field], value) === value
+}
+
 /** Returns the value in the form of a field, undefined when the field cannot hold it. */
 function held<T>(form: (value: string) => T, value: string): T | undefined {
   try {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { mergeText } from '../../lib/merge-text.ts'
-import { type Checked, checkOperation, longest } from '../../lib/operations.ts'
+import { type Checked, checkOperation, isStorable, longest } from '../../lib/operations.ts'
 import type { Operation, Result } from '../../schemas/operation.ts'
 import type { Decision, Entry } from '../../sql/operations.ts'
 
@@ -176,12 +176,18 @@ export function mergeNext(task: Task) {
   const words = wordsOf(steps[results.length])
   if (live === undefined || !words) return
   const merged = mergeText(words.from, live, words.to)
-  const isTooLong = merged !== null && [...merged.value].length > words.max
-  task.merge = { live, ...(merged && !isTooLong ? merged : { value: null }) }
+  const isFit = merged !== null && isStorable(words.field, merged.value)
+  task.merge = { live, ...(isFit ? merged : { value: null }) }
 }
 
-function wordsOf(step: Step | undefined): { from: string; to: string; max: number } | undefined {
+interface Words {
+  field: 'text' | 'title'
+  from: string
+  to: string
+}
+
+function wordsOf(step: Step | undefined): Words | undefined {
   const op = step && 'op' in step.checked ? step.checked.op : undefined
-  if (op?.kind === 'list.rename') return { from: op.from, to: op.to, max: longest.title }
-  if (op?.kind === 'item.set' && op.set.text) return { ...op.set.text, max: longest.text }
+  if (op?.kind === 'list.rename') return { field: 'title', from: op.from, to: op.to }
+  if (op?.kind === 'item.set' && op.set.text) return { field: 'text', ...op.set.text }
 }

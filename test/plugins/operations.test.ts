@@ -77,6 +77,29 @@ t.test('a push is done in order, a refused operation does not stop the rest', as
   t.match(await read(), { rev: 6, items: [{ text: 'Buy oat milk today please', done: true }] })
 })
 
+t.test('a merged result says who wrote which part, also when it is sent again', async t => {
+  const app = await build(t)
+  const { add, submit, ownerId, users } = await desk(app)
+  const [itemId = ''] = await add('Order 12 chairs')
+  await submit(ownerId, [setText(itemId, 'Order 12 chairs', 'Order 12 white chairs')])
+  const wish = {
+    ...setText(itemId, 'Order 12 chairs', 'Order 12 chairs by Friday'),
+    opId: randomUUID()
+  }
+  const merged = {
+    outcome: 'merged',
+    value: 'Order 12 white chairs by Friday',
+    parts: [
+      { length: 9, by: 'base' },
+      { length: 6, by: 'live' },
+      { length: 6, by: 'base' },
+      { length: 10, by: 'wanted' }
+    ]
+  }
+  t.match(await submit(users[1] as string, [wish as Wish]), [merged])
+  t.match(await submit(users[1] as string, [wish as Wish]), [{ ...merged, duplicate: true }])
+})
+
 t.test('a thousand items find room at one spot, one more does not', async t => {
   const app = await build(t)
   const { add, submit, ownerId, act, read, texts } = await desk(app)
