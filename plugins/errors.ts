@@ -25,11 +25,15 @@ export function answerError(thrown: FastifyError, request: FastifyRequest, reply
   const statusCode = isRefusal(error.statusCode) ? error.statusCode : 500
   if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
   if (statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110, 11.6.1
-  const { headers = {}, retryAfter = statusCode === 503 ? RETRY_AFTER : undefined } =
-    error as Refusal
-  reply.headers(headers)
+  const retryAfter = retryAfterOf(error)
+  reply.headers((error as Refusal).headers ?? {})
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   return reply.code(statusCode).send(body(statusCode, error))
+}
+
+/** Returns after how many seconds a client may try again, undefined when that would not help. */
+export function retryAfterOf({ statusCode, retryAfter }: Refusal): number | undefined {
+  return retryAfter ?? (statusCode === 503 ? RETRY_AFTER : undefined)
 }
 
 function isRefusal(status: number | undefined): status is number {

@@ -21,14 +21,11 @@ const limits = {
   waitMs: 30_000
 }
 
-const retryAfterSeconds = 2
-
 export default fp(
   async app => {
     const { running, waiting, waitMs } = limits
     const waitingEach = app.config.rateLimit ? limits.waitingEach : waiting
-    const refuse = () => Object.assign(new TooBusy(), { retryAfter: retryAfterSeconds })
-    const run = createLimiter({ running, waiting, waitingEach, waitMs }, refuse)
+    const run = createLimiter({ running, waiting, waitingEach, waitMs }, () => new TooBusy())
     app.decorate('readPast', (userId, query, signal) => run(query, userId, signal))
   },
   { name: 'past', dependencies: ['config'] }

@@ -167,7 +167,8 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   function ping() {
     stopPing = wheel.after(limits.pingMs, () => {
       if (sessions.isEnded(sessionId)) return endSession()
-      stopPing = wheel.after(limits.pongMs, () => socket.terminate())
+      // A client that lags reads no ping either: isDrained closes its socket, with a reason.
+      stopPing = wheel.after(limits.pongMs, () => (lagging ? ping() : socket.terminate()))
       socket.ping()
       socket.once('pong', () => {
         stopPing()

@@ -3,7 +3,7 @@ import { schemaErrorFormatter } from '../../lib/validation.ts'
 import type { ClientMessage } from '../../schemas/live.ts'
 import type { LogEvent } from '../../sql/log.ts'
 import type { Identity } from '../auth.ts'
-import { fromPostgres } from '../errors.ts'
+import { fromPostgres, retryAfterOf } from '../errors.ts'
 import type { Visitor } from '../presence.ts'
 import { createFollowing, type Following, type Place } from './following.ts'
 
@@ -181,8 +181,9 @@ function isOurs({ statusCode = 500 }: FastifyError): boolean {
 }
 
 /** What a client may know of a failure: all of a refusal, nothing of a fault of ours. */
-function told(error: FastifyError & { retryAfter?: number }) {
+function told(error: FastifyError) {
   if (isOurs(error)) return { code: 'INTERNAL', message: 'something went wrong on our side' }
-  const { code, message, retryAfter } = error
+  const { code, message } = error
+  const retryAfter = retryAfterOf(error)
   return { code, message, ...(retryAfter && { retryAfterMs: retryAfter * 1000 }) }
 }

@@ -31,7 +31,7 @@ export interface FollowingParts {
 const limits = {
   page: { limit: 500, bytes: 256 << 10 },
   // Changes that arrive while a client catches up; more, and it reads again from where it is.
-  backlog: 5000
+  backlog: { events: 5000, bytes: 4 << 20 }
 }
 
 // One change is one frame, the same bytes for everybody who follows the list.
@@ -53,6 +53,7 @@ export function createFollowing(
   let state: 'catching up' | 'live' | 'lagging' | 'gone' = 'catching up'
   let leaving = new AbortController()
   let backlog: LogEvent[] = []
+  let backlogBytes = 0
   let stopHearing = () => {}
   /** Last revision that was sent, and the life of the database it belongs to; null before the first snapshot. */
   let rev: number | null = null
@@ -158,10 +159,10 @@ export function createFollowing(
 
   // Without an await from the look at the backlog to the last line: no change can come in between.
   async function goLive() {
-    if (backlog.length > limits.backlog) return catchUp()
+    if (isOverflown()) return catchUp()
     state = 'live' // goes on hearing what it hears
     const missed = backlog
-    backlog = []
+    empty()
     for (const event of missed) {
       if (event.checklistId) receive(event)
       else onMembership(event)
@@ -173,7 +174,7 @@ export function createFollowing(
     leaving.abort()
     leaving = new AbortController()
     state = next
-    backlog = []
+    empty()
     stopHearing()
     return leaving.signal
   }
@@ -218,7 +219,19 @@ export function createFollowing(
   }
 
   function keep(event: LogEvent) {
-    if (backlog.length <= limits.backlog) backlog.push(event)
+    if (isOverflown()) return
+    backlog.push(event)
+    backlogBytes += event.bytes
+  }
+
+  /** Returns whether events were left out of the backlog, so that the log has to be read again. */
+  function isOverflown() {
+    return backlog.length > limits.backlog.events || backlogBytes > limits.backlog.bytes
+  }
+
+  function empty() {
+    backlog = []
+    backlogBytes = 0
   }
 
   /** The socket has too much unsent: nothing more until it has drained. */

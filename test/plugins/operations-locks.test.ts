@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { build, database, until } from '../helper.ts'
+import type { Operation } from '../../schemas/operation.ts'
+import { openLive } from '../clients.ts'
+import { build, database, listen, person, until } from '../helper.ts'
 import { desk, type Wish } from '../merge/desk.ts'
 
 const tick = (itemId: string): Wish => ({
@@ -91,6 +93,25 @@ t.test('an operation that waits 5 s for a row is refused with BUSY', async t => 
   await release()
   t.match(await read(), { items: [{ done: false }] }, 'nothing was written')
   t.match(await act(wish), { outcome: 'applied', duplicate: undefined })
+})
+
+t.test('a socket receives BUSY with the time to wait, and goes on', async t => {
+  const { app, hold } = await withPsql(t)
+  const { add, listId, projectId } = await desk(app)
+  const ann = await person(app)
+  await app.sql`
+    insert into project_members (project_id, user_id, role)
+    values (${projectId}, ${ann.id}, 'editor')`
+  const [a = '', b = ''] = await add('a', 'b')
+  const live = await openLive(t, await listen(t, app), ann.headers)
+  const release = await hold(sql => sql`select from checklist_items where id = ${a} for update`)
+  const op = { ...tick(a), opId: randomUUID() }
+  live.send({ type: 'push', checklistId: listId, ops: [op] })
+  const error = await live.next('error')
+  t.match(error, { code: 'BUSY', checklistId: listId, retryAfterMs: 2000 })
+  const other = { ...tick(b), opId: randomUUID() } as Operation
+  t.match(await live.push(listId, other), [{ outcome: 'applied' }])
+  await release()
 })
 
 t.test('rows that an operation touches besides its item do not stop others', async t => {
