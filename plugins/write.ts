@@ -17,7 +17,7 @@ declare module 'fastify' {
 
 const limits = {
   // Of the pool's connections the rest belongs to operations.
-  writers: { running: 4, waiting: 1000, waitingEach: 200, waitMs: 5000 },
+  writers: { running: 4, waiting: 2000, waitingEach: 500, waitMs: 5000 },
   busyMs: 5000,
   rest: { stepMs: 50, mostMs: 250 }
 }

@@ -40,7 +40,7 @@ export interface Verdict {
   wrong: string[]
 }
 
-const limits = { catchUpMs: 60_000, pollMs: 100, poolMax: 8 }
+const limits = { catchUpMs: 60_000, pollMs: 100, poolMax: 15 }
 
 /**
  * Real nodes on a real database, and subscribers who come and go. Ends whatever it has begun when it cannot be
