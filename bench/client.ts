@@ -13,12 +13,16 @@ export async function post(url: string, headers: Headers, body: object) {
   return (await reply.json()) as Record<string, string>
 }
 
-/** Somebody who has signed up and in. */
+/** Signs a new user up and in. `signIn()` returns the headers of another session. */
 export async function person(url: string) {
   const account = { email: `${crypto.randomUUID()}@example.com`, password: 'correct horse battery' }
-  await post(`${url}/auth/signup`, {}, { ...account, name: 'Somebody' })
-  const { accessToken } = await post(`${url}/auth/signin`, {}, account)
-  return { email: account.email, headers: { authorization: `Bearer ${accessToken}` } }
+  const { id = '' } = await post(`${url}/auth/signup`, {}, { ...account, name: 'Somebody' })
+  return { id, email: account.email, headers: await signIn(), signIn }
+
+  async function signIn(): Promise<Headers> {
+    const { accessToken } = await post(`${url}/auth/signin`, {}, account)
+    return { authorization: `Bearer ${accessToken}` }
+  }
 }
 
 /** A list with items in a project of its own, and the way to change it. */

@@ -217,9 +217,9 @@ declare
   answers jsonb[] := '{}';
   decided jsonb := '{}';
   blocked text[] := '{}';
-  noted bigint := 0;
+  written jsonb := '{}';
+  revs jsonb := '{}';
   last_pos bigint;
-  wrote jsonb := '{}';
 begin
   perform set_config('lock_timeout', '20ms', true);
   held := hold_rows(
@@ -246,45 +246,64 @@ begin
 
   if decided <> '{}' then
     perform set_config('lock_timeout', lock_timeout, true);
-    select count(*) into noted from pending_events where xact = pg_current_xact_id();
-    if noted > 0 then
+    -- Measured here, since nobody waits for this statement before it takes the commit lock.
+    written := what_is_pending();
+    if written <> '{}' then
       set constraints number_events immediate;
       last_pos := currval('events_pos');
-      wrote := what_was_written(last_pos - noted + 1, last_pos);
+      revs := revs_of(last_pos, written);
     end if;
     insert into operations (checklist_id, op_id, digest, result)
     select
-      (value ->> 'list')::uuid, key::uuid, value ->> 'digest', numbered(value -> 'result', wrote -> key)
+      (value ->> 'list')::uuid, key::uuid, value ->> 'digest', numbered(value -> 'result', revs -> key)
     from jsonb_each(decided);
   end if;
 
   return jsonb_build_object('pos', last_pos, 'results', coalesce(
     (
-      select jsonb_agg(answer_of(answered.answer, batch #>> array[(n - 1)::text, 'op', 'opId'], decided, wrote) order by n)
-      from unnest(answers) with ordinality as answered (answer, n)
+      select jsonb_agg(answer_of(answered.answer, op_key, decided, revs -> op_key, written -> op_key) order by n)
+      from unnest(answers) with ordinality as answered (answer, n),
+      lateral (select batch #>> array[(n - 1)::text, 'op', 'opId'] as op_key) as asked
     ),
     '[]'
   ));
 end
 $$;
 
--- Returns what each operation wrote, by opId: its last revision, how many events, and their bytes.
-create or replace function what_was_written(first_pos bigint, last_pos bigint) returns jsonb
+-- Returns what each operation of this transaction wrote, by opId: how many events, and their bytes.
+create or replace function what_is_pending() returns jsonb
 language plpgsql stable
 as $$
 begin
   return (
-    select jsonb_object_agg(op_id, written)
+    select coalesce(jsonb_object_agg(op_id, jsonb_build_object('events', events, 'bytes', bytes)), '{}')
     from (
-      select op_id, jsonb_build_object(
-        'rev', max(rev),
-        'events', count(*),
-        'bytes', sum(coalesce(pg_column_size(before), 0) + coalesce(pg_column_size(after), 0))
-      ) as written
+      -- The text, not the stored size: a long text may be compressed, and is sent as it was.
+      select
+        op_id, count(*) as events,
+        sum(coalesce(octet_length(before::text), 0) + coalesce(octet_length(after::text), 0)) as bytes
+      from pending_events
+      where xact = pg_current_xact_id_if_assigned()
+      group by op_id
+    ) as by_operation
+  );
+end
+$$;
+
+-- Returns the last revision that each operation wrote, by opId, of a transaction whose last event is at `last_pos`.
+create or replace function revs_of(last_pos bigint, written jsonb) returns jsonb
+language plpgsql stable
+as $$
+declare
+  first_pos constant bigint := last_pos + 1 - (select sum((value ->> 'events')::bigint) from jsonb_each(written));
+begin
+  return (
+    select jsonb_object_agg(op_id, rev)
+    from (
+      select op_id, max(rev) as rev
       from events
       -- between, not >: of an open range a plan without values expects a third of the table
       where pos between first_pos and last_pos
-      and op_id is not null
       group by op_id
     ) as by_operation
   );
@@ -292,29 +311,28 @@ end
 $$;
 
 -- Returns a result with its revision. An operation that wrote nothing is a `noop`, whatever it set out to do.
-create or replace function numbered(result jsonb, wrote jsonb) returns jsonb
+create or replace function numbered(result jsonb, rev jsonb) returns jsonb
 language plpgsql immutable
 as $$
 begin
   return case
-    when wrote is not null then result || jsonb_build_object('rev', wrote -> 'rev')
+    when rev is not null then result || jsonb_build_object('rev', rev)
     when result ->> 'outcome' in ('applied', 'merged') then (result || '{"outcome": "noop"}') - 'value' - 'parts'
     else result
   end;
 end
 $$;
 
--- Returns the answer to one entry: what this statement decided, with its revision. The service has the merged
--- words, so they are not sent back to it.
-create or replace function answer_of(answer jsonb, op_key text, decided jsonb, wrote jsonb) returns jsonb
+-- Returns the answer to one entry: what this statement decided, with its revision and what it wrote. The service has
+-- the merged words, so they are not sent back to it.
+create or replace function answer_of(answer jsonb, op_key text, decided jsonb, rev jsonb, wrote jsonb) returns jsonb
 language plpgsql immutable
 as $$
 begin
   return case
     when coalesce(answer ->> 'outcome', 'rejected') = 'rejected' or not decided ? op_key then answer
-    when answer ? 'duplicate' then numbered(answer, wrote -> op_key)
-    else numbered(answer, wrote -> op_key) - 'value' - 'parts'
-      || jsonb_strip_nulls(jsonb_build_object('wrote', wrote -> op_key))
+    when answer ? 'duplicate' then numbered(answer, rev)
+    else numbered(answer, rev) - 'value' - 'parts' || jsonb_strip_nulls(jsonb_build_object('wrote', wrote))
   end;
 end
 $$;

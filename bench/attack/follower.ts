@@ -1,0 +1,55 @@
+import type { Headers } from '../client.ts'
+import { openStream } from '../client.ts'
+
+const reconnectMs = 250
+
+/** A client of `/events` that resumes with its cursor, and measures how long events take from their commit to it. */
+export function createFollower(url: string, headers: Headers, checklistId: string) {
+  const deliveries = new Map<number, PromiseWithResolvers<number>>()
+  let cursor = ''
+  let isClosed = false
+  let socket = connect()
+
+  return {
+    /** Resolves with the milliseconds from the commit of a revision, by the database's clock, to its arrival here. */
+    delivered(rev: number): Promise<number> {
+      return deliveryOf(rev).promise
+    },
+
+    /** Forgets what was delivered. */
+    forget() {
+      deliveries.clear()
+    },
+
+    close() {
+      isClosed = true
+      socket.destroy()
+    }
+  }
+
+  function connect() {
+    const resume: Headers = cursor === '' ? {} : { 'last-event-id': cursor }
+    const opened = openStream(url, { ...headers, ...resume }, take)
+    opened.on('close', () => {
+      if (isClosed) return
+      setTimeout(() => {
+        if (!isClosed) socket = connect()
+      }, reconnectMs)
+    })
+    return opened
+  }
+
+  function take(block: string) {
+    cursor = /^id: (\S+)$/m.exec(block)?.[1] ?? cursor
+    if (!block.includes(`"checklistId":"${checklistId}"`)) return
+    const rev = Number(/"rev":(\d+)/.exec(block)?.[1])
+    const at = Date.parse(/"at":"([^"]+)"/.exec(block)?.[1] ?? '')
+    deliveryOf(rev).resolve(performance.timeOrigin + performance.now() - at)
+  }
+
+  function deliveryOf(rev: number) {
+    const delivery = deliveries.get(rev) ?? Promise.withResolvers<number>()
+    deliveries.set(rev, delivery)
+    return delivery
+  }
+}
