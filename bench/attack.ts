@@ -10,7 +10,7 @@ import { answersLine, bystanderRow, costsRow } from './attack/table.ts'
 import { startService } from './service.ts'
 
 /*
- * What does a bystander notice when others attack? Plays attacks one after another against the service with its limits
+ * Measures what a bystander notices of attacks. Plays attacks one after another against the service with its limits
  * on. Before and during each, a user with a checklist of their own measures ten times a second a push over /live, GET
  * /users/me, and the delivery of the push's event over /events. So p99 is nearly the worst value.
  *

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { build } from '../app.ts'
 import { startPostgres } from '../plugins/embedded/postgres.ts'
-import type { Visitor } from '../plugins/presence.ts'
+import type { Visitor } from '../plugins/presence/room.ts'
 
 /*
  * Measures what presence costs one node: how long its event loop is busy in a second, which holds five

@@ -18,7 +18,7 @@ export function createLimiter(
   { running, waiting, waitingEach = waiting, waitMs }: Limits,
   refuse: () => Error
 ) {
-  /** What starts each waiting job, by key; the first key is the next to have its turn. */
+  /** The functions that start waiting jobs, by key; the first key has the next turn. */
   const lines = new Map<string, Set<() => void>>()
   let free = running
   let count = 0

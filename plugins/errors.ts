@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest, BadToken, Busy, DatabaseAway, LastOwner } from '../lib/errors.ts'
+import { isLocked } from '../lib/locked.ts'
 import { type ErrorBody, ErrorCode } from '../schemas/error.ts'
 
 /** What a client is told to wait when the service cannot answer, seconds. */
@@ -123,8 +124,7 @@ export function fromPostgres(error: FastifyError): FastifyError {
   if (error.name !== 'PostgresError') return error
   const Broken = BROKEN[(error as { constraint_name?: string }).constraint_name ?? '']
   if (Broken) return new Broken()
-  // a lock that was not free in time
-  if (code === '55P03') return new Busy()
+  if (isLocked(error)) return new Busy()
   // 08 connection, 53 resources, 57 operator intervention, 40 and 55 lost a race too often
   if (/^(08|53|57|40|55)/.test(code)) return new DatabaseAway()
   // 22 a value of the wrong form, 23514 one that a check refuses

@@ -1,8 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { createBuckets } from '../lib/bucket.ts'
-import { TooOften } from '../lib/errors.ts'
+import { createPace } from '../lib/pace.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -29,16 +27,11 @@ const READS = new Set(['GET', 'HEAD'])
 export default fp(
   async app => {
     if (!app.config.rateLimit) return
-    const buckets = createBuckets(limits.pace)
+    const pace = createPace(limits.pace, limits.patienceMs)
 
     // After the user is known and before the body is read.
     app.addHook('preParsing', async request => {
-      if (!isPaced(request)) return
-      const wait = buckets.take(request.user.id, 1, limits.patienceMs)
-      if (wait > limits.patienceMs) {
-        throw Object.assign(new TooOften(), { retryAfter: Math.ceil(wait / 1000) })
-      }
-      if (wait > 0) await delay(wait)
+      if (isPaced(request)) await pace.keep(request.user.id, 1)
     })
   },
   { name: 'pace', dependencies: ['config', 'access-tokens'] }

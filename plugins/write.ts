@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
 import { Busy } from '../lib/errors.ts'
 import { createLimiter } from '../lib/limiter.ts'
+import { busyMs, isLocked, restMs } from '../lib/locked.ts'
 import type { Sql } from '../sql/executor.ts'
 
 declare module 'fastify' {
@@ -15,18 +16,12 @@ declare module 'fastify' {
   }
 }
 
-const limits = {
-  // Of the pool's connections the rest belongs to operations.
-  writers: { running: 4, waiting: 2000, waitingEach: 500, waitMs: 5000 },
-  busyMs: 5000,
-  rest: { stepMs: 50, mostMs: 250 }
-}
-
-const lockNotAvailable = '55P03'
+// Of the pool's connections the rest belongs to operations.
+const limits = { running: 4, waiting: 2000, waitingEach: 500, waitMs: busyMs }
 
 export default fp(
   async app => {
-    const limit = createLimiter(limits.writers, () => new Busy())
+    const limit = createLimiter(limits, () => new Busy())
 
     app.decorate('write', async (writer, transaction) => {
       const from = performance.now()
@@ -34,10 +29,9 @@ export default fp(
         try {
           return await limit(() => transaction(app.writeSql), writer)
         } catch (error) {
-          const isLocked = (error as { code?: string }).code === lockNotAvailable
-          if (!isLocked) throw error
-          if (performance.now() - from > limits.busyMs) throw new Busy()
-          await delay(Math.min(limits.rest.stepMs * n, limits.rest.mostMs))
+          if (!isLocked(error)) throw error
+          if (performance.now() - from > busyMs) throw new Busy()
+          await delay(restMs(n))
         }
       }
     })

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { openFeed, openLive } from './clients.ts'
 import { crowd, type Reader } from './crowd.ts'
 import { build, listen, person, until } from './helper.ts'
-import { caller } from './team.ts'
+import { caller, listOf } from './team.ts'
 
 t.jobs = 2
 
@@ -23,9 +23,7 @@ async function stage(t: Test) {
   const url = await listen(t, app)
   const ann = await person(app)
   const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  const listId: string = made.json().id
+  const { listId } = await listOf(ask)
   const write = () => app.sql`
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, n || repeat('x', 1900), n

@@ -16,6 +16,13 @@ export async function newcomer(app: FastifyInstance, name?: string) {
   return { id, email, ask: caller(app, rest) }
 }
 
+/** Makes a project and a checklist in it through the routes, and returns their ids. */
+export async function listOf(ask: Caller) {
+  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
+  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
+  return { projectId: projectId as string, listId: made.json().id as string }
+}
+
 /** A project with somebody of each role, and somebody who is not in it; `another` has the same people. */
 export async function team(app: FastifyInstance) {
   const owner = await newcomer(app, 'Olga')

@@ -10,7 +10,7 @@ import { openFeed, openLive } from './clients.ts'
 import { build, database, listen, person, signIn, until } from './helper.ts'
 import { createRandom, type Random } from './random.ts'
 import { frame, handshake, opcode } from './raw-socket.ts'
-import { caller } from './team.ts'
+import { caller, listOf } from './team.ts'
 import { telephone } from './telephone.ts'
 
 // A client that leaves at any moment of an opening leaves nothing behind, or its user is locked out by the quotas.
@@ -219,9 +219,7 @@ async function lagging(t: Test) {
   const url = await listen(t, app)
   const ann = await person(app)
   const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  const listId: string = made.json().id
+  const { listId } = await listOf(ask)
   await app.sql`
     insert into checklist_items (checklist_id, text)
     select ${listId}, repeat('😀', 2000)

@@ -5,7 +5,7 @@ import { sqlAttacks } from './attacks/sql.ts'
 import type { Tools } from './tools.ts'
 
 export interface Attack {
-  /** What the attacker does, in one line. */
+  /** Describes the attack in one line. */
   what: string
   /** The measurements that the attack may delay: it holds what every writer needs. */
   delays?: ('push' | 'read' | 'delivery')[]

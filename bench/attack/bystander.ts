@@ -7,7 +7,7 @@ import { createPusher } from './pusher.ts'
 
 const limits = { everyMs: 100, giveUpMs: 30_000, items: 20 }
 
-/** What is measured of a bystander. */
+/** The latencies of a bystander, by measurement. */
 export interface Measured {
   /** an item.set on `/live`, from its frame to its acknowledgement */
   push: Figures

@@ -4,7 +4,7 @@ import { attacks } from './attacks.ts'
 import { createTools } from './tools.ts'
 import { createTraffic } from './traffic.ts'
 
-/** What the child process is to do. */
+/** The task of the child process. */
 export interface Order {
   name: string
   url: string
@@ -12,7 +12,7 @@ export interface Order {
   seconds: number
 }
 
-/** What the child process has done. */
+/** The report of the child process. */
 export interface Report {
   requests: number
   bytesSent: number

@@ -14,7 +14,7 @@ export interface Figures {
   failures: Record<string, number>
 }
 
-/** What a bystander is promised: p99 below `ratio` × that of the quiet interval, and nothing above `worstMs`. */
+/** The aim for a bystander: p99 below `ratio` × that of the quiet interval, and nothing above `worstMs`. */
 export const aim = { ratio: 3, worstMs: 1000 }
 
 export function figuresOf(samples: Sample[]): Figures {

@@ -17,7 +17,7 @@ export interface Item {
   text: string
 }
 
-/** What the attacker is bound to: it is one abusive client, and has to leave the service some of two cores. */
+/** Limits of the attacker: it is one abusive client, and leaves the service some of two cores. */
 const limits = {
   connections: 64,
   underway: 300,
@@ -28,7 +28,7 @@ const limits = {
 }
 
 /**
- * What attacks are made of. All requests, frames and answers are counted; `reset()` begins anew, after the preparation.
+ * The tools of attacks. All requests, frames and answers are counted; `reset()` begins anew, after the preparation.
  */
 export function createTools({ url, databaseUrl }: { url: string; databaseUrl: string }) {
   const agent = new Agent({ keepAlive: true, maxSockets: limits.connections })

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import { mergeOrAsk } from '../../lib/merge-text.ts'
 import { merges } from './rivals.ts'
 
-/** What two people made of one text, and what came of it: `human`. */
+/** A text, two edits of it, and the text that people made of both: `human`. */
 interface Real {
   id: string
-  /** A: `human` is what somebody made of a merge commit. B: one change was made after the other. */
+  /** A: `human` is the line of a merge commit. B: one change was made after the other. */
   kind: 'A' | 'B'
   base: string
   ours: string

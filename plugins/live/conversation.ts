@@ -4,7 +4,7 @@ import type { ClientMessage } from '../../schemas/live.ts'
 import type { LogEvent } from '../../sql/log.ts'
 import type { Identity } from '../auth.ts'
 import { fromPostgres, retryAfterOf } from '../errors.ts'
-import type { Visitor } from '../presence.ts'
+import type { Visitor } from '../presence/room.ts'
 import { createFollowing, type Following, type Place } from './following.ts'
 
 export type Conversation = ReturnType<typeof createConversation>

@@ -1,8 +1,9 @@
 import { setImmediate as breathe, setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { createBuckets } from '../../lib/bucket.ts'
-import { BadToken, Busy, TooOften } from '../../lib/errors.ts'
+import { BadToken, Busy } from '../../lib/errors.ts'
+import { busyMs, isLocked, restMs } from '../../lib/locked.ts'
+import { createPace } from '../../lib/pace.ts'
 import { createTurns } from '../../lib/turns.ts'
 import { applyOperations, type Decision, type Entry } from '../../sql/operations.ts'
 import {
@@ -39,9 +40,8 @@ const limits = {
   eventsAnOperation: 10,
   bytesAnOperation: 16 << 10,
   mergingMsAnOperation: 5,
-  // Rows that another transaction holds are wanted for so long, and tried again after 50, 100 … 250 ms.
-  busyMs: 5_000,
-  rest: { stepMs: 50, mostMs: 250 },
+  // How often tasks that rest are looked for.
+  wakeMs: 50,
   // Merging lets other work in between.
   sliceMs: 4,
   // When the connection is lost nobody knows whether the operations were committed; they are idempotent.
@@ -50,7 +50,6 @@ const limits = {
 }
 
 const lost = /^(40P01|40001|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|57P01|57P02)$/
-const lockNotAvailable = '55P03'
 
 /** A task that waits, and how its submitter learns of the end. */
 interface Waiting {
@@ -59,7 +58,7 @@ interface Waiting {
   reject(error: unknown): void
 }
 
-/** What one statement decides of a task, and why it could not. */
+/** The part of a task that one statement decides, and the error when it failed. */
 interface Turn extends Waiting {
   entries: Omit<Entry, 'job'>[]
   error?: unknown
@@ -75,7 +74,7 @@ function createOperations({
   sessions,
   log
 }: Pick<FastifyInstance, 'writeSql' | 'config' | 'sessions' | 'log'>) {
-  const buckets = createBuckets(limits.pace)
+  const pace = createPace(limits.pace, limits.patienceMs)
   const turns = createTurns<Waiting>()
   /** The lists in a statement. */
   const working = new Set<string>()
@@ -91,22 +90,13 @@ function createOperations({
      */
     async submit(job: Job): Promise<Done> {
       const task = createTask(job)
-      if (config.rateLimit) await keepPace(task)
+      if (config.rateLimit) await pace.keep(job.actorId, costOf(task, limits.bytesAnOperation))
       if (isDone(task)) return task
       return new Promise((resolve, reject) => {
         turns.add(job.actorId, { task, resolve, reject })
         start()
       })
     }
-  }
-
-  async function keepPace(task: Task) {
-    const { patienceMs, bytesAnOperation } = limits
-    const wait = buckets.take(task.job.actorId, costOf(task, bytesAnOperation), patienceMs)
-    if (wait > patienceMs) {
-      throw Object.assign(new TooOften(), { retryAfter: Math.ceil(wait / 1000) })
-    }
-    if (wait > 0) await delay(wait)
   }
 
   function start() {
@@ -120,12 +110,11 @@ function createOperations({
       if (some.length === 0) break
       run(some, 'heavy')
     }
-    // Tasks that rest are looked for again.
     if (turns.isEmpty || wake) return
     wake = setTimeout(() => {
       wake = undefined
       start()
-    }, limits.rest.stepMs)
+    }, limits.wakeMs)
   }
 
   /** Takes the next tasks of lists that no statement works on, as many as one statement may hold. */
@@ -177,8 +166,7 @@ function createOperations({
         takeDecisions(task, results.splice(0, entries.length))
       }
     } catch (error) {
-      const isLocked = (error as { code?: string }).code === lockNotAvailable
-      if (isLocked) for (const { task } of some) rest(task)
+      if (isLocked(error)) for (const { task } of some) rest(task)
       else if (some.length > 1) for (const turn of some) await decide([turn])
       else for (const turn of some) turn.error = error
     }
@@ -208,7 +196,7 @@ function createOperations({
   }
 
   function charge({ job }: Task, operations: number) {
-    if (config.rateLimit && operations > 0) buckets.charge(job.actorId, operations)
+    if (config.rateLimit && operations > 0) pace.charge(job.actorId, operations)
   }
 
   /** Lets a task wait for rows that another transaction holds. */
@@ -216,7 +204,7 @@ function createOperations({
     const now = performance.now()
     task.busySince ??= now
     task.busyCount++
-    task.restsUntil = now + Math.min(limits.rest.stepMs * task.busyCount, limits.rest.mostMs)
+    task.restsUntil = now + restMs(task.busyCount)
   }
 
   async function merge(task: Task) {
@@ -235,7 +223,7 @@ function createOperations({
     if (isDone(task)) return resolve(task)
     if (error) return reject(error)
     const now = performance.now()
-    if (now - (task.busySince ?? now) > limits.busyMs) return reject(new Busy())
+    if (now - (task.busySince ?? now) > busyMs) return reject(new Busy())
     turns.putBack(task.job.actorId, { task, resolve, reject })
   }
 }

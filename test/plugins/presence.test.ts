@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Visitor } from '../../plugins/presence.ts'
+import type { Visitor } from '../../plugins/presence/room.ts'
 import type { Peer } from '../../schemas/presence.ts'
 import { type LiveClient, type Message, openLive } from '../clients.ts'
 import { build, database, listen, person, until } from '../helper.ts'

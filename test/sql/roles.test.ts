@@ -178,5 +178,6 @@ t.test('the role of the README writes its tables and reads no password hash', as
   await sql`insert into projects (name) values ('Fair')`
   await t.rejects(sql`select password_hash from users`, { code: '42501' })
   await t.rejects(sql`update users set password_hash = 'mine'`, { code: '42501' })
+  await t.rejects(sql`update project_members set since_pos = 0`, { code: '42501' })
   await sql`delete from users where email = 'ann@example.com'`
 })

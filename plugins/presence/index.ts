@@ -3,14 +3,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { once } from '../lib/wire.ts'
-import type { Peer, PresenceState } from '../schemas/presence.ts'
+import type { PresenceState } from '../../schemas/presence.ts'
 import {
   clearPresence,
   exchangePresence,
   type NodePresence,
   refreshPresence
-} from '../sql/presence.ts'
+} from '../../sql/presence.ts'
+import { createNews } from './news.ts'
+import { nothing, type Presents, storedJson } from './present.ts'
+import { arrange, emptyRoom, type Room, takeOver, type Visitor } from './room.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,24 +20,7 @@ declare module 'fastify' {
   }
 }
 
-/** A socket on a checklist. */
-export interface Visitor {
-  checklistId: string
-  connectionId: string
-  userId: string
-  name: string
-  /** Receives a whole `presence` message. */
-  hear(bytes: Buffer): void
-  /** Whether the socket has so much unsent that it must be sent nothing now, and only the newest later. */
-  isFull(): boolean
-}
-
 const limits = {
-  // Of a list: those who joined first, as long as their JSON is not longer than this, in characters.
-  shown: 100,
-  shownChars: 64 << 10,
-  // Those who are next, sent to other nodes too, so that a place that becomes free is taken at once.
-  next: 20,
   // Keystrokes within this become one message: a client is sent at most five a second.
   flushMs: 200,
   // A message that changes nothing but `others` is sent in every fifth flush only.
@@ -56,34 +41,6 @@ export default fp(
   },
   { name: 'presence', dependencies: ['db'] }
 )
-
-/** A peer and when it joined, milliseconds since 1970. Replaced, never changed: equal objects are equal peers. */
-type Present = readonly [joinedAt: number, peer: Peer]
-type Presents = ReadonlyMap<string, Present>
-
-/** A socket, and what it knows: the peers that it was sent (itself aside) and the number of others. */
-interface Reader {
-  visitor: Visitor
-  known: Presents
-  others: number
-}
-
-/** A checklist that sockets of this node have open. */
-interface Room {
-  readers: Map<string, Reader>
-  /** everyone connected here, in the order of joining */
-  present: Map<string, Present>
-  /** what other nodes have stored, by node */
-  elsewhere: Map<string, NodePresence & { presents: Present[] }>
-  /** the peers that clients are sent, and how many there are with those that they are not sent */
-  shown: Presents
-  count: number
-  /** what this node stores for others: those connected here, of the shown and the next */
-  stored: Presents
-  storedCount: number
-}
-
-const nothing: Presents = new Map()
 
 /**
  * Sends the sockets on a checklist who else is on it. All sockets of a list are sent the same peers, those that
@@ -265,134 +222,6 @@ function createPresence({ sql, log }: FastifyInstance) {
   function warn(err: unknown) {
     log.debug({ err }, 'presence not exchanged with other nodes: trying again')
   }
-}
-
-function emptyRoom(): Room {
-  return {
-    readers: new Map(),
-    present: new Map(),
-    elsewhere: new Map(),
-    shown: nothing,
-    count: 0,
-    stored: nothing,
-    storedCount: 0
-  }
-}
-
-/**
- * Updates which peers of a room are shown and stored. The nodes show the same peers once they have exchanged
- * them. Returns whether what is stored changed.
- */
-function arrange(room: Room): boolean {
-  const most = limits.shown + limits.next
-  const candidates = first(room.present.values(), most)
-  room.count = room.present.size
-  for (const { count, presents } of room.elsewhere.values()) {
-    room.count += count
-    candidates.push(...presents)
-  }
-  candidates.sort(byJoining)
-  const shown = new Map<string, Present>()
-  const stored = new Map<string, Present>()
-  let chars = 0
-  for (const [n, present] of candidates.slice(0, most).entries()) {
-    const id = present[1].connectionId
-    chars += peerJson(present).length
-    if (chars > limits.shownChars) break
-    if (n < limits.shown) shown.set(id, present)
-    if (room.present.has(id)) stored.set(id, present)
-  }
-  if (!isSame(shown, room.shown)) room.shown = shown
-  if (isSame(stored, room.stored) && room.storedCount === room.present.size) return false
-  room.stored = stored
-  room.storedCount = room.present.size
-  return true
-}
-
-/** Takes over what the other nodes have stored. Returns whether it changed; without a row, a node has left. */
-function takeOver(room: Room, rows: (NodePresence & { nodeId: string })[]): boolean {
-  const before = room.elsewhere
-  let isChanged = rows.length !== before.size
-  room.elsewhere = new Map()
-  for (const { nodeId, ...row } of rows) {
-    const old = before.get(nodeId)
-    const presents =
-      old?.peers === row.peers ? old.presents : readPresents(row.peers, old?.presents)
-    if (old?.count !== row.count || old.presents !== presents) isChanged = true
-    room.elsewhere.set(nodeId, { ...row, presents })
-  }
-  return isChanged
-}
-
-/** Reads the peers of a row; those that are as before stay the same objects. */
-function readPresents(json: string, before: Present[] = []): Present[] {
-  const old = new Map(before.map(present => [present[1].connectionId, present]))
-  return (JSON.parse(json) as Present[]).map(present => {
-    const known = old.get(present[1].connectionId)
-    return known && storedJson(known) === storedJson(present) ? known : present
-  })
-}
-
-/** What a socket that knows `known` must be sent to know `shown`. */
-function createNews(checklistId: string, known: Presents, shown: Presents) {
-  const head = JSON.stringify({ type: 'presence', checklistId }).slice(0, -1)
-  const peers = new Map<string, string>()
-  for (const [id, [, peer]] of known === shown ? nothing : known) {
-    if (!shown.has(id)) peers.set(id, JSON.stringify({ ...peer, state: null }))
-  }
-  for (const [id, present] of shown) {
-    if (known.get(id) !== present) peers.set(id, peerJson(present))
-  }
-  const messages = new Map<number, Buffer>()
-
-  return {
-    /** Whether it holds a peer other than the socket itself. */
-    concerns: (id: string) => peers.size > (peers.has(id) ? 1 : 0),
-
-    /** The message for a socket, which is never sent itself. */
-    message(id: string, others: number): Buffer {
-      if (peers.has(id)) return bytes(without(peers, id), others)
-      const made = messages.get(others) ?? bytes([...peers.values()], others)
-      messages.set(others, made)
-      return made
-    }
-  }
-
-  function bytes(peers: string[], others: number): Buffer {
-    const tail = others > 0 ? `,"others":${others}` : ''
-    return Buffer.from(`${head},"peers":[${peers}]${tail}}`)
-  }
-}
-
-const peerJson = once(([, peer]: Present) => JSON.stringify(peer))
-
-const storedJson = (present: Present) => `[${present[0]},${peerJson(present)}]`
-
-function without(peers: Map<string, string>, id: string): string[] {
-  const rest = []
-  for (const [of, json] of peers) if (of !== id) rest.push(json)
-  return rest
-}
-
-/** Those who joined first, first; the same order on every node. */
-function byJoining([a, { connectionId: idA }]: Present, [b, { connectionId: idB }]: Present) {
-  return a - b || (idA < idB ? -1 : 1)
-}
-
-function isSame(a: Presents, b: Presents): boolean {
-  if (a.size !== b.size) return false
-  for (const [id, present] of a) if (b.get(id) !== present) return false
-  return true
-}
-
-/** The first `count` values. */
-function first<T>(values: Iterable<T>, count: number): T[] {
-  const taken: T[] = []
-  for (const value of values) {
-    if (taken.length === count) break
-    taken.push(value)
-  }
-  return taken
 }
 
 /** Divides long loops, so that the event loop does other work in between. */
