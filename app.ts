@@ -10,23 +10,28 @@ import Fastify, {
 import fp from 'fastify-plugin'
 import { loggerOptions } from './lib/log.ts'
 import { buildValidator, schemaErrorFormatter } from './lib/validation.ts'
-import { type Config, readConfig } from './plugins/config.ts'
-import { answerError, onClientError } from './plugins/errors.ts'
-import { isLiveUpgrade } from './plugins/upgrade.ts'
+import configuration, { type Config, readConfig } from './plugins/config.ts'
+import { answerError, onClientError } from './plugins/http/errors.ts'
+import { isLiveUpgrade } from './plugins/http/upgrade.ts'
 
 /** What the application is told from outside. */
 export interface AppOptions {
   config: Config
 }
 
-/** The whole service as one plugin: every file of `plugins/`, then every file of `routes/`. */
+/** The groups of plugins, in the order in which they are registered: each may depend on those before it. */
+const groups = ['http', 'db', 'pubsub', 'auth', 'live', 'jobs']
+
+/** The whole service as one plugin: every group of `plugins/`, then every file of `routes/`. */
 const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
-  await app.register(autoload, {
-    dir: join(import.meta.dirname, 'plugins'),
-    encapsulate: false,
-    forceESM: true,
-    options
-  })
+  await app.register(configuration, options)
+  for (const group of groups) {
+    await app.register(autoload, {
+      dir: join(import.meta.dirname, 'plugins', group),
+      encapsulate: false,
+      forceESM: true
+    })
+  }
   await app.register(autoload, {
     dir: join(import.meta.dirname, 'routes'),
     routeParams: true,

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
-import { runningUrl } from '../plugins/embedded/postgres.ts'
+import { runningUrl } from '../lib/embedded-postgres/server.ts'
 import { attacks } from './attack/attacks.ts'
 import { createBystander } from './attack/bystander.ts'
 import { createMeter } from './attack/costs.ts'

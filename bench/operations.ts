@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import WebSocket from 'ws'
 import { build } from '../app.ts'
-import { startPostgres } from '../plugins/embedded/postgres.ts'
+import { startPostgres } from '../lib/embedded-postgres/server.ts'
 
 /*
  * How many operations a second do real sockets get through the service, beside the same row changes made by

@@ -6,8 +6,8 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { build } from '../app.ts'
-import { startPostgres } from '../plugins/embedded/postgres.ts'
-import type { Visitor } from '../plugins/presence/room.ts'
+import { startPostgres } from '../lib/embedded-postgres/server.ts'
+import type { Visitor } from '../plugins/live/presence/room.ts'
 
 /*
  * Measures what presence costs one node: how long its event loop is busy in a second, which holds five

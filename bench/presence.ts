@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { build } from '../app.ts'
-import { startPostgres } from '../plugins/embedded/postgres.ts'
+import { startPostgres } from '../lib/embedded-postgres/server.ts'
 import { exchangePresence } from '../sql/presence.ts'
 
 /*

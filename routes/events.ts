@@ -32,7 +32,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
           503: ErrorBody
         }
       },
-      errorHandler: app.putOffFeed
+      errorHandler: app.feedErrorHandler
     },
     async (request, reply) => {
       const identity = await app.identify(request)

@@ -2,7 +2,7 @@ import { ChecklistDeleted, ChecklistNotFound, ProjectNotFound } from '../lib/err
 import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checklist.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Sql } from './executor.ts'
-import { asMember, granted } from './membership.ts'
+import { requireGranted, withMember } from './membership.ts'
 import { keyset, paged } from './page.ts'
 
 /** By an owner or editor. Throws ProjectNotFound, Forbidden. */
@@ -13,7 +13,7 @@ export async function createChecklist(
   title: string
 ): Promise<ChecklistSummary> {
   const [row] = await sql`
-    with ${asMember(sql, actorId, projectId, sql`role <> 'viewer'`)},
+    with ${withMember(sql, actorId, projectId, sql`role <> 'viewer'`)},
     created as (
       insert into checklists (project_id, title)
       select ${projectId}, ${title}
@@ -25,7 +25,7 @@ export async function createChecklist(
     from me
     left join created on true
   `
-  const { id } = granted<{ id: string }>(row)
+  const { id } = requireGranted<{ id: string }>(row)
   // Revisions are given out inside COMMIT: no statement sees the one it causes.
   const [checklist] = await sql<[ChecklistSummary?]>`
     select ${summary(sql)}

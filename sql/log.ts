@@ -1,4 +1,4 @@
-import type { Loggable } from '../lib/wire.ts'
+import type { Loggable } from '../lib/event.ts'
 import type { Sql } from './executor.ts'
 import { isLast, type Most, type Weighed, within } from './page.ts'
 
@@ -56,7 +56,7 @@ export async function readAfter(sql: Sql, pos: number, most: Most): Promise<Page
 }
 
 /** Where a user belongs. */
-export async function readFeed(sql: Sql, userId: string): Promise<Feed> {
+export async function readMemberships(sql: Sql, userId: string): Promise<Feed> {
   const [feed] = await sql<[Feed]>`
     select
       ${head(sql)},
@@ -73,7 +73,7 @@ export async function readFeed(sql: Sql, userId: string): Promise<Feed> {
  * Returns what a user is entitled to see again, after `pos` and up to the head of the feed, within `most`:
  * the same rule as `isEntitled` in lib/entitlement.ts.
  */
-export async function readFeedAfter(
+export async function readVisibleAfter(
   sql: Sql,
   { userId, feed, pos, most }: { userId: string; feed: Feed; pos: number; most: Most }
 ): Promise<Page> {

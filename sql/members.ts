@@ -3,7 +3,7 @@ import type { Member, Members, NewMember } from '../schemas/member.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Role } from '../schemas/project.ts'
 import type { Sql } from './executor.ts'
-import { asMember, granted } from './membership.ts'
+import { requireGranted, withMember } from './membership.ts'
 import { keyset, paged } from './page.ts'
 
 /** Throws ProjectNotFound when there is none or the actor is not a member. */
@@ -53,7 +53,7 @@ export async function findAddable(
     where project_id = ${projectId}
     and user_id = ${actorId}
   `
-  return granted<{ id: string | null }>(row).id ?? undefined
+  return requireGranted<{ id: string | null }>(row).id ?? undefined
 }
 
 /**
@@ -67,7 +67,7 @@ export async function addMember(
   { email, role }: NewMember
 ): Promise<Member> {
   const [row] = await sql`
-    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
     person as materialized (
       select id, name, email
       from me, users
@@ -87,7 +87,7 @@ export async function addMember(
     left join person on true
     left join added on true
   `
-  const member = granted<Partial<Member>>(row)
+  const member = requireGranted<Partial<Member>>(row)
   if (!member.userId) throw new UserNotFound()
   if (!member.addedAt) throw new AlreadyMember()
   return member as Member
@@ -101,7 +101,7 @@ export async function changeRole(
   { userId, role }: { userId: string; role: Role }
 ): Promise<Member> {
   const [row] = await sql`
-    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
     changed as (
       update project_members
       set role = ${role}
@@ -118,7 +118,7 @@ export async function changeRole(
     left join changed on true
     left join users on users.id = changed.user_id
   `
-  const member = granted<Partial<Member>>(row)
+  const member = requireGranted<Partial<Member>>(row)
   if (!member.userId) throw new MemberNotFound()
   return member as Member
 }
@@ -135,7 +135,7 @@ export async function removeMember(
 ): Promise<void> {
   const isAllowed = sql`role = 'owner' or user_id = ${userId}`
   const [row] = await sql`
-    with ${asMember(sql, actorId, projectId, isAllowed)},
+    with ${withMember(sql, actorId, projectId, isAllowed)},
     removed as (
       delete from project_members
       using me
@@ -148,6 +148,6 @@ export async function removeMember(
     from me
     left join removed on true
   `
-  const { userId: removed } = granted<{ userId: string | null }>(row)
+  const { userId: removed } = requireGranted<{ userId: string | null }>(row)
   if (!removed) throw new MemberNotFound()
 }

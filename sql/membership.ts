@@ -1,19 +1,19 @@
 import type { Fragment, Row } from 'postgres'
 import { Forbidden, ProjectNotFound } from '../lib/errors.ts'
-import { acting } from './acting.ts'
+import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * The head of every statement that writes in a project, `with ${asMember(…)}, …`: `me` is the
+ * The head of every statement that writes in a project, `with ${withMember(…)}, …`: `me` is the
  * membership of the actor, if there is one, and whether its role allows the write.
  *
  * Writers in one project take turns, and a role stays what it is until what it allowed is committed.
  * The project is locked before the members: the other way round, a member who leaves and an owner
  * who deletes the project would wait for each other.
  */
-export function asMember(sql: Sql, actorId: string, projectId: string, isAllowed: Fragment) {
+export function withMember(sql: Sql, actorId: string, projectId: string, isAllowed: Fragment) {
   return sql`
-    ${acting(sql, actorId)},
+    ${withActor(sql, actorId)},
     project as materialized (
       select projects.id
       from projects, acting
@@ -33,7 +33,7 @@ export function asMember(sql: Sql, actorId: string, projectId: string, isAllowed
  * What such a statement found, whose columns begin with `is_allowed as "isAllowed"`.
  * Throws ProjectNotFound for a stranger, as if the project were not there, and Forbidden.
  */
-export function granted<Result>(row: Row | undefined): Result {
+export function requireGranted<Result>(row: Row | undefined): Result {
   if (!row) throw new ProjectNotFound()
   if (!row.isAllowed) throw new Forbidden()
   return row as Result

@@ -1,15 +1,15 @@
 import { BadToken, ProjectNotFound } from '../lib/errors.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Project, Projects } from '../schemas/project.ts'
-import { acting } from './acting.ts'
+import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
-import { asMember, granted } from './membership.ts'
+import { requireGranted, withMember } from './membership.ts'
 import { keyset, paged } from './page.ts'
 
 /** The actor becomes its owner. Throws BadToken when their account is gone. */
 export async function createProject(sql: Sql, actorId: string, name: string): Promise<Project> {
   const [project] = await sql<[Project?]>`
-    with ${acting(sql, actorId)},
+    with ${withActor(sql, actorId)},
     project as (
       insert into projects (name)
       select ${name}
@@ -65,7 +65,7 @@ export async function renameProject(
   name: string
 ): Promise<Project> {
   const [row] = await sql`
-    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
     renamed as (
       update projects
       set name = ${name}
@@ -78,13 +78,13 @@ export async function renameProject(
     from me
     left join renamed on true
   `
-  return granted<Project>(row)
+  return requireGranted<Project>(row)
 }
 
 /** By an owner. Throws ProjectNotFound, Forbidden. */
 export async function deleteProject(sql: Sql, actorId: string, projectId: string): Promise<void> {
   const [row] = await sql`
-    with ${asMember(sql, actorId, projectId, sql`role = 'owner'`)},
+    with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
     deleted as (
       delete from projects
       using me
@@ -94,5 +94,5 @@ export async function deleteProject(sql: Sql, actorId: string, projectId: string
     select is_allowed as "isAllowed"
     from me
   `
-  granted(row)
+  requireGranted(row)
 }

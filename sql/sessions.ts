@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import type { Client } from '../lib/client.ts'
+import type { Client } from '../lib/client-address.ts'
 import { SessionNotFound } from '../lib/errors.ts'
 import type { RefreshToken } from '../lib/refresh-token.ts'
 import type { SessionInfo } from '../schemas/session.ts'

@@ -1,5 +1,5 @@
 import type { Me, User } from '../schemas/user.ts'
-import { acting } from './acting.ts'
+import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 export interface NewUser {
@@ -114,7 +114,7 @@ export async function changePassword(
 /** With all that is only theirs. False when the password has been changed meanwhile. */
 export async function deleteUser(sql: Sql, { id, passwordVersion }: Account): Promise<boolean> {
   const { count } = await sql`
-    with ${acting(sql, id)}
+    with ${withActor(sql, id)}
     delete from users
     using acting
     where id = ${id}

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { build, database, listen } from './helper.ts'
+import { build, database, listen } from './support/app.ts'
 
 t.test('an unknown path answers 404 in the body that every error has', async t => {
   const app = await build(t)

@@ -1,9 +1,9 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { postmasterOf } from '../plugins/embedded/postmaster.ts'
-import { database, until } from './helper.ts'
-import { dataDir, START_MS, serve, started } from './service.ts'
+import { postmasterOf } from '../lib/embedded-postgres/postmaster.ts'
+import { database, until } from './support/app.ts'
+import { dataDir, START_MS, serve, started } from './support/service.ts'
 
 t.test('the start prints the address, the docs and psql, and SIGTERM ends it with 0', async t => {
   const service = serve(t, { DATA_DIR: await dataDir(t) })
@@ -74,13 +74,13 @@ t.test('what keeps it from starting is told in one sentence', async t => {
 
 t.test('npm run migrate says what it applied', async t => {
   const env = { DATA_DIR: await dataDir(t) }
-  const first = serve(t, env, 'migrate.ts')
+  const first = serve(t, env, 'bin/migrate.ts')
   t.strictSame(await first.exited, [0, null])
   t.match(first.output.stdout, /^applied 0001\.do\.initial\.sql\n/)
-  const second = serve(t, env, 'migrate.ts')
+  const second = serve(t, env, 'bin/migrate.ts')
   t.strictSame(await second.exited, [0, null])
   t.equal(second.output.stdout, 'nothing to apply\n')
-  const bad = serve(t, { ...env, PORT: '-1' }, 'migrate.ts')
+  const bad = serve(t, { ...env, PORT: '-1' }, 'bin/migrate.ts')
   t.strictSame(await bad.exited, [1, null])
   t.match(bad.output.stderr, /^Concord does not migrate: PORT must be >= 0 .*\n$/)
 })

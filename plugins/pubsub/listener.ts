@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
-import { inTime } from '../../lib/in-time.ts'
+import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { ring } from '../../sql/log.ts'
-import { connection } from '../db/index.ts'
+import { connection } from '../db/pools.ts'
 
 const limits = {
   heartbeatMs: 3000,
@@ -42,7 +42,7 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
   let replacing: Promise<void> | undefined
   let bus = await listen()
   const timer = setInterval(beat, limits.heartbeatMs)
-  await inTime(firstBeat.promise, limits.firstMs).catch(() => {
+  await withTimeout(firstBeat.promise, limits.firstMs).catch(() => {
     log.warn(
       'a NOTIFY does not come back: events are delivered by polling until it does. ' +
         'Behind a pooler set LISTEN_URL to a direct connection'
@@ -63,7 +63,7 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
     async close() {
       isOpen = false
       clearInterval(timer)
-      await inTime(Promise.resolve(replacing), limits.lastMs).catch(() => {})
+      await withTimeout(Promise.resolve(replacing), limits.lastMs).catch(() => {})
       await bus.end({ timeout: 1 })
     }
   }
@@ -75,7 +75,7 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
       connection: { ...connection.connection, application_name: 'concord listen' }
     })
     try {
-      await inTime(instance.listen('concord', hear, onListening), limits.connectMs)
+      await withTimeout(instance.listen('concord', hear, onListening), limits.connectMs)
       return instance
     } catch (error) {
       // Else it would go on trying by itself, and there would be two.

@@ -1,9 +1,9 @@
 import postgres from 'postgres'
-import type { Bell } from '../../lib/bell.ts'
-import { inTime } from '../../lib/in-time.ts'
+import type { Signal } from '../../lib/signal.ts'
+import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { type Page, readAfter } from '../../sql/log.ts'
-import { connection } from '../db/index.ts'
+import { connection } from '../db/pools.ts'
 
 const limits = {
   // A page of this weight takes 30–60 ms to read. One event may weigh more.
@@ -18,7 +18,7 @@ export interface TailOptions {
   /** The position after which to begin. */
   pos: number
   /** Rung when there may be more. */
-  bell: Bell
+  bell: Signal
   /** How long to wait for the bell before looking all the same. */
   pollMs: () => number
   signal: AbortSignal
@@ -49,7 +49,7 @@ export async function* tail({ url, pos, bell, pollMs, signal }: TailOptions): As
   let rows = 1
   try {
     for (let from = pos; !signal.aborted; ) {
-      const page = await inTime(readAfter(sql, from, { rows, bytes }), limits.answerMs)
+      const page = await withTimeout(readAfter(sql, from, { rows, bytes }), limits.answerMs)
       from = page.events.at(-1)?.pos ?? from
       rows = Math.min(rows * 2, limits.page.rows)
       yield page

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { clientOf } from '../../lib/client.ts'
+import { clientOf } from '../../lib/client-address.ts'
 import { BadRefresh } from '../../lib/errors.ts'
 import { AccessToken } from '../../schemas/auth.ts'
 import { refusals } from '../../schemas/error.ts'

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { clientOf } from '../../lib/client.ts'
+import { clientOf } from '../../lib/client-address.ts'
 import { canonicalEmail } from '../../lib/email.ts'
 import { BadCredentials } from '../../lib/errors.ts'
 import { AccessToken, SignIn } from '../../schemas/auth.ts'

@@ -2,12 +2,18 @@ import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
 import { isEntitled } from '../../lib/entitlement.ts'
-import { connection } from '../../plugins/db/index.ts'
+import { connection } from '../../plugins/db/pools.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type Feed, type LogEvent, readAfter, readFeed, readFeedAfter } from '../../sql/log.ts'
+import {
+  type Feed,
+  type LogEvent,
+  readAfter,
+  readMemberships,
+  readVisibleAfter
+} from '../../sql/log.ts'
 import type { Most, Weighed } from '../../sql/page.ts'
-import { database } from '../helper.ts'
-import { createRandom } from '../random.ts'
+import { database } from '../support/app.ts'
+import { createRandom } from '../support/random.ts'
 
 const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
 const inProject = () => sincePos
@@ -90,7 +96,7 @@ t.test('the database answers the same, whatever the history', async t => {
   const events = raw.map(plain)
   let seen = 0
   for (const userId of users) {
-    const feed = await readFeed(sql, userId)
+    const feed = await readMemberships(sql, userId)
     const since = new Map(feed.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     for (const pos of [0, Math.floor(head / 2), head]) {
       const expected = events.filter(
@@ -113,7 +119,7 @@ t.test('the database answers the same, whatever the history', async t => {
   async function pages(userId: string, feed: Feed, pos: number, most: Most) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
-      const page = await readFeedAfter(sql, { userId, feed, pos: all.at(-1)?.pos ?? pos, most })
+      const page = await readVisibleAfter(sql, { userId, feed, pos: all.at(-1)?.pos ?? pos, most })
       const before = page.events.slice(0, -1).reduce((sum, { bytes }) => sum + bytes, 0)
       if (page.events.length > most.rows || before >= most.bytes) t.fail('a page is too large')
       all.push(...page.events.map(plain))

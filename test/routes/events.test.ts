@@ -5,11 +5,11 @@ import { EventSource } from 'eventsource'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
-import { type Feed, openFeed, openLive, type SseEvent } from '../clients.ts'
-import { build, database, listen, person, until } from '../helper.ts'
-import { suspend } from '../suspend.ts'
-import { caller } from '../team.ts'
-import { telephone } from '../telephone.ts'
+import { build, database, listen, person, until } from '../support/app.ts'
+import { type Feed, openFeed, openLive, type SseEvent } from '../support/live-clients.ts'
+import { suspend } from '../support/suspend.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+import { caller } from '../support/team.ts'
 
 // Most of the time is spent waiting: for heartbeats, expiries and reconnects.
 t.jobs = 4
@@ -171,7 +171,7 @@ t.test('an EventSource holds on through a restart and misses nothing', async t =
 })
 
 t.test('an EventSource that comes while the database is away comes again', async t => {
-  const line = await telephone(t, await database(t))
+  const line = await tcpProxy(t, await database(t))
   const { app, url, ann, listId } = await stage(t, { DATABASE_URL: line.url })
   line.hangUp()
   const accept = { accept: 'text/event-stream', cookie: ann.cookie }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { type Call, enter, newcomer, node } from '../caller.ts'
+import { type Call, enter, newcomer, node } from '../support/http-client.ts'
 
 const { call } = await node(t)
 const ann = await newcomer(call)

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { build, database, until } from '../helper.ts'
-import { telephone } from '../telephone.ts'
+import { build, database, until } from '../support/app.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
 
 t.test('a healthy node is alive and ready', async t => {
   const app = await build(t)
@@ -15,7 +15,7 @@ t.test('a healthy node is alive and ready', async t => {
 t.test(
   'a node whose database says nothing is alive and not ready, until it speaks again',
   async t => {
-    const line = await telephone(t, await database(t))
+    const line = await tcpProxy(t, await database(t))
     const app = await build(t, { DATABASE_URL: line.url })
     line.hold()
     const probes = await Promise.all(Array.from({ length: 20 }, () => app.inject('/health/ready')))
@@ -31,7 +31,7 @@ t.test(
 )
 
 t.test('a node whose database hangs up is not ready', async t => {
-  const line = await telephone(t, await database(t))
+  const line = await tcpProxy(t, await database(t))
   const app = await build(t, { DATABASE_URL: line.url })
   line.hangUp()
   await until(async () => {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { openLive } from '../clients.ts'
-import { build, listen, person, until } from '../helper.ts'
-import { suspend } from '../suspend.ts'
+import { build, listen, person, until } from '../support/app.ts'
+import { openLive } from '../support/live-clients.ts'
+import { suspend } from '../support/suspend.ts'
 
 /** Two people, the second with `role`, and a checklist of theirs with one item. */
 async function shared(app: FastifyInstance, role = 'editor') {

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { openFeed, openLive } from '../clients.ts'
-import { build, listen, person, until } from '../helper.ts'
-import { caller } from '../team.ts'
+import { build, listen, person, until } from '../support/app.ts'
+import { openFeed, openLive } from '../support/live-clients.ts'
+import { caller } from '../support/team.ts'
 
 /** The value of a metric, by its name with labels. */
 async function value(app: FastifyInstance, name: string): Promise<number> {

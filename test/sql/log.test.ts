@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
-import { connection } from '../../plugins/db/index.ts'
+import { connection } from '../../plugins/db/pools.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { readAfter, readFeed, readFeedAfter } from '../../sql/log.ts'
+import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
 import { recentlyEnded } from '../../sql/sessions.ts'
-import { database } from '../helper.ts'
-import { largeEvents } from '../large-events.ts'
+import { database } from '../support/app.ts'
+import { largeEvents } from '../support/large-events.ts'
 
 t.test('who was away does not look at what others wrote meanwhile', async t => {
   const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
@@ -30,9 +30,9 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
   await sql`analyze`
 
   const read = await rowsRead(sql, async tx => {
-    const feed = await readFeed(tx, user?.id)
+    const feed = await readMemberships(tx, user?.id)
     const most = { rows: 500, bytes: 1e6 }
-    const { events } = await readFeedAfter(tx, { userId: user?.id, feed, pos: 0, most })
+    const { events } = await readVisibleAfter(tx, { userId: user?.id, feed, pos: 0, most })
     t.strictSame(
       events.map(({ kind }) => kind),
       ['member.added', 'checklist.created', 'project.updated']
@@ -62,9 +62,9 @@ t.test('a page reads no values of rows beyond its bytes', async t => {
 
   const readers: Record<string, (tx: Sql) => Promise<number>> = {
     readAfter: async tx => (await readAfter(tx, pos, most)).events.length,
-    async readFeedAfter(tx) {
-      const feed = await readFeed(tx, user?.id)
-      return (await readFeedAfter(tx, { userId: user?.id, feed, pos, most })).events.length
+    async readVisibleAfter(tx) {
+      const feed = await readMemberships(tx, user?.id)
+      return (await readVisibleAfter(tx, { userId: user?.id, feed, pos, most })).events.length
     },
     readChanges: async tx =>
       (await readChanges(tx, user?.id, listId, { since: 1, limit: 500, bytes })).changes.length

@@ -1,7 +1,7 @@
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { migrate } from '../../sql/migrate.ts'
-import { database } from '../helper.ts'
+import { database } from '../support/app.ts'
 
 async function connect(t: Test) {
   const sql = postgres(await database(t), { max: 1, onnotice: () => {} })

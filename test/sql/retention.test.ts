@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connection } from '../../plugins/db/index.ts'
+import { connection } from '../../plugins/db/pools.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { raiseFloor, trimHistories } from '../../sql/retention.ts'
-import { database } from '../helper.ts'
+import { database } from '../support/app.ts'
 
 const retention = { feedDays: 7, historyDays: 90, historyChanges: 2, operationDays: 30, limit: 3 }
 

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { readAfter } from '../../sql/log.ts'
-import { build, database } from '../helper.ts'
-import { desk } from '../merge/desk.ts'
+import { build, database } from '../support/app.ts'
+import { desk } from '../support/checklist.ts'
 
 const tables = ['users', 'projects', 'project_members', 'checklists', 'checklist_items']
 

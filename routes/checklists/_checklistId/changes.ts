@@ -8,7 +8,7 @@ import { readChanges } from '../../../sql/changes.ts'
 const pageBytes = 1 << 20
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, readPast } = app
+  const { sql, catchUpLimit } = app
 
   app.route({
     method: 'GET',
@@ -29,7 +29,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     onRequest: app.authenticate,
     handler: ({ user: { id }, params: { checklistId }, query }) =>
-      readPast(id, () => readChanges(sql, id, checklistId, { ...query, bytes: pageBytes }))
+      catchUpLimit(id, () => readChanges(sql, id, checklistId, { ...query, bytes: pageBytes }))
   })
 }
 

@@ -4,7 +4,7 @@ import { refusals } from '../../../schemas/error.ts'
 import { readChecklist } from '../../../sql/checklists.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, readPast } = app
+  const { sql, catchUpLimit } = app
 
   app.route({
     method: 'GET',
@@ -21,7 +21,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     onRequest: app.authenticate,
     handler: ({ user: { id }, params: { checklistId } }) =>
-      readPast(id, () => readChecklist(sql, id, checklistId))
+      catchUpLimit(id, () => readChecklist(sql, id, checklistId))
   })
 }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { type Answer, enter, newcomer, node, times } from '../../caller.ts'
-import { openFeed } from '../../clients.ts'
-import { database, until } from '../../helper.ts'
+import { database, until } from '../../support/app.ts'
+import { type Answer, enter, newcomer, node, times } from '../../support/http-client.ts'
+import { openFeed } from '../../support/live-clients.ts'
 
 const { app, base, call } = await node(t)
 const NEXT = 'a horse of another colour'

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { keyRing } from '../../../lib/keys.ts'
 import { decodeRefreshToken } from '../../../lib/refresh-token.ts'
-import { build, database, person, until } from '../../helper.ts'
+import { build, database, person, until } from '../../support/app.ts'
 
 const SECRET = 'a secret that only this file knows about'
 const app = await build(t, { JWT_SECRET: SECRET })

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { enter, newcomer, node, sessionOf, times } from '../../caller.ts'
-import { openFeed } from '../../clients.ts'
+import { enter, newcomer, node, sessionOf, times } from '../../support/http-client.ts'
+import { openFeed } from '../../support/live-clients.ts'
 
 const { app, base, call } = await node(t)
 

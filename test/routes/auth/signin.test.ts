@@ -1,6 +1,6 @@
 import { hash } from '@node-rs/argon2'
 import t from 'tap'
-import { build, PASSWORD, person } from '../../helper.ts'
+import { build, PASSWORD, person } from '../../support/app.ts'
 
 const app = await build(t)
 const ann = await person(app)

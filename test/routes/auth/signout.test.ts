@@ -1,5 +1,5 @@
 import t from 'tap'
-import { build, database, person, until } from '../../helper.ts'
+import { build, database, person, until } from '../../support/app.ts'
 
 const app = await build(t)
 const CLEARED = 'refresh=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Strict'

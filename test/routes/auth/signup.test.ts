@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, PASSWORD } from '../../helper.ts'
+import { build, PASSWORD } from '../../support/app.ts'
 
 const app = await build(t)
 const someone = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { AjvCompiler } from '@fastify/ajv-compiler'
 import t from 'tap'
 import { ChangeKind } from '../../../schemas/change.ts'
-import { openFeed, openLive } from '../../clients.ts'
-import { build, listen, person } from '../../helper.ts'
-import { caller } from '../../team.ts'
+import { build, listen, person } from '../../support/app.ts'
+import { openFeed, openLive } from '../../support/live-clients.ts'
+import { caller } from '../../support/team.ts'
 
 interface Message {
   name: string

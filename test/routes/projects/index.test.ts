@@ -1,6 +1,6 @@
 import t from 'tap'
-import { build } from '../../helper.ts'
-import { hostile, newcomer, noNames } from '../../team.ts'
+import { build } from '../../support/app.ts'
+import { hostile, newcomer, noNames } from '../../support/team.ts'
 
 const app = await build(t)
 const { sql } = app

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { deleteUser } from '../../../sql/users.ts'
-import { enter, newcomer, node, times } from '../../caller.ts'
-import { openFeed } from '../../clients.ts'
+import { enter, newcomer, node, times } from '../../support/http-client.ts'
+import { openFeed } from '../../support/live-clients.ts'
 
 const { app, base, call } = await node(t)
 const remove = (token: string, password: unknown) =>

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { build, database, person, until } from '../../helper.ts'
+import { build, database, person, until } from '../../support/app.ts'
 
 const SECRET = 'a secret that only this file knows about'
 const app = await build(t, { JWT_SECRET: SECRET })

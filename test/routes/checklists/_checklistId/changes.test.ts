@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Change, Changes } from '../../../../schemas/change.ts'
-import { build } from '../../../helper.ts'
-import { largeEvents } from '../../../large-events.ts'
-import { team } from '../../../team.ts'
+import { build } from '../../../support/app.ts'
+import { largeEvents } from '../../../support/large-events.ts'
+import { team } from '../../../support/team.ts'
 
 const app = await build(t)
 const { sql } = app

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build } from '../../../helper.ts'
-import { team } from '../../../team.ts'
+import { build } from '../../../support/app.ts'
+import { team } from '../../../support/team.ts'
 
 const app = await build(t)
 const { sql } = app

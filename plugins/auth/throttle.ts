@@ -1,0 +1,119 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { networkOf } from '../../lib/client-address.ts'
+import { TooOften } from '../../lib/errors.ts'
+import { countOne, secondsUsedUp, type Throttle } from '../../sql/throttles.ts'
+
+/** The account whose password is checked, which need not exist: by its email, or from a live session of it. */
+export type Guesser = { userId?: string } & ({ email: string } | { sessionId: string })
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    throttle: {
+      /** Counts a sign-up. Throws TooOften when there were too many from this network. */
+      signUp(request: FastifyRequest): Promise<void>
+      /**
+       * Returns what `attempt` returns, undefined for a wrong password. Throws TooOften when there
+       * were too many wrong ones before, whatever the outcome of this one.
+       */
+      guess<T>(
+        request: FastifyRequest,
+        guesser: Guesser,
+        attempt: () => Promise<T | undefined>
+      ): Promise<T | undefined>
+      /**
+       * Returns what `find` returns, undefined for an email that no account has. Throws TooOften when
+       * there were too many of these from this user before, whatever the outcome of this one.
+       */
+      lookUp<T>(request: FastifyRequest, find: () => Promise<T | undefined>): Promise<T | undefined>
+    }
+  }
+}
+
+const QUARTER = 15 * 60
+const HOUR = 60 * 60
+
+const limits = {
+  guessesInSession: { allowed: 10, seconds: QUARTER },
+  // Of one account from one network: few, so that another network keeps its own.
+  guessesOfPair: { allowed: 10, seconds: QUARTER },
+  // Of one account from all networks: NIST SP 800-63B-4, 3.2.2, allows no more than 100.
+  guessesOfAccount: { allowed: 100, seconds: QUARTER },
+  guessesFromNetwork: { allowed: 100, seconds: QUARTER },
+  signUpsFromNetwork: { allowed: 300, seconds: HOUR },
+  missesOfUser: { allowed: 50, seconds: HOUR }
+}
+
+/**
+ * Counters that all nodes share, in a table, since nodes share nothing but PostgreSQL:
+ * @fastify/rate-limit counts requests before their outcome is known, by one key each, and the
+ * PostgreSQL store of rate-limiter-flexible wants the driver `pg` and a statement for every key.
+ */
+export default fp(
+  async app => {
+    const { sql, config } = app
+
+    app.decorate('throttle', {
+      async signUp(request) {
+        if (!config.rateLimit) return
+        const { allowed, seconds } = limits.signUpsFromNetwork
+        const key = `sign-up from ${networkOf(request.ip)}`
+        refuseAfter(request, await countOne(sql, [{ key, allowed, seconds }]))
+      },
+
+      async guess(request, guesser, attempt) {
+        if (!config.rateLimit) return attempt()
+        const throttles = throttlesOf(request, guesser)
+        refuseAfter(request, await secondsUsedUp(sql, throttles), guesser)
+        return counted(request, throttles, await attempt(), guesser)
+      },
+
+      async lookUp(request, find) {
+        if (!config.rateLimit) return find()
+        const { id: userId } = request.user
+        const throttles = [{ key: `misses of ${userId}`, ...limits.missesOfUser }]
+        return counted(request, throttles, await find(), { userId })
+      }
+    })
+
+    /**
+     * Counts an outcome that is undefined, and refuses any outcome when too many are counted: of attempts made at
+     * once, only as many as are allowed learn theirs.
+     */
+    async function counted<T>(
+      request: FastifyRequest,
+      throttles: Throttle[],
+      outcome: T | undefined,
+      about: { userId?: string }
+    ): Promise<T | undefined> {
+      const count = outcome === undefined ? countOne : secondsUsedUp
+      refuseAfter(request, await count(sql, throttles), about)
+      return outcome
+    }
+  },
+  { name: 'throttle', dependencies: ['config', 'pools', 'audit'] }
+)
+
+// Guesses from a live session are counted for that session alone (OWASP's device cookies): guesses at the same
+// account, or from the same network, cannot lock its user out.
+function throttlesOf({ ip }: FastifyRequest, guesser: Guesser): Throttle[] {
+  if ('sessionId' in guesser) {
+    return [{ key: `guess by session ${guesser.sessionId}`, ...limits.guessesInSession }]
+  }
+  const network = networkOf(ip)
+  return [
+    { key: `guess at ${guesser.email} from ${network}`, ...limits.guessesOfPair },
+    { key: `guess at ${guesser.email}`, ...limits.guessesOfAccount },
+    { key: `guess from ${network}`, ...limits.guessesFromNetwork }
+  ]
+}
+
+function refuseAfter(
+  request: FastifyRequest,
+  seconds: number | undefined,
+  { userId }: { userId?: string } = {}
+): void {
+  if (seconds === undefined) return
+  request.audit('throttled', { userId })
+  throw Object.assign(new TooOften(), { retryAfter: seconds })
+}

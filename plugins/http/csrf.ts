@@ -1,0 +1,24 @@
+import fp from 'fastify-plugin'
+import { ForeignOrigin } from '../../lib/errors.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The onRequest hook of every route that reads or sets the refresh cookie. */
+    refuseForeignOrigin(request: FastifyRequest): Promise<void>
+  }
+}
+
+export default fp(
+  async app => {
+    app.decorate('refuseForeignOrigin', async ({ headers, host }) => {
+      const { origin, 'sec-fetch-site': site } = headers
+      // A browser that sends no Origin (it is a GET) says this much; what sends neither is no browser.
+      const isOurs =
+        origin === undefined
+          ? site !== 'cross-site' && site !== 'same-site'
+          : app.isAllowedOrigin(origin, host)
+      if (!isOurs) throw new ForeignOrigin()
+    })
+  },
+  { name: 'csrf', dependencies: ['origins'] }
+)

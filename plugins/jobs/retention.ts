@@ -1,0 +1,58 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { every } from '../../lib/every.ts'
+import type { Sql } from '../../sql/executor.ts'
+import {
+  forgetConflicts,
+  forgetItems,
+  forgetOperations,
+  type Retention,
+  raiseFloor,
+  trimHistories
+} from '../../sql/retention.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Deletes what is older than its retention period, in bounded statements, until nothing is left to delete. */
+    applyRetention(): Promise<void>
+  }
+}
+
+const limits = {
+  everyMs: 600_000,
+  historyDays: 90,
+  historyChanges: 5000,
+  operationDays: 30,
+  limit: 5000
+}
+
+/** Deletes events, histories, operations and deleted items after their retention period. Every node does, and none waits for another. */
+async function retention(app: FastifyInstance) {
+  const { sql, log, config } = app
+  const periods = { ...limits, feedDays: config.retentionDays }
+  let isClosing = false
+
+  app.decorate('applyRetention', async () => {
+    await repeat(raiseFloor)
+    await repeat(trimHistories)
+    await repeat(forgetOperations)
+    await repeat(forgetItems)
+    await repeat(forgetConflicts)
+  })
+
+  const stop = every(limits.everyMs, () =>
+    app
+      .applyRetention()
+      .catch(err => log.warn({ err }, 'retention failed: trying again in 10 minutes'))
+  )
+  app.addHook('preClose', () => {
+    isClosing = true
+    return stop()
+  })
+
+  async function repeat(deleteSome: (sql: Sql, periods: Retention) => Promise<number>) {
+    while (!isClosing && (await deleteSome(sql, periods)) >= limits.limit);
+  }
+}
+
+export default fp(retention, { name: 'retention', dependencies: ['config', 'pools'] })

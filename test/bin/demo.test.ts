@@ -1,0 +1,36 @@
+import { readdir } from 'node:fs/promises'
+import t from 'tap'
+import { createTimeline } from '../../bin/demo/timeline.ts'
+import { dataDir, serve } from '../support/service.ts'
+
+t.test('the demo sees everything, ends with 0 and leaves nothing behind', async t => {
+  const folder = await dataDir(t)
+  const demo = serve(t, { TMPDIR: folder }, 'bin/demo.ts')
+  t.strictSame(await demo.exited, [0, null], demo.output.stdout)
+  t.equal(demo.output.stderr, '')
+  t.match(demo.output.stdout, /\nEverything was seen: \d+ times/)
+  t.strictSame(await readdir(folder), [])
+})
+
+t.test('a demo that is interrupted leaves nothing behind', async t => {
+  const folder = await dataDir(t)
+  const demo = serve(t, { TMPDIR: folder }, 'bin/demo.ts')
+  demo.child.stdout?.once('data', () => demo.child.kill('SIGINT'))
+  t.strictSame(await demo.exited, [130, null])
+  t.strictSame(await readdir(folder), [])
+})
+
+t.test('what nobody sees, or is not so, is told', async t => {
+  const lines: string[] = []
+  const { step, check, end } = createTimeline({ deadlineMs: 20, print: line => lines.push(line) })
+  await step('Ann whispers', () => {}, { 'Ann: herself': Promise.resolve() })
+  t.equal(end(), true)
+  await step('Ann whispers', () => {}, { 'Bob: a whisper': new Promise(() => {}) })
+  check('Bob has heard it', false)
+  t.equal(end(), false)
+  t.match(lines.join('\n'), /Bob: a whisper +NOT within 20 ms\n +✗ Bob has heard it: NO\n/)
+  await t.rejects(
+    step('Ann waits', () => new Promise(() => {})),
+    /no answer within 20 ms/
+  )
+})

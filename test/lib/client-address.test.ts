@@ -1,0 +1,47 @@
+import { isIPv4 } from 'node:net'
+import fc from 'fast-check'
+import t from 'tap'
+import { clientOf, networkOf } from '../../lib/client-address.ts'
+
+t.test('a client is an address and the beginning of what it calls itself', async t => {
+  const ip = '::1'
+  t.strictSame(clientOf({ ip, headers: {} }), { ip, userAgent: '' })
+  t.strictSame(clientOf({ ip, headers: { 'user-agent': 'curl' } }), { ip, userAgent: 'curl' })
+  t.equal(clientOf({ ip, headers: { 'user-agent': 'x'.repeat(9999) } }).userAgent.length, 256)
+})
+
+t.test('what is no address is not kept as one', async t => {
+  for (const ip of ['', 'unknown', '1.2.3.4:80', '_hidden', 'x'.repeat(9999)]) {
+    t.equal(clientOf({ ip, headers: {} }).ip, '')
+  }
+})
+
+t.test('a network is an IPv4 address or an IPv6 /64, in one spelling', async t => {
+  const networks = {
+    '192.0.2.1': '192.0.2.1',
+    '::ffff:192.0.2.1': '192.0.2.1',
+    '::FFFF:c000:0201': '192.0.2.1',
+    '0:0:0:0:0:ffff:192.0.2.1': '192.0.2.1',
+    '2001:db8:1:2:3:4:5:6': '2001:db8:1:2::/64',
+    '2001:0DB8:0001:0002::': '2001:db8:1:2::/64',
+    '2001:db8::1': '2001:db8:0:0::/64',
+    '::': '0:0:0:0::/64',
+    '::1': '0:0:0:0::/64',
+    '1::': '1:0:0:0::/64',
+    'fe80::1%eth0': 'fe80:0:0:0::/64',
+    '64:ff9b::192.0.2.1': '64:ff9b:0:0::/64',
+    unknown: '',
+    '': ''
+  }
+  for (const [ip, network] of Object.entries(networks)) t.equal(networkOf(ip), network, ip)
+})
+
+t.test('every IPv6 address has one network, however it is written', async t => {
+  fc.assert(
+    fc.property(fc.ipV6(), ip => {
+      const network = networkOf(ip)
+      t.equal(isIPv4(network) || network.endsWith('::/64'), true, ip)
+      t.equal(networkOf(ip.toUpperCase()), network)
+    })
+  )
+})

@@ -1,0 +1,88 @@
+import t from 'tap'
+import { changeJson, feedJson, type Loggable, memoize, sseBytes } from '../../lib/event.ts'
+
+const at = new Date('2026-01-02T03:04:05.678Z')
+const event: Loggable = {
+  pos: 7,
+  kind: 'item.updated',
+  projectId: 'p',
+  checklistId: 'c',
+  rev: 3,
+  itemId: 'i',
+  userId: null,
+  before: '{"text":"a"}',
+  after: '{"text":"b"}',
+  actorId: 'u',
+  opId: 'o',
+  source: 'ws',
+  at
+}
+
+t.test('an event is made into bytes memoize', async t => {
+  let made = 0
+  const bytesOf = memoize((of: { n: number }) => {
+    made++
+    return of.n
+  })
+  const [one, other] = [{ n: 1 }, { n: 2 }]
+  t.strictSame([bytesOf(one), bytesOf(one), bytesOf(other)], [1, 1, 2])
+  t.equal(made, 2)
+})
+
+t.test('a change of a checklist carries what was and what is', async t => {
+  t.strictSame(JSON.parse(changeJson(event)), {
+    rev: 3,
+    kind: 'item.updated',
+    itemId: 'i',
+    actorId: 'u',
+    opId: 'o',
+    source: 'ws',
+    at: at.toISOString(),
+    before: { text: 'a' },
+    after: { text: 'b' }
+  })
+  const added = JSON.parse(changeJson({ ...event, itemId: null, before: null }))
+  t.notOk('before' in added || 'itemId' in added, 'what is not there is left out')
+})
+
+t.test('an event of the feed says what it is about', async t => {
+  t.match(JSON.parse(feedJson(event)), {
+    type: 'item.updated',
+    projectId: 'p',
+    checklistId: 'c',
+    rev: 3,
+    before: { text: 'a' },
+    after: { text: 'b' }
+  })
+  const ofProject = { ...event, checklistId: null, rev: null, itemId: null }
+  const project = { id: 'p', name: 'Fair' }
+  const deleted = {
+    ...ofProject,
+    kind: 'project.deleted',
+    before: JSON.stringify(project),
+    after: null
+  }
+  t.strictSame(JSON.parse(feedJson(deleted)), {
+    type: 'project.deleted',
+    projectId: 'p',
+    actorId: 'u',
+    opId: 'o',
+    source: 'ws',
+    at: at.toISOString(),
+    before: project,
+    project
+  })
+  const member = {
+    ...ofProject,
+    kind: 'member.removed',
+    userId: 'm',
+    before: JSON.stringify({ role: 'editor', project }),
+    after: null
+  }
+  t.match(JSON.parse(feedJson(member)), { userId: 'm', role: 'editor', project })
+})
+
+t.test('a server-sent event is one block of lines', async t => {
+  t.equal(String(sseBytes('x.y', 'id', '{"a":"b"}')), 'event: x.y\nid: id\ndata: {"a":"b"}\n\n')
+  t.equal(String(sseBytes('x.y', null, '{}')), 'event: x.y\ndata: {}\n\n')
+})

@@ -1,0 +1,60 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { createRingBuffer, type Positioned } from '../../lib/ring-buffer.ts'
+
+const events = (...positions: number[]) => positions.map(pos => ({ pos, bytes: 1 }))
+
+t.test('answers what came after a position, as long as it has all of it', async t => {
+  const ring = createRingBuffer({ max: 3, maxBytes: 100 })
+  ring.reset(10)
+  for (const event of events(11, 15, 16)) ring.push(event)
+  t.strictSame(ring.after(10, 9), events(11, 15, 16))
+  t.strictSame(ring.after(12, 9), events(15, 16), 'positions have gaps')
+  t.strictSame(ring.after(10, 2), events(11, 15), 'the first ones of them')
+  t.strictSame(ring.after(99, 9), [])
+  t.equal(ring.after(9, 9), null, 'what came before it knows nothing of')
+  ring.push({ pos: 17, bytes: 1 })
+  t.equal(ring.after(10, 9), null, '11 has gone')
+  t.strictSame(ring.after(11, 9), events(15, 16, 17))
+})
+
+t.test('keeps within a number of events and a weight', async t => {
+  const ring = createRingBuffer({ max: 10, maxBytes: 100 })
+  for (const pos of [1, 2, 3]) ring.push({ pos, bytes: 40 })
+  t.strictSame(ring.span, { events: 2, bytes: 80, floor: 1 })
+  ring.push({ pos: 4, bytes: 1000 })
+  t.strictSame(ring.span, { events: 0, bytes: 0, floor: 4 }, 'one that is too heavy is not kept')
+  t.equal(ring.after(3, 9), null)
+  t.strictSame(ring.after(4, 9), [])
+})
+
+t.test('is what a plain array would be', async t => {
+  const step = fc.record({
+    gap: fc.integer({ min: 1, max: 3 }),
+    bytes: fc.integer({ min: 1, max: 60 })
+  })
+  const property = fc.property(
+    fc.array(step, { maxLength: 3000 }),
+    fc.integer({ min: 1, max: 50 }),
+    fc.integer({ min: 0, max: 10_000 }),
+    fc.integer({ min: 1, max: 40 }),
+    (steps, max, asked, limit) => {
+      const ring = createRingBuffer<Positioned>({ max, maxBytes: 1000 })
+      const model: Positioned[] = []
+      let [pos, floor] = [0, 0]
+      for (const { gap, bytes } of steps) {
+        pos += gap
+        const event = { pos, bytes }
+        ring.push(event)
+        model.push(event)
+        while (model.length > max || model.reduce((sum, one) => sum + one.bytes, 0) > 1000) {
+          floor = model.shift()?.pos as number
+        }
+      }
+      const from = asked % (pos + 2)
+      const expected = from < floor ? null : model.filter(one => one.pos > from).slice(0, limit)
+      t.strictSame(ring.after(from, limit), expected)
+    }
+  )
+  fc.assert(property, { numRuns: 60 })
+})

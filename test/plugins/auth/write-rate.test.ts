@@ -1,0 +1,60 @@
+import t from 'tap'
+import { build, person, signIn } from '../../support/app.ts'
+
+type Headers = { authorization: string }
+
+/** What a user may write at once, and the rest of it that is delayed. */
+const [burst, delayed] = [300, 60]
+
+t.test('a user who writes too fast is slowed down, then refused', async t => {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+  const other = await signIn(app, ann)
+  const write = ({ headers }: { headers: Headers }) =>
+    app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: 'Ann' } })
+  const writes = (count: number, by: { headers: Headers }) =>
+    Promise.all(Array.from({ length: count }, () => write(by)))
+
+  const [replies, others, reply, read] = await Promise.all([
+    writes(burst + delayed + 100, ann),
+    writes(30, other),
+    write(bob),
+    app.inject({ url: '/users/me', headers: ann.headers })
+  ])
+  const refused = replies.filter(({ statusCode }) => statusCode !== 200)
+  t.ok(refused.length > 0 && refused.length <= 100, `${refused.length} refused`)
+  for (const reply of refused) {
+    t.equal(reply.statusCode, 429)
+    t.equal(reply.json().code, 'TOO_OFTEN')
+    t.ok(Number(reply.headers['retry-after']) > 0)
+  }
+  t.ok(
+    others.some(({ statusCode }) => statusCode === 429),
+    'all sessions of a user share the pace'
+  )
+  t.equal(reply.statusCode, 200, 'others are not concerned')
+  t.equal(read.statusCode, 200, 'nor is reading')
+})
+
+t.test('a flood of writes does not keep a user from ending sessions', async t => {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const ann = await person(app)
+  const { headers } = ann
+  const flood = Array.from({ length: burst + delayed + 100 }, () =>
+    app.inject({ method: 'POST', url: '/projects', headers, payload: { name: 'Fair' } })
+  )
+  t.equal((await app.inject({ method: 'DELETE', url: '/auth/sessions', headers })).statusCode, 204)
+  const statuses = new Set((await Promise.all(flood)).map(({ statusCode }) => statusCode))
+  t.strictSame([...statuses].sort(), [201, 429])
+})
+
+t.test('RATE_LIMIT=off lets a user write as fast as they can', async t => {
+  const app = await build(t, { RATE_LIMIT: 'off' })
+  const { headers } = await person(app)
+  const replies = await Promise.all(
+    Array.from({ length: burst + delayed + 100 }, () =>
+      app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: 'Ann' } })
+    )
+  )
+  t.strictSame(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200]))
+})

@@ -1,0 +1,109 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { freePort } from '../../soak/database.ts'
+import { build, database, listen, person, until } from '../../support/app.ts'
+import { openFeed, openLive } from '../../support/live-clients.ts'
+import { caller } from '../../support/team.ts'
+
+const pgbouncer = ['/usr/sbin', '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
+  .map(folder => join(folder, 'pgbouncer'))
+  .find(existsSync)
+const skip = pgbouncer === undefined && 'needs PgBouncer: apt-get install pgbouncer'
+
+/** A project with a list, its owner, and somebody who listens in both ways. */
+async function stage(t: Test, env: NodeJS.ProcessEnv) {
+  const app = await build(t, env)
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const ask = caller(app, ann)
+  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
+  const { id: listId } = (
+    await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
+  ).json()
+  const feed = await openFeed(t, url, ann.headers)
+  await feed.next('ready')
+  const live = await openLive(t, url, ann.headers)
+  await live.open(listId)
+  return { app, ann, url, listId, feed, live }
+}
+
+/** Every way to write, and who hears of it. */
+async function isDelivered(
+  t: Test,
+  { app, listId, feed, live }: Awaited<ReturnType<typeof stage>>
+) {
+  const [itemId, opId] = [crypto.randomUUID(), crypto.randomUUID()]
+  const op = { opId, kind: 'item.add', itemId, text: 'Milk', after: null } as const
+  t.match(await live.push(listId, op), [{ outcome: 'applied' }])
+  await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'Bread')`
+  t.match((await feed.next('item.added')).data, { after: { text: 'Milk' } })
+  t.match((await feed.next('item.added')).data, { after: { text: 'Bread' } })
+  const heard = () => live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
+  await until(() => heard().length === 2)
+  t.strictSame(heard(), [2, 3], 'once, in order')
+}
+
+t.test('behind a pooler in transaction mode events come by polling', { skip }, async t => {
+  const direct = await database(t)
+  const pooled = await pool(t, direct)
+  const one = await stage(t, { DATABASE_URL: pooled })
+  const ready = await one.app.inject('/health/ready')
+  t.equal(ready.statusCode, 200)
+  t.match(ready.json(), { status: 'ready', database: 'up', listener: 'polling' })
+  await isDelivered(t, one)
+})
+
+t.test('with LISTEN_URL the bell is heard past a pooler', { skip }, async t => {
+  const direct = await database(t)
+  const pooled = await pool(t, direct)
+  const one = await stage(t, { DATABASE_URL: pooled, LISTEN_URL: direct })
+  t.match((await one.app.inject('/health/ready')).json(), { status: 'ready', listener: 'up' })
+  await isDelivered(t, one)
+})
+
+/** PgBouncer in transaction mode in front of a database, as the README says to set it up. */
+async function pool(t: Test, url: string): Promise<string> {
+  const { hostname, port, username, password, pathname } = new URL(url)
+  const folder = await mkdtemp(join(tmpdir(), 'concord-pgbouncer-'))
+  await chmod(folder, 0o755)
+  const file = join(folder, 'pgbouncer.ini')
+  const own = await freePort()
+  const name = pathname.slice(1)
+  await writeFile(
+    file,
+    `
+[databases]
+${name} = host=${hostname} port=${port} user=${username} password=${decodeURIComponent(password)}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${own}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 5
+ignore_startup_parameters = statement_timeout,lock_timeout,idle_in_transaction_session_timeout,plan_cache_mode
+${process.getuid?.() === 0 ? 'user = postgres' : ''}
+`
+  )
+  const child = spawn(pgbouncer as string, ['-q', file], { stdio: 'ignore' })
+  const ended = once(child, 'exit')
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+    await rm(folder, { recursive: true })
+  })
+  await until(async () => {
+    const socket = connect(own, '127.0.0.1')
+    await once(socket, 'connect')
+    socket.destroy()
+    return true
+  })
+  // Older ones than 1.21 know nothing of prepared statements.
+  return `postgres://concord@127.0.0.1:${own}/${name}?prepare=false`
+}

@@ -1,0 +1,78 @@
+import postgres from 'postgres'
+import t from 'tap'
+import { build, database, person, until } from '../../support/app.ts'
+
+t.test('a row that psql holds delays the requests that want it, and no other', async t => {
+  const url = await database(t)
+  const app = await build(t, { DATABASE_URL: url })
+  const psql = postgres(url, { max: 1, onnotice: () => {} })
+  t.teardown(() => psql.end({ timeout: 1 }))
+  const [ann, bob] = [await person(app), await person(app)]
+  const create = (who: typeof ann) =>
+    app.inject({ method: 'POST', url: '/projects', headers: who.headers, payload: { name: 'P' } })
+  const { id } = (await create(ann)).json()
+  const rename = (name: string) =>
+    app.inject({ method: 'PATCH', url: `/projects/${id}`, headers: ann.headers, payload: { name } })
+
+  const held = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
+  const holding = psql.begin(async tx => {
+    await tx`select from projects where id = ${id} for update`
+    held.resolve()
+    await release.promise
+  })
+  await held.promise
+  let answered = 0
+  const waiting = Array.from({ length: 30 }, async (_, n) => {
+    const reply = await rename(`Name ${n}`)
+    answered++
+    return reply
+  })
+  for (let n = 0; n < 20; n++) t.equal((await create(bob)).statusCode, 201)
+  t.equal(answered, 0)
+  release.resolve()
+  await holding
+  for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
+})
+
+t.test('while psql holds the commit lock reads go on, and 503 means not written', async t => {
+  const url = await database(t)
+  const app = await build(t, { DATABASE_URL: url })
+  const psql = postgres(url, { max: 1, onnotice: () => {} })
+  t.teardown(() => psql.end({ timeout: 1 }))
+  const ann = await person(app)
+  const release = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const holding = psql.begin(async tx => {
+    await tx`select pg_advisory_xact_lock(hashtextextended('concord.log', 0))`
+    held.resolve()
+    await release.promise
+  })
+  await held.promise
+  const statuses: number[] = []
+  for (let n = 0; n < 60; n++) {
+    const payload = { name: `Project ${n}` }
+    app
+      .inject({ method: 'POST', url: '/projects', headers: ann.headers, payload })
+      .then(({ statusCode, headers, body }) => {
+        statuses.push(statusCode)
+        if (statusCode !== 503) return
+        t.match(headers, { 'retry-after': /^\d+$/ })
+        t.match(JSON.parse(body), { code: 'BUSY' })
+      })
+  }
+  await until(async () => {
+    const me = await app.inject({ url: '/users/me', headers: ann.headers })
+    t.equal(me.statusCode, 200)
+    return statuses.length > 0
+  })
+  const [backends] = await app.sql<[{ count: number }]>`
+    select count(*) from pg_stat_activity where datname = current_database()`
+  t.ok(backends.count <= 20, `${backends.count} backends`)
+  release.resolve()
+  await holding
+  await until(() => statuses.length === 60)
+  const created = statuses.filter(status => status === 201).length
+  const [projects] = await app.sql<[{ count: number }]>`select count(*) from projects`
+  t.equal(projects.count, created, 'what was answered 201 exists, and nothing else')
+})

@@ -1,0 +1,151 @@
+import t from 'tap'
+import { enter, newcomer, node } from '../../support/http-client.ts'
+import { openFeed } from '../../support/live-clients.ts'
+
+const LISTED = 'https://app.example.com'
+const HOST = 'api.example.com:3000'
+const { app, base, call } = await node(t, { ALLOWED_ORIGINS: `${LISTED},http://localhost:5173` })
+const ann = await newcomer(call)
+const { email, password } = ann
+
+/** Who asks, and whether they may use the cookie. */
+const callers: [Record<string, string>, boolean][] = [
+  [{}, true],
+  [{ origin: LISTED }, true],
+  [{ origin: LISTED, 'sec-fetch-site': 'cross-site' }, true],
+  [{ origin: 'http://localhost:5173' }, true],
+  [{ origin: `https://${HOST}` }, true],
+  [{ origin: `http://${HOST}` }, true],
+  [{ 'sec-fetch-site': 'same-origin' }, true],
+  [{ 'sec-fetch-site': 'none' }, true],
+
+  [{ 'sec-fetch-site': 'cross-site' }, false],
+  [{ 'sec-fetch-site': 'same-site' }, false],
+  [{ origin: 'null' }, false],
+  [{ origin: '' }, false],
+  [{ origin: 'https://evil.example' }, false],
+  [{ origin: 'https://evil.example', 'sec-fetch-site': 'same-origin' }, false],
+  // look-alikes of the listed one: scheme, port, parent, child, ending, letters, list
+  [{ origin: 'http://app.example.com' }, false],
+  [{ origin: 'https://app.example.com:8443' }, false],
+  [{ origin: 'https://example.com' }, false],
+  [{ origin: 'https://x.app.example.com' }, false],
+  [{ origin: 'https://app.example.com.evil.example' }, false],
+  [{ origin: 'https://app.example.comevil.example' }, false],
+  [{ origin: 'https://app-example.com' }, false],
+  [{ origin: 'https://app.example.com@evil.example' }, false],
+  [{ origin: `${LISTED}, https://evil.example` }, false],
+  [{ origin: `${LISTED} https://evil.example` }, false],
+  // and of this one
+  [{ origin: 'https://api.example.com' }, false],
+  [{ origin: 'https://api.example.com:3001' }, false],
+  [{ origin: `https://${HOST}.evil.example` }, false],
+  [{ origin: `https://evil.example#${HOST}` }, false],
+  [{ origin: `https://evil.example\\@${HOST}` }, false],
+  [{ origin: `ftp://${HOST}` }, false],
+  [{ origin: `capacitor://${HOST}` }, false],
+  [{ origin: HOST }, false],
+  [{ origin: `//${HOST}` }, false],
+  [{ origin: `https://${HOST}/page` }, false],
+  // who the request says that it is for is up to who sends it
+  [{ origin: 'https://evil.example', 'x-forwarded-host': 'evil.example' }, false],
+  [{ origin: 'https://evil.example', forwarded: 'host=evil.example' }, false]
+]
+
+t.test('the cookie is for pages of this origin and the listed ones', async t => {
+  for (const [caller, isAllowed] of callers) {
+    const headers = { host: HOST, ...caller }
+    let { cookie } = await enter(call, ann)
+    for (const path of ['/auth/signin', '/auth/refresh', '/auth/signout']) {
+      const body = path === '/auth/signin' ? { email, password } : undefined
+      const reply = await call('POST', path, { cookie, headers, body })
+      const name = `${path} ${JSON.stringify(caller)}`
+      t.equal(reply.status, isAllowed ? 200 : 403, name)
+      if (isAllowed) cookie = reply.cookie
+      else t.match(reply, { cookie: '', body: { code: 'FOREIGN_ORIGIN' } }, name)
+    }
+    if (isAllowed) continue
+    t.equal((await call('POST', '/auth/refresh', { cookie })).status, 200, 'nothing has happened')
+  }
+})
+
+t.test('a stream by cookie, too; one by token is for anybody who has it', async t => {
+  for (const [headers, isAllowed] of callers) {
+    const { cookie } = ann
+    const sent = { ...headers, host: HOST }
+    if (isAllowed) continue
+    const reply = await call('GET', '/events', { cookie, headers: sent })
+    t.equal(reply.status, 403, JSON.stringify(headers))
+  }
+  const headers = { authorization: `Bearer ${ann.token}`, origin: 'https://evil.example' }
+  const feed = await openFeed(t, base, headers)
+  t.equal(feed.response.status, 200)
+  t.notOk(feed.response.headers.get('access-control-allow-origin'))
+})
+
+t.test('what CORS lets a page read is the same list', async t => {
+  for (const origin of [LISTED, 'http://localhost:5173']) {
+    const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
+    t.equal(headers['access-control-allow-origin'], origin)
+    t.equal(headers['access-control-allow-credentials'], 'true')
+    t.match(headers.vary, /origin/i)
+  }
+  const foreign = callers.flatMap(([{ origin }, isAllowed]) => (isAllowed || !origin ? [] : origin))
+  for (const origin of foreign) {
+    const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
+    t.not(headers['access-control-allow-origin'], origin)
+    t.not(headers['access-control-allow-origin'], '*')
+  }
+})
+
+t.test('a preflight allows the methods and headers of the API to the list alone', async t => {
+  const ask = (origin: string) =>
+    call('OPTIONS', '/users/me', {
+      headers: {
+        origin,
+        'access-control-request-method': 'PATCH',
+        'access-control-request-headers': 'authorization, content-type'
+      }
+    })
+  const ours = await ask(LISTED)
+  t.equal(ours.status, 204)
+  t.match(ours.headers, {
+    'access-control-allow-origin': LISTED,
+    'access-control-allow-methods': /PATCH.*DELETE/,
+    'access-control-allow-headers': 'authorization, content-type',
+    'access-control-max-age': '600'
+  })
+  t.not(
+    (await ask('https://evil.example')).headers['access-control-allow-origin'],
+    'https://evil.example'
+  )
+})
+
+t.test('a form of another site, which sends no JSON, is not read', async t => {
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
+    const reply = await call('POST', '/auth/signin', {
+      body: JSON.stringify({ email, password }),
+      headers: { 'content-type': type }
+    })
+    t.equal(reply.status, 415, type)
+  }
+})
+
+t.test('GET changes nothing', async t => {
+  const state = async () => {
+    const users = await app.sql`select * from users order by id`
+    const sessions = await app.sql`select * from sessions order by id`
+    return JSON.stringify([users, sessions])
+  }
+  const before = await state()
+  const { cookie, token } = ann
+  for (const path of ['signup', 'signin', 'refresh', 'signout', 'password', 'sessions']) {
+    for (const method of ['GET', 'HEAD']) {
+      const reply = await call(method, `/auth/${path}`, { cookie, token })
+      t.equal(reply.status, path === 'sessions' ? 200 : 405, `${method} ${path}`)
+      t.equal(reply.headers['set-cookie'], undefined)
+    }
+  }
+  await call('GET', '/users/me', { token })
+  t.equal(await state(), before)
+})

@@ -1,0 +1,214 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { build } from '../../support/app.ts'
+import { desk, type Wish } from '../../support/checklist.ts'
+
+const setText = (itemId: string, from: string, to: string): Wish => ({
+  kind: 'item.set',
+  itemId,
+  set: { text: { from, to } }
+})
+
+t.test('one opId in two spellings is one operation', async t => {
+  const app = await build(t)
+  const { submit, add, ownerId, read } = await desk(app)
+  const [itemId = ''] = await add('Milk')
+  const opId = randomUUID()
+  const upper = {
+    ...setText(itemId.toUpperCase(), 'Milk', 'Oat milk'),
+    opId: opId.toUpperCase()
+  } as Wish
+  const lower = { ...setText(itemId, 'Milk', 'Oat milk'), opId } as Wish
+  t.match(await submit(ownerId, [upper, lower]), [
+    { opId: opId.toUpperCase(), outcome: 'applied', rev: 3 },
+    { opId, outcome: 'applied', rev: 3, duplicate: true }
+  ])
+  t.match(await submit(ownerId, [upper]), [{ outcome: 'applied', rev: 3, duplicate: true }])
+  t.equal((await read()).rev, 3)
+})
+
+t.test('a value that nobody can have seen is rejected with limit', async t => {
+  const app = await build(t)
+  const { act, add, read } = await desk(app)
+  const [itemId = ''] = await add('Milk')
+  const long = 'x'.repeat(2001)
+  const seen = { text: long, done: false, dueOn: null }
+  const conflictId = randomUUID()
+  const wishes: Wish[] = [
+    setText(itemId, long, 'Oat milk'),
+    { kind: 'item.delete', itemId, seen },
+    { kind: 'list.rename', from: 'x'.repeat(201), to: 'To buy' },
+    { kind: 'conflict.resolve', conflictId, choice: 'ours', seen: long }
+  ]
+  for (const wish of wishes) {
+    t.match(await act(wish), { outcome: 'rejected', code: 'limit' }, wish.kind)
+  }
+  t.match(await read(), { rev: 2, conflicts: [] })
+})
+
+t.test('a custom answer that its field cannot hold is invalid, the push goes on', async t => {
+  const app = await build(t)
+  const { act, add, submit, ownerId, users, read } = await desk(app)
+  const [itemId = ''] = await add('Milk')
+  const due = (from: string | null, to: string): Wish => ({
+    kind: 'item.set',
+    itemId,
+    set: { dueOn: { from, to } }
+  })
+  await act(due(null, '2026-12-01'))
+  await act(due(null, '2026-12-02'), users[1])
+  await act({ kind: 'list.rename', from: 'List', to: 'Fair' })
+  await act({ kind: 'list.rename', from: 'List', to: 'Fete' }, users[1])
+  await act(setText(itemId, 'Milk', 'Tea'))
+  await act(setText(itemId, 'Milk', 'Rye'), users[1])
+  const { conflicts } = await read()
+  const of = (field: string) => conflicts.find(conflict => conflict.field === field)
+  const custom = (field: string, value: string | null): Wish => ({
+    kind: 'conflict.resolve',
+    conflictId: of(field)?.id as string,
+    choice: 'custom',
+    value,
+    seen: of(field)?.ours as string
+  })
+  const wrong = [
+    ...['soon', 'tomorrow', '2026-02-30', ''].map(value => custom('dueOn', value)),
+    ...['x'.repeat(201), 'two\nlines', ' ', 'a\u0000b'].map(value => custom('title', value)),
+    custom('title', null),
+    custom('text', null),
+    custom('text', 'x'.repeat(2001))
+  ]
+  const results = await submit(ownerId, [...wrong, setText(itemId, 'Tea', 'Green tea')])
+  for (const result of results.slice(0, -1)) {
+    t.match(result, { outcome: 'rejected', code: 'invalid' })
+  }
+  t.match(results.at(-1), { outcome: 'applied' })
+  t.equal((await read()).conflicts.length, 3, 'all are still open')
+  t.match(await act(custom('title', '  Summer fair ')), { outcome: 'applied' })
+  t.match(await act(custom('dueOn', null)), { outcome: 'applied' })
+  t.match(await read(), { title: 'Summer fair', items: [{ dueOn: null }] })
+})
+
+t.test('an operation that writes nothing is a noop', async t => {
+  const app = await build(t)
+  const { act, add, read, texts, users } = await desk(app)
+  const [a = '', b = '', c = ''] = await add('a', 'b', 'c')
+  await act({ kind: 'item.delete', itemId: a, seen: { text: 'a', done: false, dueOn: null } })
+  const { rev } = await read()
+  t.match(await act({ kind: 'item.move', itemId: b, after: a }), { outcome: 'noop' })
+  t.match(await act({ kind: 'item.move', itemId: b, after: null }), { outcome: 'noop' })
+  t.match(await act({ kind: 'item.move', itemId: c, after: b }), { outcome: 'noop' })
+  const known = [a, c].map(itemId => ({ itemId, text: 'x' }))
+  t.match(await act({ kind: 'item.add', items: known, after: null }), { outcome: 'noop' })
+  t.match(await act({ kind: 'list.restoreTo', rev, seenRev: rev }), { outcome: 'noop' })
+  t.equal((await read()).rev, rev)
+  await act(setText(b, 'b', 'b and more words'))
+  const same = await act(setText(b, 'b', 'b and more words'), users[1])
+  t.match(same, { outcome: 'noop', rev: undefined })
+  await act({ kind: 'item.move', itemId: c, after: a })
+  t.strictSame(await texts(), ['c', 'b and more words'])
+  const back = await act({ kind: 'list.restoreTo', rev: rev + 2, seenRev: rev + 2 })
+  t.match(back, { outcome: 'noop' })
+})
+
+t.test('items find their place among positions that SQL has written', async t => {
+  const app = await build(t)
+  const { act, add, texts, listId } = await desk(app)
+  const [a = '', b = ''] = await add('a', 'b')
+  const place = (id: string, position: number) =>
+    app.sql`update checklist_items set position = ${position} where id = ${id}`
+  const run = (after: string | null, ...names: string[]): Wish => ({
+    kind: 'item.add',
+    after,
+    items: names.map(text => ({ itemId: randomUUID(), text }))
+  })
+  const ends: [number, number][] = [
+    [-1.7e308, 1.7e308],
+    [1e300, 1.0000000000000002e300],
+    [0, 5e-324],
+    [7, 7],
+    [1e15, 1.000000000000001e15],
+    [-1e300, -1e299]
+  ]
+  for (const [low, high] of ends) {
+    await app.sql`delete from checklist_items where checklist_id = ${listId} and text not in ('a', 'b')`
+    await place(a, low)
+    await place(b, high)
+    const [first, second] = (await texts()) as [string, string]
+    const anchor = first === 'a' ? a : b
+    for (const [after, text] of [
+      [anchor, 'between'],
+      [null, 'top']
+    ] as const) {
+      t.match(await act(run(after, `${text} 1`, `${text} 2`)), { outcome: 'applied' })
+    }
+    const found = await texts()
+    t.strictSame(
+      found,
+      ['top 1', 'top 2', first, 'between 1', 'between 2', second],
+      `${low} … ${high}`
+    )
+  }
+})
+
+t.test('making room moves the neighbours and not the list', async t => {
+  const app = await build(t)
+  const { act, add, texts, listId } = await desk(app)
+  const names = Array.from({ length: 900 }, (_, n) => `${n}`)
+  for (let n = 0; n < 900; n += 200) await add(...names.slice(n, n + 200))
+  const rows = await app.sql<{ id: string }[]>`
+    select id from checklist_items where checklist_id = ${listId} order by position`
+  const [left, right] = [rows[449], rows[450]] as { id: string }[]
+  await app.sql`
+    update checklist_items
+    set position = (select position from checklist_items where id = ${left?.id as string})
+    where id = ${right?.id as string}`
+  const anchor = (left?.id as string) < (right?.id as string) ? left : right
+  const wish: Wish = {
+    kind: 'item.add',
+    itemId: randomUUID(),
+    text: 'new',
+    after: anchor?.id as string
+  }
+  const result = await act(wish)
+  t.match(result, { outcome: 'applied' })
+  const [{ count }] = await app.sql<[{ count: number }]>`
+    select count(*) from events where op_id = ${result.opId}`
+  t.ok(count < 40, `${count} events`)
+  const found = await texts()
+  t.equal(found.indexOf('new'), 450)
+  t.strictSame(
+    found.filter(text => text !== 'new' && text !== '449' && text !== '450'),
+    names.filter(text => text !== '449' && text !== '450')
+  )
+})
+
+t.test('a list that goes back leaves an item of another list as it is', async t => {
+  const app = await build(t)
+  const [mine, theirs] = [await desk(app), await desk(app)]
+  const [itemId = ''] = await mine.add('mine')
+  const { rev } = await mine.read()
+  const seen = { text: 'mine', done: false, dueOn: null }
+  await mine.act({ kind: 'item.delete', itemId, seen })
+  // What retention does after 90 days; then somebody uses the id again.
+  await app.sql`delete from deleted_items where id = ${itemId}`
+  await app.sql`
+    insert into checklist_items (id, checklist_id, text) values (${itemId}, ${theirs.listId}, 'theirs')`
+  await mine.act({ kind: 'list.restoreTo', rev, seenRev: rev + 1 })
+  t.strictSame(await theirs.texts(), ['theirs'])
+  t.strictSame(await mine.texts(), [])
+})
+
+t.test('a list keeps at most 200 open conflicts', async t => {
+  const app = await build(t)
+  const { act, add, submit, users, ownerId, read } = await desk(app)
+  const ids = await add(...Array.from({ length: 12 }, (_, n) => `item ${n}`))
+  for (const [n, id] of ids.entries()) {
+    await act(setText(id, `item ${n}`, 'live'))
+    const wishes = Array.from({ length: 18 }, (_, k) => setText(id, `item ${n}`, `kept ${k}`))
+    await submit(n % 2 ? ownerId : (users[1] as string), wishes)
+  }
+  t.equal((await read()).conflicts.length, 200)
+  const [first = ''] = ids
+  t.match(await act(setText(ids[11] as string, 'item 11', 'one more')), { code: 'limit' })
+  t.match(await act(setText(first, 'live', 'still edited')), { outcome: 'applied' })
+})

@@ -1,0 +1,350 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { Visitor } from '../../../plugins/live/presence/room.ts'
+import type { Peer } from '../../../schemas/presence.ts'
+import { build, database, listen, person, until } from '../../support/app.ts'
+import { type LiveClient, type Message, openLive } from '../../support/live-clients.ts'
+
+const LIST = randomUUID()
+
+async function listOf(app: FastifyInstance, ...people: { id: string }[]): Promise<string> {
+  const [{ id }] = await app.sql<[{ id: string }]>`
+    with project as (insert into projects (name) values ('P') returning id),
+    members as (
+      insert into project_members (project_id, user_id, role)
+      select project.id, unnest(${people.map(({ id }) => id)}::uuid[]), 'owner' from project
+    )
+    select id from project`
+  const [list] = await app.sql<[{ id: string }]>`
+    insert into checklists (project_id, title) values (${id}, 'L') returning id`
+  return list.id
+}
+
+/** The peers that a client shows and how many it counts, from the messages it received. */
+function knownTo(messages: Message[]): { peers: Peer[]; others: number } {
+  const known = new Map<string, Peer>()
+  const received = messages.filter(({ type }) => type === 'presence')
+  for (const peer of received.flatMap(({ peers = [] }) => peers)) {
+    if (peer.state === null) known.delete(peer.connectionId)
+    else known.set(peer.connectionId, peer)
+  }
+  return { peers: [...known.values()], others: received.at(-1)?.others ?? 0 }
+}
+
+function peersOf({ messages }: LiveClient): Peer[] {
+  return knownTo(messages).peers
+}
+
+/** Opens a list on many sockets, one after the other. */
+async function openMany(
+  t: Test,
+  count: number,
+  { url, headers, list }: { url: string; headers: Record<string, string>; list: string }
+) {
+  const clients: LiveClient[] = []
+  while (clients.length < count) {
+    const client = await openLive(t, url, headers)
+    await client.open(list)
+    clients.push(client)
+  }
+  return clients
+}
+
+function idOf({ messages }: LiveClient): string {
+  return messages.find(({ type }) => type === 'welcome')?.connectionId ?? ''
+}
+
+function hasPeers({ messages }: LiveClient, shown: number, counted: number): boolean {
+  const { peers, others } = knownTo(messages)
+  return peers.length === shown && others === counted
+}
+
+async function metricsOf(app: FastifyInstance): Promise<string> {
+  return (await app.inject({ url: '/metrics' })).body
+}
+
+function visitor(connectionId: string, parts: Partial<Visitor> = {}): Visitor {
+  return {
+    checklistId: LIST,
+    connectionId,
+    userId: connectionId,
+    name: connectionId,
+    hear() {},
+    isFull: () => false,
+    ...parts
+  }
+}
+
+/** A visitor that keeps its messages. */
+function reader(connectionId: string, parts: Partial<Visitor> = {}) {
+  const messages: Message[] = []
+  const bytes: number[] = []
+  const hear = (message: Buffer) => {
+    messages.push(JSON.parse(String(message)))
+    bytes.push(message.length)
+  }
+  return { messages, bytes, visitor: visitor(connectionId, { hear, ...parts }) }
+}
+
+t.test(
+  'people on one list see each other come, type and go; nobody hears of themselves',
+  async t => {
+    const app = await build(t)
+    const url = await listen(t, app)
+    const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+    const list = await listOf(app, ann, bob)
+    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+    await a.open(list)
+    await b.open(list)
+    t.match(await until(() => peersOf(a)[0]), { userId: bob.id, name: 'Bob', state: {} })
+    t.match(await until(() => peersOf(b)[0]), { userId: ann.id, name: 'Ann', state: {} })
+
+    const state = { itemId: randomUUID(), field: 'text', caret: 3, draft: 'Oat milk' }
+    a.send({ type: 'presence', checklistId: list, state: { draft: 'O' } })
+    a.send({ type: 'presence', checklistId: list, state })
+    t.strictSame(await until(() => peersOf(b).find(({ state }) => state?.caret)?.state), state)
+    a.send({ type: 'presence', checklistId: list, state: null })
+    await until(() => peersOf(b).length === 0)
+    a.send({ type: 'presence', checklistId: list, state: {} })
+    await until(() => peersOf(b).length === 1)
+    b.send({ type: 'close', checklistId: list })
+    await until(() => peersOf(a).length === 0)
+    t.notOk(a.messages.some(({ peers = [] }) => peers.some(({ userId }) => userId === ann.id)))
+    t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
+  }
+)
+
+t.test('many keystrokes of a moment are told once, and a bad state is refused', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const list = await listOf(app, ann, bob)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  await a.open(list)
+  await b.open(list)
+  for (let caret = 1; caret <= 100; caret++)
+    a.send({ type: 'presence', checklistId: list, state: { caret } })
+  await until(() => peersOf(b)[0]?.state?.caret === 100)
+  t.ok(b.messages.filter(({ type }) => type === 'presence').length < 20)
+  a.send({ type: 'presence', checklistId: list, state: { caret: -1 } })
+  t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
+  a.send({ type: 'presence', checklistId: list, state: { draft: 'x'.repeat(2001) } })
+  t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
+})
+
+t.test('a slow socket receives only the newest, once it has drained', async t => {
+  const app = await build(t)
+  const state = { isFull: false }
+  const slow = reader('Slow', { isFull: () => state.isFull })
+  const ann = reader('Ann')
+  const eve = visitor('Eve')
+  app.presence.join(ann.visitor)
+  const leave = app.presence.join(eve)
+  app.presence.join(slow.visitor)
+  await until(() => knownTo(slow.messages).peers.length === 2)
+  slow.messages.length = 0
+  state.isFull = true
+  app.presence.set(ann.visitor, { caret: 1 })
+  for (let caret = 1; caret <= 3; caret++) {
+    app.presence.set(eve, { caret })
+    await until(() => knownTo(ann.messages).peers.some(({ state }) => state?.caret === caret))
+  }
+  leave()
+  await until(() => knownTo(ann.messages).peers.length === 1)
+  t.strictSame(slow.messages, [])
+  state.isFull = false
+  await until(() => slow.messages.length > 0)
+  t.strictSame(
+    slow.messages[0]?.peers?.map(({ name, state }) => ({ name, state })),
+    [
+      { name: 'Eve', state: null },
+      { name: 'Ann', state: { caret: 1 } }
+    ]
+  )
+})
+
+t.test('a state that is sent again unchanged reaches nobody again', async t => {
+  const app = await build(t)
+  const [ann, bob] = [reader('Ann'), reader('Bob')]
+  app.presence.join(ann.visitor)
+  app.presence.join(bob.visitor)
+  app.presence.set(ann.visitor, { caret: 1 })
+  await until(() => knownTo(bob.messages).peers[0]?.state?.caret === 1)
+  app.presence.set(ann.visitor, { caret: 1 })
+  const eve = reader('Eve')
+  app.presence.join(eve.visitor)
+  await until(() => knownTo(bob.messages).peers.length === 2)
+  t.strictSame(
+    bob.messages.at(-1)?.peers?.map(({ name }) => name),
+    ['Eve']
+  )
+})
+
+t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app, 'Ann')
+  const list = await listOf(app, ann)
+  const clients = await openMany(t, 150, { url, headers: ann.headers, list })
+  const [first, last] = [clients[0], clients[149]] as [LiveClient, LiveClient]
+  const isSettled = () =>
+    clients.every((client, n) => (n < 100 ? hasPeers(client, 99, 50) : hasPeers(client, 100, 49)))
+  await until(isSettled)
+  const shown = new Set(clients.slice(0, 100).map(idOf))
+  for (const client of [first, last]) {
+    const ids = peersOf(client).map(({ connectionId }) => connectionId)
+    t.strictSame(new Set(ids), new Set([...shown].filter(id => id !== idOf(client))))
+  }
+
+  // A counted peer types, then a shown one: only the second is sent.
+  last.send({ type: 'presence', checklistId: list, state: { draft: 'hidden' } })
+  last.send({ type: 'ping' })
+  await last.next('pong')
+  clients[1]?.send({ type: 'presence', checklistId: list, state: { draft: 'shown' } })
+  await until(() => peersOf(first).some(({ state }) => state?.draft === 'shown'))
+  t.notMatch(JSON.stringify(first.messages), 'hidden')
+
+  // The next takes the place of one that leaves, with the state that it has by then.
+  for (const client of clients.slice(100, 149)) client.send({ type: 'close', checklistId: list })
+  await until(() => hasPeers(first, 99, 1))
+  clients[1]?.send({ type: 'close', checklistId: list })
+  await until(() => hasPeers(first, 99, 0))
+  t.match(
+    peersOf(first).find(({ connectionId }) => connectionId === idOf(last)),
+    { state: { draft: 'hidden' } }
+  )
+  await until(() => hasPeers(last, 99, 0))
+})
+
+t.test('a crowded list on two nodes shows the same peers on both', async t => {
+  const env = { DATABASE_URL: await database(t) }
+  const [one, two] = [await build(t, env), await build(t, env)]
+  const ann = await person(one, 'Ann')
+  const list = await listOf(one, ann)
+  const place = { headers: ann.headers, list }
+  const here = await openMany(t, 80, { url: await listen(t, one), ...place })
+  const there = await openMany(t, 130, { url: await listen(t, two), ...place })
+  const all = [...here, ...there]
+  await until(() =>
+    all.every((client, n) => (n < 100 ? hasPeers(client, 99, 110) : hasPeers(client, 100, 109)))
+  )
+  const shown = all.slice(0, 100).map(idOf)
+  const ids = peersOf(there[129] as LiveClient).map(({ connectionId }) => connectionId)
+  t.strictSame(new Set(ids), new Set(shown))
+
+  // What the nodes exchange: who is shown and who is next, and a count.
+  const stored = () => one.sql<{ count: number; peers: string }[]>`
+    select count, peers from presence order by count`
+  await until(async () => {
+    const peers = (await stored()).flatMap(({ peers }) => JSON.parse(peers))
+    return peers.length <= 120
+  })
+  t.strictSame(
+    (await stored()).map(({ count }) => count),
+    [80, 130]
+  )
+
+  // A node that closes leaves its places to the other.
+  await one.close()
+  await until(() =>
+    there.every((client, n) => (n < 100 ? hasPeers(client, 99, 30) : hasPeers(client, 100, 29)))
+  )
+})
+
+t.test('long drafts of many people do not make a message long', async t => {
+  const app = await build(t)
+  const last = reader('last')
+  const draft = 'ö'.repeat(2000)
+  for (let n = 0; n < 150; n++) {
+    const ann = visitor(`Ann ${n}`)
+    app.presence.join(ann)
+    app.presence.set(ann, { draft })
+  }
+  app.presence.join(last.visitor)
+  await until(() => last.messages.length > 0)
+  const { peers, others } = knownTo(last.messages)
+  t.equal(peers.length + others, 150)
+  t.ok(peers.length > 20)
+  t.ok(last.bytes.every(bytes => bytes < 256 << 10))
+})
+
+t.test('a push that waited when its session ended is not done', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const list = await listOf(app, ann, bob)
+  await app.sql`
+    insert into checklist_items (checklist_id, text)
+    select ${list}, repeat('x', 2000) from generate_series(1, 1000)`
+  const a = await openLive(t, url, ann.headers)
+  await a.open(list)
+  const b = await openLive(t, url, bob.headers)
+  b.socket.pause()
+  // Snapshots of more bytes than the kernel buffers: the push after one of them waits until the client reads.
+  for (let n = 0; n < 15; n++) {
+    const op = { opId: randomUUID(), kind: 'list.rename', from: 'L', to: `L ${n}` }
+    b.send({ type: 'open', checklistId: list })
+    b.send({ type: 'push', checklistId: list, ops: [op] })
+  }
+  await until(async () => /sockets\{place="lagging"\} 1/.test(await metricsOf(app)))
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
+  await until(() => peersOf(a).length === 0)
+  const [{ rev, title: from }] = await app.sql<[{ rev: number; title: string }]>`
+    select rev, title from checklists join checklist_revs on checklist_id = id where id = ${list}`
+  b.socket.resume()
+  t.equal(await b.closed, 4403)
+  const op = { opId: randomUUID(), kind: 'list.rename', from, to: 'Z' } as const
+  t.match(await a.push(list, op), [{ outcome: 'applied' }])
+  const late = await app.sql`
+    select from events where checklist_id = ${list} and rev > ${rev} and actor_id = ${bob.id}`
+  t.equal(late.length, 0)
+})
+
+t.test('presence that the database lost is stored again', async t => {
+  const env = { DATABASE_URL: await database(t) }
+  const [one, two] = [await build(t, env), await build(t, env)]
+  const ann = reader('Ann', { connectionId: randomUUID(), userId: randomUUID() })
+  const bob = visitor('Bob', { connectionId: randomUUID(), userId: randomUUID() })
+  one.presence.join(ann.visitor)
+  two.presence.join(bob)
+  await until(() => knownTo(ann.messages).peers.length === 1)
+  await one.sql`truncate presence` // as a crash does to an unlogged table
+  await until(() => knownTo(ann.messages).peers.length === 0)
+  await until(() => knownTo(ann.messages).peers.length === 1, 20_000)
+})
+
+t.test('sockets that open and close lists at once leave no row', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app, 'Ann')
+  const list = await listOf(app, ann)
+  const [a] = await openMany(t, 1, { url, headers: ann.headers, list })
+  await until(async () => (await app.sql`select from presence`).length === 1)
+  for (let n = 0; n < 20; n++) {
+    a?.send({ type: 'open', checklistId: list })
+    a?.send({ type: 'close', checklistId: list })
+  }
+  a?.send({ type: 'open', checklistId: list })
+  a?.socket.terminate()
+  await until(async () => (await app.sql`select from presence`).length === 0)
+})
+
+t.test('people on two nodes see each other, until a node is gone', async t => {
+  const env = { DATABASE_URL: await database(t) }
+  const [one, two] = [await build(t, env), await build(t, env)]
+  const [ann, bob] = [await person(one, 'Ann'), await person(one, 'Bob')]
+  const list = await listOf(one, ann, bob)
+  const a = await openLive(t, await listen(t, one), ann.headers)
+  const b = await openLive(t, await listen(t, two), bob.headers)
+  await a.open(list)
+  await b.open(list)
+  b.send({ type: 'presence', checklistId: list, state: { caret: 5 } })
+  t.match(await until(() => peersOf(a).find(({ state }) => state?.caret === 5)), { name: 'Bob' })
+  await until(() => peersOf(b).length === 1)
+  // The rows of a killed node become stale.
+  await one.sql`update presence set seen_at = now() - interval '1 minute' where peers like ${`%${bob.id}%`}`
+  await until(() => peersOf(a).length === 0)
+  await one.close()
+  await until(() => peersOf(b).length === 0)
+})

@@ -1,0 +1,59 @@
+import t from 'tap'
+import { build, person, until } from '../../support/app.ts'
+import { caller } from '../../support/team.ts'
+
+t.test('a user with a thousand reads neither delays others nor gets more', async t => {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const { sql } = app
+  const ann = await person(app, 'Ann')
+  const bob = await person(app, 'Bob')
+  const listOf = async (who: typeof ann) => {
+    const ask = caller(app, who)
+    const { id } = (await ask('POST', '/projects', { name: 'Fair' })).json()
+    const list = await ask('POST', `/projects/${id}/checklists`, { title: 'To buy' })
+    return `/checklists/${list.json().id}`
+  }
+  const [annsList, bobsList] = [await listOf(ann), await listOf(bob)]
+  const answered: string[] = []
+  const read = async (name: string, who: typeof ann, url: string) => {
+    const reply = await caller(app, who)('GET', url)
+    answered.push(name)
+    return reply
+  }
+
+  const locked = Promise.withResolvers<void>()
+  const release = Promise.withResolvers<void>()
+  const lock = sql.begin(async tx => {
+    await tx`lock table checklists in access exclusive mode`
+    locked.resolve()
+    await release.promise
+  })
+  await locked.promise
+  const urls = [annsList, `${annsList}/changes`]
+  const anns = Array.from({ length: 1010 }, (_, n) => read('Ann', ann, urls[n % 2] as string))
+  // 4 run, 1,000 wait.
+  await until(() => answered.length === 6)
+  const bobs = read('Bob', bob, bobsList)
+  const changes = read('Bob', bob, `${bobsList}/changes`)
+  await until(async () => {
+    const [row] = await sql`
+      select count(*)::int
+      from pg_stat_activity
+      where datname = current_database()
+      and wait_event_type = 'Lock'`
+    return row?.count === 4
+  })
+  release.resolve()
+  await lock
+  t.equal((await bobs).statusCode, 200)
+  t.equal((await changes).statusCode, 200)
+  const before = answered.slice(6).lastIndexOf('Bob')
+  t.ok(before < 50, `Bob has both answers after ${before} others`)
+
+  const replies = await Promise.all(anns)
+  const refused = replies.filter(({ statusCode }) => statusCode === 503)
+  t.equal(refused.length, 6)
+  t.match(refused[0]?.json(), { code: 'TOO_BUSY' })
+  t.equal(refused[0]?.headers['retry-after'], '2')
+  t.equal(replies.filter(({ statusCode }) => statusCode === 200).length, 1004)
+})

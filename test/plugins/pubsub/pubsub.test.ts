@@ -1,0 +1,310 @@
+import type { FastifyInstance } from 'fastify'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import type { LogEvent } from '../../../sql/log.ts'
+import { build, database, until } from '../../support/app.ts'
+import { largeEvents } from '../../support/large-events.ts'
+import { suspend } from '../../support/suspend.ts'
+
+t.jobs = 4
+
+/** A checklist made with SQL and everything that `nodes` nodes publish about it. */
+async function tuned(t: Test, nodes = 1) {
+  const url = await database(t)
+  const apps = []
+  for (let n = 0; n < nodes; n++) apps.push(await build(t, { DATABASE_URL: url }))
+  const sql = postgres(url, { max: 4, onnotice: () => {} })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  const [project] = await sql`insert into projects (name) values ('Fair') returning id`
+  const [list] = await sql`
+    insert into checklists (project_id, title)
+    values (${project?.id}, 'To buy')
+    returning id`
+  const listId: string = list?.id
+  const [log] = await sql`select max(pos)::int as head from events`
+  for (const app of apps) await app.pubsub.reached(log?.head)
+  const heard = apps.map(app => {
+    const events: LogEvent[] = []
+    const stop = app.pubsub.subscribe(`project:${project?.id}`, {
+      receive: event => void events.push(event),
+      reset: () => void events.splice(0)
+    })
+    t.teardown(stop)
+    return events
+  })
+  return {
+    url,
+    app: apps[0] as FastifyInstance,
+    apps,
+    sql,
+    projectId: project?.id as string,
+    listId,
+    heard,
+    events: heard[0] as LogEvent[]
+  }
+}
+
+/** Adds items one by one until told to stop, and answers how many there are. */
+function load(sql: postgres.Sql, listId: string) {
+  let isOver = false
+  let count = 0
+  const done = write()
+  return {
+    get count() {
+      return count
+    },
+    async stop() {
+      isOver = true
+      await done
+      return count
+    }
+  }
+
+  async function write() {
+    while (!isOver) {
+      await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${`item ${++count}`})`
+    }
+  }
+}
+
+async function backends(sql: postgres.Sql, name: string): Promise<number[]> {
+  const rows = await sql`
+    select pid
+    from pg_stat_activity
+    where datname = current_database()
+    and application_name = ${name}`
+  return rows.map(({ pid }) => pid)
+}
+
+const textOf = ({ after }: LogEvent) => JSON.parse(after ?? '{}').text
+
+/** Everything that was written, once and in order, is what was heard. */
+async function hears(t: Test, events: LogEvent[], count: number, message: string) {
+  const texts = () => events.filter(({ kind }) => kind === 'item.added').map(textOf)
+  await until(() => texts().length >= count)
+  t.strictSame(
+    texts(),
+    Array.from({ length: count }, (_, n) => `item ${n + 1}`),
+    message
+  )
+}
+
+t.test(
+  'a process listens with one connection and reads with another, whatever it does',
+  async t => {
+    const { apps, sql, listId, heard } = await tuned(t, 2)
+    const names = ['concord listen', 'concord tail']
+    for (const name of names)
+      t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
+    const writing = load(sql, listId)
+    await until(() => writing.count > 50)
+    const count = await writing.stop()
+    for (const events of heard) await hears(t, events, count, 'the same on every node')
+    for (const name of names) t.equal((await backends(sql, name)).length, 2)
+    await apps[1]?.close()
+    for (const name of names) await until(async () => (await backends(sql, name)).length === 1)
+  }
+)
+
+t.test('killed listeners and readers lose nothing under load', async t => {
+  const { sql, listId, events, app } = await tuned(t)
+  const writing = load(sql, listId)
+  for (let round = 1; round <= 5; round++) {
+    for (const name of ['concord listen', 'concord tail']) {
+      await until(async () => (await backends(sql, name)).length === 1)
+      const [pid] = await backends(sql, name)
+      const before = events.length
+      await sql`select pg_terminate_backend(${pid as number})`
+      await until(() => events.length > before + 10)
+    }
+  }
+  await hears(t, events, await writing.stop(), 'everything, once, in order')
+  await until(() => app.pubsub.health().listening)
+  t.ok(app.pubsub.health().connects > 5)
+  t.equal((await backends(sql, 'concord listen')).length, 1)
+})
+
+t.test(
+  'a listener that was stopped is found out and replaced, and events come by polling meanwhile',
+  async t => {
+    const { sql, listId, events, app } = await tuned(t)
+    const [pid] = await backends(sql, 'concord listen')
+    suspend(t, pid as number)
+    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+    await hears(t, events, 1, 'heard though nobody rang')
+    await until(() => !app.pubsub.health().listening, 15_000)
+    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
+    await hears(t, events, 2, 'heard while it is known')
+    await until(() => app.pubsub.health().listening, 15_000)
+    const pids = await backends(sql, 'concord listen')
+    t.equal(pids.filter(other => other !== pid).length, 1)
+    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
+    await hears(t, events, 3, 'heard by the new one')
+  }
+)
+
+t.test('a reader that was stopped is replaced, and nothing is lost or told twice', async t => {
+  const { sql, listId, events } = await tuned(t)
+  const [pid] = await backends(sql, 'concord tail')
+  suspend(t, pid as number)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
+  await until(() => events.length >= 2, 20_000)
+  await hears(t, events, 2, 'by the new one')
+})
+
+t.test('a database of another life is told to every subscriber before anything of it', async t => {
+  const { sql, listId, events, app } = await tuned(t)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await until(() => events.length === 1)
+  const { epoch } = app.pubsub
+  await sql`update log_state set generation = generation + 1`
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
+  await until(() => app.pubsub.epoch !== epoch)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
+  await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
+  t.notOk(
+    events.some(event => textOf(event) === 'item 1'),
+    'reset() was called'
+  )
+})
+
+t.test('an older state that is put back becomes another life of the database', async t => {
+  const { apps, sql, listId, events } = await tuned(t, 2)
+  for (const text of ['item 1', 'item 2'])
+    await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+  await until(() => events.length === 2)
+  const [before] = apps.map(({ pubsub }) => pubsub.epoch)
+  // As a snapshot of the disk would: the row, its event and the number of it never were.
+  await sql.begin(async tx => {
+    await tx`delete from checklist_items where text = 'item 2'`
+    await tx`set constraints all immediate`
+    await tx`delete from events where pos >= (select pos from events where after ->> 'text' = 'item 2')`
+    await tx`select setval('events_pos', max(pos)) from events`
+    await tx`update checklist_revs set rev = rev - 2`
+  })
+  await until(() => apps.every(({ pubsub }) => pubsub.epoch !== before))
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
+  await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
+  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called')
+  t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
+})
+
+t.test(
+  'a subscriber who takes what memory has and subscribes in one go misses nothing',
+  async t => {
+    const { sql, listId, app } = await tuned(t)
+    const writing = load(sql, listId)
+    const { epoch, head } = app.pubsub
+    // So many that a broadcast pauses in between.
+    const crowd = Array.from({ length: 2000 }, () =>
+      app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
+    )
+    const followers: number[][] = []
+    for (let n = 0; n < 20; n++) {
+      await until(() => writing.count > n * 5)
+      const recent = app.pubsub.recent({ epoch, pos: head }, 100_000) ?? []
+      const seen = recent.map(({ pos }) => pos)
+      const receive = ({ pos }: LogEvent) => {
+        if (pos > (seen.at(-1) ?? head)) seen.push(pos)
+      }
+      t.teardown(app.pubsub.subscribe(`checklist:${listId}`, { receive, reset() {} }))
+      followers.push(seen)
+    }
+    const count = await writing.stop()
+    await until(() => followers.every(seen => seen.length >= count))
+    const all = (await sql`select pos from events where pos > ${head} order by pos`).map(
+      ({ pos }) => Number(pos)
+    )
+    for (const seen of followers) t.strictSame(seen, all)
+    for (const stop of crowd) stop()
+  }
+)
+
+t.test('who waits for a position hears when everybody has it, or goes on in time', async t => {
+  const { sql, listId, app, events } = await tuned(t)
+  const { head } = app.pubsub
+  await app.pubsub.reached(head)
+  const reached = app.pubsub.reached(head + 1)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await reached
+  t.equal(events.length, 1)
+  await app.pubsub.reached(head + 1_000_000)
+})
+
+t.test('the bell is rung once a commit and never fails one', async t => {
+  const { url, sql, listId, events } = await tuned(t)
+  const payloads: string[] = []
+  const ear = postgres(url, { max: 1 })
+  t.teardown(() => ear.end({ timeout: 1 }))
+  await ear.listen('concord', payload => void payloads.push(payload))
+  await sql`
+    insert into checklist_items (checklist_id, text)
+    select ${listId}, ${'x'.repeat(2000)}
+    from generate_series(1, 100)`
+  await until(() => events.length === 100)
+  t.equal(payloads.filter(payload => payload === '').length, 1)
+})
+
+t.test('a reader advances through events of 500 kB each', async t => {
+  const { sql, projectId, listId, events, app } = await tuned(t)
+  await largeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
+  await until(() => events.length === 100, 60_000)
+  t.strictSame(
+    events.map(({ rev }) => rev),
+    events.map((_, n) => n + 2)
+  )
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await hears(t, events, 1, 'what comes after them')
+  const { ring } = app.pubsub.health()
+  t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
+})
+
+t.test('an event larger than the memory of a node is delivered and not kept', async t => {
+  const { sql, projectId, listId, events, app } = await tuned(t)
+  const { epoch, head } = app.pubsub
+  await largeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
+  await until(() => events.length === 1, 60_000)
+  const pos = events[0]?.pos as number
+  await app.pubsub.reached(pos)
+  t.match(app.pubsub.health().ring, { events: 0, bytes: 0, floor: pos })
+  t.equal(app.pubsub.recent({ epoch, pos: head }, 10), null, 'a client before it reads the log')
+  t.strictSame(app.pubsub.recent({ epoch, pos }, 10), [])
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await hears(t, events, 1, 'what comes after it')
+})
+
+t.test('a reader advances by smaller pages when large ones fail', async t => {
+  const { sql, projectId, listId, events } = await tuned(t)
+  // A page of more than 16 events fails, as one does that takes too long.
+  await sql.begin(async tx => {
+    await tx`
+      create function of_a_small_page(value text) returns text
+      language plpgsql stable
+      as $$
+      begin
+        perform set_config('test.read', (coalesce(nullif(current_setting('test.read', true), ''), '0')::int + 1)::text, true);
+        if current_setting('test.read')::int > 16 then
+          raise exception 'a page is too large';
+        end if;
+        return value;
+      end
+      $$`
+    await tx`alter table events rename to stored_events`
+    await tx`
+      create view events as
+      select
+        pos, of_a_small_page(kind) as kind, project_id, checklist_id, rev, item_id, user_id,
+        before, after, actor_id, op_id, source, at
+      from stored_events`
+    await tx`
+      insert into stored_events (pos, kind, project_id, checklist_id, rev, source, at)
+      select nextval('events_pos'), 'checklist.updated', ${projectId}, ${listId}, 1 + n, 'sql', now()
+      from generate_series(1, 100) as n`
+  })
+  await until(() => events.length === 100)
+  t.strictSame(
+    events.map(({ rev }) => rev),
+    events.map((_, n) => n + 2)
+  )
+})

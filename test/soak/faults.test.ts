@@ -1,0 +1,152 @@
+import t, { type Test } from 'tap'
+import { until } from '../support/app.ts'
+import { cuts } from './cut.ts'
+import { faults } from './faults.ts'
+import { createStage } from './harness.ts'
+import type { ServiceNode } from './node.ts'
+import { post } from './world.ts'
+
+const limits = { startMs: 60_000, awayMs: 5000, frozenMs: 12_000, writes: 60 }
+
+/** Two nodes, 54 followers and 14 writers, to whom everything below happens, one after the other. */
+const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
+t.comment(`SEED=${seed}`)
+const stage = await createStage({ seed })
+const { nodes, world, written, streams, sockets } = stage
+const [node] = nodes as [ServiceNode]
+
+/** One fault, while everybody writes, before it and after it; then everybody must have been told everything. */
+function survives(name: string, happen: (t: Test) => Promise<unknown>) {
+  t.test(name, async t => {
+    await stage.play(async () => {
+      await load()
+      await happen(t)
+      await load()
+    })
+    const { wrong, events, deliveries } = await stage.judge()
+    t.strictSame(wrong.slice(0, 10), [], 'none lost, doubled, inverted, foreign or leaked')
+    t.comment(`${events} events, ${deliveries} deliveries so far`)
+    for (const node of nodes) await until(async () => (await readiness(node)) === 'ready')
+  })
+}
+
+async function load() {
+  const enough = written.done + limits.writes
+  await until(() => written.done >= enough, limits.startMs)
+}
+
+async function readiness({ address }: ServiceNode): Promise<string> {
+  const reply = await fetch(`${address}/health/ready`)
+  return ((await reply.json()) as { status: string }).status
+}
+
+/** What somebody is answered who writes now. */
+function write({ address }: ServiceNode) {
+  const [{ owner, listIds }] = world.projects as [(typeof world.projects)[0]]
+  const op = { opId: crypto.randomUUID(), kind: 'item.add', itemId: crypto.randomUUID() }
+  const ops = [{ ...op, text: 'written in between', after: null }]
+  return post(address, `/checklists/${listIds[0]}/ops`, owner, { ops })
+}
+
+const connects = () => nodes.map(node => metric(node, 'concord_listener_connects'))
+
+async function metric({ address }: ServiceNode, name: string): Promise<number> {
+  const text = await (await fetch(`${address}/metrics`)).text()
+  return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1])
+}
+
+survives('the listeners are killed under load, again and again: they listen anew', async t => {
+  const before = await Promise.all(connects())
+  for (let n = 0; n < 5; n++) {
+    await faults.killListeners(stage)
+    await load()
+  }
+  const after = await Promise.all(connects())
+  t.ok(
+    after.every((count, n) => count > (before[n] as number)),
+    `${after} connects`
+  )
+})
+
+survives('the backend of one listener stands still: it is found out and replaced', async t => {
+  const before = await Promise.all(connects())
+  const frozen = faults.freezeListener(stage)
+  await load() // by polling
+  await frozen
+  const after = await Promise.all(connects())
+  t.ok(
+    after.some((count, n) => count > (before[n] as number)),
+    `${after} connects`
+  )
+})
+
+survives('the readers of the log are killed: they begin where they were', async () => {
+  await faults.killReaders(stage)
+})
+
+survives('every connection for requests is killed', async () => {
+  await faults.killPools(stage)
+})
+
+survives('PostgreSQL is killed with -9 and back at once', async () => {
+  await faults.killDatabase(stage, 0)
+})
+
+survives('PostgreSQL is killed with -9 and away for seconds', async t => {
+  const away = faults.killDatabase(stage, limits.awayMs)
+  await until(async () => (await readiness(node)) === 'unavailable')
+  const reply = await write(node)
+  t.equal(reply.status, 503, 'whoever writes meanwhile is told so')
+  t.ok(Number(reply.headers.get('retry-after')) > 0, 'and when to try again')
+  await away
+})
+
+survives('the whole database stands still for longer than a heartbeat', async t => {
+  const thawed = faults.freezeDatabase(stage, limits.frozenMs)
+  await until(async () => (await readiness(node)) === 'unavailable')
+  const reply = await write(node)
+  t.ok([200, 503].includes(reply.status), `whoever writes meanwhile is answered ${reply.status}`)
+  await thawed
+})
+
+survives('a transaction that stays open holds nobody up', async t => {
+  let isOver = false
+  const held = faults.holdTransaction(stage, limits.awayMs).finally(() => {
+    isOver = true
+  })
+  const before = await metric(node, 'concord_log_head')
+  await load()
+  await until(async () => (await metric(node, 'concord_log_head')) > before + limits.writes)
+  t.notOk(isOver, 'others were told while it was open')
+  await held
+})
+
+survives('a node is killed with -9 in the middle of a broadcast', async () => {
+  await faults.killNode(stage)
+})
+
+survives('a node is told to stop in the middle of a broadcast: it ends with 0', async () => {
+  await faults.stopNode(stage)
+})
+
+survives('one node after the other is started anew', async () => {
+  await faults.rollingRestart(stage)
+})
+
+survives(
+  'clients lose their connections, with a FIN, with a reset and without a word',
+  async () => {
+    for (const how of cuts) {
+      for (const follower of [...streams, ...sockets]) follower.cut(how)
+      await load()
+    }
+  }
+)
+
+survives('the clock of a node goes a day ahead, and back', async () => {
+  await faults.stepClock(stage)
+})
+
+t.test('every process ends when it is told to', async t => {
+  t.strictSame(await stage.close(), [])
+})

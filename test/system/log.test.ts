@@ -1,0 +1,409 @@
+import { randomUUID } from 'node:crypto'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import { connection } from '../../plugins/db/pools.ts'
+import type { Sql } from '../../sql/executor.ts'
+import { type LogEvent, readAfter } from '../../sql/log.ts'
+import { database, until } from '../support/app.ts'
+import { createRandom } from '../support/random.ts'
+
+/** A database and the way to more connections to it, with one project, its owner and `lists` checklists. */
+async function board(t: Test, lists = 1) {
+  const url = await database(t)
+  const connect = (options = {}): Sql => {
+    const sql = postgres(url, { ...connection, max: 1, ...options })
+    t.teardown(() => sql.end({ timeout: 1 }))
+    return sql
+  }
+  const sql = connect()
+  const [user] =
+    await sql`insert into users (email, name) values ('ann@example.com', 'Ann') returning id`
+  const [project] = await sql`insert into projects (name) values ('Fair') returning id`
+  await sql`
+    insert into project_members (project_id, user_id, role)
+    values (${project?.id}, ${user?.id}, 'owner')`
+  const rows = await sql<{ id: string }[]>`
+    insert into checklists (project_id, title)
+    select ${project?.id}, 'List ' || n
+    from generate_series(1, ${lists}) as n
+    returning id`
+  const listIds = rows.map(({ id }) => id)
+  return {
+    sql,
+    connect,
+    userId: user?.id as string,
+    projectId: project?.id as string,
+    listIds,
+    listId: listIds[0] as string
+  }
+}
+
+/** What the log says after `pos`, as short lines. */
+async function told(sql: Sql, pos = 0): Promise<string[]> {
+  const { events } = await readAfter(sql, pos, { rows: 100_000, bytes: 1e9 })
+  return events.map(({ kind, rev }) => (rev === null ? kind : `${kind} ${rev}`))
+}
+
+async function head(sql: Sql): Promise<number> {
+  const [row] = await sql<[{ pos: number }]>`select coalesce(max(pos), 0) as pos from events`
+  return row.pos
+}
+
+/** Reads as every client of the log does, with nothing but its cursor, until told to stop. */
+function follow(sql: Sql) {
+  const seen: LogEvent[] = []
+  let isOver = false
+  const done = read()
+  return {
+    seen,
+    async stop() {
+      isOver = true
+      await done
+    }
+  }
+
+  async function read() {
+    for (let isLast = false; ; isLast = isOver) {
+      const { events } = await readAfter(sql, seen.at(-1)?.pos ?? 0, { rows: 50, bytes: 1e9 })
+      seen.push(...events)
+      if (events.length === 0 && isLast) return
+    }
+  }
+}
+
+/** One connection that changes items of its own on every list in every way SQL has. */
+function writer(sql: Sql, listIds: string[], seed: number) {
+  const random = createRandom(seed)
+  // What was committed, an item at a time: the log must tell the same.
+  const committed = new Map<string, string[]>()
+  const items = new Map<string, { listId: string; text: string }>()
+
+  return { committed, transact }
+
+  async function transact() {
+    const isRolledBack = random.chance(0.15)
+    const attempt = { notes: [] as [string, string][], items: new Map(items) }
+    await sql
+      .begin(async tx => {
+        for (const listId of random.shuffled(listIds).slice(0, random.upTo(3) + 1)) {
+          await step(tx as unknown as Sql, listId, attempt)
+        }
+        if (isRolledBack) throw new Error('rolled back')
+      })
+      .catch((error: Error) => {
+        if (error.message !== 'rolled back') throw error
+      })
+    if (isRolledBack) return
+    items.clear()
+    for (const [id, item] of attempt.items) items.set(id, item)
+    for (const [id, note] of attempt.notes) committed.set(id, [...(committed.get(id) ?? []), note])
+  }
+
+  async function step(
+    tx: Sql,
+    listId: string,
+    attempt: { notes: [string, string][]; items: Map<string, { listId: string; text: string }> }
+  ) {
+    const mine = [...attempt.items].filter(([, item]) => item.listId === listId).map(([id]) => id)
+    const text = `text ${random.upTo(1_000_000)}`
+    const note = (kind: string, ids: string[], value = text) => {
+      for (const id of ids) {
+        attempt.notes.push([id, `${kind} ${value}`])
+        if (kind === 'item.deleted') attempt.items.delete(id)
+        else attempt.items.set(id, { listId, text: value })
+      }
+    }
+
+    const ways = {
+      async insertMany() {
+        const ids = Array.from({ length: random.upTo(5) + 1 }, () => randomUUID())
+        await tx`
+          insert into checklist_items (id, checklist_id, text)
+          select id, ${listId}, ${text}
+          from unnest(${ids}::uuid[]) as new (id)`
+        note('item.added', ids)
+      },
+
+      async updateMany() {
+        await tx`update checklist_items set text = ${text} where id = any (${mine}::uuid[])`
+        note('item.updated', mine)
+      },
+
+      async updateNothing() {
+        await tx`update checklist_items set text = text where id = any (${mine}::uuid[])`
+      },
+
+      async upsert() {
+        const fresh = randomUUID()
+        const ids = [fresh, ...mine.slice(0, 2)]
+        await tx`
+          insert into checklist_items (id, checklist_id, text)
+          select id, ${listId}, ${text}
+          from unnest(${ids}::uuid[]) as new (id)
+          on conflict (id) do update set text = excluded.text`
+        note('item.added', [fresh])
+        note('item.updated', ids.slice(1))
+      },
+
+      async insertIgnored() {
+        await tx`
+          insert into checklist_items (id, checklist_id, text)
+          select id, ${listId}, ${text}
+          from unnest(${mine}::uuid[]) as new (id)
+          on conflict do nothing`
+      },
+
+      async remove() {
+        const ids = mine.slice(0, 1)
+        await tx`delete from checklist_items where id = any (${ids}::uuid[])`
+        note('item.deleted', ids, '')
+      },
+
+      async savepoint() {
+        const [undone, kept] = [randomUUID(), randomUUID()]
+        await tx`savepoint here`
+        await tx`insert into checklist_items (id, checklist_id, text) values (${undone}, ${listId}, ${text})`
+        await tx`rollback to savepoint here`
+        await tx`savepoint there`
+        await tx`insert into checklist_items (id, checklist_id, text) values (${kept}, ${listId}, ${text})`
+        await tx`release savepoint there`
+        note('item.added', [kept])
+      }
+    }
+    await random.pick(Object.values(ways))()
+  }
+}
+
+const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}').text ?? ''}`
+
+t.test('ten writers at once: a reader with nothing but its cursor misses nothing', async t => {
+  const { sql, connect, listIds } = await board(t, 5)
+  const start = await head(sql)
+  const reader = follow(connect())
+  const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
+  t.comment(`SEED=${seed}`)
+  const writers = Array.from({ length: 10 }, (_, n) => writer(connect(), listIds, seed + n))
+  await Promise.all(
+    writers.map(async ({ transact }) => {
+      for (let n = 0; n < 60; n++) await transact()
+    })
+  )
+  await reader.stop()
+
+  const { events: all } = await readAfter(sql, 0, { rows: 100_000, bytes: 1e9 })
+  t.strictSame(
+    reader.seen.map(({ pos }) => pos),
+    all.map(({ pos }) => pos),
+    'what was read live is what is there, in the same order'
+  )
+  const ofItems = Map.groupBy(
+    reader.seen.filter(({ pos }) => pos > start),
+    ({ itemId }) => itemId as string
+  )
+  const expected = new Map(writers.flatMap(({ committed }) => [...committed]))
+  t.ok(expected.size > 500, `${expected.size} items, ${reader.seen.length} events`)
+  t.strictSame(
+    new Map([...ofItems].map(([id, events]) => [id, events.map(noteOf)])),
+    expected,
+    'every committed change once and in its order, nothing of what was rolled back'
+  )
+  for (const listId of listIds) {
+    const revs = reader.seen
+      .filter(({ checklistId }) => checklistId === listId)
+      .map(({ rev }) => rev)
+    t.strictSame(
+      revs,
+      revs.map((_, n) => n + 1),
+      'revisions without a gap, in commit order'
+    )
+    const [counter] = await sql`select rev from checklist_revs where checklist_id = ${listId}`
+    t.equal(counter?.rev, revs.length)
+  }
+  t.equal((await sql`select from pending_events`).length, 0, 'nothing is left behind')
+})
+
+t.test('a transaction held open keeps nobody waiting, and is told when it commits', async t => {
+  const { sql, connect, listId } = await board(t)
+  const start = await head(sql)
+  const slow = connect()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const began = Promise.withResolvers<void>()
+  const held = slow.begin(async tx => {
+    await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'first written')`
+    began.resolve()
+    await promise
+  })
+  await began.promise
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'first committed')`
+  t.strictSame(await told(sql, start), ['item.added 2'])
+  resolve()
+  await held
+  const texts = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events.map(noteOf)
+  t.strictSame(texts, ['item.added first committed', 'item.added first written'])
+})
+
+t.test('two transactions that take the same lists in opposite order both commit', async t => {
+  const { sql, connect, listIds } = await board(t, 2)
+  const [one, other] = [connect(), connect()]
+  const insertInto = (on: Sql, order: string[]) =>
+    on.begin(async tx => {
+      for (const id of order) {
+        await tx`insert into checklist_items (checklist_id, text) values (${id}, 'x')`
+      }
+    })
+  for (let n = 0; n < 50; n++) {
+    await Promise.all([insertInto(one, listIds), insertInto(other, listIds.toReversed())])
+  }
+  const revs = await sql`select rev from checklist_revs`
+  t.strictSame(
+    revs.map(({ rev }) => rev),
+    [101, 101]
+  )
+})
+
+t.test('a commit that could be forgotten is made durable', async t => {
+  const { sql, listId } = await board(t)
+  await sql.begin(async tx => {
+    await tx`set local synchronous_commit = off`
+    await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
+    await tx`set constraints number_events immediate`
+    const [row] = await tx`show synchronous_commit`
+    t.equal(row?.synchronous_commit, 'on')
+  })
+})
+
+t.test('TRUNCATE is refused with the way to do it', async t => {
+  const { sql } = await board(t)
+  const tables = [
+    'users',
+    'sessions',
+    'projects',
+    'project_members',
+    'checklists',
+    'checklist_items'
+  ]
+  const refused = { code: '0A000', hint: 'use DELETE' }
+  for (const table of [...tables, 'events']) {
+    await t.rejects(sql`truncate ${sql(table)} cascade`, refused, table)
+  }
+})
+
+t.test('a row keeps its id and its parent', async t => {
+  const { sql, listIds } = await board(t, 2)
+  const start = await head(sql)
+  await sql`insert into checklist_items (checklist_id, text) values (${listIds[0] as string}, 'x')`
+  const refused = { code: '0A000' }
+  await t.rejects(sql`update checklist_items set checklist_id = ${listIds[1] as string}`, refused)
+  await t.rejects(sql`update checklist_items set id = gen_random_uuid()`, refused)
+  await t.rejects(sql`update checklists set project_id = gen_random_uuid()`, refused)
+  await t.rejects(sql`update project_members set user_id = gen_random_uuid()`, refused)
+  await t.rejects(sql`update projects set id = gen_random_uuid()`, refused)
+  t.strictSame(await told(sql, start), ['item.added 2'])
+})
+
+t.test('what changes nothing is not told and uses up no number', async t => {
+  const { sql, listId, projectId } = await board(t)
+  const itemId = randomUUID()
+  await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'Milk')`
+  const start = await head(sql)
+  await sql`update checklist_items set text = text, done = done, due_on = due_on`
+  await sql`update checklists set title = title, deleted_at = deleted_at`
+  await sql`update projects set name = name where id = ${projectId}`
+  await sql`update project_members set role = role`
+  await sql`
+    insert into checklist_items (id, checklist_id, text)
+    values (${itemId}, ${listId}, 'Milk')
+    on conflict (id) do update set text = excluded.text`
+  await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'x') on conflict do nothing`
+  await sql`delete from checklist_items where text = 'no such'`
+  t.strictSame(await told(sql, start), [])
+  await sql`update checklist_items set done = true`
+  t.strictSame(await told(sql, start), ['item.updated 3'])
+})
+
+t.test('what goes with its parent is told once, by the parent', async t => {
+  const { sql, listIds, projectId, userId } = await board(t, 2)
+  const [first = ''] = listIds
+  await sql`insert into checklist_items (checklist_id, text) select id, 'x' from checklists, generate_series(1, 3)`
+  let start = await head(sql)
+  await sql`delete from checklists where id = ${first}`
+  t.strictSame(await told(sql, start), ['checklist.deleted 5'])
+
+  start = await head(sql)
+  await sql`delete from projects where id = ${projectId}`
+  t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'])
+
+  const [project] = await sql`insert into projects (name) values ('Fete') returning id`
+  await sql`insert into project_members (project_id, user_id, role) values (${project?.id}, ${userId}, 'owner')`
+  start = await head(sql)
+  await sql`delete from users where id = ${userId}`
+  t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'], 'the sole owner goes')
+})
+
+t.test('who reads repeatably loses the race with 40001, and the log stays whole', async t => {
+  const { sql, connect, listId } = await board(t)
+  const start = await head(sql)
+  const insert = (on: Sql, level: string) =>
+    on.begin(`isolation level ${level}`, async tx => {
+      await tx`select count(*) from checklist_items`
+      await tx`insert into checklist_items (checklist_id, text) values (${listId}, ${level})`
+    })
+  for (const level of ['repeatable read', 'serializable']) {
+    const connections = Array.from({ length: 6 }, () => connect())
+    const ends = await Promise.allSettled(connections.map(on => insert(on, level)))
+    for (const end of ends) {
+      if (end.status === 'rejected') t.equal(end.reason.code, '40001', level)
+    }
+    // tried again, as who chose the level must
+    await until(() => insert(sql, level).then(() => true))
+  }
+  const [count] = await sql`select count(*)::int as n from checklist_items`
+  t.strictSame(
+    await told(sql, start),
+    Array.from({ length: count?.n }, (_, n) => `item.added ${n + 2}`)
+  )
+  t.equal((await sql`select from pending_events`).length, 0)
+})
+
+t.test('ten thousand rows of one statement arrive whole and in order', async t => {
+  const { sql, connect, listId } = await board(t)
+  const start = await head(sql)
+  const reader = follow(connect())
+  await sql`
+    insert into checklist_items (checklist_id, text, position)
+    select ${listId}, 'Chair ' || n, n
+    from generate_series(1, 10000) as n`
+  await reader.stop()
+  const bulk = reader.seen.filter(({ pos }) => pos > start)
+  t.equal(bulk.length, 10_000)
+  t.ok(
+    bulk.every(({ rev, after }, n) => rev === n + 2 && JSON.parse(after ?? '').position === n + 1),
+    'in the order of the statement, numbered without a gap'
+  )
+})
+
+t.test('who acts is told, and only for as long as the transaction', async t => {
+  const { sql, listId, userId } = await board(t)
+  const start = await head(sql)
+  const opId = randomUUID()
+  await sql.begin(async tx => {
+    await tx`
+      select
+        set_config('app.actor', ${userId}, true),
+        set_config('app.op', ${opId}, true),
+        set_config('app.source', 'ws', true)`
+    await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
+  })
+  await sql`update checklist_items set done = true`
+  const [mine, nobodys] = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events
+  t.match(mine, { actorId: userId, opId, source: 'ws' })
+  t.match(nobodys, { actorId: null, opId: null, source: 'sql' })
+})
+
+t.test('a value as large as the column allows fails no trigger', async t => {
+  const { sql, listId } = await board(t)
+  const text = '😀'.repeat(2000)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+  const { events: all } = await readAfter(sql, 0, { rows: 100, bytes: 1e9 })
+  t.equal(JSON.parse(all.at(-1)?.after ?? '{}').text, text)
+})

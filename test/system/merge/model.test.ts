@@ -1,0 +1,276 @@
+import { randomUUID } from 'node:crypto'
+import fc from 'fast-check'
+import t from 'tap'
+import type { Change } from '../../../schemas/change.ts'
+import type { Conflict } from '../../../schemas/conflict.ts'
+import type { Item } from '../../../schemas/item.ts'
+import type { Operation, Result } from '../../../schemas/operation.ts'
+import { readChanges } from '../../../sql/changes.ts'
+import { readChecklist } from '../../../sql/checklists.ts'
+import { build } from '../../support/app.ts'
+import { desk, type Wish } from '../../support/checklist.ts'
+
+/** What one person has on screen: the snapshot they began with and the changes they have received. */
+interface View {
+  rev: number
+  title: string
+  items: Map<string, Item>
+  conflicts: Map<string, Conflict>
+}
+
+const words = [
+  'Buy',
+  'milk',
+  'and',
+  'bread',
+  'call',
+  'Bob',
+  'today',
+  'pay',
+  '100',
+  'EUR',
+  'now',
+  'soon'
+]
+
+/** One move of the game, made of numbers: what they mean depends on what the person sees. */
+const move = fc.record({
+  who: fc.nat(3),
+  what: fc.nat(13),
+  a: fc.nat(1000),
+  b: fc.nat(1000),
+  // how much of the news the person has seen before they act: 0 is offline
+  news: fc.nat(6),
+  isSentTwice: fc.boolean()
+})
+type Move = typeof move extends fc.Arbitrary<infer Value> ? Value : never
+
+t.test(
+  'random people, operations, resends and SQL: all end with the same list, no word is lost',
+  async t => {
+    const app = await build(t)
+    await fc.assert(
+      fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 40 }), async moves => {
+        const { sql } = app
+        const { listId, users, submit, add } = await desk(app, [
+          'owner',
+          'editor',
+          'editor',
+          'editor'
+        ])
+        await add('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
+        const views = await Promise.all(users.map(() => empty()))
+        const accepted: { op: Operation; result: Result }[] = []
+
+        for (const one of moves) await play(one)
+        const fresh = await Promise.all(
+          users.map((_, n) => refresh(views[n] as View, Number.POSITIVE_INFINITY))
+        )
+
+        const {
+          pos: _pos,
+          epoch: _epoch,
+          role: _role,
+          ...snapshot
+        } = await readChecklist(sql, users[0] as string, listId)
+        const seen = {
+          title: snapshot.title,
+          rev: snapshot.rev,
+          items: snapshot.items,
+          conflicts: byId(snapshot.conflicts)
+        }
+        for (const view of [...fresh, await refresh(await empty(0), Number.POSITIVE_INFINITY)]) {
+          t.strictSame(shown(view), seen)
+        }
+        const { changes } = await readChanges(sql, users[0] as string, listId, {
+          since: 0,
+          limit: 500,
+          bytes: 1e9
+        })
+        t.strictSame(
+          changes.map(({ rev }) => rev),
+          changes.map((_, n) => n + 1)
+        )
+        for (const one of accepted) t.ok(isKept(one, changes), JSON.stringify(one))
+
+        async function play({ who, what, a, b, news, isSentTwice }: Move) {
+          const view = views[who] as View
+          await refresh(view, news)
+          const wish = wishOf(view, what, a, b)
+          if (!wish) return plainSql(a, b)
+          const op = { opId: randomUUID(), ...wish } as Operation
+          const [result] = await submit(users[who] as string, [op])
+          if (!result) throw new Error('no result')
+          if (isSentTwice) {
+            const [again] = await submit(users[who] as string, [op])
+            // What was refused may be possible a second later; what was decided stays decided.
+            const expected = result.outcome === 'rejected' ? result : { ...result, duplicate: true }
+            t.strictSame(again, expected)
+          }
+          if (result.outcome !== 'rejected') accepted.push({ op, result })
+        }
+
+        async function plainSql(a: number, b: number) {
+          const [item] = await sql<{ id: string }[]>`
+          select id from checklist_items where checklist_id = ${listId} order by id offset ${a % 4} limit 1`
+          if (!item) return
+          if (b % 3 === 0) await sql`delete from checklist_items where id = ${item.id}`
+          else
+            await sql`update checklist_items set done = not done, text = ${sentence(a, b)} where id = ${item.id}`
+        }
+
+        async function empty(since?: number): Promise<View> {
+          if (since === 0) return { rev: 0, title: '', items: new Map(), conflicts: new Map() }
+          const { rev, title, items, conflicts } = await readChecklist(
+            sql,
+            users[0] as string,
+            listId
+          )
+          return {
+            rev,
+            title,
+            items: new Map(items.map(item => [item.id, item])),
+            conflicts: new Map(conflicts.map(conflict => [conflict.id, conflict]))
+          }
+        }
+
+        async function refresh(view: View, limit: number): Promise<View> {
+          const most = Math.min(limit, 500)
+          if (most === 0) return view
+          const { changes } = await readChanges(sql, users[0] as string, listId, {
+            since: view.rev,
+            limit: most,
+            bytes: 1e9
+          })
+          for (const change of changes) apply(view, change)
+          return view
+        }
+      }),
+      { numRuns: 25, endOnFailure: true }
+    )
+  }
+)
+
+/** An operation that makes sense for what a person sees; undefined when it is the turn of plain SQL. */
+function wishOf(
+  { items, conflicts, rev, title }: View,
+  what: number,
+  a: number,
+  b: number
+): Wish | undefined {
+  const list = [...items.values()]
+  const item = list[a % Math.max(list.length, 1)]
+  const other = list[b % Math.max(list.length, 1)]
+  const conflict = [...conflicts.values()][a % Math.max(conflicts.size, 1)]
+  if (what === 0 || !item)
+    return {
+      kind: 'item.add',
+      itemId: randomUUID(),
+      text: sentence(a, b),
+      after: other?.id ?? null
+    }
+  if (what <= 4)
+    return {
+      kind: 'item.set',
+      itemId: item.id,
+      set: { text: { from: item.text, to: edited(item.text, a, b) } }
+    }
+  if (what === 5)
+    return { kind: 'item.set', itemId: item.id, set: { done: { from: item.done, to: !item.done } } }
+  if (what === 6) {
+    const to = b % 3 === 0 ? null : `2026-12-0${1 + (b % 9)}`
+    return { kind: 'item.set', itemId: item.id, set: { dueOn: { from: item.dueOn, to } } }
+  }
+  if (what === 7)
+    return {
+      kind: 'item.move',
+      itemId: item.id,
+      after: other && other.id !== item.id ? other.id : null
+    }
+  if (what === 8) {
+    const { text, done, dueOn } = item
+    return { kind: 'item.delete', itemId: item.id, seen: { text, done, dueOn } }
+  }
+  if (what === 9) return { kind: 'item.restore', itemId: item.id }
+  if (what === 10) return { kind: 'list.rename', from: title, to: edited(title, a, b) }
+  if (what === 11 && b % 5 === 0)
+    return { kind: 'list.restoreTo', rev: Math.max(1, rev - (a % 4)), seenRev: rev }
+  if (what <= 12 && conflict) {
+    const seen = conflict.ours as string | null
+    if (conflict.field === 'alive')
+      return {
+        kind: 'conflict.resolve',
+        conflictId: conflict.id,
+        choice: b % 2 ? 'keep' : 'delete',
+        seen
+      }
+    return {
+      kind: 'conflict.resolve',
+      conflictId: conflict.id,
+      choice: b % 2 ? 'ours' : 'theirs',
+      seen
+    }
+  }
+}
+
+function sentence(a: number, b: number): string {
+  return [a, b, a + b, a * 3].map(n => words[n % words.length]).join(' ')
+}
+
+function edited(text: string, a: number, b: number): string {
+  const parts = text.split(' ')
+  const at = a % parts.length
+  const word = `${words[b % words.length]}${b % 7}`
+  if (b % 3 === 0) parts.splice(at, 1, word)
+  else if (b % 3 === 1) parts.splice(at, 0, word)
+  else if (parts.length > 1) parts.splice(at, 1)
+  return parts.join(' ').slice(0, 150)
+}
+
+/** What every client does with a change: the same few lines whatever it is. */
+function apply(view: View, { rev, kind, itemId, before, after }: Change) {
+  if (rev !== view.rev + 1) throw new Error(`revision ${rev} after ${view.rev}`)
+  view.rev = rev
+  const [thing] = kind.split('.')
+  if (thing === 'checklist') view.title = (after as { title: string }).title
+  if (thing === 'item' && itemId) {
+    if (after) view.items.set(itemId, after as Item)
+    else view.items.delete(itemId)
+  }
+  if (thing === 'conflict') {
+    const { id } = (after ?? before) as Conflict
+    if (after) view.conflicts.set(id, after as Conflict)
+    else view.conflicts.delete(id)
+  }
+}
+
+function shown({ rev, title, items, conflicts }: View) {
+  const inOrder = [...items.values()].toSorted(
+    (a, b) => a.position - b.position || (a.id < b.id ? -1 : 1)
+  )
+  return { title, rev, items: inOrder, conflicts: byId([...conflicts.values()]) }
+}
+
+function byId(conflicts: Conflict[]): Conflict[] {
+  return conflicts.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** An accepted text was live as it was sent, or its new words were merged, or it is kept in a conflict: the log shows it. */
+function isKept({ op, result }: { op: Operation; result: Result }, changes: Change[]): boolean {
+  if (op.kind !== 'item.set' || !op.set.text || op.set.text.from === op.set.text.to) return true
+  const { from, to } = op.set.text
+  const added = to.split(' ').filter(word => !from.split(' ').includes(word))
+  const texts = changes.flatMap(({ kind, after, opId }) => {
+    const isMine = opId === op.opId
+    if (kind.startsWith('item.') && after) return [{ text: (after as Item).text, isMine }]
+    if (kind.startsWith('conflict.') && after) return [{ text: (after as Conflict).theirs, isMine }]
+    return []
+  })
+  const isThere = texts.some(({ text }) => text === to)
+  const isMerged = texts.some(
+    ({ text, isMine }) => isMine && added.every(word => String(text).split(' ').includes(word))
+  )
+  // Merging can find that all was done already.
+  const isDone = texts.some(({ text }) => text === result.value)
+  return isThere || isMerged || isDone
+}

@@ -1,0 +1,60 @@
+import { randomUUID } from 'node:crypto'
+import t from 'tap'
+import { build, listen, person, until } from '../support/app.ts'
+import { openFeed, openLive } from '../support/live-clients.ts'
+
+const most = 200
+
+t.test('a user has 200 streams and 200 sockets at most, and is told so', async t => {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const url = await listen(t, app)
+  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const times = <T>(count: number, make: () => Promise<T>) =>
+    Promise.all(Array.from({ length: count }, make))
+
+  const feeds = await times(most, () => openFeed(t, url, ann.headers))
+  t.strictSame(new Set(feeds.map(({ response }) => response.status)), new Set([200]))
+  const refused = await openFeed(t, url, ann.headers)
+  t.equal(refused.response.status, 429)
+  t.ok(Number(refused.response.headers.get('retry-after')) > 0)
+  await times(most, () => openLive(t, url, ann.headers))
+  await t.rejects(openLive(t, url, { cookie: ann.cookie }), /429/)
+
+  t.equal((await openFeed(t, url, bob.headers)).response.status, 200, 'others are not concerned')
+  await openLive(t, url, bob.headers)
+  feeds[0]?.stop()
+  await until(async () => (await openFeed(t, url, ann.headers)).response.status === 200)
+})
+
+t.test('a socket follows 100 checklists at most, and is told so', async t => {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const ids = Array.from({ length: 101 }, () => randomUUID())
+  await app.sql`
+    with project as (insert into projects (name) values ('Fair') returning id),
+    member as (
+      insert into project_members (project_id, user_id, role)
+      select id, ${ann.id}, 'owner'
+      from project
+    )
+    insert into checklists (id, project_id, title)
+    select list, project.id, 'To buy'
+    from project, unnest(${ids}::uuid[]) as list`
+  const live = await openLive(t, url, ann.headers)
+  const [one = '', ...others] = ids
+  for (const id of others) t.equal((await live.open(id)).type, 'snapshot')
+  t.match(await live.open(one), { type: 'error', code: 'TOO_MANY_CHECKLISTS', checklistId: one })
+  live.send({ type: 'close', checklistId: others[0] })
+  t.equal((await live.open(one)).type, 'snapshot')
+})
+
+t.test('load tests may have more', async t => {
+  const app = await build(t, { RATE_LIMIT: 'off' })
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const feeds = await Promise.all(
+    Array.from({ length: most + 1 }, () => openFeed(t, url, ann.headers))
+  )
+  t.strictSame(new Set(feeds.map(({ response }) => response.status)), new Set([200]))
+})

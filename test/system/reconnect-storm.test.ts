@@ -1,0 +1,118 @@
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { build, listen, person, until } from '../support/app.ts'
+import { type LiveClient, openLive } from '../support/live-clients.ts'
+import { crowd, type Reader } from '../support/many-clients.ts'
+import { caller } from '../support/team.ts'
+
+// Everybody comes back at once, to a node that remembers what they missed and to one that does not.
+
+const count = { clients: 2000, events: 40 }
+const limits = { toldMs: 30_000 }
+
+/** A node and a list that a thousand people could follow. */
+async function stage(t: Test) {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app, 'Ann')
+  const ask = caller(app, ann)
+  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
+  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
+  const listId: string = made.json().id
+  const write = (n: number) =>
+    app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${`item ${n}`})`
+  const another = async () => {
+    const fresh = await build(t, { DATABASE_URL: app.config.databaseUrl })
+    return { app: fresh, url: await listen(t, fresh) }
+  }
+  return { app, url, ann, listId, write, another }
+}
+
+/** Somebody else asks all the while; answers how often they were served. */
+async function served(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
+  const bob = await person(app, 'Bob')
+  let isOver = false
+  let answers = 0
+  const asking = ask()
+  return async () => {
+    isOver = true
+    await asking
+    return answers
+  }
+
+  async function ask() {
+    while (!isOver) {
+      const reply = await fetch(`${url}/users/me`, { headers: bob.headers })
+      await reply.text()
+      if (reply.status !== 200) t.fail(`answered ${reply.status}`)
+      answers++
+    }
+  }
+}
+
+async function fromLog(app: FastifyInstance) {
+  const { payload } = await app.inject('/metrics')
+  return Number(/concord_catch_ups_total{from="log"} (\d+)/.exec(payload)?.[1] ?? 0)
+}
+
+t.test('2,000 streams get what they missed, and nobody else waits for them', async t => {
+  const first = await stage(t)
+  const { app, url, ann, write, another } = first
+  const before = await crowd(t, url, ann.headers, Array(count.clients).fill(undefined))
+  for (const { socket } of before) socket.resetAndDestroy()
+  for (let n = 0; n < count.events; n++) await write(n)
+  const [missed] = await app.sql`select max(pos)::int as pos from events`
+
+  async function storm(name: string, node: { app: FastifyInstance; url: string }) {
+    const stop = await served(t, node)
+    const cursors = before.map(({ cursor }) => cursor)
+    const readers = await crowd(t, node.url, ann.headers, cursors)
+    await write(count.events)
+    const [end] = await app.sql`select max(pos)::int as pos from events`
+    await node.app.pubsub.reached(end?.pos)
+    const total = end?.pos - missed?.pos + count.events
+    await until(() => readers.every(({ ids }) => ids.length >= total), limits.toldMs)
+    const answers = await stop()
+    t.comment(`${name}: ${answers} requests answered meanwhile`)
+    t.ok(answers > 1, 'others were served')
+    const [{ ids }] = readers as [Reader]
+    t.equal(new Set(ids).size, total)
+    t.ok(
+      readers.every(one => one.ids.join() === ids.join()),
+      'all of it, once, in order'
+    )
+    for (const { socket } of readers) socket.resetAndDestroy()
+  }
+
+  await storm('from memory', first)
+  t.equal(await fromLog(app), 0, 'the log was not read for it')
+  const fresh = await another()
+  await storm('from the log', fresh)
+  t.ok((await fromLog(fresh.app)) <= count.clients, 'the log was read once for each')
+})
+
+t.test('2,000 sockets get what they missed, and nobody else waits for them', async t => {
+  const { ann, listId, write, another } = await stage(t)
+  for (let n = 0; n < count.events; n++) await write(n)
+  const node = await another()
+  const stop = await served(t, node)
+  const clients: LiveClient[] = []
+  while (clients.length < count.clients) {
+    const some = Array.from({ length: 250 }, () => openLive(t, node.url, ann.headers))
+    clients.push(...(await Promise.all(some)))
+  }
+  for (const { send } of clients) send({ type: 'open', checklistId: listId, since: 1 })
+  await write(count.events)
+  const revs = Array.from({ length: count.events + 1 }, (_, n) => n + 2)
+  const heard = ({ messages }: LiveClient) =>
+    messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
+  await until(() => clients.every(one => heard(one).length >= revs.length), limits.toldMs)
+  const answers = await stop()
+  t.comment(`${answers} requests answered meanwhile`)
+  t.ok(answers > 1, 'others were served')
+  t.ok(
+    clients.every(one => heard(one).join() === revs.join()),
+    'all of it, once, in order'
+  )
+  t.ok((await fromLog(node.app)) <= count.clients, 'one statement for each')
+})

@@ -1,0 +1,161 @@
+import t from 'tap'
+import { database, until } from '../support/app.ts'
+import { caller, enter, newcomer, node, sessionOf } from '../support/http-client.ts'
+import { openFeed } from '../support/live-clients.ts'
+import { serve, started } from '../support/service.ts'
+
+const JWT_SECRET = 'a secret that only this file knows about'
+const NEXT = 'a horse of another colour'
+
+const DATABASE_URL = await database(t)
+// A process of its own at its most talkative; this one only looks at the database.
+const service = serve(t, { DATABASE_URL, JWT_SECRET, LOG_LEVEL: 'trace' })
+const { address: base } = await started(service)
+const { app } = await node(t, { DATABASE_URL, JWT_SECRET })
+const call = caller(t, base)
+
+/** Everything that must be nowhere: passwords, right or wrong, and tokens. */
+const secrets = new Set<string>([JWT_SECRET, NEXT])
+const keep = <T extends { token?: string; cookie?: string; password?: string }>(who: T): T => {
+  for (const secret of [who.token, who.cookie?.slice('refresh='.length), who.password]) {
+    if (secret) secrets.add(secret)
+  }
+  return who
+}
+
+t.test('the story of an account', async t => {
+  const ann = keep(await newcomer(call, { password: 'the password of a whole story' }))
+  const { email, password, token } = ann
+  const signIn = (wrong: string, email: string) => {
+    secrets.add(wrong)
+    return call('POST', '/auth/signin', { body: { email, password: wrong } })
+  }
+  await call('POST', '/auth/signup', { body: { email, password, name: 'Eve' } })
+  await signIn('a password with a typo', email)
+  await signIn('a password of nobody', 'nobody@example.com')
+  await signIn('a password where no email is', 'no email')
+  await call('POST', '/auth/signin', { body: `{"email":"${email}","password":"${password}"` })
+  for (let count = 0; count < 11; count++)
+    await signIn('a password that is guessed', 'guessed@example.com')
+
+  const phone = keep(await enter(call, ann))
+  const renewed = keep(await call('POST', '/auth/refresh', { cookie: phone.cookie }))
+  secrets.add(renewed.body.accessToken)
+  await app.sql`update sessions set rotated_at = now() - interval '1 hour'`
+  await call('POST', '/auth/refresh', { cookie: `${phone.cookie}; refresh=planted` })
+
+  const tablet = keep(await enter(call, ann))
+  await call('DELETE', `/auth/sessions/${sessionOf(tablet.token)}`, { token })
+  const laptop = keep(await enter(call, ann))
+  await call('POST', '/auth/signout', { cookie: laptop.cookie })
+  await call('POST', '/auth/password', { token, body: { current: 'a wrong password', next: NEXT } })
+  await call('POST', '/auth/password', { token, body: { current: password, next: NEXT } })
+
+  const feed = await openFeed(t, base, { cookie: ann.cookie })
+  await feed.next('ready')
+  feed.stop()
+  // Where tokens do not belong, but end up all the same.
+  await call('GET', `/users/me?access_token=${token}`)
+  await call('GET', `/events?token=${token}&password=${password}`)
+  await call('GET', '/users/me', { headers: { authorization: `Basic ${token}` } })
+  await call('GET', '/users/me', { token: `${token}x` })
+
+  const bob = keep(await newcomer(call, { password: 'the password of somebody who leaves' }))
+  await call('DELETE', '/users/me', { token: bob.token, body: { password: 'a wrong password' } })
+  await call('DELETE', '/users/me', { token: bob.token, body: { password: bob.password } })
+
+  const lines = await until(() => {
+    const found = service.output.stdout.split('\n').filter(line => line.startsWith('{'))
+    return found.some(line => line.includes('account.deleted')) ? found : undefined
+  })
+  const audit = lines.map(line => JSON.parse(line)).filter(({ event }) => event)
+
+  t.test('is told in the log, event by event', async t => {
+    const story = audit.map(({ event }) => event)
+    t.strictSame(story, [
+      'account.created',
+      'session.started',
+      ...Array(2).fill('password.wrong'),
+      ...Array(11).fill('password.wrong').with(10, 'throttled'),
+      'session.started',
+      'session.refreshed',
+      'session.reused',
+      'session.started',
+      'session.ended',
+      'session.started',
+      'session.ended',
+      'password.wrong',
+      'password.changed',
+      'account.created',
+      'session.started',
+      'password.wrong',
+      'account.deleted'
+    ])
+    for (const line of audit) {
+      t.match(line, { ip: '127.0.0.1', reqId: /^[\da-f-]{36}$/, msg: line.event })
+    }
+    const mine = audit.filter(({ userId }) => userId === ann.id)
+    t.equal(mine.length, 12)
+    const [started] = mine.filter(({ event }) => event === 'session.started')
+    t.match(started.session, /^[\da-f]{16}$/)
+    t.notOk(JSON.stringify(audit).includes(sessionOf(ann.token)), 'a session is named by a hash')
+    const [reused] = mine.filter(({ event }) => event === 'session.reused')
+    t.equal(reused.level, 40)
+  })
+
+  t.test('leaves no secret in the log', async t => {
+    const log = service.output.stdout + service.output.stderr
+    t.ok(secrets.size > 15)
+    const told = [...secrets].filter(
+      secret => log.includes(secret) || log.includes(encodeURIComponent(secret))
+    )
+    t.strictSame(told, [])
+    t.notOk(/argon2/.test(log))
+    t.notOk(log.includes(email))
+  })
+
+  t.test('leaves nothing in the database that opens anything', async t => {
+    const values = await dump()
+    t.ok(values.size > 50)
+    const kept = [...values].filter(value => [...secrets].some(secret => value.includes(secret)))
+    t.strictSame(kept, [])
+
+    const openers = new Set<string>()
+    for (const value of values) {
+      if (!/^[\x20-\x7e]{1,1024}$/.test(value)) continue
+      for (const form of [value, value.replaceAll('-', ''), btoa(value)]) {
+        const replies = await Promise.all([
+          call('POST', '/auth/refresh', { cookie: `refresh=${form}` }),
+          call('GET', '/users/me', { token: form })
+        ])
+        if (replies.some(({ status }) => status === 200)) openers.add(value)
+      }
+    }
+    const passwordHash = await hashOf(ann.id)
+    for (const value of values) {
+      if (await app.passwords.verify(passwordHash, value)) openers.add(value)
+    }
+    t.strictSame(openers, new Set())
+  })
+})
+
+/** Every value of every column of every table. */
+async function dump(): Promise<Set<string>> {
+  const { sql } = app
+  const tables = await sql<{ name: string }[]>`
+    select table_name as name
+    from information_schema.tables
+    where table_schema = 'public'
+  `
+  const values = new Set<string>()
+  for (const { name } of tables) {
+    const rows = await sql<{ row: object }[]>`select to_jsonb(t) as row from ${sql(name)} as t`
+    for (const { row } of rows) for (const value of Object.values(row)) values.add(String(value))
+  }
+  return values
+}
+
+async function hashOf(id: string): Promise<string> {
+  const [user] = await app.sql`select password_hash from users where id = ${id}`
+  return user?.password_hash
+}

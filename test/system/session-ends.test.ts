@@ -1,0 +1,239 @@
+import type { FastifyInstance } from 'fastify'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import type { AccessClaims } from '../../schemas/auth.ts'
+import { build, database, listen, PASSWORD, person, signIn, until } from '../support/app.ts'
+import { openFeed, openLive } from '../support/live-clients.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+
+// Whatever ends a session ends what it holds open, on every node, and nothing else.
+
+t.jobs = 4
+
+type Person = Awaited<ReturnType<typeof person>>
+type Session = Awaited<ReturnType<typeof signIn>>
+
+const url = await database(t)
+const one = await build(t, { DATABASE_URL: url, REFRESH_GRACE: '0' })
+const two = await build(t, { DATABASE_URL: url })
+const nodes = [await listen(t, one), await listen(t, two)]
+
+/** Ends `session` at the first node; `other` is one more of the same person. */
+type Cause = (ann: Person, session: Session, other: Session) => Promise<unknown>
+
+const causes: Record<string, Cause> = {
+  'signing out': (_, { cookie }) =>
+    one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } }),
+  'a refresh token that is used again': async (_, { cookie }) => {
+    for (const status of [200, 403]) {
+      await until(async () => {
+        const reply = await one.inject({
+          method: 'POST',
+          url: '/auth/refresh',
+          headers: { cookie }
+        })
+        return reply.statusCode === status
+      })
+    }
+  },
+  'a new password': (_, __, { headers }) => {
+    const payload = { current: PASSWORD, next: 'a new password' }
+    return one.inject({ method: 'POST', url: '/auth/password', headers, payload })
+  },
+  'ending it from another': (_, { token }, { headers }) =>
+    one.inject({ method: 'DELETE', url: `/auth/sessions/${sessionOf(token)}`, headers }),
+  'ending all others': (_, __, { headers }) =>
+    one.inject({ method: 'DELETE', url: '/auth/sessions', headers }),
+  'a row that goes': (_, { token }) => one.sql`delete from sessions where id = ${sessionOf(token)}`
+}
+
+for (const [name, end] of Object.entries(causes)) {
+  t.test(`${name} ends the streams and sockets of that session, on every node`, async t => {
+    const ann = await person(one)
+    const other = await signIn(one, ann)
+    const ended = await everythingOf(t, ann)
+    const kept = await everythingOf(t, other)
+    const begin = performance.now()
+    await end(ann, ann, other)
+    await isEnded(t, ended)
+    t.comment(`${Math.round(performance.now() - begin)} ms`)
+    await isKept(t, one, ann, kept)
+  })
+}
+
+t.test('deleting the account ends everything that it holds', async t => {
+  const ann = await person(one)
+  const all = [...(await everythingOf(t, ann)), ...(await everythingOf(t, await signIn(one, ann)))]
+  const { headers } = ann
+  await one.inject({ method: 'DELETE', url: '/users/me', headers, payload: { password: PASSWORD } })
+  await isEnded(t, all)
+})
+
+t.test('a rotation of refresh tokens ends nothing', async t => {
+  const ann = await person(two)
+  const kept = await everythingOf(t, ann)
+  const refresh = () =>
+    two.inject({ method: 'POST', url: '/auth/refresh', headers: { cookie: ann.cookie } })
+  const replies = await Promise.all(Array.from({ length: 10 }, refresh))
+  t.strictSame(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200]))
+  await isKept(t, two, ann, kept)
+})
+
+t.test('while nobody hears the bell, the end of a session is found all the same', async t => {
+  const deaf = await build(t, { DATABASE_URL: url })
+  const node = await listen(t, deaf)
+  const ann = await person(deaf)
+  const feed = await openFeed(t, node, ann.headers)
+  await feed.next('ready')
+  const live = await openLive(t, node, { cookie: ann.cookie })
+  // The others hear, too, but this is about who does not.
+  const silence = setInterval(() => {
+    one.sql`
+      select pg_terminate_backend(pid)
+      from pg_stat_activity
+      where datname = current_database()
+      and application_name = 'concord listen'`.catch(() => {})
+  }, 5)
+  t.teardown(() => clearInterval(silence))
+  await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  await feed.next('session.ended')
+  t.equal(await live.closed, 4403)
+})
+
+t.test('a node that cannot read the log asks whose session has ended', async t => {
+  const line = await tcpProxy(t, url)
+  const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: line.url })
+  const node = await listen(t, lost)
+  const ann = await person(lost)
+  const feed = await openFeed(t, node, ann.headers)
+  await feed.next('ready')
+  const live = await openLive(t, node, { cookie: ann.cookie })
+  line.hold()
+  await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  t.equal(await live.closed, 4403)
+  await feed.next('session.ended')
+  const reply = await fetch(`${node}/users/me`, { headers: ann.headers })
+  t.equal(reply.status, 401)
+})
+
+t.test('a token ends its stream and its socket in time, a new one prolongs the socket', async t => {
+  const app = await build(t, { DATABASE_URL: url, ACCESS_TOKEN_TTL: '5' })
+  const node = await listen(t, app)
+  const eve = await person(app, 'Eve')
+  const ann = await person(app)
+  const feed = await openFeed(t, node, ann.headers)
+  const [brief, long] = [await openLive(t, node, ann.headers), await openLive(t, node, ann.headers)]
+  long.send({ type: 'auth', accessToken: eve.token })
+  t.match(await long.next('error'), { code: 'BAD_TOKEN' })
+  const again = async () => {
+    const headers = { cookie: ann.cookie }
+    const reply = await app.inject({ method: 'POST', url: '/auth/refresh', headers })
+    long.send({ type: 'auth', accessToken: reply.json().accessToken })
+    return long.next('auth')
+  }
+  const prolonging = setInterval(() => again().catch(() => {}), 1000)
+  t.equal(await brief.closed, 4401)
+  await feed.ended
+  t.notOk(
+    feed.events.some(({ event }) => event === 'session.ended'),
+    'the session goes on'
+  )
+  long.send({ type: 'ping', n: 1 })
+  t.match(await long.next('pong'), { n: 1 }, 'past the first token')
+  clearInterval(prolonging)
+  t.equal(await long.closed, 4401, 'until the last one expires')
+})
+
+// A token that a node has signed whose clock is ahead of the others, by less than is allowed.
+const AHEAD_SECONDS = 50
+
+/** Signs an access token of the session of `token` as a node that is ahead does. */
+function signedAhead(app: FastifyInstance, token: string): { authorization: string } {
+  const { payload } = app.jwt.decode<{ payload: AccessClaims }>(token) ?? {}
+  const iat = Math.floor(Date.now() / 1000) + AHEAD_SECONDS
+  const exp = iat + app.config.accessTokenTtl
+  return { authorization: `Bearer ${app.jwt.sign({ ...payload, iat, exp } as AccessClaims)}` }
+}
+
+t.test('an ended session stays ended for a node whose clock lags', async t => {
+  const app = await build(t, { DATABASE_URL: await database(t), ACCESS_TOKEN_TTL: '1' })
+  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+  const status = async (headers: { authorization: string }) =>
+    (await app.inject({ url: '/users/me', headers })).statusCode
+  const headers = signedAhead(app, ann.token)
+  t.equal(await status(headers), 200)
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  t.equal(await status(headers), 401)
+  // The first of two lives begins anywhere in a second, so only both take longer than one.
+  for (const _ of [1, 2]) {
+    const session = await signIn(app, bob)
+    await until(async () => (await status(session.headers)) === 403)
+  }
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
+  t.equal(await status(headers), 401)
+})
+
+t.test('a node that starts knows sessions that ended a token life ago', async t => {
+  const DATABASE_URL = await database(t)
+  const before = await build(t, { DATABASE_URL })
+  const ann = await person(before)
+  const headers = signedAhead(before, ann.token)
+  t.equal((await before.inject({ url: '/users/me', headers })).statusCode, 200)
+  await before.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  await before.close()
+  await before.sql.end()
+
+  const sql = postgres(DATABASE_URL, { max: 1 })
+  const seconds = before.config.accessTokenTtl + AHEAD_SECONDS - 5
+  await sql`
+    update events
+    set at = at - make_interval(secs => ${seconds})
+    where kind = 'session.ended'`
+  await sql.end()
+
+  const after = await build(t, { DATABASE_URL })
+  t.equal((await after.inject({ url: '/users/me', headers })).statusCode, 401)
+})
+
+/** A stream and a socket, by token and by cookie, at every node. */
+async function everythingOf(t: Test, { headers, cookie }: Session) {
+  const all = nodes.flatMap(node =>
+    [headers, { cookie }].map(async by => {
+      const [feed, live] = await Promise.all([openFeed(t, node, by), openLive(t, node, by)])
+      await feed.next('ready')
+      return { feed, live }
+    })
+  )
+  return Promise.all(all)
+}
+
+type Held = Awaited<ReturnType<typeof everythingOf>>
+
+async function isEnded(t: Test, all: Held) {
+  for (const { feed, live } of all) {
+    await feed.ended
+    const { event, data } = feed.events.at(-1) ?? {}
+    t.equal(event, 'session.ended')
+    t.type(data?.reason, 'string')
+    t.equal(await live.closed, 4403)
+  }
+}
+
+/** All of them hear what comes next. */
+async function isKept(t: Test, app: FastifyInstance, { id }: Person, all: Held) {
+  await app.sql`
+    with project as (insert into projects (name) values ('Next') returning id)
+    insert into project_members (project_id, user_id, role)
+    select id, ${id}, 'owner'
+    from project`
+  for (const { feed, live } of all) {
+    await feed.next('member.added')
+    live.send({ type: 'ping', n: 1 })
+    await live.next('pong')
+  }
+  t.pass('the rest goes on')
+}
+
+function sessionOf(token: string): string {
+  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).sid
+}

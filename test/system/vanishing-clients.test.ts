@@ -1,0 +1,245 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setImmediate as tick } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import type { WebSocket } from 'ws'
+import { withTimeout } from '../../lib/with-timeout.ts'
+import { build, database, listen, person, signIn, until } from '../support/app.ts'
+import { openFeed, openLive } from '../support/live-clients.ts'
+import { createRandom, type Random } from '../support/random.ts'
+import { frame, handshake, opcode } from '../support/raw-socket.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+import { caller, listOf } from '../support/team.ts'
+
+// A client that leaves at any moment of an opening leaves nothing behind, or its user is locked out by the quotas.
+
+const count = { aborts: 1000, together: 20, ticks: 60, quota: 200 }
+const limits = { receivedMs: 20_000 }
+const seed = Number(process.env.SEED ?? 20)
+
+type Session = Awaited<ReturnType<typeof signIn>>
+
+async function stage(t: Test) {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const ask = caller(app, ann)
+  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
+  const lists = []
+  for (const title of ['To buy', 'To do', 'To pack']) {
+    const made = await ask('POST', `/projects/${projectId}/checklists`, { title })
+    lists.push(made.json().id as string)
+  }
+  await app.sql`
+    insert into checklist_items (checklist_id, text)
+    select ${lists[0] as string}, repeat('x', 1900)
+    from generate_series(1, 50)`
+  const feed = await openFeed(t, url, ann.headers)
+  const { id: cursor } = await feed.next('ready')
+  feed.stop()
+  await app.sql`insert into checklist_items (checklist_id, text) values (${lists[1] as string}, 'x')`
+  const sessions: Session[] = [ann]
+  while (sessions.length < 5) sessions.push(await signIn(app, ann))
+  return { app, url, ann, projectId, lists, cursor, sessions }
+}
+
+type Stage = Awaited<ReturnType<typeof stage>>
+
+/** What a client sends: the request, what follows it, and what it has received once it is served. */
+interface Visit {
+  head: string
+  rest?: Buffer
+  served: string
+}
+
+function visit(random: Random, { projectId, lists, cursor, sessions }: Stage): Visit {
+  const { token, cookie } = random.pick(sessions)
+  const who = random.pick<Record<string, string>>([
+    { authorization: `Bearer ${token}` },
+    { cookie }
+  ])
+  const checklistId = random.pick(lists)
+  const message = (value: object) => frame(opcode.text, JSON.stringify(value))
+  const open = lists.map(id => message({ type: 'open', checklistId: id }))
+  const item = { itemId: randomUUID(), text: 'x', after: null }
+  const ops = [{ opId: randomUUID(), kind: 'item.add', ...item }]
+  const push = message({ type: 'push', checklistId, ops })
+  const here = message({ type: 'presence', checklistId, state: {} })
+  const get = (path: string, headers = who) => request('GET', path, headers)
+  const spoken: [Buffer, string][] = [
+    [Buffer.alloc(0), 'welcome'],
+    [message({ type: 'open', checklistId }), 'snapshot'],
+    [message({ type: 'open', checklistId, since: 1 }), 'changes'],
+    [Buffer.concat([...open, push, here]), 'ack'],
+    [Buffer.concat([...open, ...open, ...open, push, push]), 'ack']
+  ]
+  const sockets = spoken.map(([rest, served]) => ({ head: handshake(who), rest, served }))
+  return random.pick<Visit>([
+    { head: get('/events'), served: 'event: ready' },
+    { head: get(`/events?project=${projectId}`), served: 'event: ready' },
+    { head: get('/events', { ...who, 'last-event-id': cursor }), served: 'event: item' },
+    { head: get('/users/me') + get('/events'), served: 'event: ready' },
+    ...sockets,
+    { head: get(`/checklists/${checklistId}`), served: 'HTTP' },
+    { head: request('POST', `/checklists/${checklistId}/ops`, who, { ops }), served: 'HTTP' }
+  ])
+}
+
+function request(method: string, path: string, headers: object, body?: object): string {
+  const json = body && JSON.stringify(body)
+  const all = {
+    host: 'localhost',
+    ...headers,
+    ...(json && { 'content-type': 'application/json', 'content-length': json.length })
+  }
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
+  return `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${json ?? ''}`
+}
+
+/** Sends a visit as far as some point of it, and vanishes a little later. */
+async function vanish(random: Random, one: Stage) {
+  const { head, rest = Buffer.alloc(0), served } = visit(random, one)
+  const at = random.pick(['request line', 'headers', 'first byte', 'served', 'not reading'])
+  const isHalf = random.chance(0.2)
+  const ticks = random.upTo(count.ticks)
+  const isReset = random.chance(0.5)
+  const socket = connect(Number(new URL(one.url).port), '127.0.0.1').on('error', () => {})
+  await once(socket, 'connect')
+  if (at === 'request line') socket.write(head.slice(0, head.indexOf('\n') + 1))
+  else socket.write(Buffer.concat([Buffer.from(head), isHalf ? rest.subarray(0, -3) : rest]))
+  if (at === 'first byte') await received(socket, 'HTTP')
+  if (at === 'served') await received(socket, isHalf ? 'HTTP' : served)
+  for (let n = 0; n < ticks; n++) await tick()
+  if (isReset) socket.resetAndDestroy()
+  else socket.destroy()
+}
+
+/** Resolves when some text or an error has come, or the connection has ended. */
+async function received(socket: Socket, text: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let bytes = ''
+  socket.once('close', () => resolve())
+  socket.on('data', chunk => {
+    bytes += chunk.toString('latin1')
+    if (bytes.includes(text) || bytes.includes('error')) resolve()
+  })
+  await withTimeout(promise, limits.receivedMs).catch(cause => {
+    throw new Error(`no ${text} in ${bytes.slice(-500)}`, { cause })
+  })
+}
+
+async function sum(app: FastifyInstance, name: string): Promise<number> {
+  const { payload } = await app.inject({ url: '/metrics' })
+  const lines = payload.split('\n').filter(line => line.startsWith(`concord_${name}`))
+  return lines.reduce((total, line) => total + Number(line.split(' ').at(-1)), 0)
+}
+
+t.test('1,000 clients that vanish leave no stream, socket, topic or quota', async t => {
+  const one = await stage(t)
+  const { app, url, ann } = one
+  const random = createRandom(seed)
+  t.comment(`SEED=${seed}`)
+  const held = async () => ({
+    streams: await sum(app, 'streams'),
+    sockets: await sum(app, 'sockets'),
+    topics: await sum(app, 'topics')
+  })
+  await until(async () => (await sum(app, 'streams')) === 0)
+  const before = await held()
+  for (let n = 0; n < count.aborts; n += count.together) {
+    await Promise.all(Array.from({ length: count.together }, () => vanish(random, one)))
+  }
+  await until(async () => {
+    const now = await held()
+    if (JSON.stringify(now) !== JSON.stringify(before)) throw new Error(JSON.stringify(now))
+    return true
+  }, 30_000)
+  t.strictSame(await held(), before)
+  await until(async () => (await app.sql`select from presence`).length === 0)
+
+  const all = Array.from({ length: count.quota })
+  const feeds = await Promise.all(all.map(() => openFeed(t, url, ann.headers)))
+  t.ok(
+    feeds.every(({ response }) => response.status === 200),
+    'the quota of streams is whole'
+  )
+  await Promise.all(all.map(() => openLive(t, url, ann.headers)))
+  t.pass('the quota of sockets is whole')
+})
+
+t.test('a stream whose client left during its query is not opened', async t => {
+  const line = await tcpProxy(t, await database(t))
+  const app = await build(t, { DATABASE_URL: line.url })
+  const { port } = new URL(await listen(t, app))
+  const ann = await person(app)
+  const topics = await sum(app, 'topics')
+  const heads = [
+    request('GET', '/events', ann.headers),
+    request('GET', '/events', { cookie: ann.cookie }),
+    // The second answer of a connection has no socket before the first is complete.
+    request('GET', '/users/me', ann.headers) + request('GET', '/events', ann.headers)
+  ]
+  line.hold()
+  let requests = 0
+  app.server.on('request', () => requests++)
+  for (const head of heads) {
+    const accepted = once(app.server, 'connection') as Promise<[Socket]>
+    const client = connect(Number(port), '127.0.0.1').on('error', () => {})
+    const [socket] = await accepted
+    client.write(head)
+    const expected = requests + head.split('HTTP/1.1').length - 1
+    await until(() => requests === expected)
+    client.resetAndDestroy()
+    await until(() => socket.closed)
+  }
+  line.goOn()
+  t.equal((await fetch(`http://127.0.0.1:${port}/users/me`, { headers: ann.headers })).status, 200)
+  const next = await openFeed(t, `http://127.0.0.1:${port}`, ann.headers)
+  await next.next('ready')
+  t.equal(await sum(app, 'streams'), 1, 'the next stream alone')
+  next.stop()
+  await until(async () => (await sum(app, 'topics')) === topics)
+})
+
+t.test('a push behind an unread answer is not written once its session has ended', async t => {
+  const one = await lagging(t)
+  const op = { opId: randomUUID(), kind: 'item.add', itemId: randomUUID(), text: 'x', after: null }
+  await one.endsBehind({ type: 'push', checklistId: one.listId, ops: [op] })
+  // The operations of a list are done in order, so this one is after what the socket might have written.
+  const ops = [{ opId: randomUUID(), kind: 'list.rename', from: 'To buy', to: 'Bought' }]
+  const reply = await one.ask('POST', `/checklists/${one.listId}/ops`, { ops })
+  t.match(reply.json().results, [{ outcome: 'applied', rev: one.rev + 1 }])
+})
+
+/** A socket that does not read a snapshot of some megabytes, more than the kernel takes for it. */
+async function lagging(t: Test) {
+  const app = await build(t)
+  const url = await listen(t, app)
+  const ann = await person(app)
+  const ask = caller(app, ann)
+  const { listId } = await listOf(ask)
+  await app.sql`
+    insert into checklist_items (checklist_id, text)
+    select ${listId}, repeat('😀', 2000)
+    from generate_series(1, 999)`
+  const { rev } = (await ask('GET', `/checklists/${listId}`)).json()
+  const client = await openLive(t, url, (await signIn(app, ann)).headers)
+  const [served] = app.websocketServer.clients
+  client.socket.pause()
+  client.send({ type: 'open', checklistId: listId })
+  await until(async () => (await sum(app, 'sockets{place="lagging"}')) === 1)
+
+  /** Ends the session while `message` waits, then lets the client read all. */
+  async function endsBehind(message: object) {
+    const arrived = once(served as WebSocket, 'message')
+    client.send(message)
+    await arrived
+    t.equal((await ask('DELETE', '/auth/sessions')).statusCode, 204)
+    client.socket.resume()
+    t.equal(await client.closed, 4403)
+  }
+
+  return { app, ask, listId, rev: rev as number, endsBehind }
+}
