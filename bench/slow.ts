@@ -129,7 +129,7 @@ async function memoryOf(pid: number): Promise<number> {
 /** How many clients are known to be slow. */
 async function laggingOf(url: string): Promise<number> {
   const metrics = await (await fetch(`${url}/metrics`)).text()
-  const counts = metrics.matchAll(/^concord_(?:streams|sockets)\{place="lagging"\} (\d+)$/gm)
+  const counts = metrics.matchAll(/^concord_(?:streams|sockets)\{state="lagging"\} (\d+)$/gm)
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 

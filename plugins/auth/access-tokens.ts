@@ -58,7 +58,7 @@ export default fp(
       if (!claims.Check(verified)) throw new BadToken()
       const { sub, sid, iat, exp } = verified
       if (iat > seconds() + CLOCK_SKEW_SECONDS || exp > iat + accessTokenTtl) throw new BadToken()
-      if (app.sessions.isEnded(sid)) throw new BadToken()
+      if (app.endedSessions.has(sid)) throw new BadToken()
       if (exp <= seconds()) throw new TokenExpired()
       return { id: sub, sessionId: sid, expiresAt: exp * 1000 }
     })

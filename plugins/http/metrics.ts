@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
@@ -9,16 +10,12 @@ declare module 'fastify' {
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** What operators can see, each number in one place; `GET /metrics` shows it. */
-export default fp(
-  async app => {
-    const metrics = createMetrics()
-    // Of the process and of Node: memory, CPU, the delay of the event loop, garbage collection.
-    collectDefaultMetrics({ register: metrics.registry })
-    app.decorate('metrics', metrics)
-  },
-  { name: 'metrics' }
-)
+/** Registers the metrics of `GET /metrics`: those of the service, and those of Node (memory, CPU, event loop, garbage collection). */
+async function plugin(app: FastifyInstance) {
+  const metrics = createMetrics()
+  collectDefaultMetrics({ register: metrics.registry })
+  app.decorate('metrics', metrics)
+}
 
 function createMetrics() {
   const registers = [new Registry()]
@@ -28,29 +25,45 @@ function createMetrics() {
 
   return {
     registry,
-    latency: new Histogram({
+    deliverySeconds: new Histogram({
       name: 'concord_commit_to_write_seconds',
-      help: 'From the commit of an event, by the clock of the database, until it was written to every subscriber',
+      help: 'Seconds from the commit of an event, by the clock of the database, until it was written to every subscriber',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers
     }),
-    bells: counter('bells_total', 'Doorbells heard'),
-    looks: counter('log_reads_total', 'Looks into the log'),
-    outage: counter('outage_seconds_total', 'Time in which the log could not be read'),
-    revHoles: counter('rev_holes_total', 'Revisions that did not follow the one before: must be 0'),
-    catchUps: counter('catch_ups_total', 'Pieces of the past, by where they were read', ['from']),
-    resets: counter('resets_total', 'Streams and lists whose place in the log was unknown', [
+    notifications: counter(
+      'notifications_total',
+      'Notifications received on the LISTEN connection'
+    ),
+    listenerConnects: counter('listener_connects_total', 'Connects of the LISTEN connection'),
+    logReads: counter('log_reads_total', 'Pages of the log read for delivery'),
+    outageSeconds: counter('outage_seconds_total', 'Seconds in which the log could not be read'),
+    revisionGaps: counter(
+      'revision_gaps_total',
+      'Events whose revision did not follow the previous one of their checklist: must be 0'
+    ),
+    catchUps: counter(
+      'catch_ups_total',
+      'Pages of past events read for subscribers that catch up',
+      ['from']
+    ),
+    resets: counter('resets_total', 'Resets sent because a cursor or revision was unknown', [
       'reason'
     ]),
-    slow: counter('slow_clients_total', 'Clients that were cut off because they did not read', [
-      'kind'
-    ]),
-    revocations: counter('revocations_total', 'Rights that were taken or changed on open sockets', [
+    slowClients: counter(
+      'slow_clients_total',
+      'Connections closed because the client read too slowly',
+      ['kind']
+    ),
+    revocations: counter('revocations_total', 'Messages `revoked` sent on open sockets', [
       'reason'
     ]),
-    sessions: counter('sessions_ended_total', 'Ends of sessions told to streams and sockets'),
+    sessionsEnded: counter(
+      'sessions_ended_total',
+      'Streams and sockets closed because their session had ended'
+    ),
 
-    /** A number that is asked for when somebody looks. */
+    /** Registers a gauge whose value is read at each scrape. */
     gauge(name: string, help: string, read: () => number): void {
       new Gauge({
         name: `concord_${name}`,
@@ -62,23 +75,25 @@ function createMetrics() {
       })
     },
 
-    /** How many there are at each place. */
-    places(
+    /** Registers a gauge that counts connections by their state at each scrape. */
+    states<State extends string>(
       name: string,
       help: string,
-      all: string[],
-      read: () => Iterable<{ place: string }>
+      states: readonly State[],
+      read: () => Iterable<{ state: State }>
     ): void {
       new Gauge({
         name: `concord_${name}`,
         help,
-        labelNames: ['place'],
+        labelNames: ['state'],
         registers,
         collect() {
-          for (const place of all) this.set({ place }, 0)
-          for (const { place } of read()) this.inc({ place })
+          for (const state of states) this.set({ state }, 0)
+          for (const { state } of read()) this.inc({ state })
         }
       })
     }
   }
 }
+
+export default fp(plugin, { name: 'metrics' })

@@ -141,7 +141,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   }
 
   function onBell() {
-    metrics.bells.inc()
+    metrics.notifications.inc()
     bell.ring()
   }
 
@@ -149,9 +149,9 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
     while (!closing.signal.aborted) {
       try {
         for await (const page of follow()) {
-          metrics.looks.inc()
+          metrics.logReads.inc()
           if (awaySince !== undefined) {
-            metrics.outage.inc((performance.now() - awaySince) / 1000)
+            metrics.outageSeconds.inc((performance.now() - awaySince) / 1000)
             log.info('reading the log again')
           }
           awaySince = undefined
@@ -226,8 +226,8 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   }
 
   function count({ at, checklistId, rev }: LogEvent) {
-    metrics.latency.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
-    if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revHoles.inc()
+    metrics.deliverySeconds.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
+    if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revisionGaps.inc()
   }
 }
 

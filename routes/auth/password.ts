@@ -6,7 +6,7 @@ import { NoContent } from '../../schemas/scalars.ts'
 import { changePassword } from '../../sql/users.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { write, config, credentials, passwords, sessions } = app
+  const { write, config, credentials, passwords, endedSessions } = app
 
   app.route({
     method: 'POST',
@@ -31,7 +31,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
           changePassword(sql, account, { passwordHash, keep })
         )
         if (!ended) throw new WrongPassword()
-        sessions.end(...ended)
+        endedSessions.add(...ended)
         request.audit('password.changed', { userId: account.id, sessionId: keep })
         return reply.code(204).send(null)
       })

@@ -6,7 +6,7 @@ import { refusals } from '../../schemas/error.ts'
 import { rotateSession } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { write, config, refreshCookie, sessions } = app
+  const { write, config, refreshCookie, endedSessions } = app
 
   app.route({
     method: 'POST',
@@ -29,7 +29,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       if (!session) throw new BadRefresh()
       const about = { userId: session.userId, sessionId: session.id }
       if (session.isReused) {
-        sessions.end(session.id)
+        endedSessions.add(session.id)
         request.audit('session.reused', about)
         throw new BadRefresh()
       }

@@ -7,7 +7,7 @@ import { endOtherSessions, endSession, listSessions } from '../../sql/sessions.t
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, write, sessions } = app
+  const { sql, write, endedSessions } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -38,7 +38,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       const { user, params } = request
       const sessionId = params.sessionId.toLowerCase()
       await write(user.id, sql => endSession(sql, user.id, sessionId))
-      sessions.end(sessionId)
+      endedSessions.add(sessionId)
       request.audit('session.ended', { userId: user.id, sessionId })
       return reply.code(204).send(null)
     }
@@ -57,7 +57,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async (request, reply) => {
       const { user } = request
       const ended = await write(user.id, sql => endOtherSessions(sql, user.id, user.sessionId))
-      sessions.end(...ended)
+      endedSessions.add(...ended)
       for (const sessionId of ended) request.audit('session.ended', { userId: user.id, sessionId })
       return reply.code(204).send(null)
     }

@@ -7,7 +7,7 @@ import { refusals } from '../../schemas/error.ts'
 import { createSession } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { write, config, credentials, passwords, refreshCookie, sessions } = app
+  const { write, config, credentials, passwords, refreshCookie, endedSessions } = app
 
   app.route({
     method: 'POST',
@@ -33,7 +33,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
           createSession(sql, account, { client, replaced }, config)
         )
         if (!session) throw new BadCredentials()
-        sessions.end(...session.ended)
+        endedSessions.add(...session.ended)
         request.audit('session.started', { userId: account.id, sessionId: session.id })
         refreshCookie.write(reply, session)
         return { accessToken: app.signAccessToken(session) }

@@ -4,7 +4,7 @@ import { refusals } from '../../schemas/error.ts'
 import { signOut } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { write, refreshCookie, sessions } = app
+  const { write, refreshCookie, endedSessions } = app
 
   app.route({
     method: 'POST',
@@ -21,7 +21,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       const { sessionId } = refreshCookie.find(request) ?? {}
       const userId = sessionId && (await write(sessionId, sql => signOut(sql, sessionId)))
       if (userId) {
-        sessions.end(sessionId)
+        endedSessions.add(sessionId)
         request.audit('session.ended', { userId, sessionId })
       }
       refreshCookie.clear(reply)

@@ -9,7 +9,7 @@ import { deleteUser, findUser, renameUser } from '../../sql/users.ts'
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, write, credentials, passwords, sessions } = app
+  const { sql, write, credentials, passwords, endedSessions } = app
 
   app.addHook('onRequest', app.authenticate)
 
@@ -61,7 +61,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         const account = await credentials.confirm(request, request.body.password)
         const isDeleted = await write(account.id, sql => deleteUser(sql, account))
         if (!isDeleted) throw new WrongPassword()
-        sessions.end(request.user.sessionId)
+        endedSessions.add(request.user.sessionId)
         request.audit('account.deleted', { userId: account.id })
         return reply.code(204).send(null)
       })

@@ -25,8 +25,8 @@ t.test('GET /metrics counts what is delivered, to whom and how fast', async t =>
   const feed = await openFeed(t, url, ann.headers)
   await feed.next('ready')
   await openLive(t, url, ann.headers)
-  await until(async () => (await value(app, 'streams{place="live"}')) === 1)
-  t.equal(await value(app, 'sockets{place="live"}'), 1)
+  await until(async () => (await value(app, 'streams{state="live"}')) === 1)
+  t.equal(await value(app, 'sockets{state="live"}'), 1)
   const before = await value(app, 'commit_to_write_seconds_count')
   await caller(app, ann)('POST', '/projects', { name: 'Fair' })
   await feed.next('member.added')
@@ -40,7 +40,7 @@ t.test('GET /metrics counts what is delivered, to whom and how fast', async t =>
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   await feed.ended
   await until(async () => (await value(app, 'sessions_ended_total')) === 3)
-  await until(async () => (await value(app, 'streams{place="live"}')) === 0)
+  await until(async () => (await value(app, 'streams{state="live"}')) === 0)
   t.notMatch(
     (await app.inject({ url: '/metrics' })).payload,
     new RegExp(ann.email),

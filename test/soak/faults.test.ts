@@ -48,7 +48,7 @@ function write({ address }: ServiceNode) {
   return post(address, `/checklists/${listIds[0]}/ops`, owner, { ops })
 }
 
-const connects = () => nodes.map(node => metric(node, 'concord_listener_connects'))
+const connects = () => nodes.map(node => metric(node, 'concord_listener_connects_total'))
 
 async function metric({ address }: ServiceNode, name: string): Promise<number> {
   const text = await (await fetch(`${address}/metrics`)).text()
@@ -114,9 +114,9 @@ survives('a transaction that stays open holds nobody up', async t => {
   const held = faults.holdTransaction(stage, limits.awayMs).finally(() => {
     isOver = true
   })
-  const before = await metric(node, 'concord_log_head')
+  const before = await metric(node, 'concord_delivered_head')
   await load()
-  await until(async () => (await metric(node, 'concord_log_head')) > before + limits.writes)
+  await until(async () => (await metric(node, 'concord_delivered_head')) > before + limits.writes)
   t.notOk(isOver, 'others were told while it was open')
   await held
 })

@@ -94,7 +94,7 @@ t.test(
       async () => (await metric(app, 'slow_clients_total{kind="socket"}')) === 1,
       limits.droppedMs
     )
-    t.equal(await metric(app, 'streams{place="lagging"}'), 0)
+    t.equal(await metric(app, 'streams{state="lagging"}'), 0)
     for (const { socket } of [stream, trickling]) socket.resume()
     await until(() => stream.closed && trickling.closed)
     socket.socket.resume()

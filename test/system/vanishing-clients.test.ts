@@ -229,7 +229,7 @@ async function lagging(t: Test) {
   const [served] = app.websocketServer.clients
   client.socket.pause()
   client.send({ type: 'open', checklistId: listId })
-  await until(async () => (await sum(app, 'sockets{place="lagging"}')) === 1)
+  await until(async () => (await sum(app, 'sockets{state="lagging"}')) === 1)
 
   /** Ends the session while `message` waits, then lets the client read all. */
   async function endsBehind(message: object) {

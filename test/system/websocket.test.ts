@@ -231,7 +231,7 @@ t.test(
     }
     await until(async () => {
       const { payload } = await app.inject('/metrics')
-      return payload.match(/^concord_sockets\{place="\w+"\} 0$/gm)?.length === 2 // live and lagging
+      return payload.match(/^concord_sockets\{state="\w+"\} 0$/gm)?.length === 2 // live and lagging
     })
   }
 )

@@ -36,14 +36,14 @@ const limits = { heartbeatMs: 15_000, page: { rows: 500, bytes: 256 << 10 } }
  * `lagging` (hears nothing until its reader has drained, then catches up) or `gone`.
  */
 export function createFeed(
-  { pubsub, sql, catchUpLimit, sessions, metrics, log }: FastifyInstance,
+  { pubsub, sql, catchUpLimit, endedSessions, metrics, log }: FastifyInstance,
   stream: EventStream,
   { identity, options, bytesOf, onGone }: FeedParts
 ) {
   const { userId, sessionId, expiresAt } = identity
   const only = options.projects && new Set(options.projects.map(id => id.toLowerCase()))
   const topics = new Map<string, () => void>()
-  let place: 'catching up' | 'live' | 'lagging' | 'gone' = 'catching up'
+  let state: 'catching_up' | 'live' | 'lagging' | 'closed' = 'catching_up'
   let leaving = new AbortController()
   /** The epoch and last position that were sent, or passed over because they were not for this reader. */
   let epoch = ''
@@ -54,8 +54,8 @@ export function createFeed(
   return {
     start,
     end,
-    get place() {
-      return place
+    get state() {
+      return state
     },
     get bufferedBytes() {
       return stream.bufferedBytes
@@ -73,7 +73,7 @@ export function createFeed(
       })
     ]
     // Ended between the check of the token and the line above: nobody will tell again.
-    if (sessions.isEnded(sessionId)) return endSession('revoked')
+    if (endedSessions.has(sessionId)) return endSession('revoked')
     const heartbeat = setInterval(beat, limits.heartbeatMs)
     stops.push(() => clearInterval(heartbeat))
     if (expiresAt !== null) {
@@ -84,16 +84,16 @@ export function createFeed(
   }
 
   /** Moves on. What still runs for the place before ends at its next step. */
-  function enter(next: typeof place): AbortSignal {
+  function enter(next: typeof state): AbortSignal {
     leaving.abort()
     leaving = new AbortController()
-    place = next
+    state = next
     for (const topic of topics.keys()) part(topic)
     return leaving.signal
   }
 
   function catchUp() {
-    const signal = enter('catching up')
+    const signal = enter('catching_up')
     readUp(signal).catch(error => fail(error, signal))
   }
 
@@ -172,7 +172,7 @@ export function createFeed(
   }
 
   function receive(event: LogEvent) {
-    if (place !== 'live' || event.pos <= pos) return
+    if (state !== 'live' || event.pos <= pos) return
     const { kind, projectId } = event
     const isMine = event.userId === userId
     const topic = `project:${projectId}`
@@ -195,21 +195,21 @@ export function createFeed(
   }
 
   function beat() {
-    if (sessions.isEnded(sessionId)) return endSession('revoked')
+    if (endedSessions.has(sessionId)) return endSession('revoked')
     if (epoch === '' || stream.isFull) return
-    if (place === 'live') pos = Math.max(pos, pubsub.head)
+    if (state === 'live') pos = Math.max(pos, pubsub.head)
     stream.write(sseBytes('heartbeat', formatCursor({ epoch, pos }), '{}'))
   }
 
   function endSession(reason: string) {
-    if (place === 'gone') return
-    metrics.sessions.inc()
+    if (state === 'closed') return
+    metrics.sessionsEnded.inc()
     stream.end(sseBytes('session.ended', null, JSON.stringify({ reason })))
     leave()
   }
 
   function end() {
-    if (place === 'gone') return
+    if (state === 'closed') return
     stream.end()
     leave()
   }
@@ -218,7 +218,7 @@ export function createFeed(
   function fail(err: unknown, signal: AbortSignal) {
     if (signal.aborted) return
     if ((err as Error).name === 'AbortError') {
-      metrics.slow.inc({ kind: 'stream' })
+      metrics.slowClients.inc({ kind: 'stream' })
       stream.drop()
       return leave()
     }
@@ -227,8 +227,8 @@ export function createFeed(
   }
 
   function leave() {
-    if (place === 'gone') return
-    enter('gone')
+    if (state === 'closed') return
+    enter('closed')
     for (const stop of stops) stop()
     onGone()
   }

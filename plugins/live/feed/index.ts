@@ -67,8 +67,8 @@ export default fp(
       openEventStream(reply).end()
     })
 
-    const places = ['catching up', 'live', 'lagging']
-    app.metrics.places('streams', 'Open streams', places, () => open)
+    const states = ['catching_up', 'live', 'lagging']
+    app.metrics.states('streams', 'Open streams', states, () => open)
     app.metrics.gauge('stream_buffered_bytes', 'Written to streams and not yet sent', () =>
       [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
     )

@@ -71,9 +71,9 @@ interface Turn extends Waiting {
 function createOperations({
   writeSql,
   config,
-  sessions,
+  endedSessions,
   log
-}: Pick<FastifyInstance, 'writeSql' | 'config' | 'sessions' | 'log'>) {
+}: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>) {
   const pace = createRateLimiter(limits.pace, limits.patienceMs)
   const turns = createTurns<Waiting>()
   /** The lists in a statement. */
@@ -151,7 +151,7 @@ function createOperations({
 
   /** Rejects a task whose session has ended since it was submitted. */
   function isWanted({ task, reject }: Turn): boolean {
-    const isEnded = sessions.isEnded(task.job.sessionId)
+    const isEnded = endedSessions.has(task.job.sessionId)
     if (isEnded) reject(new BadToken())
     return !isEnded
   }

@@ -48,7 +48,7 @@ export interface ConnectionParts {
 
 /** The life of one socket: messages are answered strictly in order, changes come whenever they are committed. */
 export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
-  const { pubsub, sessions, metrics, log } = app
+  const { pubsub, endedSessions, metrics, log } = app
   const { userId, sessionId } = parts.identity
   const batch = createBatch(parts.wire)
   const frames = createTokenBuckets(limits.frames)
@@ -77,7 +77,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   return {
     start,
     drain,
-    get place() {
+    get state() {
       return lagging ? 'lagging' : 'live'
     },
     get bufferedBytes() {
@@ -94,7 +94,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       pubsub.subscribe(`session:${sessionId}`, { receive: endSession, reset() {} })
     )
     // Ended between the check of the token and the line above: nobody will tell again.
-    if (sessions.isEnded(sessionId)) return endSession()
+    if (endedSessions.has(sessionId)) return endSession()
     expire()
     ping()
     const { frameBytes } = limits
@@ -167,7 +167,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
 
   function ping() {
     pingTimer = setTimeout(() => {
-      if (sessions.isEnded(sessionId)) return endSession()
+      if (endedSessions.has(sessionId)) return endSession()
       // A client that lags reads no ping either: isDrained closes its socket, with a reason.
       pingTimer = setTimeout(() => (lagging ? ping() : socket.terminate()), limits.pongMs)
       socket.ping()
@@ -179,7 +179,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
   }
 
   function endSession() {
-    metrics.sessions.inc()
+    metrics.sessionsEnded.inc()
     close(closeCode.sessionEnded, 'the session has ended')
   }
 
@@ -219,7 +219,7 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     const hasDrained = await promise
     clearTimeout(timer)
     if (!hasDrained) {
-      metrics.slow.inc({ kind: 'socket' })
+      metrics.slowClients.inc({ kind: 'socket' })
       // This waits behind what it has not read, for half a minute more: then ws ends the connection.
       close(closeCode.tooSlow, 'too slow: connect again and resume')
     }

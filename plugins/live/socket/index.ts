@@ -86,7 +86,7 @@ export default fp(
       if (isClosing) connection.drain()
     })
 
-    app.metrics.places('sockets', 'Open sockets', ['live', 'lagging'], () => open)
+    app.metrics.states('sockets', 'Open sockets', ['live', 'lagging'], () => open)
     app.metrics.gauge('socket_buffered_bytes', 'Written to sockets and not yet sent', () =>
       [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
     )

@@ -50,7 +50,7 @@ export function createSubscription(
   { userId, place, send, isFull, onGone, onFailure }: SubscriptionParts
 ) {
   const { checklistId } = place
-  let state: 'catching up' | 'live' | 'lagging' | 'gone' = 'catching up'
+  let state: 'catching_up' | 'live' | 'lagging' | 'closed' = 'catching_up'
   let leaving = new AbortController()
   let backlog: LogEvent[] = []
   let backlogBytes = 0
@@ -64,7 +64,7 @@ export function createSubscription(
 
   const subscriber: Subscriber = {
     receive(event) {
-      if (state === 'catching up') keep(event)
+      if (state === 'catching_up') keep(event)
       else receive(event)
     },
     reset: () => void resume()
@@ -110,7 +110,7 @@ export function createSubscription(
    * full. Who asked is answered, if with nothing new.
    */
   async function catchUp(isAsked = false) {
-    if (state === 'gone') return
+    if (state === 'closed') return
     if (rev === null) return restart()
     if (epoch !== pubsub.epoch) return restart('restored')
     const signal = hear()
@@ -180,7 +180,7 @@ export function createSubscription(
   }
 
   function hear(): AbortSignal {
-    const signal = enter('catching up')
+    const signal = enter('catching_up')
     stopHearing = pubsub.subscribe(`checklist:${checklistId}`, subscriber)
     return signal
   }
@@ -199,7 +199,7 @@ export function createSubscription(
   function onMembership(event: LogEvent) {
     // Which project it is about, and whether it was read already, shows when the list has been read.
     if (projectId === undefined) return keep(event)
-    if (state === 'gone' || event.projectId !== projectId || event.pos <= pos) return
+    if (state === 'closed' || event.projectId !== projectId || event.pos <= pos) return
     const { kind, after, before } = event
     if (kind === 'member.updated') {
       const { role }: { role: Role } = JSON.parse(after ?? '{}')
@@ -236,17 +236,17 @@ export function createSubscription(
 
   /** The socket has too much unsent: nothing more until it has drained. */
   function lag() {
-    if (state !== 'gone') enter('lagging')
+    if (state !== 'closed') enter('lagging')
   }
 
   function stop() {
-    if (state === 'gone') return
-    enter('gone')
+    if (state === 'closed') return
+    enter('closed')
     onGone()
   }
 
   function fail(error: unknown) {
-    if (state === 'gone') return
+    if (state === 'closed') return
     const { code, message } = error as { code?: string; message: string }
     if (code !== 'CHECKLIST_NOT_FOUND' && code !== 'CHECKLIST_DELETED') return onFailure(error)
     stop()

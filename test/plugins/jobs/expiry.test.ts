@@ -25,5 +25,5 @@ t.test('a session that expires ends its streams on every node, and leaves the ta
   await until(async () => (await sql`select from throttles`).length === 1)
 
   // Its access token would have expired with it: it is not among the revoked.
-  t.notOk(one.app.sessions.isEnded(sessionOf(ann.token)))
+  t.notOk(one.app.endedSessions.has(sessionOf(ann.token)))
 })

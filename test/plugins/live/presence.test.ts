@@ -287,7 +287,7 @@ t.test('a push that waited when its session ended is not done', async t => {
     b.send({ type: 'open', checklistId: list })
     b.send({ type: 'push', checklistId: list, ops: [op] })
   }
-  await until(async () => /sockets\{place="lagging"\} 1/.test(await metricsOf(app)))
+  await until(async () => /sockets\{state="lagging"\} 1/.test(await metricsOf(app)))
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
   await until(() => peersOf(a).length === 0)
   const [{ rev, title: from }] = await app.sql<[{ rev: number; title: string }]>`
