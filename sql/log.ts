@@ -1,12 +1,6 @@
-import type { Loggable } from '../lib/event.ts'
+import type { LogEvent } from '../lib/event.ts'
 import type { Sql } from './executor.ts'
 import { isLast, type Most, type Weighed, within } from './page.ts'
-
-/** One row of the log. */
-export interface LogEvent extends Loggable {
-  /** weight in memory, roughly */
-  bytes: number
-}
 
 /** Where the log stands: which life of the database it is, its newest position, and from where on it is whole. */
 export interface Head {
@@ -71,7 +65,7 @@ export async function readMemberships(sql: Sql, userId: string): Promise<Feed> {
 
 /**
  * Returns what a user is entitled to see again, after `pos` and up to the head of the feed, within `most`:
- * the same rule as `isEntitled` in lib/entitlement.ts.
+ * the same rule as `isVisible` in lib/event.ts.
  */
 export async function readVisibleAfter(
   sql: Sql,
@@ -121,7 +115,7 @@ export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
 }
 
 /** Tells every node that something happened, or, with a payload, that this node is alive. */
-export async function ring(sql: Sql, payload = ''): Promise<void> {
+export async function notify(sql: Sql, payload = ''): Promise<void> {
   await sql`select pg_notify('concord', ${payload})`
 }
 

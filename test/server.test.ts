@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { postmasterOf } from '../lib/embedded-postgres/postmaster.ts'
+import { findPostmasterPort } from '../lib/embedded-postgres/postmaster.ts'
 import { database, until } from './support/app.ts'
 import { dataDir, START_MS, serve, started } from './support/service.ts'
 
@@ -27,10 +27,10 @@ t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t
 t.test('a signal while the database starts ends it with 0 and leaves none running', async t => {
   const folder = await dataDir(t)
   const service = serve(t, { DATA_DIR: folder })
-  await until(() => postmasterOf(join(folder, 'postgres')), START_MS)
+  await until(() => findPostmasterPort(join(folder, 'postgres')), START_MS)
   service.child.kill('SIGTERM')
   t.strictSame(await service.exited, [0, null])
-  t.equal(await postmasterOf(join(folder, 'postgres')), undefined)
+  t.equal(await findPostmasterPort(join(folder, 'postgres')), undefined)
 })
 
 t.test('a second signal ends it at once', async t => {

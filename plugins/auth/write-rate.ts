@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createRateLimiter } from '../../lib/rate-limiter.ts'
 
@@ -8,7 +8,7 @@ declare module 'fastify' {
      * `false` for a write with limits of its own, and for those that end sessions: a flood of writes with a stolen
      * token must not keep its user from ending it.
      */
-    pace?: false
+    writeRate?: false
   }
 }
 
@@ -24,19 +24,18 @@ const READS = new Set(['GET', 'HEAD'])
  * Limits how fast a user writes through this node: delays a request that writes with an access token, and refuses
  * it with TooOften when the delay would be too long.
  */
-export default fp(
-  async app => {
-    if (!app.config.rateLimit) return
-    const pace = createRateLimiter(limits.pace, limits.patienceMs)
+async function writeRate(app: FastifyInstance) {
+  if (!app.config.rateLimit) return
+  const pace = createRateLimiter(limits.pace, limits.patienceMs)
 
-    // After the user is known and before the body is read.
-    app.addHook('preParsing', async request => {
-      if (isPaced(request)) await pace.keep(request.user.id, 1)
-    })
-  },
-  { name: 'write-rate', dependencies: ['config', 'access-tokens'] }
-)
+  // After the user is known and before the body is read.
+  app.addHook('preParsing', async request => {
+    if (isPaced(request)) await pace.keep(request.user.id, 1)
+  })
+}
 
 function isPaced({ method, user, routeOptions }: FastifyRequest): boolean {
-  return !READS.has(method) && user !== null && routeOptions.config.pace !== false
+  return !READS.has(method) && user !== null && routeOptions.config.writeRate !== false
 }
+
+export default fp(writeRate, { name: 'write-rate', dependencies: ['config', 'access-tokens'] })

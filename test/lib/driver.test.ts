@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { database } from '../support/app.ts'
 
 // What patches/postgres+3.4.9.patch is for. Without it the first of these ends the process; so may the second,
@@ -8,7 +8,10 @@ import { database } from '../support/app.ts'
 
 t.test('a write on a connection that was lost rejects', async t => {
   const url = await database(t)
-  const [sql, killer] = [postgres(url, { ...connection, max: 2 }), postgres(url, { max: 1 })]
+  const [sql, killer] = [
+    postgres(url, { ...connectionOptions(), max: 2 }),
+    postgres(url, { max: 1 })
+  ]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end()]))
   const reserved = await sql.reserve()
   const [backend] = await reserved`select pg_backend_pid() as pid`
@@ -20,7 +23,10 @@ t.test('a write on a connection that was lost rejects', async t => {
 
 t.test('a pool whose backends are killed again and again under load goes on', async t => {
   const url = await database(t)
-  const [sql, killer] = [postgres(url, { ...connection, max: 4 }), postgres(url, { max: 1 })]
+  const [sql, killer] = [
+    postgres(url, { ...connectionOptions(), max: 4 }),
+    postgres(url, { max: 1 })
+  ]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end()]))
   let isOver = false
   const asking = Array.from({ length: 8 }, async (_, n) => {

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { keyRing } from '../../lib/keys.ts'
+import { deriveKeys } from '../../lib/keys.ts'
 import { decodeRefreshToken, encodeRefreshToken } from '../../lib/refresh-token.ts'
 
-const [first, second] = keyRing(['first'.repeat(8), 'second'.repeat(8)])
+const [first, second] = deriveKeys(['first'.repeat(8), 'second'.repeat(8)])
 const token = { sessionId: randomUUID(), counter: 7 }
 
 t.test('what is encoded can be decoded', async t => {

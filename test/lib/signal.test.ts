@@ -2,17 +2,17 @@ import t from 'tap'
 import { createSignal } from '../../lib/signal.ts'
 
 t.test('rings that nobody waited for are one', async t => {
-  const bell = createSignal()
-  bell.ring()
-  bell.ring()
-  t.equal(await bell.rung(60_000), true)
-  t.equal(await bell.rung(1), false)
+  const signal = createSignal()
+  signal.notify()
+  signal.notify()
+  t.equal(await signal.wait(60_000), true)
+  t.equal(await signal.wait(1), false)
 })
 
 t.test('a ring wakes who waits', async t => {
-  const bell = createSignal()
-  const rung = bell.rung(60_000)
-  bell.ring()
+  const signal = createSignal()
+  const rung = signal.wait(60_000)
+  signal.notify()
   t.equal(await rung, true)
-  t.equal(await bell.rung(1), false, 'and is used up')
+  t.equal(await signal.wait(1), false, 'and is used up')
 })

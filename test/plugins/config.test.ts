@@ -1,7 +1,11 @@
+import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import Fastify from 'fastify'
 import t from 'tap'
-import { readConfig } from '../../plugins/config.ts'
+import { type Config, readConfig } from '../../lib/config.ts'
+import keys from '../../plugins/auth/keys.ts'
+import configuration from '../../plugins/config.ts'
 import { Environment } from '../../schemas/config.ts'
 
 const secret = 'x'.repeat(32)
@@ -115,10 +119,13 @@ t.test('a database of one’s own needs a secret of one’s own', async t => {
 
 t.test('without one the secret is made once and only the owner may read it', async t => {
   const DATA_DIR = join(t.testdir({}), 'data')
-  const { jwtSecrets } = readConfig({ DATA_DIR })
-  t.match(jwtSecrets, [/^[\w-]{64}$/])
-  t.strictSame(readConfig({ DATA_DIR }).jwtSecrets, jwtSecrets)
-  t.equal((await stat(join(DATA_DIR, 'jwt-secret'))).mode & 0o777, 0o600)
+  const config = readConfig({ DATA_DIR })
+  t.equal(existsSync(DATA_DIR), false, 'reading the configuration creates nothing')
+  const created = await keysOf(config)
+  const file = join(DATA_DIR, 'jwt-secret')
+  t.match(await readFile(file, 'utf8'), /^[\w-]{64}$/)
+  t.equal((await stat(file)).mode & 0o777, 0o600)
+  t.strictSame(await keysOf(config), created, 'the next start reads it')
 })
 
 t.test('.env.example has every variable', async t => {
@@ -126,3 +133,10 @@ t.test('.env.example has every variable', async t => {
   const named = [...example.matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => name)
   t.strictSame(named.sort(), Object.keys(Environment.properties).sort())
 })
+
+async function keysOf(config: Config) {
+  const app = Fastify()
+  await app.register(configuration, { config })
+  await app.register(keys)
+  return app.keys
+}

@@ -50,7 +50,7 @@ t.test('an idle stream is kept alive and carries the newest cursor', async t => 
   const beat = await feed.next('heartbeat')
   t.strictSame(beat.data, {})
   t.not(beat.id, id)
-  t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }))
+  t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.deliveredHead }))
 })
 
 t.test('whoever is added to a project hears it, and everything that comes after', async t => {
@@ -58,7 +58,7 @@ t.test('whoever is added to a project hears it, and everything that comes after'
   const feed = await openFeed(t, url, bob.headers)
   t.match(await feed.next(), {
     event: 'ready',
-    id: formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }),
+    id: formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.deliveredHead }),
     data: { userId: bob.id, epoch: app.pubsub.epoch }
   })
   await addBob()
@@ -237,7 +237,7 @@ t.test('a reader who was away longer than memory goes back is served by the log'
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, 'Chair ' || n, n
     from generate_series(1, 10500) as n`
-  await until(() => app.pubsub.health().ring.events === 10_000)
+  await until(() => app.pubsub.health().buffer.events === 10_000)
   const after = await openFeed(t, url, ann.headers, { cursor })
   t.strictSame(
     await texts(after, 10_500),
@@ -286,7 +286,7 @@ t.test(
   'a cursor that means nothing here is answered with reset, and the stream goes on',
   async t => {
     const { app, url, ann, listId } = await stage(t)
-    const { epoch, head } = app.pubsub
+    const { epoch, deliveredHead: head } = app.pubsub
     const cursors: [string, string][] = [
       ['garbage', 'unknown'],
       ['-1', 'unknown'],
@@ -359,7 +359,7 @@ t.test('a cursor below what is kept is answered with reset', async t => {
   const { app, url, ann } = await stage(t)
   const feed = await openFeed(t, url, ann.headers)
   const { id: cursor } = await feed.next('ready')
-  await app.sql`update log_state set floor_pos = ${app.pubsub.head + 1}`
+  await app.sql`update log_state set floor_pos = ${app.pubsub.deliveredHead + 1}`
   const late = await openFeed(t, url, ann.headers, { cursor })
   t.match(await late.next('reset'), { data: { reason: 'expired' } })
 })

@@ -19,8 +19,8 @@ t.test('GET /metrics counts what is delivered, to whom and how fast', async t =>
   t.equal(statusCode, 200)
   t.match(headers['content-type'], /^text\/plain; version=0\.0\.4/)
   t.match(payload, /# TYPE concord_commit_to_write_seconds histogram/)
-  t.equal(await value(app, 'listening'), 1)
-  t.equal(await value(app, 'listener_connects'), 1)
+  t.equal(await value(app, 'listener_up'), 1)
+  t.equal(await value(app, 'listener_connects_total'), 1)
 
   const feed = await openFeed(t, url, ann.headers)
   await feed.next('ready')
@@ -31,8 +31,8 @@ t.test('GET /metrics counts what is delivered, to whom and how fast', async t =>
   await caller(app, ann)('POST', '/projects', { name: 'Fair' })
   await feed.next('member.added')
   await until(async () => (await value(app, 'commit_to_write_seconds_count')) === before + 2)
-  t.equal(await value(app, 'log_head'), app.pubsub.head)
-  t.equal(await value(app, 'rev_holes_total'), 0)
+  t.equal(await value(app, 'delivered_head'), app.pubsub.deliveredHead)
+  t.equal(await value(app, 'revision_gaps_total'), 0)
 
   const lost = await openFeed(t, url, ann.headers, { cursor: 'garbage' })
   await lost.next('reset')

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import { memoize } from '../../lib/event.ts'
+import type { LogEvent } from '../../lib/event.ts'
+import { memoize } from '../../lib/memoize.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type LogEvent, readAfter } from '../../sql/log.ts'
+import { readAfter } from '../../sql/log.ts'
 import type { SocketFollower } from './socket-follower.ts'
 import { digestOf, type StreamFollower } from './stream-follower.ts'
 

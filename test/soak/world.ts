@@ -1,5 +1,5 @@
 import postgres from 'postgres'
-import { connection } from '../../plugins/db/pools.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
 import type { Random } from '../support/random.ts'
 
@@ -33,7 +33,7 @@ export async function createWorld(
   addresses: string[],
   random: Random
 ): Promise<World> {
-  const sql: Sql = postgres(url, { ...connection, max: 12 })
+  const sql: Sql = postgres(url, { ...connectionOptions(), max: 12 })
   const [address = ''] = addresses
   const owner = await signUp(address, 0)
   const projects = []

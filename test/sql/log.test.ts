@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
@@ -10,7 +10,7 @@ import { database } from '../support/app.ts'
 import { largeEvents } from '../support/large-events.ts'
 
 t.test('who was away does not look at what others wrote meanwhile', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await database(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
   const [user] = await sql`
     insert into users (email, name)
@@ -43,7 +43,7 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
 })
 
 t.test('a page reads no values of rows beyond its bytes', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await database(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
   const [projectId, listId] = [randomUUID(), randomUUID()]
   const [user] =

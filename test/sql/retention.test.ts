@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { raiseFloor, trimHistories } from '../../sql/retention.ts'
 import { database } from '../support/app.ts'
@@ -10,7 +10,7 @@ const retention = { feedDays: 7, historyDays: 90, historyChanges: 2, operationDa
 
 /** A log of one list: an event for each age in days, negative for a time stamp in the future. */
 async function logOf(t: Test, ages: number[], { isDeleted = false } = {}) {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await database(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
   const [projectId, listId] = [randomUUID(), randomUUID()]
   await sql`insert into projects (id, name) values (${projectId}, 'Fair')`

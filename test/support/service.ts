@@ -4,7 +4,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { postmasterOf } from '../../lib/embedded-postgres/postmaster.ts'
+import { findPostmasterPort } from '../../lib/embedded-postgres/postmaster.ts'
 import { startPostgres } from '../../lib/embedded-postgres/server.ts'
 import { until } from './app.ts'
 
@@ -68,7 +68,7 @@ export async function dataDir(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'concord-data-'))
   await chmod(folder, 0o755)
   t.teardown(async () => {
-    const isRunning = (await postmasterOf(join(folder, 'postgres'))) !== undefined
+    const isRunning = (await findPostmasterPort(join(folder, 'postgres'))) !== undefined
     if (isRunning) await startPostgres(folder).then(postgres => postgres.stop())
     await rm(folder, { recursive: true })
   })

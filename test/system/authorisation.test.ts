@@ -69,7 +69,7 @@ await ask('POST', members, { email: emailOf('editor'), role: 'editor' })
 await ask('POST', members, { email: emailOf('viewer'), role: 'viewer' })
 await ask('DELETE', `${members}/${idOf('left before')}`)
 const begin = await head()
-for (const node of [one, two]) await node.pubsub.reached(begin)
+for (const node of [one, two]) await node.pubsub.delivered(begin)
 
 const streams = new Map<Part, Feed[]>()
 const sockets = new Map<Part, LiveClient[]>()

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import type { LogEvent } from '../../lib/event.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type LogEvent, readAfter } from '../../sql/log.ts'
+import { readAfter } from '../../sql/log.ts'
 import { database, until } from '../support/app.ts'
 import { createRandom } from '../support/random.ts'
 
@@ -11,7 +12,7 @@ import { createRandom } from '../support/random.ts'
 async function board(t: Test, lists = 1) {
   const url = await database(t)
   const connect = (options = {}): Sql => {
-    const sql = postgres(url, { ...connection, max: 1, ...options })
+    const sql = postgres(url, { ...connectionOptions(), max: 1, ...options })
     t.teardown(() => sql.end({ timeout: 1 }))
     return sql
   }

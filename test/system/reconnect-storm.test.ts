@@ -69,7 +69,7 @@ t.test('2,000 streams get what they missed, and nobody else waits for them', asy
     const readers = await crowd(t, node.url, ann.headers, cursors)
     await write(count.events)
     const [end] = await app.sql`select max(pos)::int as pos from events`
-    await node.app.pubsub.reached(end?.pos)
+    await node.app.pubsub.delivered(end?.pos)
     const total = end?.pos - missed?.pos + count.events
     await until(() => readers.every(({ ids }) => ids.length >= total), limits.toldMs)
     const answers = await stop()

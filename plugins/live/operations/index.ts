@@ -2,7 +2,7 @@ import { setImmediate as breathe, setTimeout as delay } from 'node:timers/promis
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadToken, Busy } from '../../../lib/errors.ts'
-import { busyMs, isLocked, restMs } from '../../../lib/postgres/locks.ts'
+import { isLockTimeout, lockRetryMs, lockWaitMs } from '../../../lib/postgres/locks.ts'
 import { createRateLimiter } from '../../../lib/rate-limiter.ts'
 import { createTurns } from '../../../lib/turns.ts'
 import { applyOperations, type Decision, type Entry } from '../../../sql/operations.ts'
@@ -166,7 +166,7 @@ function createOperations({
         takeDecisions(task, results.splice(0, entries.length))
       }
     } catch (error) {
-      if (isLocked(error)) for (const { task } of some) rest(task)
+      if (isLockTimeout(error)) for (const { task } of some) rest(task)
       else if (some.length > 1) for (const turn of some) await decide([turn])
       else for (const turn of some) turn.error = error
     }
@@ -204,7 +204,7 @@ function createOperations({
     const now = performance.now()
     task.busySince ??= now
     task.busyCount++
-    task.restsUntil = now + restMs(task.busyCount)
+    task.restsUntil = now + lockRetryMs(task.busyCount)
   }
 
   async function merge(task: Task) {
@@ -223,7 +223,7 @@ function createOperations({
     if (isDone(task)) return resolve(task)
     if (error) return reject(error)
     const now = performance.now()
-    if (now - (task.busySince ?? now) > busyMs) return reject(new Busy())
+    if (now - (task.busySince ?? now) > lockWaitMs) return reject(new Busy())
     turns.putBack(task.job.actorId, { task, resolve, reject })
   }
 }

@@ -1,4 +1,4 @@
-import { memoize } from '../../../lib/event.ts'
+import { memoize } from '../../../lib/memoize.ts'
 import type { Peer } from '../../../schemas/presence.ts'
 
 /** A peer and when it joined, milliseconds since 1970. Replaced, never changed: equal objects are equal peers. */

@@ -108,7 +108,7 @@ t.test('the password file cannot be lost in silence', async t => {
   const kept = await readFile(file)
   await t.rejects(
     rm(file).then(() => startPostgres(folder)),
-    /pgpass, the password of .* is gone/
+    /pgpass, the password of .* is missing/
   )
   await writeFile(file, kept, { mode: 0o600 })
 })

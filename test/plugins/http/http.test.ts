@@ -4,8 +4,9 @@ import { connect } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { bare } from '../../../app.ts'
-import configuration, { readConfig } from '../../../plugins/config.ts'
+import { createServer } from '../../../app.ts'
+import { readConfig } from '../../../lib/config.ts'
+import configuration from '../../../plugins/config.ts'
 import errors from '../../../plugins/http/errors.ts'
 import headers from '../../../plugins/http/headers.ts'
 import json from '../../../plugins/http/json.ts'
@@ -36,7 +37,7 @@ async function hygiene(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyIns
     LOG_LEVEL: 'silent',
     ...env
   })
-  const app = bare(config)
+  const app = createServer(config)
   t.teardown(() => app.close())
   await app.register(configuration, { config })
   for (const plugin of [errors, drain, headers, json, notFound, origins, upgrade]) {

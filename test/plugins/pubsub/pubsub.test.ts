@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import type { LogEvent } from '../../../sql/log.ts'
+import type { LogEvent } from '../../../lib/event.ts'
 import { build, database, until } from '../../support/app.ts'
 import { largeEvents } from '../../support/large-events.ts'
 import { suspend } from '../../support/suspend.ts'
@@ -22,7 +22,7 @@ async function tuned(t: Test, nodes = 1) {
     returning id`
   const listId: string = list?.id
   const [log] = await sql`select max(pos)::int as head from events`
-  for (const app of apps) await app.pubsub.reached(log?.head)
+  for (const app of apps) await app.pubsub.delivered(log?.head)
   const heard = apps.map(app => {
     const events: LogEvent[] = []
     const stop = app.pubsub.subscribe(`project:${project?.id}`, {
@@ -120,7 +120,7 @@ t.test('killed listeners and readers lose nothing under load', async t => {
   }
   await hears(t, events, await writing.stop(), 'everything, once, in order')
   await until(() => app.pubsub.health().listening)
-  t.ok(app.pubsub.health().connects > 5)
+  t.ok(((await app.metrics.listenerConnects.get()).values[0]?.value ?? 0) > 5)
   t.equal((await backends(sql, 'concord listen')).length, 1)
 })
 
@@ -195,7 +195,7 @@ t.test(
   async t => {
     const { sql, listId, app } = await tuned(t)
     const writing = load(sql, listId)
-    const { epoch, head } = app.pubsub
+    const { epoch, deliveredHead: head } = app.pubsub
     // So many that a broadcast pauses in between.
     const crowd = Array.from({ length: 2000 }, () =>
       app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
@@ -223,13 +223,13 @@ t.test(
 
 t.test('who waits for a position hears when everybody has it, or goes on in time', async t => {
   const { sql, listId, app, events } = await tuned(t)
-  const { head } = app.pubsub
-  await app.pubsub.reached(head)
-  const reached = app.pubsub.reached(head + 1)
+  const { deliveredHead: head } = app.pubsub
+  await app.pubsub.delivered(head)
+  const reached = app.pubsub.delivered(head + 1)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await reached
   t.equal(events.length, 1)
-  await app.pubsub.reached(head + 1_000_000)
+  await app.pubsub.delivered(head + 1_000_000)
 })
 
 t.test('the bell is rung once a commit and never fails one', async t => {
@@ -256,18 +256,18 @@ t.test('a reader advances through events of 500 kB each', async t => {
   )
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await hears(t, events, 1, 'what comes after them')
-  const { ring } = app.pubsub.health()
+  const { buffer: ring } = app.pubsub.health()
   t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
 })
 
 t.test('an event larger than the memory of a node is delivered and not kept', async t => {
   const { sql, projectId, listId, events, app } = await tuned(t)
-  const { epoch, head } = app.pubsub
+  const { epoch, deliveredHead: head } = app.pubsub
   await largeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
   await until(() => events.length === 1, 60_000)
   const pos = events[0]?.pos as number
-  await app.pubsub.reached(pos)
-  t.match(app.pubsub.health().ring, { events: 0, bytes: 0, floor: pos })
+  await app.pubsub.delivered(pos)
+  t.match(app.pubsub.health().buffer, { events: 0, bytes: 0, floor: pos })
   t.equal(app.pubsub.recent({ epoch, pos: head }, 10), null, 'a client before it reads the log')
   t.strictSame(app.pubsub.recent({ epoch, pos }, 10), [])
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`

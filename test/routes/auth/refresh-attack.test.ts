@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { keyRing } from '../../../lib/keys.ts'
+import { deriveKeys } from '../../../lib/keys.ts'
 import { encodeRefreshToken } from '../../../lib/refresh-token.ts'
 import { database, until } from '../../support/app.ts'
 import { type Caller, caller, newcomer, node, sessionOf, times } from '../../support/http-client.ts'
@@ -32,7 +32,7 @@ async function session() {
     insert into sessions (id, user_id, expires_at, absolute_expires_at)
     values (${id}, ${ann.id}, now() + interval '1 day', now() + interval '1 day')
   `
-  const cookie = `refresh=${encodeRefreshToken({ sessionId: id, counter: 0 }, keyRing([JWT_SECRET])[0])}`
+  const cookie = `refresh=${encodeRefreshToken({ sessionId: id, counter: 0 }, deriveKeys([JWT_SECRET])[0])}`
   return { id, cookie }
 }
 
@@ -154,7 +154,7 @@ t.test('killed between commit and reply, a client that asks again succeeds', asy
   const after = await node(t, env)
   const { token, cookie } = await newcomer(after.call)
 
-  const service = serve(t, env, 'test/fixtures/killed-in-refresh.ts')
+  const service = serve(t, env, 'test/support/killed-in-refresh.ts')
   const start = () => /Concord +(http:\S+)\n/.exec(service.output.stdout)
   const [, base = ''] = await until(start, START_MS)
   await t.rejects(refresh(caller(t, base), cookie))
@@ -190,7 +190,7 @@ t.test('nobody is lost while secrets are rotated under load', async t => {
       cookie = reply.cookie
     }
     const reissued = await refresh(after.call, cookie)
-    const only = keyRing([next])[0]
+    const only = deriveKeys([next])[0]
     t.ok(JSON.parse(atob(reissued.body.accessToken.split('.')[0])).kid === only.kid)
   })
 })

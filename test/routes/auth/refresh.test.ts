@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { keyRing } from '../../../lib/keys.ts'
+import { deriveKeys } from '../../../lib/keys.ts'
 import { decodeRefreshToken } from '../../../lib/refresh-token.ts'
 import { build, database, person, until } from '../../support/app.ts'
 
@@ -17,7 +17,8 @@ function refresh(cookie?: string, headers = {}, on: FastifyInstance = app) {
 
 type Reply = Awaited<ReturnType<typeof refresh>>
 const cookieOf = ({ headers }: Reply) => String(headers['set-cookie']).split(';', 1)[0] ?? ''
-const read = (cookie: string) => decodeRefreshToken(cookie.split('=')[1] ?? '', keyRing([SECRET]))
+const read = (cookie: string) =>
+  decodeRefreshToken(cookie.split('=')[1] ?? '', deriveKeys([SECRET]))
 
 async function sessionOf(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}

@@ -1,16 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
-import { isEntitled } from '../../lib/entitlement.ts'
-import { connection } from '../../plugins/db/pools.ts'
+import { isVisible, type LogEvent } from '../../lib/event.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
-import {
-  type Feed,
-  type LogEvent,
-  readAfter,
-  readMemberships,
-  readVisibleAfter
-} from '../../sql/log.ts'
+import { type Feed, readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
 import type { Most, Weighed } from '../../sql/page.ts'
 import { database } from '../support/app.ts'
 import { createRandom } from '../support/random.ts'
@@ -23,39 +17,36 @@ const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
 t.test(
   'of a project of theirs people see what came after they joined, and what is about them',
   async t => {
-    t.equal(isEntitled(event, me, inProject), true)
-    t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+    t.equal(isVisible(event, me, inProject), true)
+    t.equal(isVisible({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+    t.equal(isVisible({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
     t.equal(
-      isEntitled({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject),
+      isVisible({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
       true
     )
     t.equal(
-      isEntitled({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
-      true
-    )
-    t.equal(
-      isEntitled({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
+      isVisible({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
       false
     )
   }
 )
 
 t.test('of a project that they left only their removal', async t => {
-  t.equal(isEntitled(event, me, outside), false)
-  t.equal(isEntitled({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
-  t.equal(isEntitled({ ...event, kind: 'member.added', userId: me }, me, outside), false)
-  t.equal(isEntitled({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
+  t.equal(isVisible(event, me, outside), false)
+  t.equal(isVisible({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
+  t.equal(isVisible({ ...event, kind: 'member.added', userId: me }, me, outside), false)
+  t.equal(isVisible({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
 })
 
 t.test('the end of a session is nobody’s event', async t => {
   t.equal(
-    isEntitled({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
+    isVisible({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
     false
   )
 })
 
 t.test('the database answers the same, whatever the history', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await database(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
   const random = createRandom(7)
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID())
@@ -100,7 +91,7 @@ t.test('the database answers the same, whatever the history', async t => {
     const since = new Map(feed.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     for (const pos of [0, Math.floor(head / 2), head]) {
       const expected = events.filter(
-        one => one.pos > pos && isEntitled(one, userId, id => since.get(id))
+        one => one.pos > pos && isVisible(one, userId, id => since.get(id))
       )
       for (const most of [
         { rows: 10_000, bytes: 1e9 },
