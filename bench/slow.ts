@@ -16,14 +16,14 @@ import { startService } from './service.ts'
  *
  * Latency is from the commit, by the clock of the database, to the return of the read; memory is what the
  * system says of the process of the service. Ends with 1 when somebody who reads misses an event, or when
- * those who do not cost more memory than README.md says.
+ * those who do not cost more memory than docs/performance.md says.
  *
  * node bench/slow.ts [seconds a turn = 20]
  */
 const seconds = Number(process.argv[2] ?? 20)
 const size = { each: 1000, items: 50, text: 2000, few: 2 }
 const pace = { quietMs: 100, busyMs: 1000, memoryMs: 500, warmMs: 2000 }
-/** The number in README.md, kilobytes a client: what is unsent, a page of the past, and the connection itself. */
+/** The number in docs/performance.md, kilobytes a client: what is unsent, a page of the past, and the connection itself. */
 const mostKb = 400
 
 interface Others {
