@@ -23,7 +23,7 @@ import { startService } from './service.ts'
 const seconds = Number(process.argv[2] ?? 20)
 const size = { each: 1000, items: 50, text: 2000, few: 2 }
 const pace = { quietMs: 100, busyMs: 1000, memoryMs: 500, warmMs: 2000 }
-/** The number in docs/performance.md, kilobytes a client: what is unsent, a page of the past, and the connection itself. */
+/** Kilobytes a client, as in docs/performance.md: what is unsent, a page of the past, and the connection itself. */
 const mostKb = 400
 
 interface Others {
