@@ -16,14 +16,14 @@ import { startService } from './service.ts'
  *
  * Latency is from the commit, by the clock of the database, to the return of the read; memory is what the
  * system says of the process of the service. Ends with 1 when somebody who reads misses an event, or when
- * those who do not cost more memory than README.md says.
+ * those who do not cost more memory than docs/performance.md says.
  *
  * node bench/slow.ts [seconds a turn = 20]
  */
 const seconds = Number(process.argv[2] ?? 20)
 const size = { each: 1000, items: 50, text: 2000, few: 2 }
-const pace = { quietMs: 100, lockWaitMs: 1000, memoryMs: 500, warmMs: 2000 }
-/** The number in README.md, kilobytes a client: what is unsent, a page of the past, and the connection itself. */
+const pace = { quietMs: 100, busyMs: 1000, memoryMs: 500, warmMs: 2000 }
+/** Kilobytes a client, as in docs/performance.md: what is unsent, a page of the past, and the connection itself. */
 const mostKb = 400
 
 interface Others {
@@ -67,7 +67,7 @@ async function main() {
       const memory = every(pace.memoryMs, end, async () => {
         peak = Math.max(peak, await memoryOf(service.pid))
       })
-      const writing = every(pace.lockWaitMs, end, () => busy.change(size.few))
+      const writing = every(pace.busyMs, end, () => busy.change(size.few))
       await every(pace.quietMs, end, async () => {
         await quiet.change()
         told++

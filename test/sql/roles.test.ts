@@ -170,7 +170,7 @@ t.test('another role cannot write in a user’s name, nor past the log', async t
 t.test('the role of the README writes its tables and reads no password hash', async t => {
   const { sql, owner } = await withWriter(t)
   const role = (await sql`select current_user as name`)[0]?.name as string
-  const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8')
+  const readme = readFileSync(join(import.meta.dirname, '..', '..', 'docs/operations.md'), 'utf8')
   const [, grants = ''] = /create role importer[^;]*;\n((?: *grant [^;]*;\n)+)/.exec(readme) ?? []
   await owner.unsafe(`revoke all on ${tables} from ${role}; ${grants.replaceAll('importer', role)}`)
   await sql`insert into users (email, name) values ('ann@example.com', 'Ann')`

@@ -40,7 +40,7 @@ t.test('every command exists, and every one that exists is named', async t => {
 })
 
 t.test('what it links to and what it says to read is there', async t => {
-  const links = [...readme.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, path = '']) => path)
+  const links = [...readme.matchAll(/\]\((?!http|#)([^)]+)\)/g)].map(([, path = '']) => path)
   const files = [...readme.matchAll(/\b(?:[\w-]+\/)*[\w.-]+\.(?:ts|sql)\b/g)].map(([path]) => path)
   for (const path of new Set([...links, ...files])) t.ok(existsSync(join(root, path)), path)
 })
