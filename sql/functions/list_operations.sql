@@ -1,4 +1,4 @@
--- What an operation does to a whole list, and to its conflicts.
+-- The operations on a whole list.
 
 create or replace function op_list_rename(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
@@ -7,7 +7,7 @@ declare
   was constant jsonb := op -> 'from';
   wanted constant jsonb := op -> 'to';
   live constant jsonb := (select to_jsonb(title) from checklists where id = list);
-  how constant text := decide(live, was, wanted, merge);
+  how constant text := decide_text(live, was, wanted, merge);
   new_title constant text := case how when 'applied' then op ->> 'to' when 'merged' then merge ->> 'value' end;
   kept uuid;
 begin
