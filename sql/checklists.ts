@@ -3,7 +3,7 @@ import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checkli
 import type { PageQuery } from '../schemas/page.ts'
 import type { Sql } from './executor.ts'
 import { requireGranted, withMember } from './membership.ts'
-import { keyset, paged } from './page.ts'
+import { keyset, toPage } from './page.ts'
 
 /** By an owner or editor. Throws ProjectNotFound, Forbidden. */
 export async function createChecklist(
@@ -44,12 +44,12 @@ export async function listChecklists(
   projectId: string,
   query: PageQuery
 ): Promise<Checklists> {
-  const { place, isAfter, order } = keyset(sql, 'created_at', 'id', query)
-  const rows = await sql<(ChecklistSummary & { place: string })[]>`
+  const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
+  const rows = await sql<(ChecklistSummary & { rowCursor: string })[]>`
     select checklist.*
     from project_members as me
     left join lateral (
-      select ${summary(sql)}, ${place}
+      select ${summary(sql)}, ${rowCursor}
       from checklists
       join checklist_revs on checklist_id = checklists.id
       where project_id = me.project_id
@@ -61,7 +61,7 @@ export async function listChecklists(
     and me.user_id = ${actorId}
   `
   if (rows.length === 0) throw new ProjectNotFound()
-  const { page, next } = paged(
+  const { page, next } = toPage(
     rows.filter(({ id }) => id),
     query
   )

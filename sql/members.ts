@@ -4,7 +4,7 @@ import type { PageQuery } from '../schemas/page.ts'
 import type { Role } from '../schemas/project.ts'
 import type { Sql } from './executor.ts'
 import { requireGranted, withMember } from './membership.ts'
-import { keyset, paged } from './page.ts'
+import { keyset, toPage } from './page.ts'
 
 /** Throws ProjectNotFound when there is none or the actor is not a member. */
 export async function listMembers(
@@ -13,12 +13,12 @@ export async function listMembers(
   projectId: string,
   query: PageQuery
 ): Promise<Members> {
-  const { place, isAfter, order } = keyset(sql, 'added_at', 'user_id', query)
-  const rows = await sql<(Member & { place: string })[]>`
+  const { rowCursor, isAfter, order } = keyset(sql, 'added_at', 'user_id', query)
+  const rows = await sql<(Member & { rowCursor: string })[]>`
     select member.*
     from project_members as me
     left join lateral (
-      select user_id as "userId", name, email, role, added_at as "addedAt", ${place}
+      select user_id as "userId", name, email, role, added_at as "addedAt", ${rowCursor}
       from project_members
       join users on users.id = user_id
       where project_id = me.project_id
@@ -29,7 +29,7 @@ export async function listMembers(
     and me.user_id = ${actorId}
   `
   if (rows.length === 0) throw new ProjectNotFound()
-  const { page, next } = paged(
+  const { page, next } = toPage(
     rows.filter(({ userId }) => userId),
     query
   )

@@ -4,7 +4,7 @@ import type { Project, Projects } from '../schemas/project.ts'
 import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 import { requireGranted, withMember } from './membership.ts'
-import { keyset, paged } from './page.ts'
+import { keyset, toPage } from './page.ts'
 
 /** The actor becomes its owner. Throws BadToken when their account is gone. */
 export async function createProject(sql: Sql, actorId: string, name: string): Promise<Project> {
@@ -31,16 +31,16 @@ export async function createProject(sql: Sql, actorId: string, name: string): Pr
 }
 
 export async function listProjects(sql: Sql, actorId: string, query: PageQuery): Promise<Projects> {
-  const { place, isAfter, order } = keyset(sql, 'created_at', 'id', query)
-  const rows = await sql<(Project & { place: string })[]>`
-    select id, name, role, created_at as "createdAt", ${place}
+  const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
+  const rows = await sql<(Project & { rowCursor: string })[]>`
+    select id, name, role, created_at as "createdAt", ${rowCursor}
     from projects
     join project_members on project_id = projects.id
     where user_id = ${actorId}
     and ${isAfter}
     ${order}
   `
-  const { page, next } = paged(rows, query)
+  const { page, next } = toPage(rows, query)
   return { projects: page, next }
 }
 

@@ -158,7 +158,12 @@ export function createFeed(
   }
 
   async function readPage(mine: Belonging) {
-    const page = await readVisibleAfter(sql, { userId, feed: mine, pos, most: limits.page })
+    const page = await readVisibleAfter(sql, {
+      userId,
+      memberships: mine,
+      pos,
+      limits: limits.page
+    })
     if (reasonAgainst({ epoch, pos }, page)) throw new Error('the log is not what it was')
     return page
   }
