@@ -26,7 +26,7 @@ export interface Page extends Head {
 type EventRow = Head & LogEvent & Sized
 
 /** The memberships of a user, with the state of the log from the same snapshot. */
-export interface Feed extends Head {
+export interface Memberships extends Head {
   projects: { projectId: string; sincePos: number; role: string }[]
 }
 
@@ -47,8 +47,8 @@ export async function readAfter(sql: Sql, pos: number, limits: PageLimits): Prom
   return readPage(sql, limits, positions)
 }
 
-export async function readMemberships(sql: Sql, userId: string): Promise<Feed> {
-  const [memberships] = await sql<[Feed]>`
+export async function readMemberships(sql: Sql, userId: string): Promise<Memberships> {
+  const [memberships] = await sql<[Memberships]>`
     select
       ${stateColumns(sql)},
       coalesce((
@@ -68,7 +68,7 @@ export async function readVisibleAfter(
     memberships,
     pos,
     limits
-  }: { userId: string; memberships: Feed; pos: number; limits: PageLimits }
+  }: { userId: string; memberships: Memberships; pos: number; limits: PageLimits }
 ): Promise<Page> {
   const { projects, head } = memberships
   const range = { after: pos, upTo: head }
@@ -92,7 +92,7 @@ function entitledPositions(
     limit
   }: {
     userId: string
-    projects: Feed['projects']
+    projects: Memberships['projects']
     range: { after: number; upTo: number }
     limit: number
   }

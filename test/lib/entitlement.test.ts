@@ -6,8 +6,8 @@ import { connection } from '../../plugins/db/pools.ts'
 import type { PageLimits, Sized } from '../../sql/event-page.ts'
 import type { Sql } from '../../sql/executor.ts'
 import {
-  type Feed,
   type LogEvent,
+  type Memberships,
   readAfter,
   readMemberships,
   readVisibleAfter
@@ -118,7 +118,7 @@ t.test('the database answers the same, whatever the history', async t => {
   t.ok(seen > 50, `${seen} of ${events.length}`)
 
   /** Reads on until nothing is left; no page is much larger than it may be. */
-  async function pages(userId: string, memberships: Feed, pos: number, limits: PageLimits) {
+  async function pages(userId: string, memberships: Memberships, pos: number, limits: PageLimits) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
       const page = await readVisibleAfter(sql, {

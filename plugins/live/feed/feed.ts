@@ -3,7 +3,7 @@ import { type Cursor, formatCursor, parseCursor } from '../../../lib/cursor.ts'
 import { isEntitled } from '../../../lib/entitlement.ts'
 import { sseBytes } from '../../../lib/event.ts'
 import {
-  type Feed as Belonging,
+  type Memberships as Belonging,
   type LogEvent,
   readMemberships,
   readVisibleAfter
