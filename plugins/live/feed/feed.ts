@@ -3,8 +3,8 @@ import { type Cursor, formatCursor, parseCursor } from '../../../lib/cursor.ts'
 import { isEntitled } from '../../../lib/entitlement.ts'
 import { sseBytes } from '../../../lib/event.ts'
 import {
-  type Memberships as Belonging,
   type LogEvent,
+  type Memberships,
   readMemberships,
   readVisibleAfter
 } from '../../../sql/log.ts'
@@ -115,7 +115,7 @@ export function createFeed(
   }
 
   /** Says who is heard and from where on: from where the client was, or from the head if that cannot be told. */
-  function greet(mine: Belonging) {
+  function greet(mine: Memberships) {
     const here = { epoch: mine.epoch, pos: mine.head }
     const from = options.cursor === undefined ? here : parseCursor(options.cursor)
     const reason = from ? reasonAgainst(from, mine) : 'unknown'
@@ -126,14 +126,14 @@ export function createFeed(
     resetUnless(reason, mine)
   }
 
-  function resetUnless(reason: string | null, mine: Belonging) {
+  function resetUnless(reason: string | null, mine: Memberships) {
     if (reason === null) return
     metrics.resets.inc({ reason })
     ;({ epoch, head: pos } = mine)
     stream.write(sseBytes('reset', formatCursor({ epoch, pos }), JSON.stringify({ reason })))
   }
 
-  async function sendPast(mine: Belonging, signal: AbortSignal) {
+  async function sendPast(mine: Memberships, signal: AbortSignal) {
     const since = new Map(mine.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     const isMine = (event: LogEvent) => isEntitled(event, userId, id => since.get(id))
     while (pos < mine.head && !signal.aborted) {
@@ -157,7 +157,7 @@ export function createFeed(
     return events && { events, isLast: events.length < rows }
   }
 
-  async function readPage(mine: Belonging) {
+  async function readPage(mine: Memberships) {
     const page = await readVisibleAfter(sql, {
       userId,
       memberships: mine,
@@ -169,7 +169,7 @@ export function createFeed(
   }
 
   // Without an await from the look into memory to the last line: no event can come in between.
-  function goLive({ projects }: Belonging, missed: LogEvent[]) {
+  function goLive({ projects }: Memberships, missed: LogEvent[]) {
     enter('live')
     join(`user:${userId}`)
     for (const { projectId } of projects) join(`project:${projectId}`)
