@@ -10,28 +10,28 @@ export interface LogEvent extends Loggable {
 }
 
 /** The state of the log: the epoch of the database, the newest position, and the one up to which events may be deleted. */
-export interface Head {
+export interface LogState {
   epoch: string
   head: number
   floor: number
 }
 
 /** Events in order of position, with the state of the log from the same snapshot. */
-export interface Page extends Head {
+export interface Page extends LogState {
   events: LogEvent[]
   /** Whether there is no later event to read. */
   isLast: boolean
 }
 
-type EventRow = Head & LogEvent & Sized
+type EventRow = LogState & LogEvent & Sized
 
 /** The memberships of a user, with the state of the log from the same snapshot. */
-export interface Memberships extends Head {
+export interface Memberships extends LogState {
   projects: { projectId: string; sincePos: number; role: string }[]
 }
 
-export async function readHead(sql: Sql): Promise<Head> {
-  const [row] = await sql<[Head]>`
+export async function readLogState(sql: Sql): Promise<LogState> {
+  const [row] = await sql<[LogState]>`
     select ${stateColumns(sql)}
     from log_state`
   return row

@@ -6,7 +6,7 @@ import { createRingBuffer } from '../../lib/ring-buffer.ts'
 import { createSequences } from '../../lib/sequences.ts'
 import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
-import { type Head, type LogEvent, readHead, renewEpoch } from '../../sql/log.ts'
+import { type LogEvent, type LogState, readLogState, renewEpoch } from '../../sql/log.ts'
 import { createListener } from './listener.ts'
 import { tail } from './tail.ts'
 
@@ -67,7 +67,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   const topics = createTopics<Subscriber>()
   const waiting = new Set<{ pos: number; resolve: () => void }>()
   const closing = new AbortController()
-  let { epoch, head } = await readHead(sql)
+  let { epoch, head } = await readLogState(sql)
   /** Position of the newest event that was there at the last look. */
   let newest = head
   /** Since when the log cannot be read. */
@@ -186,7 +186,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   }
 
   /** It is another log than before: everybody starts anew. */
-  function startOver(now: Head) {
+  function startOver(now: LogState) {
     log.warn({ from: epoch, to: now.epoch }, 'the database is another one: every cursor is reset')
     epoch = now.epoch
     head = now.head
