@@ -17,7 +17,7 @@ export interface LogState {
 }
 
 /** Events in order of position, with the state of the log from the same snapshot. */
-export interface Page extends LogState {
+export interface EventPage extends LogState {
   events: LogEvent[]
   /** Whether there is no later event to read. */
   isLast: boolean
@@ -38,7 +38,7 @@ export async function readLogState(sql: Sql): Promise<LogState> {
 }
 
 /** Returns a page of the events after a position. */
-export async function readAfter(sql: Sql, pos: number, limits: PageLimits): Promise<Page> {
+export async function readAfter(sql: Sql, pos: number, limits: PageLimits): Promise<EventPage> {
   const positions = sql`
     select pos
     from events
@@ -69,7 +69,7 @@ export async function readVisibleAfter(
     pos,
     limits
   }: { userId: string; memberships: Memberships; pos: number; limits: PageLimits }
-): Promise<Page> {
+): Promise<EventPage> {
   const { projects, head } = memberships
   const range = { after: pos, upTo: head }
   return readPage(
@@ -141,7 +141,7 @@ async function readPage(
   sql: Sql,
   limits: PageLimits,
   positions: PendingQuery<Row[]>
-): Promise<Page> {
+): Promise<EventPage> {
   // The limit of 1 tells the planner that log_state has one row. It would expect two thousand, and materialize the page.
   const rows = await sql<EventRow[]>`
     select ${stateColumns(sql)}, event.*

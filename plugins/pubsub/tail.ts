@@ -2,7 +2,7 @@ import postgres from 'postgres'
 import type { Signal } from '../../lib/signal.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type Page, readAfter } from '../../sql/log.ts'
+import { type EventPage, readAfter } from '../../sql/log.ts'
 import { connection } from '../db/pools.ts'
 
 const limits = {
@@ -31,7 +31,13 @@ export interface TailOptions {
  * slow the connection is. Throws when a page fails or takes longer than 10 s; the caller begins again at its
  * last position.
  */
-export async function* tail({ url, pos, bell, pollMs, signal }: TailOptions): AsyncGenerator<Page> {
+export async function* tail({
+  url,
+  pos,
+  bell,
+  pollMs,
+  signal
+}: TailOptions): AsyncGenerator<EventPage> {
   const sql: Sql = postgres(url, {
     ...connection,
     max: 1,
