@@ -133,7 +133,7 @@ export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
 }
 
 /** Sends a NOTIFY to every node: without a payload that there are new events, with one that this node is alive. */
-export async function ring(sql: Sql, payload = ''): Promise<void> {
+export async function notify(sql: Sql, payload = ''): Promise<void> {
   await sql`select pg_notify('concord', ${payload})`
 }
 

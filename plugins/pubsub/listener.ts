@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { ring } from '../../sql/log.ts'
+import { notify } from '../../sql/log.ts'
 import { connection } from '../db/pools.ts'
 
 const limits = {
@@ -113,7 +113,7 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
     // A database that does not answer is asked once, not once a heartbeat.
     if (isBeating) return
     isBeating = true
-    await ring(sql, alive).catch(() => {}) // the readers tell of it
+    await notify(sql, alive).catch(() => {}) // the readers tell of it
     isBeating = false
   }
 
