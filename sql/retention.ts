@@ -21,7 +21,7 @@ export interface Retention {
  * have been ahead: a stamp in the future tells nothing, and such an event is as old as the next one with a
  * stamp of the past.
  */
-export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
+export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
   const { isOld, isYoung } = ages(sql, feedDays)
   const [{ count }] = await sql<[{ count: number }]>`
     with following as (
@@ -72,9 +72,9 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
  * list; all old ones of a list that was deleted. Returns how many. Later requests for them get 410.
  *
  * What goes is always the beginning of a history, whatever its time stamps say: readers take the first
- * revision for a sign that all later ones are there. Stamps in the future count as in `raiseFloor`.
+ * revision for a sign that all later ones are there. Stamps in the future count as in `deleteOldEvents`.
  */
-export async function trimHistories(
+export async function deleteOldChanges(
   sql: Sql,
   { historyDays, historyChanges, limit }: Retention
 ): Promise<number> {
@@ -121,21 +121,21 @@ const ages = (sql: Sql, days: number) => ({
 })
 
 /** Drops the results of old operations: sent again after that, one is decided anew. Answers how many. */
-export function forgetOperations(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
-  return forget(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
+export function deleteOldResults(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
+  return deleteOlder(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
 }
 
 /** Drops items that were deleted as long ago as changes are kept. Answers how many. */
-export function forgetItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
-  return forget(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
+export function deleteOldItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  return deleteOlder(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
 }
 
 /** Drops conflicts that were resolved as long ago as changes are kept. Answers how many. */
-export function forgetConflicts(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
-  return forget(sql, { table: 'conflicts', since: 'resolved_at', days: historyDays, limit })
+export function deleteOldConflicts(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  return deleteOlder(sql, { table: 'conflicts', since: 'resolved_at', days: historyDays, limit })
 }
 
-async function forget(
+async function deleteOlder(
   sql: Sql,
   { table, since, days, limit }: { table: string; since: string; days: number; limit: number }
 ): Promise<number> {
