@@ -8,7 +8,10 @@ export interface Throttle {
 }
 
 /** Returns the seconds until none of them is used up any more; undefined when none is. */
-export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
+export async function findSecondsToWait(
+  sql: Sql,
+  throttles: Throttle[]
+): Promise<number | undefined> {
   const [row] = await sql<[{ seconds: number | null }]>`
     select ceil(extract(epoch from max(resets_at) - now()))::integer as seconds
     from throttles
@@ -20,7 +23,7 @@ export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<nu
 }
 
 /** Counts one in each. Returns the seconds to wait when that was too many, else undefined. */
-export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
+export async function countAttempt(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
   const isOver = sql`throttles.resets_at <= now()`
   // In the order of keys, or two statements that count the same would wait for each other.
   const [row] = await sql<[{ seconds: number | null }]>`
@@ -48,7 +51,7 @@ export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number 
 }
 
 /** Deletes at most `limit` of those that are over. Returns how many it deleted. */
-export async function forgetThrottles(sql: Sql, limit: number): Promise<number> {
+export async function deleteExpiredThrottles(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
     delete from throttles
     where key in (
