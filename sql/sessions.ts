@@ -13,15 +13,15 @@ export interface Session {
   expiresAt: Date
 }
 
-/** Lives, in seconds. */
-export interface Lives {
+/** Lifetimes, in seconds. */
+export interface Lifetimes {
   refreshTokenTtl: number
   sessionMaxAge: number
   refreshGrace: number
 }
 
 /** The most sessions a user has at a time. */
-const MOST = 50
+const MAX_SESSIONS = 50
 
 /**
  * Begins a session, and ends the one that it replaces and the longest idle of too many. Answers the
@@ -31,7 +31,7 @@ export async function createSession(
   sql: Sql,
   { id, passwordVersion }: Account,
   { client, replaced = null }: { client: Client; replaced?: string | null },
-  { refreshTokenTtl, sessionMaxAge }: Lives
+  { refreshTokenTtl, sessionMaxAge }: Lifetimes
 ): Promise<(Session & { ended: string[] }) | undefined> {
   const isLive = sql`revoked_at is null and expires_at > now()`
   const [, [session]] = await sql.begin(sql => [
@@ -60,7 +60,7 @@ export async function createSession(
         where ${isLive}
         and sessions.id is distinct from ${replaced}
         order by last_used_at desc
-        offset ${MOST - 1}
+        offset ${MAX_SESSIONS - 1}
       ),
       ended as (
         update sessions
@@ -105,7 +105,7 @@ export async function rotateSession(
   sql: Sql,
   { sessionId, counter }: RefreshToken,
   { ip, userAgent }: Client,
-  { refreshTokenTtl, refreshGrace }: Lives
+  { refreshTokenTtl, refreshGrace }: Lifetimes
 ): Promise<(Session & { isReused: boolean }) | undefined> {
   const grace = sql`make_interval(secs => ${refreshGrace})`
   const isDue = sql`counter = ${counter} and (rotated_at is null or rotated_at <= now() - ${grace})`
@@ -207,7 +207,7 @@ export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | un
 export async function findTokenOwner(
   sql: Sql,
   { sessionId, counter }: RefreshToken,
-  { refreshGrace }: Lives
+  { refreshGrace }: Lifetimes
 ): Promise<Owner | undefined> {
   const [owner] = await sql<[Owner?]>`
     select user_id as "userId", name
@@ -225,7 +225,7 @@ export async function findTokenOwner(
 }
 
 /** Returns the sessions that ended within `seconds`, for which an access token may be accepted. */
-export async function recentlyEnded(sql: Sql, seconds: number): Promise<string[]> {
+export async function findEndedSessions(sql: Sql, seconds: number): Promise<string[]> {
   // From the log, because deleting a user deletes their rows in `sessions`. Of a session that expired, every access
   // token expired before it.
   const rows = await sql<{ id: string }[]>`

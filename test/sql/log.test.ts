@@ -5,7 +5,7 @@ import { connection } from '../../plugins/db/pools.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
-import { recentlyEnded } from '../../sql/sessions.ts'
+import { findEndedSessions } from '../../sql/sessions.ts'
 import { database } from '../support/app.ts'
 import { largeEvents } from '../support/large-events.ts'
 
@@ -37,7 +37,7 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
       events.map(({ kind }) => kind),
       ['member.added', 'checklist.created', 'project.updated']
     )
-    await recentlyEnded(tx, 900)
+    await findEndedSessions(tx, 900)
   })
   t.ok(read < 100, `${read} rows of the log`)
 })
