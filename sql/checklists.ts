@@ -2,7 +2,7 @@ import { ChecklistDeleted, ChecklistNotFound, ProjectNotFound } from '../lib/err
 import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checklist.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Sql } from './executor.ts'
-import { requireGranted, withMember } from './membership.ts'
+import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
 /** By an owner or editor. Throws ProjectNotFound, Forbidden. */
@@ -25,7 +25,7 @@ export async function createChecklist(
     from me
     left join created on true
   `
-  const { id } = requireGranted<{ id: string }>(row)
+  const { id } = requireAllowed<{ id: string }>(row)
   // Revisions are given out inside COMMIT: no statement sees the one it causes.
   const [checklist] = await sql<[ChecklistSummary?]>`
     select ${summary(sql)}

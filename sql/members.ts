@@ -3,7 +3,7 @@ import type { Member, Members, NewMember } from '../schemas/member.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Role } from '../schemas/project.ts'
 import type { Sql } from './executor.ts'
-import { requireGranted, withMember } from './membership.ts'
+import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
 /** Throws ProjectNotFound when there is none or the actor is not a member. */
@@ -40,7 +40,7 @@ export async function listMembers(
  * Returns the id of the user with this email, in canonical form, whom the actor may add; undefined when there is none.
  * Throws ProjectNotFound, Forbidden.
  */
-export async function findAddable(
+export async function findUserToAdd(
   sql: Sql,
   actorId: string,
   projectId: string,
@@ -53,7 +53,7 @@ export async function findAddable(
     where project_id = ${projectId}
     and user_id = ${actorId}
   `
-  return requireGranted<{ id: string | null }>(row).id ?? undefined
+  return requireAllowed<{ id: string | null }>(row).id ?? undefined
 }
 
 /**
@@ -87,7 +87,7 @@ export async function addMember(
     left join person on true
     left join added on true
   `
-  const member = requireGranted<Partial<Member>>(row)
+  const member = requireAllowed<Partial<Member>>(row)
   if (!member.userId) throw new UserNotFound()
   if (!member.addedAt) throw new AlreadyMember()
   return member as Member
@@ -118,7 +118,7 @@ export async function changeRole(
     left join changed on true
     left join users on users.id = changed.user_id
   `
-  const member = requireGranted<Partial<Member>>(row)
+  const member = requireAllowed<Partial<Member>>(row)
   if (!member.userId) throw new MemberNotFound()
   return member as Member
 }
@@ -148,6 +148,6 @@ export async function removeMember(
     from me
     left join removed on true
   `
-  const { userId: removed } = requireGranted<{ userId: string | null }>(row)
+  const { userId: removed } = requireAllowed<{ userId: string | null }>(row)
   if (!removed) throw new MemberNotFound()
 }

@@ -33,7 +33,7 @@ export function withMember(sql: Sql, actorId: string, projectId: string, isAllow
  * What such a statement found, whose columns begin with `is_allowed as "isAllowed"`.
  * Throws ProjectNotFound for a stranger, as if the project were not there, and Forbidden.
  */
-export function requireGranted<Result>(row: Row | undefined): Result {
+export function requireAllowed<Result>(row: Row | undefined): Result {
   if (!row) throw new ProjectNotFound()
   if (!row.isAllowed) throw new Forbidden()
   return row as Result

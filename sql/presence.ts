@@ -60,6 +60,6 @@ export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[
 }
 
 /** Deletes the rows of this node. */
-export async function clearPresence(sql: Sql, nodeId: string): Promise<void> {
+export async function deletePresence(sql: Sql, nodeId: string): Promise<void> {
   await sql`delete from presence where node_id = ${nodeId}`
 }

@@ -3,7 +3,7 @@ import type { PageQuery } from '../schemas/page.ts'
 import type { Project, Projects } from '../schemas/project.ts'
 import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
-import { requireGranted, withMember } from './membership.ts'
+import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
 /** The actor becomes its owner. Throws BadToken when their account is gone. */
@@ -78,7 +78,7 @@ export async function renameProject(
     from me
     left join renamed on true
   `
-  return requireGranted<Project>(row)
+  return requireAllowed<Project>(row)
 }
 
 /** By an owner. Throws ProjectNotFound, Forbidden. */
@@ -94,5 +94,5 @@ export async function deleteProject(sql: Sql, actorId: string, projectId: string
     select is_allowed as "isAllowed"
     from me
   `
-  requireGranted(row)
+  requireAllowed(row)
 }
