@@ -12,7 +12,7 @@ export interface LogEvent extends Loggable {
 /** The state of the log: the epoch of the database, the newest position, and the one up to which events may be deleted. */
 export interface LogState {
   epoch: string
-  head: number
+  committedHead: number
   floor: number
 }
 
@@ -60,7 +60,7 @@ export async function readMemberships(sql: Sql, userId: string): Promise<Members
   return memberships
 }
 
-/** Returns a page of the events that a user may receive, after `pos` and up to the head of the memberships. */
+/** Returns a page of the events that a user may receive, after `pos` and up to the `committedHead` of the memberships. */
 export async function readVisibleAfter(
   sql: Sql,
   {
@@ -70,8 +70,8 @@ export async function readVisibleAfter(
     limits
   }: { userId: string; memberships: Memberships; pos: number; limits: PageLimits }
 ): Promise<EventPage> {
-  const { projects, head } = memberships
-  const range = { after: pos, upTo: head }
+  const { projects, committedHead } = memberships
+  const range = { after: pos, upTo: committedHead }
   return readPage(
     sql,
     limits,
@@ -148,14 +148,14 @@ async function readPage(
     from (select floor_pos from log_state limit 1) as log_state
     left join lateral (${selectPage(sql, limits, eventColumns(sql), positions)}) as event on true
     order by event.pos`
-  const { epoch, head, floor } = rows[0] as EventRow
+  const { epoch, committedHead, floor } = rows[0] as EventRow
   // An empty page is one row of nulls.
   const events = rows.filter(({ pos }) => pos !== null)
-  return { epoch, head, floor, events, isLast: isLastPage(events, limits) }
+  return { epoch, committedHead, floor, events, isLast: isLastPage(events, limits) }
 }
 
 // Subqueries, which run once and not once per row.
 const stateColumns = (sql: Sql) => sql`
   (select log_epoch()) as epoch,
-  greatest((select max(pos) from events), floor_pos) as head,
+  greatest((select max(pos) from events), floor_pos) as "committedHead",
   floor_pos as floor`

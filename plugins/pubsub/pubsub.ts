@@ -67,7 +67,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   const topics = createTopics<Subscriber>()
   const waiting = new Set<{ pos: number; resolve: () => void }>()
   const closing = new AbortController()
-  let { epoch, head } = await readLogState(sql)
+  let { epoch, committedHead: head } = await readLogState(sql)
   /** Position of the newest event that was there at the last look. */
   let newest = head
   /** Since when the log cannot be read. */
@@ -159,12 +159,12 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
             startOver(page)
             break
           }
-          if (page.head < head) {
+          if (page.committedHead < head) {
             // An older state was put back: its positions will be given out again, to other events.
             await renewEpoch(sql, epoch)
             break
           }
-          newest = page.head
+          newest = page.committedHead
           for (const some of together(page.events)) {
             await publish(some)
             await breathe()
@@ -189,8 +189,8 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   function startOver(now: LogState) {
     log.warn({ from: epoch, to: now.epoch }, 'the database is another one: every cursor is reset')
     epoch = now.epoch
-    head = now.head
-    newest = now.head
+    head = now.committedHead
+    newest = now.committedHead
     events.reset(head)
     revs.reset()
     for (const subscriber of topics.all()) subscriber.reset()

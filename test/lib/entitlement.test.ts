@@ -92,7 +92,7 @@ t.test('the database answers the same, whatever the history', async t => {
     await steps[random.pick(names)](random.pick(users), random.pick(projects))
   }
 
-  const { events: raw, head } = await readAfter(sql, 0, { rows: 10_000, bytes: 1e9 })
+  const { events: raw, committedHead: head } = await readAfter(sql, 0, { rows: 10_000, bytes: 1e9 })
   const events = raw.map(plain)
   let seen = 0
   for (const userId of users) {

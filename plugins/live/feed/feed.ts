@@ -4,6 +4,7 @@ import { isEntitled } from '../../../lib/entitlement.ts'
 import { sseBytes } from '../../../lib/event.ts'
 import {
   type LogEvent,
+  type LogState,
   type Memberships,
   readMemberships,
   readVisibleAfter
@@ -103,7 +104,7 @@ export function createFeed(
       if (signal.aborted) return
       if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
       // The database may be ahead of what this node has heard: memory would be short of its newest.
-      await pubsub.reached(mine.head)
+      await pubsub.reached(mine.committedHead)
       if (signal.aborted) return
       if (epoch === '') greet(mine)
       else resetUnless(reasonAgainst({ epoch, pos }, mine), mine)
@@ -116,7 +117,7 @@ export function createFeed(
 
   /** Says who is heard and from where on: from where the client was, or from the head if that cannot be told. */
   function greet(mine: Memberships) {
-    const here = { epoch: mine.epoch, pos: mine.head }
+    const here = { epoch: mine.epoch, pos: mine.committedHead }
     const from = options.cursor === undefined ? here : parseCursor(options.cursor)
     const reason = from ? reasonAgainst(from, mine) : 'unknown'
     ;({ epoch, pos } = from ?? here)
@@ -129,25 +130,25 @@ export function createFeed(
   function resetUnless(reason: string | null, mine: Memberships) {
     if (reason === null) return
     metrics.resets.inc({ reason })
-    ;({ epoch, head: pos } = mine)
+    ;({ epoch, committedHead: pos } = mine)
     stream.write(sseBytes('reset', formatCursor({ epoch, pos }), JSON.stringify({ reason })))
   }
 
   async function sendPast(mine: Memberships, signal: AbortSignal) {
     const since = new Map(mine.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     const isMine = (event: LogEvent) => isEntitled(event, userId, id => since.get(id))
-    while (pos < mine.head && !signal.aborted) {
-      const recent = pubsub.head >= mine.head ? recall() : null
+    while (pos < mine.committedHead && !signal.aborted) {
+      const recent = pubsub.head >= mine.committedHead ? recall() : null
       const { events, isLast } =
         recent ?? (await catchUpLimit(userId, () => readPage(mine), signal))
       metrics.catchUps.inc({ from: recent ? 'memory' : 'log' })
       for (const event of events) {
-        if (signal.aborted || event.pos > mine.head) break
+        if (signal.aborted || event.pos > mine.committedHead) break
         if (!recent || isMine(event)) send(event)
         pos = event.pos
         if (stream.isFull) await stream.drained(signal)
       }
-      if (isLast) pos = Math.max(pos, mine.head)
+      if (isLast) pos = Math.max(pos, mine.committedHead)
     }
   }
 
@@ -248,9 +249,9 @@ export function createFeed(
   }
 
   /** Why a place in the log means nothing any more, or null. */
-  function reasonAgainst(from: Cursor, now: { epoch: string; head: number; floor: number }) {
+  function reasonAgainst(from: Cursor, now: LogState) {
     if (from.epoch !== now.epoch) return 'restored'
-    if (from.pos > now.head) return 'unknown'
+    if (from.pos > now.committedHead) return 'unknown'
     return from.pos < now.floor ? 'expired' : null
   }
 }
