@@ -5,7 +5,7 @@ import type { Sql } from './executor.ts'
 import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
-/** By an owner or editor. Throws ProjectNotFound, Forbidden. */
+/** Only for owners and editors. Throws ProjectNotFound, Forbidden. */
 export async function createChecklist(
   sql: Sql,
   actorId: string,
@@ -26,7 +26,7 @@ export async function createChecklist(
     left join created on true
   `
   const { id } = requireAllowed<{ id: string }>(row)
-  // Revisions are given out inside COMMIT: no statement sees the one it causes.
+  // Revisions are numbered during COMMIT, so the statement above cannot return the one that it causes.
   const [checklist] = await sql<[ChecklistSummary?]>`
     select ${summary(sql)}
     from checklists
@@ -37,7 +37,10 @@ export async function createChecklist(
   return checklist
 }
 
-/** Those not deleted. Throws ProjectNotFound when there is none or the actor is not a member. */
+/**
+ * Returns a page of the checklists that are not deleted, the oldest first. Throws ProjectNotFound when the project does
+ * not exist or the actor is not a member.
+ */
 export async function listChecklists(
   sql: Sql,
   actorId: string,
@@ -69,8 +72,8 @@ export async function listChecklists(
 }
 
 /**
- * The whole checklist from one snapshot, with the head of the log in the same snapshot.
- * Throws ChecklistNotFound when there is none or the actor is not a member, ChecklistDeleted.
+ * Returns a whole checklist and the newest position of the log (`pos`), from one snapshot.
+ * Throws ChecklistNotFound when it does not exist or the actor is not a member, ChecklistDeleted.
  */
 export async function readChecklist(
   sql: Sql,

@@ -13,7 +13,7 @@ export interface Sized {
   startByte: number
 }
 
-/** The columns of an event that a `Change` of a checklist has, named as on the wire; `before` and `after` are JSON text. */
+/** The columns of an event that a `Change` of a checklist has too; `before` and `after` are JSON text. */
 export const changeColumns = (sql: Sql) => sql`
   rev, kind, item_id as "itemId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at`
 

@@ -9,7 +9,7 @@ export interface LogEvent extends Loggable {
   bytes: number
 }
 
-/** The state of the log: the epoch of the database, the newest position, and the one up to which events may be deleted. */
+/** The state of the log. Events up to the position `floor` may have been deleted. */
 export interface LogState {
   epoch: string
   committedHead: number
@@ -60,7 +60,7 @@ export async function readMemberships(sql: Sql, userId: string): Promise<Members
   return memberships
 }
 
-/** Returns a page of the events that a user may receive, after `pos` and up to the `committedHead` of the memberships. */
+/** Returns a page of the events that a user may receive, after `pos` and up to `memberships.committedHead`. */
 export async function readVisibleAfter(
   sql: Sql,
   {
@@ -142,7 +142,7 @@ async function readPage(
   limits: PageLimits,
   positions: PendingQuery<Row[]>
 ): Promise<EventPage> {
-  // The limit of 1 tells the planner that log_state has one row. It would expect two thousand, and materialize the page.
+  // The limit of 1 tells the planner that log_state has one row. For two thousand it would materialize the page.
   const rows = await sql<EventRow[]>`
     select ${stateColumns(sql)}, event.*
     from (select floor_pos from log_state limit 1) as log_state

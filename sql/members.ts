@@ -6,7 +6,10 @@ import type { Sql } from './executor.ts'
 import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
-/** Throws ProjectNotFound when there is none or the actor is not a member. */
+/**
+ * Returns a page of the members, the longest-standing first. Throws ProjectNotFound when the project does not exist or
+ * the actor is not a member.
+ */
 export async function listMembers(
   sql: Sql,
   actorId: string,
@@ -37,8 +40,8 @@ export async function listMembers(
 }
 
 /**
- * Returns the id of the user with this email, in canonical form, whom the actor may add; undefined when there is none.
- * Throws ProjectNotFound, Forbidden.
+ * Returns the id of the user with this email, in canonical form, undefined when no account has it. Throws
+ * ProjectNotFound, Forbidden when the actor may not add members.
  */
 export async function findUserToAdd(
   sql: Sql,
@@ -57,7 +60,7 @@ export async function findUserToAdd(
 }
 
 /**
- * By an owner; the email in canonical form.
+ * Adds the user with this email, in canonical form. Only for owners.
  * Throws ProjectNotFound, Forbidden, UserNotFound, AlreadyMember.
  */
 export async function addMember(
@@ -68,7 +71,7 @@ export async function addMember(
 ): Promise<Member> {
   const [row] = await sql`
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
-    person as materialized (
+    new_member as materialized (
       select id, name, email
       from me, users
       where me.is_allowed
@@ -78,13 +81,13 @@ export async function addMember(
     added as (
       insert into project_members (project_id, user_id, role)
       select ${projectId}, id, ${role}
-      from person
+      from new_member
       on conflict do nothing
       returning role, added_at as "addedAt"
     )
-    select me.is_allowed as "isAllowed", person.id as "userId", name, email, added.*
+    select me.is_allowed as "isAllowed", new_member.id as "userId", name, email, added.*
     from me
-    left join person on true
+    left join new_member on true
     left join added on true
   `
   const member = requireAllowed<Partial<Member>>(row)
@@ -93,7 +96,7 @@ export async function addMember(
   return member as Member
 }
 
-/** By an owner. Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner. */
+/** Changes the role of a member. Only for owners. Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner. */
 export async function changeRole(
   sql: Sql,
   actorId: string,
@@ -124,7 +127,7 @@ export async function changeRole(
 }
 
 /**
- * By an owner or by the member.
+ * Removes a member. Only for owners and for the member themselves.
  * Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner.
  */
 export async function removeMember(

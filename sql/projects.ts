@@ -6,7 +6,7 @@ import type { Sql } from './executor.ts'
 import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
-/** The actor becomes its owner. Throws BadToken when their account is gone. */
+/** Creates a project, with the actor as its owner. Throws BadToken when the account of the actor was deleted. */
 export async function createProject(sql: Sql, actorId: string, name: string): Promise<Project> {
   const [project] = await sql<[Project?]>`
     with ${withActor(sql, actorId)},
@@ -30,6 +30,7 @@ export async function createProject(sql: Sql, actorId: string, name: string): Pr
   return project
 }
 
+/** Returns a page of the projects of the actor, the oldest first. */
 export async function listProjects(sql: Sql, actorId: string, query: PageQuery): Promise<Projects> {
   const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
   const rows = await sql<(Project & { rowCursor: string })[]>`
@@ -44,7 +45,7 @@ export async function listProjects(sql: Sql, actorId: string, query: PageQuery):
   return { projects: page, next }
 }
 
-/** Throws ProjectNotFound when there is none or the actor is not a member. */
+/** Throws ProjectNotFound when the project does not exist or the actor is not a member. */
 export async function findProject(sql: Sql, actorId: string, projectId: string): Promise<Project> {
   const [project] = await sql<[Project?]>`
     select id, name, role, created_at as "createdAt"
@@ -57,7 +58,7 @@ export async function findProject(sql: Sql, actorId: string, projectId: string):
   return project
 }
 
-/** By an owner. Throws ProjectNotFound, Forbidden. */
+/** Only for owners. Throws ProjectNotFound, Forbidden. */
 export async function renameProject(
   sql: Sql,
   actorId: string,
@@ -81,7 +82,7 @@ export async function renameProject(
   return requireAllowed<Project>(row)
 }
 
-/** By an owner. Throws ProjectNotFound, Forbidden. */
+/** Only for owners. Throws ProjectNotFound, Forbidden. */
 export async function deleteProject(sql: Sql, actorId: string, projectId: string): Promise<void> {
   const [row] = await sql`
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
