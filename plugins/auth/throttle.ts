@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { networkOf } from '../../lib/client-address.ts'
 import { TooOften } from '../../lib/errors.ts'
-import { countOne, secondsUsedUp, type Throttle } from '../../sql/throttles.ts'
+import { countAttempt, findSecondsToWait, type Throttle } from '../../sql/throttles.ts'
 
 /** The account whose password is checked, which need not exist: by its email, or from a live session of it. */
 export type Guesser = { userId?: string } & ({ email: string } | { sessionId: string })
@@ -57,13 +57,13 @@ async function throttle(app: FastifyInstance) {
       if (!config.rateLimit) return
       const { allowed, seconds } = limits.signUpsFromNetwork
       const key = `sign-up from ${networkOf(request.ip)}`
-      refuseAfter(request, await countOne(sql, [{ key, allowed, seconds }]))
+      refuseAfter(request, await countAttempt(sql, [{ key, allowed, seconds }]))
     },
 
     async guess(request, guesser, attempt) {
       if (!config.rateLimit) return attempt()
       const throttles = throttlesOf(request, guesser)
-      refuseAfter(request, await secondsUsedUp(sql, throttles), guesser)
+      refuseAfter(request, await findSecondsToWait(sql, throttles), guesser)
       return counted(request, throttles, await attempt(), guesser)
     },
 
@@ -85,7 +85,7 @@ async function throttle(app: FastifyInstance) {
     outcome: T | undefined,
     about: { userId?: string }
   ): Promise<T | undefined> {
-    const count = outcome === undefined ? countOne : secondsUsedUp
+    const count = outcome === undefined ? countAttempt : findSecondsToWait
     refuseAfter(request, await count(sql, throttles), about)
     return outcome
   }

@@ -7,7 +7,7 @@ import { createRingBuffer } from '../../lib/ring-buffer.ts'
 import { createSequences } from '../../lib/sequences.ts'
 import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
-import { type Head, readHead, renewEpoch } from '../../sql/log.ts'
+import { type LogState, readLogState, renewEpoch } from '../../sql/log.ts'
 import { createListener } from './listener.ts'
 import { tail } from './tail.ts'
 
@@ -83,10 +83,10 @@ async function createPubSub({
   const topics = createTopics<Subscriber>()
   const waiters = new Set<{ pos: number; resolve: () => void }>()
   const closing = new AbortController()
-  const state = await readHead(sql)
+  const state = await readLogState(sql)
   let { epoch } = state
-  let deliveredHead = state.head
-  let committedHead = state.head
+  let deliveredHead = state.committedHead
+  let committedHead = state.committedHead
   /** Since when the log cannot be read. */
   let outageSince: number | undefined
   buffer.reset(deliveredHead)
@@ -188,8 +188,8 @@ async function createPubSub({
       endOutage()
       if (page.epoch !== epoch) return reset(page)
       // The database was restored to an earlier state: it will give the same positions to other events.
-      if (page.head < deliveredHead) return renewEpoch(sql, epoch)
-      committedHead = page.head
+      if (page.committedHead < deliveredHead) return renewEpoch(sql, epoch)
+      committedHead = page.committedHead
       for (const batch of batches(page.events)) {
         await deliver(batch)
         await nextTurn()
@@ -204,11 +204,11 @@ async function createPubSub({
     outageSince = undefined
   }
 
-  function reset(now: Head) {
+  function reset(now: LogState) {
     log.warn({ from: epoch, to: now.epoch }, 'database restored or replaced: resetting all cursors')
     epoch = now.epoch
-    deliveredHead = now.head
-    committedHead = now.head
+    deliveredHead = now.committedHead
+    committedHead = now.committedHead
     buffer.reset(deliveredHead)
     revisions.reset()
     for (const subscriber of topics.all()) subscriber.reset()

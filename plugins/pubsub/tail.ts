@@ -3,7 +3,7 @@ import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Signal } from '../../lib/signal.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type Page, readAfter } from '../../sql/log.ts'
+import { type EventPage, readAfter } from '../../sql/log.ts'
 
 const limits = {
   // A page of this size takes 30–60 ms to read. One event may be larger.
@@ -36,7 +36,7 @@ export async function* tail({
   news,
   pollMs,
   closing
-}: TailOptions): AsyncGenerator<Page> {
+}: TailOptions): AsyncGenerator<EventPage> {
   const options = connectionOptions({
     application_name: 'concord tail',
     // Planning takes longer than running this one statement, and its values do not change the plan.

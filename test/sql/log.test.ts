@@ -5,7 +5,7 @@ import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
-import { recentlyEnded } from '../../sql/sessions.ts'
+import { findEndedSessions } from '../../sql/sessions.ts'
 import { database } from '../support/app.ts'
 import { largeEvents } from '../support/large-events.ts'
 
@@ -30,14 +30,14 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
   await sql`analyze`
 
   const read = await rowsRead(sql, async tx => {
-    const feed = await readMemberships(tx, user?.id)
-    const most = { rows: 500, bytes: 1e6 }
-    const { events } = await readVisibleAfter(tx, { userId: user?.id, feed, pos: 0, most })
+    const memberships = await readMemberships(tx, user?.id)
+    const limits = { rows: 500, bytes: 1e6 }
+    const { events } = await readVisibleAfter(tx, { userId: user?.id, memberships, pos: 0, limits })
     t.strictSame(
       events.map(({ kind }) => kind),
       ['member.added', 'checklist.created', 'project.updated']
     )
-    await recentlyEnded(tx, 900)
+    await findEndedSessions(tx, 900)
   })
   t.ok(read < 100, `${read} rows of the log`)
 })
@@ -58,13 +58,14 @@ t.test('a page reads no values of rows beyond its bytes', async t => {
   const pos = first - 1
   // Some ten events fit, and a value of 50 kB is stored in some 26 pieces.
   const bytes = 500_000
-  const most = { rows: 500, bytes }
+  const limits = { rows: 500, bytes }
 
   const readers: Record<string, (tx: Sql) => Promise<number>> = {
-    readAfter: async tx => (await readAfter(tx, pos, most)).events.length,
+    readAfter: async tx => (await readAfter(tx, pos, limits)).events.length,
     async readVisibleAfter(tx) {
-      const feed = await readMemberships(tx, user?.id)
-      return (await readVisibleAfter(tx, { userId: user?.id, feed, pos, most })).events.length
+      const memberships = await readMemberships(tx, user?.id)
+      return (await readVisibleAfter(tx, { userId: user?.id, memberships, pos, limits })).events
+        .length
     },
     readChanges: async tx =>
       (await readChanges(tx, user?.id, listId, { since: 1, limit: 500, bytes })).changes.length

@@ -3,7 +3,7 @@ import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { raiseFloor, trimHistories } from '../../sql/retention.ts'
+import { deleteOldChanges, deleteOldEvents } from '../../sql/retention.ts'
 import { database } from '../support/app.ts'
 
 const retention = { feedDays: 7, historyDays: 90, historyChanges: 2, operationDays: 30, limit: 3 }
@@ -29,13 +29,13 @@ async function logOf(t: Test, ages: number[], { isDeleted = false } = {}) {
   return {
     sql,
     async floor() {
-      while ((await raiseFloor(sql, retention)) >= retention.limit);
+      while ((await deleteOldEvents(sql, retention)) >= retention.limit);
       const [{ floor }] = await sql<[{ floor: number }]>`select floor_pos as floor from log_state`
       return floor
     },
     async trimmed() {
       await sql`update log_state set floor_pos = ${ages.length}`
-      while ((await trimHistories(sql, retention)) >= retention.limit);
+      while ((await deleteOldChanges(sql, retention)) >= retention.limit);
       const rows = await sql<{ rev: number }[]>`select rev from events order by rev`
       return rows.map(({ rev }) => rev)
     }

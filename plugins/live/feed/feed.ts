@@ -1,7 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import { type Cursor, formatCursor, parseCursor } from '../../../lib/cursor.ts'
 import { endedSessionOf, isVisible, type LogEvent, sseBlock, topicsOf } from '../../../lib/event.ts'
-import { type Feed as Memberships, readMemberships, readVisibleAfter } from '../../../sql/log.ts'
+import {
+  type LogState,
+  type Memberships,
+  readMemberships,
+  readVisibleAfter
+} from '../../../sql/log.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import type { Subscriber } from '../../pubsub/pubsub.ts'
 import type { SubscriberState } from '../subscriber-state.ts'
@@ -103,7 +108,7 @@ export function createFeed(
       if (signal.aborted) return
       if (memberships.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
       // The database may be ahead of this node: its newest events are not in memory yet.
-      await pubsub.delivered(memberships.head)
+      await pubsub.delivered(memberships.committedHead)
       if (signal.aborted) return
       if (epoch === '') sendReady(memberships)
       else resetUnless(invalidityOf({ epoch, pos }, memberships), memberships)
@@ -116,7 +121,7 @@ export function createFeed(
 
   /** Sends `ready`, and sets the cursor: the client's own, or the head when it has none or an invalid one. */
   function sendReady(memberships: Memberships) {
-    const head = { epoch: memberships.epoch, pos: memberships.head }
+    const head = { epoch: memberships.epoch, pos: memberships.committedHead }
     const cursor = options.cursor === undefined ? head : parseCursor(options.cursor)
     const reason = cursor ? invalidityOf(cursor, memberships) : 'unknown'
     ;({ epoch, pos } = cursor ?? head)
@@ -129,12 +134,12 @@ export function createFeed(
   function resetUnless(reason: string | null, memberships: Memberships) {
     if (reason === null) return
     metrics.resets.inc({ reason })
-    ;({ epoch, head: pos } = memberships)
+    ;({ epoch, committedHead: pos } = memberships)
     stream.write(sseBlock('reset', formatCursor({ epoch, pos }), JSON.stringify({ reason })))
   }
 
   async function sendPast(memberships: Memberships, signal: AbortSignal) {
-    const { head, projects } = memberships
+    const { committedHead: head, projects } = memberships
     const since = new Map(projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
     while (pos < head && !signal.aborted) {
       const memory = pubsub.deliveredHead >= head ? readMemory() : null
@@ -158,7 +163,7 @@ export function createFeed(
   }
 
   async function readPage(memberships: Memberships) {
-    const page = await readVisibleAfter(sql, { userId, feed: memberships, pos, most: limits.page })
+    const page = await readVisibleAfter(sql, { userId, memberships, pos, limits: limits.page })
     if (invalidityOf({ epoch, pos }, page)) throw new Error('the log was replaced')
     return page
   }
@@ -242,9 +247,9 @@ export function createFeed(
   }
 
   /** Returns why a cursor is invalid, the reason of a `reset`, or null. */
-  function invalidityOf(cursor: Cursor, now: { epoch: string; head: number; floor: number }) {
+  function invalidityOf(cursor: Cursor, now: LogState) {
     if (cursor.epoch !== now.epoch) return 'restored'
-    if (cursor.pos > now.head) return 'unknown'
+    if (cursor.pos > now.committedHead) return 'unknown'
     return cursor.pos < now.floor ? 'expired' : null
   }
 }

@@ -6,7 +6,7 @@ import fp from 'fastify-plugin'
 import { every } from '../../../lib/every.ts'
 import type { PresenceState } from '../../../schemas/presence.ts'
 import {
-  clearPresence,
+  deletePresence,
   exchangePresence,
   type NodePresence,
   refreshPresence
@@ -92,7 +92,7 @@ function createPresence({ sql, log }: FastifyInstance) {
 
     async close() {
       for (const stop of stops) await stop()
-      await clearPresence(sql, nodeId).catch(warn)
+      await deletePresence(sql, nodeId).catch(warn)
     }
   }
 

@@ -9,7 +9,7 @@ import { NoContent } from '../../../schemas/scalars.ts'
 import {
   addMember,
   changeRole,
-  findAddable,
+  findUserToAdd,
   listMembers,
   removeMember
 } from '../../../sql/members.ts'
@@ -52,7 +52,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       const { user, params, body } = request
       const email = canonicalEmail(body.email)
       const found = await throttle.lookUp(request, () =>
-        findAddable(sql, user.id, params.projectId, email)
+        findUserToAdd(sql, user.id, params.projectId, email)
       )
       if (!found) throw new UserNotFound()
       const member = await write(user.id, sql =>
