@@ -15,7 +15,7 @@ declare module 'fastify' {
 const limits = {
   // No person writes this fast, and an import of some hundreds of things is at most slowed down.
   pace: { rate: 20, burst: 300 },
-  patienceMs: 3_000
+  maxWaitMs: 3_000
 }
 
 const READS = new Set(['GET', 'HEAD'])
@@ -27,11 +27,11 @@ const READS = new Set(['GET', 'HEAD'])
 export default fp(
   async app => {
     if (!app.config.rateLimit) return
-    const pace = createRateLimiter(limits.pace, limits.patienceMs)
+    const pace = createRateLimiter(limits.pace, limits.maxWaitMs)
 
     // After the user is known and before the body is read.
     app.addHook('preParsing', async request => {
-      if (isPaced(request)) await pace.keep(request.user.id, 1)
+      if (isPaced(request)) await pace.wait(request.user.id, 1)
     })
   },
   { name: 'write-rate', dependencies: ['config', 'access-tokens'] }

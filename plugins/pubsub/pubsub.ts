@@ -2,8 +2,8 @@ import { setImmediate as breathe, setTimeout as delay } from 'node:timers/promis
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Cursor } from '../../lib/cursor.ts'
+import { createGapDetector } from '../../lib/gap-detector.ts'
 import { createRingBuffer } from '../../lib/ring-buffer.ts'
-import { createSequences } from '../../lib/sequences.ts'
 import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
 import { type Head, type LogEvent, readHead, renewEpoch } from '../../sql/log.ts'
@@ -74,7 +74,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
   let awaySince: number | undefined
   events.reset(head)
 
-  const revs = createSequences(limits.sequences)
+  const revs = createGapDetector(limits.sequences)
   const listener = await createListener({ url: database.listenUrl, sql, log, onBell })
   const tailing = run()
 
@@ -128,7 +128,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
         connects: listener.connects,
         head,
         topics: topics.size,
-        ring: events.span
+        ring: events.stats
       }
     },
 
@@ -227,7 +227,7 @@ async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
 
   function count({ at, checklistId, rev }: LogEvent) {
     metrics.deliverySeconds.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
-    if (checklistId && rev && !revs.isNext(checklistId, rev)) metrics.revisionGaps.inc()
+    if (checklistId && rev && !revs.accept(checklistId, rev)) metrics.revisionGaps.inc()
   }
 }
 

@@ -2,9 +2,9 @@ import { setImmediate as breathe, setTimeout as delay } from 'node:timers/promis
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadToken, Busy } from '../../../lib/errors.ts'
+import { createFairQueue } from '../../../lib/fair-queue.ts'
 import { busyMs, isLocked, restMs } from '../../../lib/postgres/locks.ts'
 import { createRateLimiter } from '../../../lib/rate-limiter.ts'
-import { createTurns } from '../../../lib/turns.ts'
 import { applyOperations, type Decision, type Entry } from '../../../sql/operations.ts'
 import {
   costOf,
@@ -36,7 +36,7 @@ const limits = {
   // A user who goes faster is slowed down, and refused when they would have to wait too long. What an operation
   // writes beyond these events or bytes, and merging, count as further operations.
   pace: { rate: 20, burst: 100 },
-  patienceMs: 5_000,
+  maxWaitMs: 5_000,
   eventsAnOperation: 10,
   bytesAnOperation: 16 << 10,
   mergingMsAnOperation: 5,
@@ -74,8 +74,8 @@ function createOperations({
   endedSessions,
   log
 }: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>) {
-  const pace = createRateLimiter(limits.pace, limits.patienceMs)
-  const turns = createTurns<Waiting>()
+  const pace = createRateLimiter(limits.pace, limits.maxWaitMs)
+  const queue = createFairQueue<Waiting>()
   /** The lists in a statement. */
   const working = new Set<string>()
   const running = { light: 0, heavy: 0 }
@@ -90,10 +90,10 @@ function createOperations({
      */
     async submit(job: Job): Promise<Done> {
       const task = createTask(job)
-      if (config.rateLimit) await pace.keep(job.actorId, costOf(task, limits.bytesAnOperation))
+      if (config.rateLimit) await pace.wait(job.actorId, costOf(task, limits.bytesAnOperation))
       if (isDone(task)) return task
       return new Promise((resolve, reject) => {
-        turns.add(job.actorId, { task, resolve, reject })
+        queue.push(job.actorId, { task, resolve, reject })
         start()
       })
     }
@@ -110,7 +110,7 @@ function createOperations({
       if (some.length === 0) break
       run(some, 'heavy')
     }
-    if (turns.isEmpty || wake) return
+    if (queue.isEmpty || wake) return
     wake = setTimeout(() => {
       wake = undefined
       start()
@@ -121,7 +121,7 @@ function createOperations({
   function take(isHeavy: boolean): Turn[] {
     const now = performance.now()
     let load = 0
-    return turns.take(
+    return queue.take(
       waiting => {
         const { task } = waiting
         const isHeld = working.has(task.job.checklistId) || task.restsUntil > now
@@ -224,7 +224,7 @@ function createOperations({
     if (error) return reject(error)
     const now = performance.now()
     if (now - (task.busySince ?? now) > busyMs) return reject(new Busy())
-    turns.putBack(task.job.actorId, { task, resolve, reject })
+    queue.unshift(task.job.actorId, { task, resolve, reject })
   }
 }
 
