@@ -28,7 +28,7 @@ declare module 'fastify' {
 const effort = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
 // libuv has four threads.
-const limits = { hashing: Math.min(availableParallelism(), 4), admitted: 100, waitMs: 10_000 }
+const limits = { hashing: Math.min(availableParallelism(), 4), admitted: 100, maxWaitMs: 10_000 }
 
 // A hash that asks for more is damaged: computing it would take the process down with it.
 const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
@@ -36,9 +36,9 @@ const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 export default fp(
   async app => {
     const refuse = () => new TooBusy()
-    const { hashing, admitted, waitMs } = limits
-    const admit = createLimiter({ running: admitted, waiting: 0, waitMs }, refuse)
-    const inTurn = createLimiter({ running: hashing, waiting: admitted, waitMs }, refuse)
+    const { hashing, admitted, maxWaitMs } = limits
+    const admit = createLimiter({ maxRunning: admitted, maxWaiting: 0, maxWaitMs }, refuse)
+    const inTurn = createLimiter({ maxRunning: hashing, maxWaiting: admitted, maxWaitMs }, refuse)
     // What a password is compared with where there is no account, of the very same cost.
     const nobody = await hash(randomBytes(32), effort)
 

@@ -17,7 +17,7 @@ declare module 'fastify' {
 }
 
 // Of the pool's connections the rest belongs to operations.
-const limits = { running: 4, waiting: 2000, waitingEach: 500, waitMs: busyMs }
+const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500, maxWaitMs: busyMs }
 
 export default fp(
   async app => {

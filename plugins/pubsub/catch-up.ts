@@ -15,17 +15,20 @@ declare module 'fastify' {
 
 const limits = {
   // half the connections of the pool
-  running: 4,
-  waiting: 10_000,
-  waitingEach: 1000,
-  waitMs: 30_000
+  maxRunning: 4,
+  maxWaiting: 10_000,
+  maxWaitingPerKey: 1000,
+  maxWaitMs: 30_000
 }
 
 export default fp(
   async app => {
-    const { running, waiting, waitMs } = limits
-    const waitingEach = app.config.rateLimit ? limits.waitingEach : waiting
-    const run = createLimiter({ running, waiting, waitingEach, waitMs }, () => new TooBusy())
+    const { maxRunning, maxWaiting, maxWaitMs } = limits
+    const maxWaitingPerKey = app.config.rateLimit ? limits.maxWaitingPerKey : maxWaiting
+    const run = createLimiter(
+      { maxRunning, maxWaiting, maxWaitingPerKey, maxWaitMs },
+      () => new TooBusy()
+    )
     app.decorate('catchUpLimit', (userId, query, signal) => run(query, userId, signal))
   },
   { name: 'catch-up', dependencies: ['config'] }
