@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { mergeOrAsk } from '../../lib/merge-text.ts'
+import { mergeOrConflict } from '../../lib/merge-text.ts'
 import { merges } from './rivals.ts'
 
 /** A text, two edits of it, and the text that people made of both: `human`. */
@@ -47,7 +47,7 @@ export function compare(file: string) {
         })
       )
     )
-    const answers = pairs.map(({ base, ours, theirs }) => mergeOrAsk(base, ours, theirs))
+    const answers = pairs.map(({ base, ours, theirs }) => mergeOrConflict(base, ours, theirs))
     const reasons = Map.groupBy(
       answers.filter(answer => typeof answer === 'string'),
       reason => reason

@@ -3,13 +3,13 @@ import DiffMatchPatch from 'diff-match-patch'
 import { diff3Merge } from 'node-diff3'
 import * as Y from 'yjs'
 import { mergeText } from '../../lib/merge-text.ts'
-import { words } from '../../lib/words.ts'
+import { tokenize } from '../../lib/words.ts'
 
 /** A three-way merge of texts; null when it asks. */
 export type Merge = (base: string, live: string, wanted: string) => string | null
 
 const diff3: Merge = (base, live, wanted) => {
-  const regions = diff3Merge(words(live), words(base), words(wanted))
+  const regions = diff3Merge(tokenize(live), tokenize(base), tokenize(wanted))
   return regions.some(region => region.conflict)
     ? null
     : regions.flatMap(region => region.ok ?? []).join('')
