@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { build } from '../app.ts'
 import { startPostgres } from '../lib/embedded-postgres/server.ts'
-import type { Visitor } from '../plugins/live/presence/room.ts'
+import type { PresenceConnection } from '../plugins/live/presence/room.ts'
 
 /*
  * Measures what presence costs one node: how long its event loop is busy in a second, which holds five
@@ -119,15 +119,15 @@ async function start(url: string) {
 function enter(
   app: Awaited<ReturnType<typeof start>>,
   { lists, people }: Crowd,
-  hear: Visitor['hear']
-): Visitor[] {
+  send: PresenceConnection['send']
+): PresenceConnection[] {
   return Array.from({ length: people }, (_, n) => {
-    const visitor: Visitor = {
+    const visitor: PresenceConnection = {
       checklistId: lists[n % lists.length] as string,
       connectionId: randomUUID(),
       userId: randomUUID(),
       name: `Person ${n}`,
-      hear,
+      send,
       isFull: () => false
     }
     app.presence.join(visitor)

@@ -4,7 +4,7 @@ import type { ClientMessage } from '../../../schemas/live.ts'
 import type { LogEvent } from '../../../sql/log.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { fromPostgres, retryAfterOf } from '../../http/errors.ts'
-import type { Visitor } from '../presence/room.ts'
+import type { PresenceConnection } from '../presence/room.ts'
 import { createSubscription, type Place, type Subscription } from './subscription.ts'
 
 export type MessageHandler = ReturnType<typeof createMessageHandler>
@@ -146,8 +146,8 @@ export function createMessageHandler(app: FastifyInstance, parts: MessageHandler
     visits.delete(checklistId)
   }
 
-  function visitor(checklistId: string): Visitor {
-    return { checklistId, connectionId, userId, name, hear: send, isFull }
+  function visitor(checklistId: string): PresenceConnection {
+    return { checklistId, connectionId, userId, name, send, isFull }
   }
 
   async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {
