@@ -7,7 +7,7 @@ import { percentile, round } from './support/statistics.ts'
 
 /*
  * Measures how long GET /users/me takes while 1,000 sign-ins with wrong passwords are sent at once. Compares it with the
- * five seconds before. The requests are sent at a constant rate, whether or not earlier ones have been answered.
+ * five seconds before. The requests are sent at a constant rate, whether or not earlier ones have a response.
  *
  * node bench/flood.ts [sign-ins = 1000]
  */
@@ -27,9 +27,7 @@ try {
   const seconds = (performance.now() - start) / 1000
   const rejected = (await flood).filter(status => status === 503).length
 
-  console.log(
-    `${signIns} sign-ins were answered in ${seconds.toFixed(1)} s, ${rejected} of them with 503`
-  )
+  console.log(`${signIns} sign-ins took ${seconds.toFixed(1)} s; ${rejected} of them returned 503`)
   console.table({ 'before the flood': summary(before), 'during the flood': summary(during) })
 } finally {
   attackers.destroy()

@@ -45,18 +45,18 @@ try {
 
 /** Creates several accounts, because many sessions of one account would also measure the deletion of old sessions. */
 async function signUp() {
-  const first = { email: 'person0@example.com', password }
+  const first = { email: 'user0@example.com', password }
   await app.inject({ method: 'POST', url: '/auth/signup', payload: { ...first, name: 'Ann' } })
   const [{ hash }] = await app.sql<[{ hash: string }]>`
     insert into users (email, name, password_hash)
-    select 'person' || n || '@example.com', name, password_hash
+    select 'user' || n || '@example.com', name, password_hash
     from users, generate_series(1, ${users - 1}::int) as n
     returning password_hash as hash
   `
   const session = await app.inject({ method: 'POST', url: '/auth/signin', payload: first })
   const headers = { authorization: `Bearer ${session.json().accessToken}` }
   const accounts = Array.from({ length: users }, (_, n) => ({
-    email: `person${n}@example.com`,
+    email: `user${n}@example.com`,
     password
   }))
   return { accounts, hash, headers }
