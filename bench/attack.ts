@@ -3,19 +3,19 @@ import postgres from 'postgres'
 import { findRunningUrl } from '../lib/embedded-postgres/server.ts'
 import { attacks } from './attack/attacks.ts'
 import { createBystander } from './attack/bystander.ts'
-import { createMeter } from './attack/costs.ts'
-import { aim } from './attack/figures.ts'
-import { playRound, type Round } from './attack/round.ts'
-import { answersLine, bystanderRow, costsRow } from './attack/table.ts'
-import { startService } from './service.ts'
+import { target } from './attack/figures.ts'
+import { type AttackResult, measureAttack } from './attack/measure.ts'
+import { createMeter } from './attack/meter.ts'
+import { bystanderRow, costsRow, responsesLine } from './attack/table.ts'
+import { startService } from './support/service.ts'
 
 /*
- * Measures what a bystander notices of attacks. Plays attacks one after another against the service with its limits
- * on. Before and during each, a user with a checklist of their own measures ten times a second a push over /live, GET
- * /users/me, and the delivery of the push's event over /events. So p99 is nearly the worst value.
+ * Measures the latencies of a bystander during attacks. Runs attacks one after another against the service with its limits on.
+ * Before and during each, a user with a checklist of their own measures ten times a second a push over /live, GET
+ * /users/me, and the delivery of the event of the push over /events. With so few measurements p99 is nearly the maximum.
  *
- * The attacker is another process on the same machine: subtract its CPU time before you blame the service. Ends with 1
- * when the aim was missed, an answer was a 5xx other than 503, or connections of an attacker stayed open.
+ * The attacker is another process on the same machine: its CPU time slows the service too. Exits with 1 when the target
+ * is missed, a response is a 5xx other than 503, or connections of an attacker stay open.
  *
  * node bench/attack.ts [part of a name] [--seconds 8] [--json]
  */
@@ -34,7 +34,7 @@ if (names.length === 0 || !(seconds > 0)) {
   process.exit(2)
 }
 
-// A token has to live longer than all attacks together.
+// A token must live longer than all attacks together.
 const service = await startService({ RATE_LIMIT: 'on', ACCESS_TOKEN_TTL: '7200' })
 try {
   const { url, folder, log } = service
@@ -42,39 +42,39 @@ try {
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} })
   const bystander = await createBystander(url)
   await bystander.measure(warmUpMs)
-  const stage = { url, databaseUrl, sql, bystander, meter: createMeter(service), log }
-  const rounds: Round[] = []
+  const environment = { url, databaseUrl, sql, bystander, meter: createMeter(service), log }
+  const results: AttackResult[] = []
   for (const name of names) {
-    const round = await playRound(stage, name, seconds)
-    rounds.push(round)
-    if (!values.json) show(round)
+    const result = await measureAttack(environment, name, seconds)
+    results.push(result)
+    if (!values.json) show(result)
   }
   bystander.close()
   await sql.end()
-  if (values.json) console.log(JSON.stringify(rounds, null, 2))
-  else summarise(rounds)
-  if (rounds.some(({ misses }) => misses.length > 0)) process.exitCode = 1
+  if (values.json) console.log(JSON.stringify(results, null, 2))
+  else printTables(results)
+  if (results.some(({ misses }) => misses.length > 0)) process.exitCode = 1
 } finally {
   await service.stop()
 }
 
-function show(round: Round) {
-  console.log(`\n${round.name}: ${round.what}`)
-  console.log(`  answers: ${answersLine(round)}`)
-  for (const miss of round.misses) console.log(`  missed: ${miss}`)
-  for (const [fault, count] of Object.entries(round.faults)) {
+function show(result: AttackResult) {
+  console.log(`\n${result.name}: ${result.description}`)
+  console.log(`  responses: ${responsesLine(result)}`)
+  for (const miss of result.misses) console.log(`  target missed: ${miss}`)
+  for (const [fault, count] of Object.entries(result.faults)) {
     console.log(`  the service logged: ${count} × ${fault}`)
   }
 }
 
-function summarise(rounds: Round[]) {
-  const table = <Row>(rowOf: (round: Round) => Row) =>
-    console.table(Object.fromEntries(rounds.map(round => [round.name, rowOf(round)])))
-  console.log(`\nwhat each attack of ${seconds} s cost`)
+function printTables(results: AttackResult[]) {
+  const table = <Row>(rowOf: (result: AttackResult) => Row) =>
+    console.table(Object.fromEntries(results.map(result => [result.name, rowOf(result)])))
+  console.log(`\ncost of each attack of ${seconds} s`)
   table(costsRow)
   console.log(
-    `what the bystander noticed: p50/p99/worst in ms, quiet → attacked, and the ratio of p99;` +
-      ` the aim is below ×${aim.ratio}, and nothing above ${aim.worstMs} ms`
+    'latencies of the bystander: p50/p99/max in ms before the attack → during it, and the ratio of p99;' +
+      ` the target is a ratio below ${target.ratio} and no latency above ${target.maxMs} ms`
   )
   table(bystanderRow)
 }

@@ -3,21 +3,30 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
-import WebSocket, { WebSocketServer } from 'ws'
-import { crowd, type Headers, makeList, openStream, person } from './client.ts'
-import { startService } from './service.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { WebSocketServer } from 'ws'
+import {
+  createChecklist,
+  createUser,
+  type Headers,
+  openLive,
+  openMany,
+  openStream,
+  readMetrics
+} from './support/client.ts'
+import { startService } from './support/service.ts'
+import { round } from './support/statistics.ts'
 
 /*
- * What does one delivered change cost? 1,000 streams, then 1,000 sockets, hear of the same changes, one a
- * commit and ten a commit, beside a bare server of node:http and of ws that writes the same bytes to as many
- * connections as soon as it is told to. The figure is CPU time of the server's process for one delivery; the
- * service's has everything in it: the request, reading the log, routing.
+ * Measures the CPU time of the server for the delivery of one change to one of 1,000 streams or 1,000 sockets, with one
+ * change and with ten changes in a commit. Compares it with a bare server of node:http and ws that writes the same bytes
+ * to as many connections. The CPU time of the service includes the request, the query of the log and the routing.
  *
- * node bench/fanout.ts [seconds a measurement = 5]
+ * node bench/fanout.ts [seconds of each measurement = 5]
  */
 const seconds = Number(process.argv[2] ?? 5)
 const size = { connections: 1000, text: 'Order 12 white chairs for the summer fair' }
+// `commits` in a second.
 const loads = [
   { changes: 1, commits: 20 },
   { changes: 10, commits: 4 }
@@ -25,33 +34,34 @@ const loads = [
 const kinds = ['stream', 'socket'] as const
 type Kind = (typeof kinds)[number]
 
-/** A server under test: where it is, what it used, and the way to make it tell everybody. */
-interface Subject {
+/** A server that is measured. */
+interface Server {
   url: string
   headers: Headers
   checklistId: string
+  /** Returns the CPU time of its process so far. */
   cpuSeconds(): Promise<number>
-  /** Tells everybody of so many changes at once. */
-  tell(changes: number): Promise<unknown>
+  /** Sends a number of changes to all connections. */
+  publish(changes: number): Promise<unknown>
 }
 
-if (process.send) bareServer()
+if (process.send) runBareServer()
 else await main()
 
 async function main() {
   const service = await startService()
   const child = fork(import.meta.filename)
   try {
-    const ours = await concord(service.url)
-    const bare = await bareSubject(child)
+    const concord = await createConcord(service.url)
+    const bare = await createBare(child)
     const rows: Record<string, object> = {}
     for (const kind of kinds) {
       for (const load of loads) {
-        const [a, b] = [await measure(ours, kind, load), await measure(bare, kind, load)]
-        rows[`${kind}, ${load.changes} a commit`] = {
-          'Concord µs': Number(a.toFixed(1)),
-          'bare µs': Number(b.toFixed(1)),
-          ratio: Number((a / b).toFixed(2))
+        const [a, b] = [await measure(concord, kind, load), await measure(bare, kind, load)]
+        rows[`${kind}, ${load.changes} changes in a commit`] = {
+          'Concord µs': round(a, 1),
+          'bare µs': round(b, 1),
+          ratio: round(a / b, 2)
         }
       }
     }
@@ -63,60 +73,61 @@ async function main() {
   }
 }
 
-/** Microseconds of the server's CPU for each message that arrived. */
-async function measure(subject: Subject, kind: Kind, { changes, commits }: (typeof loads)[0]) {
-  const counts = { messages: 0 }
-  const sockets = await crowd(size.connections, () => open(subject, kind, () => counts.messages++))
-  await sleep(1000) // everybody is told who else came
-  counts.messages = 0
-  const before = await subject.cpuSeconds()
+/** Returns the CPU time of the server for each delivered change, in microseconds. */
+async function measure(server: Server, kind: Kind, { changes, commits }: (typeof loads)[0]) {
+  let received = 0
+  const connections = await openMany(size.connections, () => open(server, kind, () => received++))
+  await delay(1000) // until all presence messages have been received
+  received = 0
+  const before = await server.cpuSeconds()
   const end = performance.now() + seconds * 1000
-  let told = 0
+  let published = 0
   for (let next = performance.now(); next < end; next += 1000 / commits) {
-    await sleep(Math.max(0, next - performance.now()))
-    await subject.tell(changes)
-    told += changes
+    await delay(Math.max(0, next - performance.now()))
+    await server.publish(changes)
+    published += changes
   }
-  while (counts.messages < told * size.connections) await sleep(10)
-  const used = (await subject.cpuSeconds()) - before
-  for (const socket of sockets) socket.destroy()
-  return (used * 1e6) / counts.messages
+  while (received < published * size.connections) await delay(10)
+  const used = (await server.cpuSeconds()) - before
+  for (const connection of connections) connection.destroy()
+  return (used * 1e6) / received
 }
 
-/** A stream or a socket that tells of every change. */
-async function open({ url, headers, checklistId }: Subject, kind: Kind, onChange: () => void) {
+/** Opens a stream or a socket that calls `onChange` for each change. */
+async function open({ url, headers, checklistId }: Server, kind: Kind, onChange: () => void) {
   if (kind === 'stream') {
-    // The bare server's come in chunks.
+    // The bare server sends chunked bodies, so a block may begin with the length of a chunk.
     const stream = openStream(url, headers, block => block.includes('event: item.') && onChange())
     await once(stream, 'data')
     return stream
   }
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
-  socket.on('message', data => String(data).startsWith('{"type":"changes"') && onChange())
-  await once(socket, 'open')
-  socket.send(JSON.stringify({ type: 'open', checklistId }))
+  const socket = await openLive(
+    url,
+    headers,
+    checklistId,
+    text => text.startsWith('{"type":"changes"') && onChange()
+  )
   return { destroy: () => socket.terminate() }
 }
 
-/** The service, with one person, who has a list of ten items. */
-async function concord(url: string): Promise<Subject> {
-  const { headers } = await person(url)
+/** Creates a user and a checklist of ten items in the service. */
+async function createConcord(url: string): Promise<Server> {
+  const { headers } = await createUser(url)
   const items = Array.from({ length: 10 }, () => ({
     itemId: randomUUID(),
     text: size.text,
     done: false
   }))
-  const { id: checklistId, push } = await makeList(url, headers, items)
+  const { id: checklistId, push } = await createChecklist(url, headers, items)
 
   return {
     url,
     headers,
     checklistId,
     async cpuSeconds() {
-      const metrics = await (await fetch(`${url}/metrics`)).text()
-      return Number(/^process_cpu_seconds_total (.*)$/m.exec(metrics)?.[1])
+      return (await readMetrics(url)).process_cpu_seconds_total ?? Number.NaN
     },
-    tell(changes) {
+    publish(changes) {
       const ops = items.slice(0, changes).map(item => {
         const set = { done: { from: item.done, to: !item.done } }
         item.done = !item.done
@@ -127,24 +138,24 @@ async function concord(url: string): Promise<Subject> {
   }
 }
 
-async function bareSubject(child: ChildProcess): Promise<Subject> {
-  const ask = async (question: object) => {
-    child.send(question)
-    const [answer] = await once(child, 'message')
-    return answer as number
+async function createBare(child: ChildProcess): Promise<Server> {
+  const request = async (message: object) => {
+    child.send(message)
+    const [response] = await once(child, 'message')
+    return response as number
   }
   const [port] = await once(child, 'message')
   return {
     url: `http://127.0.0.1:${port}`,
     headers: {},
     checklistId: '',
-    cpuSeconds: () => ask({}),
-    tell: changes => ask({ changes })
+    cpuSeconds: () => request({}),
+    publish: changes => request({ changes })
   }
 }
 
-/** In a process of its own: writes what it is told to whoever is connected. */
-function bareServer() {
+/** Runs in the child process: writes the requested number of changes to all connections, and returns its CPU time. */
+function runBareServer() {
   const streams = new Set<ServerResponse>()
   const server = createServer((_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('retry: 1000\n\n')

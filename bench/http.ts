@@ -1,27 +1,25 @@
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { verify } from '@node-rs/argon2'
 import autocannon from 'autocannon'
 import { build } from '../app.ts'
+import { createFolder } from './support/folder.ts'
+import { round } from './support/statistics.ts'
 
 /*
- * How much of the bare cost of an answer is the service's own? Each route is paired, in the same run and
- * on the same machine, with the least that could answer: node:http with a body of the same size for
- * GET /users/me, and nothing but argon2 for POST /auth/signin.
+ * Measures how many responses a second the service sends: GET /users/me, compared with a bare node:http server that sends
+ * the same body, and POST /auth/signin, compared with argon2 alone.
  *
- * node bench/http.ts [seconds a measurement = 4]
+ * node bench/http.ts [seconds of each measurement = 4]
  */
 const seconds = Number(process.argv[2] ?? 4)
 const connections = 20
-const people = 50
+const users = 50
 const password = 'correct horse battery staple'
 
-const folder = await mkdtemp(join(tmpdir(), 'concord-bench-'))
-await chmod(folder, 0o755) // the user that PostgreSQL runs as has to get through
+const folder = await createFolder()
 const app = build({ env: { DATA_DIR: folder, RATE_LIMIT: 'off', LOG_LEVEL: 'silent' } })
 
 try {
@@ -29,15 +27,15 @@ try {
   const { accounts, hash, headers } = await signUp()
   const me = await app.inject({ url: '/users/me', headers })
 
-  console.log(`${connections} connections, ${seconds} s each, answers a second`)
+  console.log(`${connections} connections, ${seconds} s each, responses a second`)
   console.table({
-    'GET /users/me': compared(
-      await answers({ url: `${url}/users/me`, headers }),
-      await bareAnswers(me.body)
+    'GET /users/me': compare(
+      await responsesPerSecond({ url: `${url}/users/me`, headers }),
+      await bareResponsesPerSecond(me.body)
     ),
-    'POST /auth/signin': compared(
-      await answers({ url: `${url}/auth/signin`, requests: accounts.map(signIn) }),
-      await bareVerifications(hash)
+    'POST /auth/signin': compare(
+      await responsesPerSecond({ url: `${url}/auth/signin`, requests: accounts.map(signIn) }),
+      await verificationsPerSecond(hash)
     )
   })
 } finally {
@@ -45,20 +43,20 @@ try {
   await rm(folder, { recursive: true })
 }
 
-/** Several accounts, since signing in to one again and again has sessions to evict. */
+/** Creates several accounts, because many sessions of one account would also measure the deletion of old sessions. */
 async function signUp() {
-  const first = { email: 'person0@example.com', password }
+  const first = { email: 'user0@example.com', password }
   await app.inject({ method: 'POST', url: '/auth/signup', payload: { ...first, name: 'Ann' } })
   const [{ hash }] = await app.sql<[{ hash: string }]>`
     insert into users (email, name, password_hash)
-    select 'person' || n || '@example.com', name, password_hash
-    from users, generate_series(1, ${people - 1}::int) as n
+    select 'user' || n || '@example.com', name, password_hash
+    from users, generate_series(1, ${users - 1}::int) as n
     returning password_hash as hash
   `
   const session = await app.inject({ method: 'POST', url: '/auth/signin', payload: first })
   const headers = { authorization: `Bearer ${session.json().accessToken}` }
-  const accounts = Array.from({ length: people }, (_, n) => ({
-    email: `person${n}@example.com`,
+  const accounts = Array.from({ length: users }, (_, n) => ({
+    email: `user${n}@example.com`,
     password
   }))
   return { accounts, hash, headers }
@@ -73,8 +71,8 @@ function signIn(account: object) {
   }
 }
 
-/** Load comes from a thread of its own, else its cost would count as the service's. */
-async function answers(options: autocannon.Options): Promise<number> {
+/** Sends requests from a worker thread, so that their cost does not slow the service. */
+async function responsesPerSecond(options: autocannon.Options): Promise<number> {
   const {
     '2xx': good,
     non2xx,
@@ -87,11 +85,11 @@ async function answers(options: autocannon.Options): Promise<number> {
     ...options
   })
   if (non2xx + errors > 0)
-    throw new Error(`${non2xx} refusals and ${errors} errors at ${options.url}`)
+    throw new Error(`${non2xx} responses other than 2xx and ${errors} errors from ${options.url}`)
   return good / duration
 }
 
-async function bareAnswers(body: string): Promise<number> {
+async function bareResponsesPerSecond(body: string): Promise<number> {
   const server = createServer((_request, response) => {
     response.writeHead(200, {
       'content-type': 'application/json; charset=utf-8',
@@ -102,14 +100,14 @@ async function bareAnswers(body: string): Promise<number> {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   const { port } = server.address() as AddressInfo
   try {
-    return await answers({ url: `http://127.0.0.1:${port}` })
+    return await responsesPerSecond({ url: `http://127.0.0.1:${port}` })
   } finally {
     server.closeAllConnections()
     server.close()
   }
 }
 
-async function bareVerifications(hash: string): Promise<number> {
+async function verificationsPerSecond(hash: string): Promise<number> {
   const end = performance.now() + seconds * 1000
   let count = 0
   const workers = Array.from({ length: connections }, async () => {
@@ -123,10 +121,10 @@ async function bareVerifications(hash: string): Promise<number> {
   return count / ((performance.now() - start) / 1000)
 }
 
-function compared(service: number, bare: number) {
+function compare(service: number, bare: number) {
   return {
     service: Math.round(service),
     bare: Math.round(bare),
-    'service / bare': Number((service / bare).toFixed(2))
+    'service / bare': round(service / bare, 2)
   }
 }

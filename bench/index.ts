@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 
 /*
- * What `npm run bench` runs, one after the other, each in a process of its own and kept short: every file
- * also runs alone, and says what it measures and beside what.
+ * Runs all benches that `npm run bench` runs, one after the other, each for a short time and in a process of its own.
+ * Every bench also runs alone; its first comment says what it measures and what it compares that with.
  */
 const benches = [
   'http.ts',
@@ -15,7 +15,7 @@ const benches = [
   'timing.ts 600',
   'merge.ts 5000'
 ]
-const longestMs = 180_000
+const timeoutMs = 180_000
 
 for (const bench of benches) {
   const start = performance.now()
@@ -23,9 +23,9 @@ for (const bench of benches) {
   const { status } = spawnSync(process.execPath, bench.split(' '), {
     cwd: import.meta.dirname,
     stdio: 'inherit',
-    timeout: longestMs
+    timeout: timeoutMs
   })
   const seconds = Math.round((performance.now() - start) / 1000)
-  console.log(status === 0 ? `# ${seconds} s` : `# failed after ${seconds} s`)
+  console.log(status === 0 ? `# finished in ${seconds} s` : `# failed after ${seconds} s`)
   if (status !== 0) process.exitCode = 1
 }

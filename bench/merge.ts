@@ -1,22 +1,29 @@
 import { parseArgs } from 'node:util'
 import { mergeText } from '../lib/merge-text.ts'
-import { type Change, change, type Relation, render, together } from './merge/edits.ts'
-import { hostile } from './merge/hostile.ts'
-import { compare } from './merge/real.ts'
-import { merges } from './merge/rivals.ts'
-import { chinese, english, type Language, pick, random, sentence } from './merge/sentences.ts'
+import { type Change, combine, createChange, type Relation, render } from './merge/edits.ts'
+import { hostileTexts } from './merge/hostile.ts'
+import { compareRealEdits } from './merge/real.ts'
+import {
+  chinese,
+  createSentence,
+  english,
+  type Language,
+  pick,
+  seededRandom
+} from './merge/sentences.ts'
+import { merges } from './merge/tools.ts'
 
 /*
- * How often is the text merge right? Two people change one sentence, one to three things each, as
- * ./merge/edits.ts says; because every change is made by construction, the text that honours both
- * is known, or known not to exist.
+ * Measures how often mergeText merges two changes of one sentence correctly, compared with node-diff3, diff-match-patch
+ * and Yjs text. The changes are generated (./merge/edits.ts), so that the correct result is known: a text, or a conflict.
+ * Also measures the CPU time of mergeText for hostile texts.
  *
- * node bench/merge.ts [pairs a language = 20000] [seed = 1]
- * node bench/merge.ts --data FILE     pairs that people made, as ./merge/real.ts says
+ * node bench/merge.ts [pairs of each language = 20000] [seed = 1]
+ * node bench/merge.ts --data FILE     real edits, in the format of ./merge/real.ts
  *
- * right: the known text; where none exists, asking. wrong: any other text. asked: asked although a
- * text is known. SHOW=1 prints what mergeText got wrong. A rival that cannot ask is never right
- * about the last group; node-diff3 gets the same tokens as mergeText.
+ * right: the correct result. wrong: any other text. conflict: a conflict although a correct text exists. SHOW=1 prints the
+ * wrong merges of mergeText. A tool without conflicts is never right in the last group. node-diff3 gets the same tokens as
+ * mergeText.
  */
 const { values, positionals } = parseArgs({
   options: { data: { type: 'string' } },
@@ -25,40 +32,40 @@ const { values, positionals } = parseArgs({
 const [pairs, seed] = [Number(positionals[0] ?? 20_000), Number(positionals[1] ?? 1)]
 
 if (values.data) {
-  compare(values.data)
+  compareRealEdits(values.data)
 } else {
-  experiment('English', english)
-  experiment('Chinese', chinese)
-  worstCases()
+  measurePairs('English', english)
+  measurePairs('Chinese', chinese)
+  measureHostileTexts()
 }
 
 interface Pair {
   base: string
   live: string
   wanted: string
-  how: Relation
+  relation: Relation
   text: string | null
 }
 
-function experiment(name: string, language: Language) {
-  const rnd = random(seed)
+function measurePairs(name: string, language: Language) {
+  const rnd = seededRandom(seed)
   const all: Pair[] = []
   while (all.length < pairs) {
-    const words = sentence(language, rnd)
-    const [a, b] = [change(words, language, rnd), change(words, language, rnd)]
+    const words = createSentence(language, rnd)
+    const [a, b] = [createChange(words, language, rnd), createChange(words, language, rnd)]
     const [base, live, wanted] = [render(words, []), after(a), after(b)] as const
     function after(by: Change) {
       return render(words, by[0] ?? [])
     }
     if (live === base || wanted === base || live === wanted) continue
-    all.push({ base, live, wanted, ...together(words, a, b) })
+    all.push({ base, live, wanted, ...combine(words, a, b) })
   }
   const known = all.filter(pair => pair.text !== null)
   const groups = {
     'independent: all': known,
-    'independent: a word between': known.filter(pair => pair.how === 'apart'),
-    'independent: neighbouring words': known.filter(pair => pair.how === 'neighbours'),
-    'overlapping: nobody can know': all.filter(pair => pair.text === null)
+    'independent: an unchanged word between them': known.filter(pair => pair.relation === 'apart'),
+    'independent: neighbouring words': known.filter(pair => pair.relation === 'neighbours'),
+    'overlapping: no correct text': all.filter(pair => pair.text === null)
   }
   for (const [group, members] of Object.entries(groups)) {
     console.log(`\n${name}, ${group} (${members.length} pairs)`)
@@ -67,42 +74,44 @@ function experiment(name: string, language: Language) {
 }
 
 function score(tool: string, members: Pair[]) {
-  const count = { right: 0, wrong: 0, asked: 0 }
+  const count = { right: 0, wrong: 0, conflict: 0 }
   for (const { base, live, wanted, text } of members) {
     const merged = merges[tool]?.(base, live, wanted) ?? null
-    const verdict = merged === text ? 'right' : merged === null ? 'asked' : 'wrong'
+    const verdict = merged === text ? 'right' : merged === null ? 'conflict' : 'wrong'
     count[verdict]++
     if (verdict === 'wrong' && tool === 'mergeText' && process.env.SHOW) {
       console.log({ base, live, wanted, text, merged })
     }
   }
   const share = (n: number) => `${((100 * n) / members.length).toFixed(2)} %`
-  return { right: share(count.right), wrong: share(count.wrong), asked: share(count.asked) }
+  return { right: share(count.right), wrong: share(count.wrong), conflict: share(count.conflict) }
 }
 
-/** Times the merge of hostile texts, in CPU time: other processes do not count. */
-function worstCases() {
-  const rnd = random(seed)
-  const rows = Object.entries(hostile(rnd)).map(([name, texts]) => {
+/** Measures the CPU time of the merge of hostile texts. */
+function measureHostileTexts() {
+  const rnd = seededRandom(seed)
+  const rows = Object.entries(hostileTexts(rnd)).map(([name, texts]) => {
     for (let i = 0; i < 10; i++) mergeText(...texts)
     const times = Array.from({ length: 5 }, () => cpuMs(() => mergeText(...texts), 20))
-    const answer = mergeText(...texts) === null ? 'ask' : 'merged'
-    return { name, ms: Math.min(...times), answer }
+    const result = mergeText(...texts) === null ? 'conflict' : 'merged'
+    return { name, ms: Math.min(...times), result }
   })
   console.log(
-    `\nWorst of ${rows.length} hostile cases of mergeText, 2,000 characters each, CPU time`
+    `\nThe slowest of ${rows.length} hostile texts of 2,000 characters for mergeText, CPU time`
   )
-  const worst = rows.toSorted((a, b) => b.ms - a.ms).slice(0, 12)
-  console.table(worst.map(({ ms, ...row }) => ({ ...row, ms: ms.toFixed(1) })))
+  const slowest = rows.toSorted((a, b) => b.ms - a.ms).slice(0, 12)
+  console.table(slowest.map(({ ms, ...row }) => ({ ...row, ms: ms.toFixed(1) })))
 
   const many = [...'abcdefghijklmnopqrstuvwxyz']
   const text = (n: number) => Array.from({ length: n }, () => pick(many, rnd)).join(' ')
   for (const n of [125, 250, 500]) {
     const three = [text(n), text(n), text(n)] as const
-    const [ours, theirs] = ['mergeText', 'node-diff3'].map(tool =>
+    const [mergeTextMs, diff3Ms] = ['mergeText', 'node-diff3'].map(tool =>
       cpuMs(() => merges[tool]?.(...three), 1).toFixed(1)
     )
-    console.log(`${n} words rewritten by each: mergeText ${ours} ms, node-diff3 ${theirs} ms`)
+    console.log(
+      `${n} words rewritten by both: mergeText ${mergeTextMs} ms, node-diff3 ${diff3Ms} ms`
+    )
   }
 }
 

@@ -1,27 +1,25 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import WebSocket from 'ws'
 import { build } from '../app.ts'
-import { startPostgres } from '../lib/embedded-postgres/server.ts'
+import { connectLive } from './support/client.ts'
+import { startDatabase } from './support/database.ts'
+import { round, sum } from './support/statistics.ts'
 
 /*
- * How many operations a second do real sockets get through the service, beside the same row changes made by
- * hand with pgbench on the same database, triggers, log and all, in the same run? Every client sends its next
- * operation when the last is acknowledged, on one hot list or each on lists of its own.
+ * Measures how many operations a second the service acknowledges over WebSocket, on one list and on 1,000 lists. Every
+ * client sends its next operation after the acknowledgement of the last one. Compares it with pgbench, which updates the
+ * same rows of the same database, triggers and log included.
  *
- * node bench/operations.ts [seconds a measurement = 3]
+ * node bench/operations.ts [seconds of each measurement = 3]
  */
 const seconds = Number(process.argv[2] ?? 3)
 const lists = 1000
-const crowds = [1, 8, 32]
+const clientCounts = [1, 8, 32]
 
-const folder = await mkdtemp(join(tmpdir(), 'concord-bench-'))
-await chmod(folder, 0o755) // the user that PostgreSQL runs as has to get through
-const database = await startPostgres(folder)
+const database = await startDatabase()
 const env = {
   DATABASE_URL: database.url,
   JWT_SECRET: randomUUID(),
@@ -34,32 +32,31 @@ let service: ChildProcess | undefined
 try {
   await app.ready()
   const headers = await prepare()
-  const url = await serve()
+  const url = await startServer()
   const rows: Record<string, object> = {}
-  for (const isHot of [true, false]) {
-    for (const clients of crowds) {
-      const place = isHot ? 'one hot list' : `${lists} lists`
-      const bare = await byHand(clients, isHot)
-      const ours = await overSockets(url, headers, clients, isHot)
+  for (const isOneList of [true, false]) {
+    for (const clients of clientCounts) {
+      const place = isOneList ? 'one list' : `${lists} lists`
+      const bare = await measureSql(clients, isOneList)
+      const concord = await measureSockets(url, headers, clients, isOneList)
       rows[`${place}, ${clients} clients`] = {
-        'Concord /s': Math.round(ours),
-        'by hand /s': Math.round(bare),
-        ratio: Number((ours / bare).toFixed(2))
+        'Concord /s': Math.round(concord),
+        'SQL /s': Math.round(bare),
+        ratio: round(concord / bare, 2)
       }
     }
   }
   console.log(
-    `item.set acknowledged over WebSocket, ${seconds} s each; by hand: ${pgbench() ?? 'postgres.js'}`
+    `item.set acknowledged over WebSocket, ${seconds} s each; SQL: ${findPgbench() ?? 'postgres.js'}`
   )
   console.table(rows)
 } finally {
   service?.kill()
   await app.close()
   await database.stop()
-  await rm(folder, { recursive: true })
 }
 
-/** One person with a thousand lists of ten items, and a hundred in the first, the hot one. */
+/** Creates a user with 1,000 lists: 100 items in the first list, 10 in each other. */
 async function prepare() {
   const account = { email: 'bench@example.com', password: 'correct horse battery staple' }
   await app.inject({ method: 'POST', url: '/auth/signup', payload: { ...account, name: 'Bench' } })
@@ -75,7 +72,7 @@ async function prepare() {
     select id, 'Item ' || n
     from checklists, generate_series(1, 100) n
     where n <= 10 or title = 'List 1'`
-  // pgbench draws numbers, not ids
+  // pgbench chooses rows by a random number
   await sql`
     create table numbered as
     select row_number() over (order by title <> 'List 1', checklist_id, position)::int - 1 as n, item.id, checklist_id
@@ -86,8 +83,8 @@ async function prepare() {
   return { authorization: `Bearer ${session.json().accessToken}` }
 }
 
-/** The service in a process of its own, as it is in production. */
-async function serve(): Promise<string> {
+/** Starts the service on the same database, in a process of its own as in production. */
+async function startServer(): Promise<string> {
   service = spawn(process.execPath, [join(import.meta.dirname, '..', 'server.ts')], {
     env: { ...process.env, ...env, PORT: '0' },
     stdio: ['ignore', 'pipe', 'inherit']
@@ -102,28 +99,28 @@ async function serve(): Promise<string> {
   }
 }
 
-/** Every client ticks and unticks items of its own, so that each operation changes something. */
-async function overSockets(
+/** Returns the acknowledged operations a second. Every client toggles items of its own, so that each operation changes a row. */
+async function measureSockets(
   url: string,
   headers: Record<string, string>,
   clients: number,
-  isHot: boolean
+  isOneList: boolean
 ): Promise<number> {
   const items = await app.sql<{ id: string; list: string; done: boolean }[]>`
     select item.id, item.checklist_id as list, done
     from numbered
     join checklist_items as item using (id)
-    where n < ${isHot ? 100 : lists * 10}
+    where n < ${isOneList ? 100 : lists * 10}
     order by n`
   const until = performance.now() + seconds * 1000
   const counts = await Promise.all(
     Array.from({ length: clients }, async (_, client) => {
-      const mine = items.filter((_, n) => n % clients === client)
-      const socket = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
+      const ownItems = items.filter((_, n) => n % clients === client)
+      const socket = connectLive(url, headers)
       await once(socket, 'message')
       let count = 0
       for (; performance.now() < until; count++) {
-        const item = mine[(count * 7) % mine.length] as (typeof mine)[0]
+        const item = ownItems[(count * 7) % ownItems.length] as (typeof ownItems)[0]
         const op = {
           opId: randomUUID(),
           kind: 'item.set',
@@ -132,22 +129,23 @@ async function overSockets(
         }
         item.done = !item.done
         socket.send(JSON.stringify({ type: 'push', checklistId: item.list, ops: [op] }))
-        const [answer] = await once(socket, 'message')
-        const { results } = JSON.parse(answer)
-        if (results?.[0].outcome !== 'applied') throw new Error(`unexpected: ${answer}`)
+        const [message] = await once(socket, 'message')
+        const { results } = JSON.parse(message)
+        if (results?.[0].outcome !== 'applied') throw new Error(`unexpected message: ${message}`)
       }
       socket.terminate()
       return count
     })
   )
-  return counts.reduce((sum, count) => sum + count, 0) / seconds
+  return sum(counts) / seconds
 }
 
-async function byHand(clients: number, isHot: boolean): Promise<number> {
-  const last = (isHot ? 100 : lists * 10) - 1
-  const program = pgbench()
-  if (!program) return byDriver(clients, last)
-  const file = join(folder, 'script.sql')
+/** Returns the updates a second of pgbench. */
+async function measureSql(clients: number, isOneList: boolean): Promise<number> {
+  const last = (isOneList ? 100 : lists * 10) - 1
+  const program = findPgbench()
+  if (!program) return measureDriver(clients, last)
+  const file = join(database.folder, 'script.sql')
   await writeFile(
     file,
     `\\set n random(0, ${last})\nupdate checklist_items set done = not done where id = (select id from numbered where n = :n);\n`
@@ -174,8 +172,8 @@ async function byHand(clients: number, isHot: boolean): Promise<number> {
   return Number(/tps = ([\d.]+)/.exec(text)?.[1])
 }
 
-/** The same without pgbench: as many statements at once as there are clients. */
-async function byDriver(clients: number, last: number): Promise<number> {
+/** Does the same with postgres.js, for machines without pgbench. */
+async function measureDriver(clients: number, last: number): Promise<number> {
   const until = performance.now() + seconds * 1000
   const counts = await Promise.all(
     Array.from({ length: clients }, async () => {
@@ -189,10 +187,10 @@ async function byDriver(clients: number, last: number): Promise<number> {
       return count
     })
   )
-  return counts.reduce((sum, count) => sum + count, 0) / seconds
+  return sum(counts) / seconds
 }
 
-function pgbench(): string | undefined {
+function findPgbench(): string | undefined {
   const found = spawnSync(
     'sh',
     ['-c', 'command -v pgbench || ls /usr/lib/postgresql/*/bin/pgbench'],

@@ -1,30 +1,26 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { build } from '../app.ts'
-import { startPostgres } from '../lib/embedded-postgres/server.ts'
 import { exchangePresence } from '../sql/presence.ts'
+import { startDatabase } from './support/database.ts'
+import { round, sum } from './support/statistics.ts'
 
 /*
- * Measures what the keystrokes of a thousand people cost four writers that commit changes of items: without
- * keystrokes, with a NOTIFY for every keystroke, and with two nodes that exchange presence once a second, as
- * the service does. NOTIFY takes a lock of the whole cluster in COMMIT, and so does the log.
+ * Measures how many changes four writers commit while 1,000 users type. Compares no typing, a NOTIFY for every keystroke,
+ * and two nodes that exchange presence once a second, as the service does. NOTIFY takes a lock of the whole cluster in
+ * COMMIT, and so does the log.
  *
- * The three take turns, so that other load of the machine slows all of them alike.
+ * The three are measured in turn, so that other load on the machine affects all of them alike.
  *
- * node bench/presence.ts [seconds a turn = 2]
+ * node bench/presence.ts [seconds of each turn = 2]
  */
 const seconds = Number(process.argv[2] ?? 2)
 const rounds = 4
 const typists = 1000
 const keystrokesEach = 2
 
-const folder = await mkdtemp(join(tmpdir(), 'concord-bench-'))
-await chmod(folder, 0o755) // the user that PostgreSQL runs as has to get through
-const database = await startPostgres(folder)
+const database = await startDatabase()
 const app = build({
   env: { DATABASE_URL: database.url, JWT_SECRET: randomUUID(), LOG_LEVEL: 'warn' }
 })
@@ -40,27 +36,27 @@ try {
     insert into checklist_items (checklist_id, text)
     select ${list.id}, 'Item ' || n from generate_series(1, 100) as n
     returning id`
-  const ways = {
-    'nobody types': async () => {},
-    'a NOTIFY a keystroke': byNotify,
-    'an exchange a second and node': (isOver: () => boolean) => byExchange(list.id, isOver)
+  const methods = {
+    'no typing': async () => {},
+    'a NOTIFY for each keystroke': sendNotifications,
+    'an exchange by each node every second': (isOver: () => boolean) => exchange(list.id, isOver)
   }
-  const counts = Object.keys(ways).map(() => 0)
+  const counts = Object.keys(methods).map(() => 0)
   for (let round = 0; round < rounds; round++) {
-    for (const [n, type] of Object.values(ways).entries()) {
-      counts[n] = (counts[n] ?? 0) + (await commits(items, type)) / rounds
+    for (const [n, type] of Object.values(methods).entries()) {
+      counts[n] = (counts[n] ?? 0) + (await measureCommits(items, type)) / rounds
     }
   }
   console.log(
-    `commits a second of 4 writers, ${typists} people with ${keystrokesEach} keystrokes a second each`
+    `commits a second of 4 writers, ${typists} users with ${keystrokesEach} keystrokes a second each`
   )
   console.table(
     Object.fromEntries(
-      Object.keys(ways).map((way, n) => [
-        way,
+      Object.keys(methods).map((method, n) => [
+        method,
         {
           commits: Math.round(counts[n] ?? 0),
-          ratio: Number(((counts[n] ?? 0) / (counts[0] ?? 1)).toFixed(2))
+          ratio: round((counts[n] ?? 0) / (counts[0] ?? 1), 2)
         }
       ])
     )
@@ -69,10 +65,10 @@ try {
   await typing.end()
   await app.close()
   await database.stop()
-  await rm(folder, { recursive: true })
 }
 
-async function commits(
+/** Returns the commits a second of four writers while `type` runs. */
+async function measureCommits(
   items: { id: string }[],
   type: (isOver: () => boolean) => Promise<void>
 ): Promise<number> {
@@ -90,11 +86,11 @@ async function commits(
     })
   )
   await typed
-  return counts.reduce((sum, count) => sum + count, 0) / seconds
+  return sum(counts) / seconds
 }
 
-/** As many notifications as people type, or as many as go through. */
-async function byNotify(isOver: () => boolean) {
+/** Sends a notification for each keystroke, or as many as the database accepts. */
+async function sendNotifications(isOver: () => boolean) {
   const draft = 'Order 12 chairs for the summer fair '.repeat(5)
   const gapMs = (4 * 1000) / (typists * keystrokesEach)
   await Promise.all(
@@ -108,20 +104,21 @@ async function byNotify(isOver: () => boolean) {
   )
 }
 
-async function byExchange(checklistId: string, isOver: () => boolean) {
+/** Exchanges presence as two nodes with 500 users each do. */
+async function exchange(checklistId: string, isOver: () => boolean) {
   const nodes = [randomUUID(), randomUUID()]
-  const people = Array.from({ length: typists }, (_, n) => ({
+  const users = Array.from({ length: typists }, (_, n) => ({
     connectionId: randomUUID(),
     userId: randomUUID(),
-    name: `Person ${n}`
+    name: `User ${n}`
   }))
   const joinedAt = Date.now()
   while (!isOver()) {
     for (const [n, node] of nodes.entries()) {
-      const here = people.filter((_, person) => person % 2 === n)
+      const local = users.filter((_, user) => user % 2 === n)
       const state = { draft: `${performance.now()}` }
-      const peers = JSON.stringify(here.slice(0, 60).map(peer => [joinedAt, { ...peer, state }]))
-      const changed = [{ checklistId, count: here.length, peers }]
+      const peers = JSON.stringify(local.slice(0, 60).map(peer => [joinedAt, { ...peer, state }]))
+      const changed = [{ checklistId, count: local.length, peers }]
       await exchangePresence(app.sql, node, changed, [], [checklistId])
     }
     await delay(1000)

@@ -1,28 +1,27 @@
-/** For each token of one text the index of its match in another text, or -1. */
+/** For each token of one text, the index of the matching token in the other text, or -1. */
 export type Matches = number[]
 
-/** How many tokens may be added and removed: the work grows with the square of it. */
-const most = 160
+/** Limit of added and removed tokens together: the time grows with its square. */
+const maxChanges = 160
 
 /**
- * Matches the tokens of two texts in order, as many as possible. Where several answers are as good,
- * `front` has the matches as near to the front as possible, `back` as near to the end. Returns null
- * when more than 160 tokens were added and removed, unless all of them were added, or all removed,
- * in one piece.
+ * Matches as many tokens of two texts as possible, in order. When several results have as many matches, `front` is
+ * the one with the matches nearest to the start, `back` the one nearest to the end. Returns null when more than 160
+ * tokens were added and removed, unless one piece was added or one piece was removed.
  *
- * The greedy algorithm of Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): at most
- * 13,000 steps, and 160 passes over the shorter text.
+ * Uses the greedy algorithm of Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): at most 13,000 steps
+ * and 160 passes over the shorter text.
  */
 export function align(base: string[], text: string[]): { front: Matches; back: Matches } | null {
-  const [from, to] = numbered(base, text)
+  const [from, to] = toNumbers(base, text)
   const front = alignFront(from, to)
   const mirrored = front && alignFront(from.toReversed(), to.toReversed())
   const back = mirrored?.reverse().map(at => (at < 0 ? -1 : text.length - 1 - at))
   return front && back ? { front, back } : null
 }
 
-/** Returns a number for each token, the same for the same: numbers are compared faster. */
-function numbered(...texts: [string[], string[]]): [number[], number[]] {
+/** Replaces equal tokens by equal numbers, which are compared faster. */
+function toNumbers(...texts: [string[], string[]]): [number[], number[]] {
   const numbers = new Map<string, number>()
   for (const token of texts.flat()) if (!numbers.has(token)) numbers.set(token, numbers.size)
   const [base, text] = texts.map(tokens => tokens.map(token => numbers.get(token) as number))
@@ -45,42 +44,45 @@ function alignOnePiece(base: number[], text: number[]): Matches | null {
 }
 
 function alignPieces(base: number[], text: number[]): Matches | null {
-  if (Math.abs(base.length - text.length) > most) return null
-  // Diagonal k holds the pairs (i, i - k). After d tokens added or removed, furthest[k] is the
-  // largest i that was reached on it; `history` keeps it for each d, to find the way back.
-  const furthest = new Int16Array(2 * most + 3)
+  if (Math.abs(base.length - text.length) > maxChanges) return null
+  // Diagonal k consists of the pairs (i, i - k). furthest[k] is the largest i that is reached on it with d added and
+  // removed tokens. `history` stores `furthest` for each d, for `backtrack`.
+  const furthest = new Int16Array(2 * maxChanges + 3)
   const history: Int16Array[] = []
-  for (let d = 0; d <= most; d++) {
-    history.push(furthest.slice(0, most + d + 3))
+  for (let d = 0; d <= maxChanges; d++) {
+    history.push(furthest.slice(0, maxChanges + d + 3))
     for (let k = -d; k <= d; k += 2) {
-      let i = arrive(furthest, d, k)
+      let i = entryPoint(furthest, d, k)
       while (i < base.length && i - k < text.length && base[i] === text[i - k]) i++
-      furthest[most + 1 + k] = i
-      if (i >= base.length && i - k >= text.length) return wayBack(history, base.length, k)
+      furthest[maxChanges + 1 + k] = i
+      if (i >= base.length && i - k >= text.length) return backtrack(history, base.length, k)
     }
   }
   return null
 }
 
-/** Returns where the way to diagonal k arrives on it, by an added token or by a removed one. */
-function arrive(furthest: Int16Array, d: number, k: number): number {
+/** Returns the i at which the path enters diagonal k with its d-th added or removed token. */
+function entryPoint(furthest: Int16Array, d: number, k: number): number {
   if (d === 0) return 0
-  const added = furthest[most + 2 + k] as number
-  return isAdded(furthest, d, k) ? added : (furthest[most + k] as number) + 1
+  const added = furthest[maxChanges + 2 + k] as number
+  return isAddition(furthest, d, k) ? added : (furthest[maxChanges + k] as number) + 1
 }
 
-function isAdded(furthest: Int16Array, d: number, k: number): boolean {
-  const [removed, added] = [furthest[most + k] as number, furthest[most + 2 + k] as number]
+function isAddition(furthest: Int16Array, d: number, k: number): boolean {
+  const [removed, added] = [
+    furthest[maxChanges + k] as number,
+    furthest[maxChanges + 2 + k] as number
+  ]
   return k === -d || (k !== d && removed < added)
 }
 
-function wayBack(history: Int16Array[], end: number, k: number): Matches {
+function backtrack(history: Int16Array[], end: number, k: number): Matches {
   const matches: Matches = new Array(end).fill(-1)
   for (let d = history.length - 1; d >= 0; d--) {
     const furthest = history[d] as Int16Array
-    const start = arrive(furthest, d, k)
+    const start = entryPoint(furthest, d, k)
     for (let i = start; i < end; i++) matches[i] = i - k
-    const added = isAdded(furthest, d, k)
+    const added = isAddition(furthest, d, k)
     end = added ? start : start - 1
     k += added ? 1 : -1
   }

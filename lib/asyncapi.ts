@@ -1,11 +1,11 @@
-import { nameSchemas } from './named-schemas.ts'
+import { extractNamedSchemas } from './named-schemas.ts'
 
-/** A JSON schema as TypeBox makes it. */
+/** A JSON schema of TypeBox. */
 interface Schema {
   description?: string
 }
 
-/** One address where messages go, by name and seen from the service. */
+/** An address of the service, with the schemas by name of the messages that the service sends and receives there. */
 export interface Channel {
   address: string
   summary: string
@@ -15,7 +15,7 @@ export interface Channel {
   receives?: Record<string, Schema>
 }
 
-/** The channels, operations and components of an AsyncAPI 3.0 document; messages are JSON. */
+/** Returns the channels, operations and components of an AsyncAPI 3.0 document. All messages are JSON. */
 export function describeChannels(channels: Record<string, Channel>) {
   const operations: Record<string, object> = {}
   const described = Object.entries(channels).map(([id, channel]) => {
@@ -34,14 +34,14 @@ export function describeChannels(channels: Record<string, Channel>) {
     }
     return [id, { ...about, messages }] as const
   })
-  const { document, schemas } = nameSchemas(
-    JSON.parse(JSON.stringify(Object.fromEntries(described), discriminatorByName))
+  const { document, schemas } = extractNamedSchemas(
+    JSON.parse(JSON.stringify(Object.fromEntries(described), discriminatorName))
   )
   return { channels: document, operations, components: { schemas } }
 }
 
-/** OpenAPI and Ajv have an object where AsyncAPI has the name alone. */
-function discriminatorByName(key: string, value: { propertyName?: string }) {
+/** `discriminator` is an object in OpenAPI and Ajv, and the name of the property in AsyncAPI. */
+function discriminatorName(key: string, value: { propertyName?: string }) {
   return key === 'discriminator' ? value.propertyName : value
 }
 

@@ -1,24 +1,30 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP, isIPv6 } from 'node:net'
 
-/** Where a session is used from, as its list shows it. */
-export interface Client {
+/** The client of a session, as the list of sessions shows it. */
+export interface ClientInfo {
   ip: string
   userAgent: string
 }
 
-export function clientOf({ ip, headers }: { ip: string; headers: IncomingHttpHeaders }): Client {
-  // Behind a careless proxy the address is whatever the client wrote.
+export function clientInfo({
+  ip,
+  headers
+}: {
+  ip: string
+  headers: IncomingHttpHeaders
+}): ClientInfo {
+  // A proxy that passes X-Forwarded-For through unchecked lets a client send any text as its address.
   return { ip: isIP(ip) ? ip : '', userAgent: headers['user-agent']?.slice(0, 256) ?? '' }
 }
 
 /**
- * What counts as one client: an IPv4 address, also in IPv6 clothes, or the /64 of an IPv6 address,
- * all of which one customer owns. All that is no address is one client, too.
+ * Returns the network that rate limits count as one client: an IPv4 address, also when it is mapped to IPv6, or the
+ * /64 of an IPv6 address, because a provider assigns a whole /64 to one customer. Returns '' for an invalid address.
  */
-export function networkOf(ip: string): string {
+export function clientNetwork(ip: string): string {
   if (!isIPv6(ip)) return isIP(ip) ? ip : ''
-  const groups = groupsOf(ip)
+  const groups = parseGroups(ip)
   const [a = 0, b = 0] = groups.slice(6)
   const isMapped = groups[5] === 0xffff && groups.slice(0, 5).every(group => group === 0)
   if (isMapped) return [a >> 8, a & 255, b >> 8, b & 255].join('.')
@@ -28,9 +34,9 @@ export function networkOf(ip: string): string {
     .join(':')}::/64`
 }
 
-/** The eight numbers of an IPv6 address, whose zone does not count. */
-function groupsOf(ip: string): number[] {
-  // The parser of URLs brings every spelling to one, of RFC 5952 without dotted quads.
+/** Returns the eight numbers of an IPv6 address without its zone. */
+function parseGroups(ip: string): number[] {
+  // The URL parser converts every form of an address to that of RFC 5952, without dotted quads.
   const { hostname } = new URL(`http://[${ip.split('%', 1)[0]}]`)
   const [head = [], tail = []] = hostname
     .slice(1, -1)

@@ -1,6 +1,6 @@
 /**
- * Every value of one name in a Cookie header, as sent: neither unquoted nor percent-decoded.
- * A name can come twice, since any subdomain may set cookies for its parent (cookie tossing).
+ * Returns all values of one name in a Cookie header as sent, neither unquoted nor percent-decoded. A name can occur
+ * more than once, because a subdomain may set cookies for its parent domain (cookie tossing).
  */
 export function cookieValues(header: string | undefined, name: string): string[] {
   const pairs = header?.split(';').map(pair => pair.trim()) ?? []

@@ -1,6 +1,6 @@
 /**
- * The one spelling under which an address is stored and looked up. The schema `Email` has refused
- * everything but ASCII, so no locale has a say in what lower case means.
+ * Returns the form in which an address is stored and queried. The schema `Email` accepts only ASCII, so the lower case
+ * does not depend on a locale.
  */
 export function canonicalEmail(email: string): string {
   return email.toLowerCase()

@@ -1,77 +1,76 @@
-export interface Limits {
+export interface LimiterOptions {
   /** jobs that run at once */
-  running: number
-  /** jobs that wait, in all and of one key */
-  waiting: number
-  waitingEach?: number
-  /** how long a job waits at most */
-  waitMs: number
+  maxRunning: number
+  /** jobs that wait, of all keys and of one key */
+  maxWaiting: number
+  maxWaitingPerKey?: number
+  maxWaitMs: number
 }
 
 /**
- * Returns a function that runs jobs, `running` at once. Keys with waiting jobs take turns, one job each, so
- * that a key with many jobs delays the others by one job a turn. Throws what `refuse` makes, without running
- * the job, when too many wait or the job has waited for `waitMs`. A job whose `signal` aborts before its turn is
- * not run, and leaves its place.
+ * Returns a function that runs jobs, at most `maxRunning` at once. The keys of waiting jobs are served in turn, one
+ * job each, so that a key with many jobs delays the others by one job a round. Throws the error of `createError`,
+ * without running the job, when too many jobs wait or the job has waited for `maxWaitMs`. A waiting job whose
+ * `signal` aborts is removed, and rejects with the reason of the signal.
  */
 export function createLimiter(
-  { running, waiting, waitingEach = waiting, waitMs }: Limits,
-  refuse: () => Error
+  { maxRunning, maxWaiting, maxWaitingPerKey = maxWaiting, maxWaitMs }: LimiterOptions,
+  createError: () => Error
 ) {
   /** The functions that start waiting jobs, by key; the first key has the next turn. */
-  const lines = new Map<string, Set<() => void>>()
-  let free = running
-  let count = 0
+  const queues = new Map<string, Set<() => void>>()
+  let free = maxRunning
+  let waiting = 0
 
   return async function run<T>(job: () => Promise<T>, key = '', signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
     if (free > 0) free--
-    else await turn(key, signal)
+    else await waitForTurn(key, signal)
     try {
       return await job()
     } finally {
-      next()
+      startNext()
     }
   }
 
-  async function turn(key: string, signal?: AbortSignal): Promise<void> {
-    const line = lines.get(key) ?? new Set()
-    if (count >= waiting || line.size >= waitingEach) throw refuse()
+  async function waitForTurn(key: string, signal?: AbortSignal): Promise<void> {
+    const queue = queues.get(key) ?? new Set()
+    if (waiting >= maxWaiting || queue.size >= maxWaitingPerKey) throw createError()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const timer = setTimeout(() => giveUp(refuse()), waitMs)
-    const onAbort = () => giveUp(signal?.reason)
+    const timer = setTimeout(() => cancel(createError()), maxWaitMs)
+    const onAbort = () => cancel(signal?.reason)
     signal?.addEventListener('abort', onAbort)
-    lines.set(key, line.add(resolve))
-    count++
+    queues.set(key, queue.add(resolve))
+    waiting++
     await promise.finally(() => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
     })
 
-    function giveUp(reason: unknown) {
-      leave(key, resolve)
+    function cancel(reason: unknown) {
+      remove(key, resolve)
       reject(reason)
     }
   }
 
-  // The place of a finished job goes straight to the next one: a newcomer cannot take it in between.
-  function next(): void {
-    const [key, line] = lines.entries().next().value ?? []
-    const [start] = line ?? []
-    if (key === undefined || !line || !start) {
+  // Starts the next job instead of raising `free`, so that a new job cannot start before a waiting one.
+  function startNext(): void {
+    const [key, queue] = queues.entries().next().value ?? []
+    const [start] = queue ?? []
+    if (key === undefined || !queue || !start) {
       free++
       return
     }
-    leave(key, start)
-    // The turn passes on: this key is the last one now.
-    if (lines.delete(key)) lines.set(key, line)
+    remove(key, start)
+    // Moves the key to the end of the order.
+    if (queues.delete(key)) queues.set(key, queue)
     start()
   }
 
-  function leave(key: string, start: () => void): void {
-    const line = lines.get(key)
-    line?.delete(start)
-    if (line?.size === 0) lines.delete(key)
-    count--
+  function remove(key: string, start: () => void): void {
+    const queue = queues.get(key)
+    queue?.delete(start)
+    if (queue?.size === 0) queues.delete(key)
+    waiting--
   }
 }

@@ -1,14 +1,16 @@
-import { type Edit, lowerCase } from './word-edits.ts'
+import { type Edit, lowerCaseWords } from './word-edits.ts'
 import { isWord } from './words.ts'
 
-/** Who wrote a piece of a merged text; `both` is what live and wanted hold alike. */
-export type By = 'base' | 'live' | 'wanted' | 'both'
+/** The text that a piece of a merged text comes from; `both`: live and wanted contain the same change. */
+export type Origin = 'base' | 'live' | 'wanted' | 'both'
+
+/** A piece of a merged text of one origin. */
 export interface Run {
   text: string
-  by: By
+  by: Origin
 }
 
-/** Tokens `start` to `end` of a text, which are `base`, and the edits of both sides in them. */
+/** The tokens `start` to `end` of a text (`base`), and the edits of both sides in them. */
 export interface Chunk {
   start: number
   end: number
@@ -16,37 +18,34 @@ export interface Chunk {
   edits: { live: Edit[]; wanted: Edit[] }
 }
 
-/** The text of a chunk, and the edits that only one side made, and those that both made. */
-export interface Settled {
+/** The merged text of a chunk, the edits that only one side made, and the edits that both made (`agreed`). */
+export interface MergedChunk {
   runs: Run[]
   live: Edit[]
   wanted: Edit[]
   agreed: Edit[]
 }
 
-/** Merges a chunk by the first rule that fits. Returns null when none does. */
-export function mergeChunk(chunk: Chunk): Settled | null {
-  const larger = takeLarger(chunk)
-  if (larger) return larger
+/** Merges a chunk by the first rule that applies. Returns null when none does: a conflict. */
+export function mergeChunk(chunk: Chunk): MergedChunk | null {
+  const superset = takeSuperset(chunk)
+  if (superset) return superset
   const runs = mergeParts(chunk) ?? joinNeighbours(chunk)
   return runs && { runs, ...chunk.edits, agreed: [] }
 }
 
-/**
- * Takes the text of one side when each small change of the other side is also one of its own: the
- * other changed nothing here, or the same, or the same and less.
- */
-function takeLarger({ start, end, base, edits }: Chunk): Settled | null {
-  const names = (of: Edit[]) => new Set(of.flatMap(edit => [...edit.names]))
-  const [live, wanted] = [names(edits.live), names(edits.wanted)]
-  if (live.isSubsetOf(wanted) && !isChance(edits.wanted, live)) {
+/** Returns the text of the side whose changes include all changes of the other side. */
+function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
+  const keys = (side: Edit[]) => new Set(side.flatMap(edit => [...edit.keys]))
+  const [live, wanted] = [keys(edits.live), keys(edits.wanted)]
+  if (live.isSubsetOf(wanted) && !isCoincidence(edits.wanted, live)) {
     const isSame = wanted.size === live.size
-    const runs = mark(edits.wanted, live, 'wanted')
+    const runs = toRuns(edits.wanted, live, 'wanted')
     return { runs, live: [], wanted: isSame ? [] : edits.wanted, agreed: edits.live }
   }
-  if (wanted.isSubsetOf(live) && !isChance(edits.live, wanted)) {
+  if (wanted.isSubsetOf(live) && !isCoincidence(edits.live, wanted)) {
     return {
-      runs: mark(edits.live, wanted, 'live'),
+      runs: toRuns(edits.live, wanted, 'live'),
       live: edits.live,
       wanted: [],
       agreed: edits.wanted
@@ -54,23 +53,23 @@ function takeLarger({ start, end, base, edits }: Chunk): Settled | null {
   }
   return null
 
-  /** A shared word amid words that only one side changed is chance: both rewrote the phrase. */
-  function isChance(large: Edit[], shared: Set<string>): boolean {
-    return large.some(({ changes }) => {
-      const phrases = changes.map(({ start: from, name }, i) => {
+  /** Returns whether `side` also changed words on both sides of a shared change: both sides rewrote the phrase. */
+  function isCoincidence(side: Edit[], shared: Set<string>): boolean {
+    return side.some(({ changes }) => {
+      const pattern = changes.map(({ start: from, key }, i) => {
         const kept = base.slice((changes[i - 1]?.end ?? from) - start, from - start)
-        return (kept.some(isWord) ? ' ' : '') + (shared.has(name) ? 's' : 'o')
+        return (kept.some(isWord) ? ' ' : '') + (shared.has(key) ? 's' : 'o')
       })
-      return /os+o/.test(phrases.join(''))
+      return /os+o/.test(pattern.join(''))
     })
   }
 
-  function mark(large: Edit[], shared: Set<string>, by: By): Run[] {
+  function toRuns(side: Edit[], shared: Set<string>, by: Origin): Run[] {
     const runs: Run[] = []
     let done = start
-    for (const change of large.flatMap(({ changes }) => changes)) {
+    for (const change of side.flatMap(({ changes }) => changes)) {
       runs.push(run(base.slice(done - start, change.start - start), 'base'))
-      runs.push(run(change.tokens, shared.has(change.name) ? 'both' : by))
+      runs.push(run(change.tokens, shared.has(change.key) ? 'both' : by))
       done = change.end
     }
     return [...runs, run(base.slice(done - start, end - start), 'base')]
@@ -78,17 +77,17 @@ function takeLarger({ start, end, base, edits }: Chunk): Settled | null {
 }
 
 /**
- * Merges two changes of one word when a part with letters lies unchanged between them, and neither
- * touches a part with a digit: an address with another host and another page, a link with another
- * text and another target. A part is a run of letters and digits, or of signs.
+ * Merges two changes of one word when an unchanged part with letters is between them and neither changes a part with
+ * a digit: the host and the page of a URL, the text and the target of a link. A part is a run of letters and digits,
+ * or of punctuation and symbols. Returns null when this does not apply.
  */
 function mergeParts({ start, end, edits, ...chunk }: Chunk): Run[] | null {
   const whole = [...edits.live, ...edits.wanted].filter(e => e.start === start && e.end === end)
   if (edits.live.length !== 1 || edits.wanted.length !== 1 || whole.length !== 2) return null
-  const [base, live, wanted] = [chunk.base, ...whole.map(({ tokens }) => tokens)].map(partsOf)
+  const [base, live, wanted] = [chunk.base, ...whole.map(({ tokens }) => tokens)].map(splitParts)
   if (!base || !live || !wanted) return null
-  const a = { ...edge(base, live), by: 'live' as const }
-  const b = { ...edge(base, wanted), by: 'wanted' as const }
+  const a = { ...changedParts(base, live), by: 'live' as const }
+  const b = { ...changedParts(base, wanted), by: 'wanted' as const }
   const [first, second] = a.start < b.start ? [a, b] : [b, a]
   const between = base.slice(first.end, second.start)
   if (a.hasDigits || b.hasDigits || !/\p{L}/u.test(between.join(''))) return null
@@ -103,14 +102,14 @@ function mergeParts({ start, end, edits, ...chunk }: Chunk): Run[] | null {
 
 const PART = /[\p{L}\p{N}\p{M}]+|[\p{P}\p{S}]+\p{M}*/gu
 
-/** Returns the parts of a single word; undefined when it is not one, or holds anything invisible. */
-function partsOf([word = '', ...more]: string[]): string[] | undefined {
+/** Returns the parts of a single word, undefined for several words and for a word with invisible characters. */
+function splitParts([word = '', ...more]: string[]): string[] | undefined {
   const parts = word.match(PART) ?? []
   return more.length === 0 && parts.join('') === word ? parts : undefined
 }
 
-/** Returns the one piece of base that changed; between repeated parts, all that may have changed. */
-function edge(base: string[], text: string[]) {
+/** Returns the range of base that changed. Beside repeated parts it includes all parts that may have changed. */
+function changedParts(base: string[], text: string[]) {
   const shorter = Math.min(base.length, text.length)
   let head = 0
   while (head < shorter && base[head] === text[head]) head++
@@ -124,13 +123,13 @@ function edge(base: string[], text: string[]) {
 }
 
 /**
- * Joins changes of neighbouring words when each replaces words by at least as many, all of them new
- * to the chunk: who inserts, deletes or moves words beside a change means something else. A number
- * and its unit are one thing: a changed number beside a changed word is a question.
+ * Joins changes of neighbouring words when each replaces words by at least as many, all of them new to the chunk:
+ * words that are inserted, deleted or moved beside a change may change its meaning. Returns null in all other cases,
+ * and when a number is replaced, because a number and its unit belong together.
  */
 function joinNeighbours({ start, end, base, edits }: Chunk): Run[] | null {
-  const said = new Set(lowerCase(base))
-  const isNew = (tokens: string[]) => lowerCase(tokens).every(word => !said.has(word))
+  const oldWords = new Set(lowerCaseWords(base))
+  const isNew = (tokens: string[]) => lowerCaseWords(tokens).every(word => !oldWords.has(word))
   const isNumber = (word: string) => /\p{N}/u.test(word) && !/\p{L}/u.test(word)
   const all = [
     ...edits.live.map(edit => ({ ...edit, by: 'live' as const })),
@@ -149,6 +148,6 @@ function joinNeighbours({ start, end, base, edits }: Chunk): Run[] | null {
   return [...runs, run(base.slice(done - start, end - start), 'base')]
 }
 
-export function run(tokens: string[], by: By): Run {
+export function run(tokens: string[], by: Origin): Run {
   return { text: tokens.join(''), by }
 }

@@ -1,98 +1,99 @@
-import { type By, type Chunk, mergeChunk, type Run, run } from './merge-chunk.ts'
-import { type Edit, isAlike, isAlikeInBoth, lowerCase, wordEdits } from './word-edits.ts'
-import { isWord, words } from './words.ts'
+import { type Chunk, mergeChunk, type Origin, type Run, run } from './merge-chunk.ts'
+import { type Edit, isAlike, isAlikeInBoth, lowerCaseWords, wordEdits } from './word-edits.ts'
+import { isWord, tokenize } from './words.ts'
 
-// `units`: UTF-16 units of a text; an item of 2,000 characters has at most 4,000.
+// `units`: UTF-16 units of a text; 2,000 characters, the limit of an item, have at most 4,000.
 const limits = { units: 4_000, parts: 64 }
 
 /**
- * A merged text, and who wrote which part of it: each part is `length` UTF-16 units of `value`, in
- * order, none empty, adjoining ones of different origin. `both` is what both sides wrote alike. At
- * most 64 parts: a text with more is one part by both.
+ * A merged text and the origin of its parts, in order. Each part is `length` UTF-16 units of `value`, at least one;
+ * adjoining parts have different origins. A text with more than 64 parts is returned as one part by `both`.
  */
 export interface Merged {
   value: string
-  parts: { length: number; by: By }[]
+  parts: { length: number; by: Origin }[]
 }
 
-/** Why the two changes cannot be merged without a person. */
-export type Question =
-  | 'too much changed'
-  | 'the same words'
-  | 'neighbouring words'
-  | 'the same in two places'
-  | 'a phrase said again'
+/** Why two changes cannot be merged. */
+export type MergeConflict =
+  | 'too many changes'
+  | 'same words changed'
+  | 'neighbouring words changed'
+  | 'same change in two places'
+  | 'phrase repeated'
 
 /**
- * Merges two changes of one text, word by word: what `live` made of `base`, and what `wanted` made
- * of it. Returns null when a person must choose. The changes of both are made where a word that
- * neither touched lies between them, as in diff3. Four rules merge more:
+ * Merges two changes of one text word by word: that of `live` and that of `wanted`, both relative to `base`. Returns
+ * null for a conflict. As in diff3, two changes are merged when an unchanged word is between them. Four rules merge
+ * more:
  *
- * 1. Shared and more: where each small change of one side was made by the other too, to the token,
- *    the other's text is taken. What both did alike is done once.
- * 2. Parts: two changes of one word are merged when a part with letters lies unchanged between them
- *    and no part with a digit is touched ("https://old.org/pgae").
- * 3. Half of both: words that both added in different places are the same only when the shared ones
- *    make up half of both additions together, so that both may hold "the".
- * 4. Neighbours: changes of neighbouring words are joined when each replaces words by at least as
- *    many, all of them new there, and none replaces a number.
+ * 1. Superset: when the changes of one side include all changes of the other in the same place, the text of that side
+ *    is taken. A change that both made is made once.
+ * 2. Parts: two changes of one word are merged when an unchanged part with letters is between them and no part with a
+ *    digit changes ("https://old.org/pgae").
+ * 3. Shared half: words that both added in different places count as the same addition only when the shared words
+ *    have at least half of the letters of both additions, so that both sides may add "the".
+ * 4. Neighbours: changes of neighbouring words are joined when each replaces words by at least as many, all of them
+ *    new there, and none replaces a number.
  *
- * Four guards ask more than diff3 does: when both added the same words, or deleted copies of them,
- * in two places; when one puts back what both deleted; when a repeated word leaves it open where a
- * change was made; when one says again a phrase beside which the other changed something. It also
- * asks when a text is longer than 4,000 UTF-16 units, or a side added and removed more than 160
- * tokens (other than in one piece) or in more than 64 places.
+ * Four guards return a conflict where diff3 merges: both added the same words, or deleted copies of the same words, in
+ * two places; one side adds again what both deleted; the place of a change is ambiguous because a word is repeated; one
+ * side repeats a phrase next to which the other changed something. It is also a conflict when a text is longer than
+ * 4,000 UTF-16 units, or a side added and removed more than 160 tokens (except in one piece) or in more than 64 places.
  *
- * Symmetric in `live` and `wanted` (the origins in `parts` are exchanged too), never throws, does
- * bounded work for any input, and imports nothing: it runs in browsers. The result may be longer
- * than either text: the caller checks the limit of the field.
+ * Symmetric in `live` and `wanted` (the origins in `parts` are swapped too), never throws, needs bounded time for any
+ * input, and imports no package: it runs in browsers. The merged text may be longer than either text: the caller must
+ * check the limit of the field.
  *
- * Sources: Khanna, Kunal and Pierce, "A Formal Investigation of Diff3" (2007), for the merge of
- * chunks; Myers (1986) for the differences. Rules and guards are our own, chosen by bench/merge.ts:
- * of 160,000 made pairs none is merged wrongly. Of 5,366 pairs of real edits in public repositories
- * it asks in 61 % of merge commits of one line and in 22 % of independent edits of one line (67 %
- * and 33 % without the four rules), and of the merges that the rules add, every one that differs
- * from what people made was read: none is wrong. Of 255 hostile texts of 2,000 characters the worst
- * takes 8 ms of CPU time.
+ * Sources: Khanna, Kunal and Pierce, "A Formal Investigation of Diff3" (2007), for the merge of chunks; Myers (1986)
+ * for the differences. The rules and guards are our own, evaluated with bench/merge.ts: of 160,000 generated pairs
+ * none is merged wrongly. Of 5,366 pairs of real edits in public repositories it returns a conflict for 61 % of merge
+ * commits of one line and for 22 % of independent edits of one line (67 % and 33 % without the four rules). Every
+ * merge that the rules add and that differs from the text in the repository was read: none is wrong. Of 255 hostile
+ * texts of 2,000 characters the slowest takes 8 ms of CPU time.
  */
 export function mergeText(base: string, live: string, wanted: string): Merged | null {
-  const merged = mergeOrAsk(base, live, wanted)
+  const merged = mergeOrConflict(base, live, wanted)
   return typeof merged === 'string' ? null : merged
 }
 
-/** Does the same, and returns why a person must choose where `mergeText` returns null. */
-export function mergeOrAsk(base: string, live: string, wanted: string): Merged | Question {
+/** Merges as `mergeText` does, but returns the reason of a conflict instead of null. */
+export function mergeOrConflict(
+  base: string,
+  live: string,
+  wanted: string
+): Merged | MergeConflict {
   if (live === wanted) return joinRuns([{ text: live, by: live === base ? 'base' : 'both' }])
   if (wanted === base) return joinRuns([{ text: live, by: 'live' }])
   if (live === base) return joinRuns([{ text: wanted, by: 'wanted' }])
-  if (Math.max(base.length, live.length, wanted.length) > limits.units) return 'too much changed'
+  if (Math.max(base.length, live.length, wanted.length) > limits.units) return 'too many changes'
 
-  const from = words(base)
-  const ours = wordEdits(from, words(live))
-  const theirs = ours && wordEdits(from, words(wanted))
-  if (!ours || !theirs) return 'too much changed'
+  const tokens = tokenize(base)
+  const liveEdits = wordEdits(tokens, tokenize(live))
+  const wantedEdits = liveEdits && wordEdits(tokens, tokenize(wanted))
+  if (!liveEdits || !wantedEdits) return 'too many changes'
 
   const runs: Run[] = []
-  const made: Record<'live' | 'wanted' | 'agreed', Edit[]> = { live: [], wanted: [], agreed: [] }
+  const edits: Record<'live' | 'wanted' | 'agreed', Edit[]> = { live: [], wanted: [], agreed: [] }
   let done = 0
-  for (const chunk of chunks(from, ours, theirs)) {
-    const settled = mergeChunk(chunk)
-    if (!settled) return isOverlap(chunk) ? 'the same words' : 'neighbouring words'
-    made.live.push(...settled.live)
-    made.wanted.push(...settled.wanted)
-    made.agreed.push(...settled.agreed)
-    runs.push(run(from.slice(done, chunk.start), 'base'), ...settled.runs)
+  for (const chunk of toChunks(tokens, liveEdits, wantedEdits)) {
+    const merged = mergeChunk(chunk)
+    if (!merged) return isOverlap(chunk) ? 'same words changed' : 'neighbouring words changed'
+    edits.live.push(...merged.live)
+    edits.wanted.push(...merged.wanted)
+    edits.agreed.push(...merged.agreed)
+    runs.push(run(tokens.slice(done, chunk.start), 'base'), ...merged.runs)
     done = chunk.end
   }
-  runs.push(run(from.slice(done), 'base'))
+  runs.push(run(tokens.slice(done), 'base'))
 
-  if (isRepeated(made.live, made.wanted, made.agreed)) return 'the same in two places'
-  if (isSaidAgain(from, made.live, made.wanted)) return 'a phrase said again'
+  if (repeatsEdit(edits.live, edits.wanted, edits.agreed)) return 'same change in two places'
+  if (repeatsPhrase(tokens, edits.live, edits.wanted)) return 'phrase repeated'
   return joinRuns(runs)
 }
 
-/** Gathers into one chunk what has no unchanged word between: edits of one side always have one. */
-function chunks(base: string[], live: Edit[], wanted: Edit[]): Chunk[] {
+/** Groups edits into chunks with an unchanged word between every two chunks. */
+function toChunks(base: string[], live: Edit[], wanted: Edit[]): Chunk[] {
   const all = [...live, ...wanted].sort((a, b) => a.start - b.start || a.end - b.end)
   const spans: { start: number; end: number }[] = []
   for (const { start, end } of all) {
@@ -107,48 +108,49 @@ function chunks(base: string[], live: Edit[], wanted: Edit[]): Chunk[] {
   })
 }
 
-/** Returns whether both changed the same words, or only words side by side. */
+/** Returns whether the two sides changed the same words, and not only neighbouring ones. */
 function isOverlap({ edits }: Chunk): boolean {
   const overlap = (a: Edit, b: Edit) =>
     (a.start < b.end && b.start < a.end) || (a.start === b.start && a.end === b.end)
   return edits.live.some(a => edits.wanted.some(b => overlap(a, b)))
 }
 
-/** Returns whether a side did elsewhere what the other did, or puts back what both deleted. */
-function isRepeated(live: Edit[], wanted: Edit[], agreed: Edit[]): boolean {
+/** Returns whether one side repeats an edit of the other in another place, or adds again what both deleted. */
+function repeatsEdit(live: Edit[], wanted: Edit[], agreed: Edit[]): boolean {
   const isDelete = ({ added }: Edit) => added.size === 0
   const repeats = (a: Edit, b: Edit) =>
     isAlikeInBoth(a.added, b.added) || (isDelete(a) && isDelete(b) && isAlike(a.removed, b.removed))
-  const putsBack = (a: Edit) => agreed.some(({ removed }) => isAlike(a.added, removed))
-  return live.some(a => putsBack(a) || wanted.some(b => repeats(a, b))) || wanted.some(putsBack)
+  const restores = (a: Edit) => agreed.some(({ removed }) => isAlike(a.added, removed))
+  return live.some(a => restores(a) || wanted.some(b => repeats(a, b))) || wanted.some(restores)
 }
 
 /**
- * Returns whether a side says again, within three words, two words in a row beside which the other
- * side changed something: the change may belong to either copy.
+ * Returns whether one side repeats two consecutive words within a distance of three words, and the other side changed
+ * something next to them: the change may belong to either copy.
  */
-function isSaidAgain(base: string[], live: Edit[], wanted: Edit[]): boolean {
-  const around = ({ start, end }: Edit, most: number) => {
-    for (let left = most; start > 0 && left > 0; ) if (isWord(base[--start] as string)) left--
-    for (let left = most; end < base.length && left > 0; ) if (isWord(base[end++] as string)) left--
+function repeatsPhrase(base: string[], live: Edit[], wanted: Edit[]): boolean {
+  const around = ({ start, end }: Edit, words: number) => {
+    for (let left = words; start > 0 && left > 0; ) if (isWord(base[--start] as string)) left--
+    for (let left = words; end < base.length && left > 0; )
+      if (isWord(base[end++] as string)) left--
     return pairs(base.slice(start, end))
   }
-  const again = (edit: Edit) =>
+  const repeated = (edit: Edit) =>
     pairs(edit.tokens)
       .difference(pairs(base.slice(edit.start, edit.end)))
       .intersection(around(edit, 3))
-  const isBeside = (said: Edit[], changed: Edit[]) => {
-    const phrases = said.map(again).filter(found => found.size > 0)
+  const isNextTo = (repeating: Edit[], changed: Edit[]) => {
+    const phrases = repeating.map(repeated).filter(found => found.size > 0)
     return changed
       .map(edit => around(edit, 2))
       .some(near => phrases.some(p => !p.isDisjointFrom(near)))
   }
-  return isBeside(live, wanted) || isBeside(wanted, live)
+  return isNextTo(live, wanted) || isNextTo(wanted, live)
 }
 
-/** Returns the words, each with the one before it. */
+/** Returns all pairs of consecutive words. */
 function pairs(tokens: string[]): Set<string> {
-  const all = lowerCase(tokens)
+  const all = lowerCaseWords(tokens)
   return new Set(all.slice(1).map((word, i) => `${all[i]} ${word}`))
 }
 
@@ -160,6 +162,6 @@ function joinRuns(runs: Run[]): Merged {
     else if (text) parts.push({ length: text.length, by })
   }
   const value = runs.map(({ text }) => text).join('')
-  const isShort = parts.length <= limits.parts
-  return { value, parts: isShort ? parts : [{ length: value.length, by: 'both' }] }
+  const hasFewParts = parts.length <= limits.parts
+  return { value, parts: hasFewParts ? parts : [{ length: value.length, by: 'both' }] }
 }

@@ -1,12 +1,11 @@
-/** Keys whose value is an example or a constant, so that a title in it is data. */
+/** Keywords whose value is data, in which `title` is not a keyword. */
 const DATA = new Set(['default', 'enum', 'const', 'example', 'examples'])
 
 /**
- * Moves every schema with a title out of a document: the document with references to
- * `#/components/schemas/<title>` in their places, and the schemas by title. Of different schemas
- * with one title the first is named, the others stay where they are.
+ * Replaces every schema that has a title by a reference to `#/components/schemas/<title>`. Returns the new document
+ * and the schemas by title. When different schemas share a title, only the first is replaced.
  */
-export function nameSchemas<Document>(document: Document) {
+export function extractNamedSchemas<Document>(document: Document) {
   const schemas: Record<string, object> = {}
 
   function walk(node: unknown): unknown {
@@ -16,11 +15,11 @@ export function nameSchemas<Document>(document: Document) {
       Object.entries(node).map(([key, value]) => [key, DATA.has(key) ? value : walk(value)])
     )
     const { title } = copy
-    // A property called title is a schema, not a text.
+    // A property named `title` is a schema, not a string.
     if (typeof title !== 'string') return copy
     schemas[title] ??= copy
-    const isAnother = JSON.stringify(schemas[title]) !== JSON.stringify(copy)
-    return isAnother ? copy : { $ref: `#/components/schemas/${title}` }
+    const isDifferent = JSON.stringify(schemas[title]) !== JSON.stringify(copy)
+    return isDifferent ? copy : { $ref: `#/components/schemas/${title}` }
   }
 
   return { document: walk(document) as Document, schemas }

@@ -2,24 +2,27 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TooOften } from './errors.ts'
 import { createTokenBuckets } from './token-bucket.ts'
 
-/** Limits how fast each client goes: `burst` at once, then `rate` a second. */
-export function createRateLimiter(bucket: { rate: number; burst: number }, patienceMs: number) {
+/**
+ * Returns a limiter that delays each client to `rate` requests a second after a burst of `burst`, by at most
+ * `maxWaitMs`.
+ */
+export function createRateLimiter(bucket: { rate: number; burst: number }, maxWaitMs: number) {
   const { take, charge } = createTokenBuckets(bucket)
 
   return {
     /**
-     * Waits until a client may do `count` more. Throws TooOften with the seconds to wait, and counts nothing, when
-     * that takes longer than `patienceMs`.
+     * Waits until a client may make `count` more requests. Throws TooOften with `retryAfter` in seconds, and counts
+     * nothing, when the wait would be longer than `maxWaitMs`.
      */
-    async keep(client: string, count: number): Promise<void> {
-      const wait = take(client, count, patienceMs)
-      if (wait > patienceMs) {
-        throw Object.assign(new TooOften(), { retryAfter: Math.ceil(wait / 1000) })
+    async wait(client: string, count: number): Promise<void> {
+      const waitMs = take(client, count, maxWaitMs)
+      if (waitMs > maxWaitMs) {
+        throw Object.assign(new TooOften(), { retryAfter: Math.ceil(waitMs / 1000) })
       }
-      if (wait > 0) await delay(wait)
+      if (waitMs > 0) await delay(waitMs)
     },
 
-    /** Counts what turned out later: the next `keep` waits for it. */
+    /** Counts `count` more requests for a cost that is known only afterwards: the next `wait` takes longer. */
     charge
   }
 }

@@ -1,18 +1,20 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Key } from './keys.ts'
 
-/** What a refresh token says: the session, and how often its token had been rotated. */
+/** The content of a refresh token. */
 export interface RefreshToken {
   sessionId: string
+  /** how often the token of the session had been rotated */
   counter: number
 }
 
 const VERSION = 1
+// Offsets and length in bytes.
 const COUNTER_AT = 17
 const MAC_AT = 21
 const LENGTH = 53
 
-/** base64url(version | session id | counter | HMAC-SHA-256 of these), 71 characters. */
+/** Returns base64url(version | session id | counter | HMAC-SHA-256 of these), 71 characters. */
 export function encodeRefreshToken({ sessionId, counter }: RefreshToken, key: Key): string {
   const bytes = Buffer.alloc(LENGTH)
   bytes.writeUInt8(VERSION)
@@ -22,14 +24,14 @@ export function encodeRefreshToken({ sessionId, counter }: RefreshToken, key: Ke
   return bytes.toString('base64url')
 }
 
-/** The token, if a key of the ring made it. */
-export function decodeRefreshToken(text: string, ring: readonly Key[]): RefreshToken | undefined {
+/** Returns the content of a token that was signed with one of `keys`, otherwise undefined. */
+export function decodeRefreshToken(text: string, keys: readonly Key[]): RefreshToken | undefined {
   const bytes = Buffer.from(text, 'base64url')
-  // Node's decoder skips what it does not know: without the comparison one token had many spellings.
+  // Node's decoder skips invalid characters: without the comparison, many texts would decode to one token.
   if (bytes.length !== LENGTH || bytes.toString('base64url') !== text) return
   if (bytes[0] !== VERSION) return
-  const given = bytes.subarray(MAC_AT)
-  if (!ring.some(key => timingSafeEqual(mac(bytes, key), given))) return
+  const sentMac = bytes.subarray(MAC_AT)
+  if (!keys.some(key => timingSafeEqual(mac(bytes, key), sentMac))) return
   return {
     sessionId: uuid(bytes.toString('hex', 1, COUNTER_AT)),
     counter: bytes.readUInt32BE(COUNTER_AT)

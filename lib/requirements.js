@@ -1,20 +1,20 @@
 import { isDriverPatched } from './driver.js'
 
-// Stops a process that lacks what an installation brings, before it loads anything else. JavaScript, because a Node
-// that is too old cannot load TypeScript: `npm start` imports this file before server.ts.
+// Checks the installation and exits with one sentence when it is incomplete. `npm start` imports this file before
+// server.ts. It is JavaScript, because an old Node cannot load TypeScript.
 
-/** The first version whose HTTP server can be told which upgrades to accept. */
-const OLDEST = [24, 9]
+/** The first version with the option `shouldUpgradeCallback` of http.createServer. */
+const MIN_NODE = [24, 9]
 
-const missing = await whatIsMissing()
+const missing = await findMissing()
 if (missing) {
   process.stderr.write(`Concord does not start: ${missing}\n`)
   process.exit(1)
 }
 
-async function whatIsMissing() {
+async function findMissing() {
   if (isNodeOld()) {
-    return `Node ${OLDEST.join('.')} or newer is needed and this is ${process.versions.node}: install again without --omit=optional and --ignore-scripts, or install that Node`
+    return `Node ${MIN_NODE.join('.')} or newer is needed and this is ${process.versions.node}: install again without --omit=optional and --ignore-scripts, or install that Node`
   }
   if (!(await isLoadable('@node-rs/argon2'))) {
     return `\`@node-rs/argon2\` lacks its package for ${process.platform}-${process.arch}: install again without --omit=optional`
@@ -26,7 +26,7 @@ async function whatIsMissing() {
 
 function isNodeOld() {
   const [major, minor] = process.versions.node.split('.').map(Number)
-  return major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])
+  return major < MIN_NODE[0] || (major === MIN_NODE[0] && minor < MIN_NODE[1])
 }
 
 function isLoadable(name) {

@@ -1,23 +1,27 @@
-/** What a ring keeps is ordered by `pos` and knows its own weight. */
-export interface Positioned {
+/** What a ring buffer stores: events with a position and a size. */
+export interface BufferedEvent {
   pos: number
   bytes: number
 }
 
-export type RingBuffer<T extends Positioned> = ReturnType<typeof createRingBuffer<T>>
+export type RingBuffer<T extends BufferedEvent> = ReturnType<typeof createRingBuffer<T>>
 
 /**
- * The newest events in memory, so that a client that was away shortly costs no query.
- * `max` is a number of events, `maxBytes` their weight; `floor` is the position before the first.
+ * Returns a buffer of the newest events, at most `max` of them and `maxBytes` in all, so that a client that
+ * reconnects soon costs no query. Events are pushed in the order of `pos`.
  */
-export function createRingBuffer<T extends Positioned>(limits: { max: number; maxBytes: number }) {
+export function createRingBuffer<T extends BufferedEvent>(limits: {
+  max: number
+  maxBytes: number
+}) {
   let events: T[] = []
   let first = 0
   let bytes = 0
+  /** The buffer contains every event after this position. */
   let floor = 0
 
   return {
-    /** Forgets everything: what is asked next is what comes after `pos`. */
+    /** Deletes all events. From now on the buffer contains every event after `pos`. */
     reset(pos: number) {
       events = []
       first = 0
@@ -31,14 +35,14 @@ export function createRingBuffer<T extends Positioned>(limits: { max: number; ma
       while (events.length - first > limits.max || bytes > limits.maxBytes) evict()
     },
 
-    /** The first `limit` events after `pos` in order, or null when some of them are not here any more. */
+    /** Returns the first `limit` events after `pos` in order, or null when an event after `pos` was evicted. */
     after(pos: number, limit: number): T[] | null {
       if (pos < floor) return null
       const from = indexAfter(pos)
       return events.slice(from, from + limit)
     },
 
-    get span() {
+    get stats() {
       return { events: events.length - first, bytes, floor }
     }
   }
@@ -48,7 +52,7 @@ export function createRingBuffer<T extends Positioned>(limits: { max: number; ma
     bytes -= oldest.bytes
     floor = oldest.pos
     first++
-    // Moving the rest down once a thousand evictions keeps each of them cheap.
+    // The array is copied once in a thousand evictions, so that each of them is cheap.
     if (first < 1000 && first < events.length) return
     events = events.slice(first)
     first = 0

@@ -1,20 +1,21 @@
 /**
- * What a person reads when the service does not start: one sentence. Only a mistake of ours, which
- * is none of the person's doing, brings its stack.
+ * Returns the message for a service that does not start: one sentence that says what to correct. Only a bug, which
+ * the operator cannot correct, is returned with its stack.
  */
 export function startFailure(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
-  if (MISTAKES.some(Mistake => thrown instanceof Mistake)) return thrown.stack ?? thrown.message
+  if (BUGS.some(Bug => thrown instanceof Bug)) return thrown.stack ?? thrown.message
   const { message, code } = thrown as NodeJS.ErrnoException
   const reason = message || code || thrown.name
-  if (CONNECT.has(code ?? '')) return `the database cannot be reached, see DATABASE_URL: ${reason}`
+  if (CONNECTION_ERRORS.has(code ?? ''))
+    return `the database cannot be reached, see DATABASE_URL: ${reason}`
   if (code === 'EADDRINUSE') return `PORT is taken by another process: ${reason}`
   return reason
 }
 
-const MISTAKES = [TypeError, ReferenceError, SyntaxError, RangeError]
+const BUGS = [TypeError, ReferenceError, SyntaxError, RangeError]
 
-const CONNECT = new Set([
+const CONNECTION_ERRORS = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ENOTFOUND',

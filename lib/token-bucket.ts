@@ -1,6 +1,7 @@
 /**
- * A token bucket a client: `burst` at once, then `rate` a second (ITU-T I.371). Memory is bounded by the
- * clients of the last `burst / rate` seconds: a full bucket is forgotten.
+ * Returns one token bucket for each client: it holds `burst` tokens and gets `rate` tokens a second. The algorithm
+ * is the virtual scheduling of ITU-T I.371 (GCRA), which stores one time for each client: when its bucket will be
+ * full. Full buckets are deleted, so that memory is bounded by the clients of the last `burst / rate` seconds.
  */
 export function createTokenBuckets({ rate, burst }: { rate: number; burst: number }) {
   // When each bucket will be full again, in order of last use.
@@ -8,30 +9,33 @@ export function createTokenBuckets({ rate, burst }: { rate: number; burst: numbe
 
   return {
     /**
-     * Takes `count` from a client's bucket and answers how long to wait for them, milliseconds; or takes
-     * nothing and answers that when it is more than `patienceMs`.
+     * Takes `count` tokens of a client and returns how many milliseconds it must wait for them. Takes none when
+     * that is more than `maxWaitMs`.
      */
-    take(client: string, count: number, patienceMs: number, now = performance.now()): number {
+    take(client: string, count: number, maxWaitMs: number, now = performance.now()): number {
       const full = Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate
       const wait = Math.max(0, full - now - (burst * 1000) / rate)
-      if (wait > patienceMs) return wait
-      fill(client, full, now)
+      if (wait > maxWaitMs) return wait
+      store(client, full, now)
       return wait
     },
 
-    /** Takes `count` more from a client's bucket for what turned out later: the next `take` waits for it. */
+    /**
+     * Takes `count` tokens of a client, however few it has, for a cost that is known only afterwards: the next
+     * `take` waits longer.
+     */
     charge(client: string, count: number, now = performance.now()) {
-      fill(client, Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate, now)
+      store(client, Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate, now)
     }
   }
 
-  function fill(client: string, full: number, now: number) {
+  function store(client: string, full: number, now: number) {
     fullAt.delete(client)
     fullAt.set(client, full)
-    forget(now)
+    deleteFull(now)
   }
 
-  function forget(now: number) {
+  function deleteFull(now: number) {
     for (const [client, at] of fullAt) {
       if (at > now) break
       fullAt.delete(client)

@@ -1,10 +1,10 @@
 import { align, type Matches } from './align.ts'
 import { isWord } from './words.ts'
 
-/** How many edits a side may have: each is compared with each. */
-const mostEdits = 64
+/** Limit of the edits of one side, because each is compared with each of the other side. */
+const maxEdits = 64
 
-/** Tokens `start` to `end` of base became `tokens`. */
+/** The replacement of the tokens `start` to `end` of base by `tokens`. */
 interface Change {
   start: number
   end: number
@@ -13,41 +13,46 @@ interface Change {
 
 /** A change with an unchanged word before and after it. */
 export interface Edit extends Change {
-  /** the words that came and went, without case and outer punctuation */
+  /** the added and removed words in lower case, without leading and trailing punctuation */
   added: Set<string>
   removed: Set<string>
-  /** the small changes that it consists of, in order, each with a name for what it does */
-  changes: (Change & { name: string })[]
-  /** the names of these and of the small changes in the difference from the back */
-  names: Set<string>
+  /** the smallest changes that it consists of, in order; equal changes have equal keys */
+  changes: (Change & { key: string })[]
+  /** the keys of these changes and of those in the difference from the back */
+  keys: Set<string>
 }
 
 /**
- * Returns what turns the tokens of base into those of text, in order. Returns null when more than
- * 160 tokens were added and removed, unless in one piece, or in more than 64 places.
+ * Returns the edits that change the tokens of base into those of text, in order. Returns null when more than 160
+ * tokens were added and removed (except in one piece), or in more than 64 places.
  */
 export function wordEdits(base: string[], text: string[]): Edit[] | null {
-  // Between repeated words a change fits in several places: only what the differences from the
-  // front and from the back match alike is unchanged, all else belongs to an edit.
-  const both = align(base, text)
-  if (!both) return null
-  const { front, back } = both
+  // Beside repeated words a change can be in several places. Only tokens with the same match from the front and from
+  // the back are unchanged; all others belong to an edit.
+  const matches = align(base, text)
+  if (!matches) return null
+  const { front, back } = matches
 
-  const sure = front.map((at, i) => (at === back[i] ? at : -1))
+  const certain = front.map((at, i) => (at === back[i] ? at : -1))
   const spans: Span[] = []
-  for (const span of changed(sure, { start: 0, end: base.length, from: 0, to: text.length })) {
+  for (const span of findChanges(certain, {
+    start: 0,
+    end: base.length,
+    from: 0,
+    to: text.length
+  })) {
     const last = spans.at(-1)
     const isNear = last && !base.slice(last.end, span.start).some(isWord)
     if (isNear) Object.assign(last, { end: span.end, to: span.to })
     else spans.push(span)
   }
-  return spans.length > mostEdits ? null : joinSwaps(spans, toEdit)
+  return spans.length > maxEdits ? null : joinSwaps(spans, toEdit)
 
   function toEdit(span: Span): Edit {
     const { start, end, from, to } = span
     const [before, after] = [bareWords(base.slice(start, end)), bareWords(text.slice(from, to))]
-    const changes = changed(front, span).map(small => change('front', small))
-    const others = changed(back, span).map(small => change('back', small))
+    const changes = findChanges(front, span).map(small => toChange('front', small))
+    const backChanges = findChanges(back, span).map(small => toChange('back', small))
     return {
       start,
       end,
@@ -55,19 +60,19 @@ export function wordEdits(base: string[], text: string[]): Edit[] | null {
       added: after.difference(before),
       removed: before.difference(after),
       changes,
-      names: new Set([...changes, ...others].map(({ name }) => name))
+      keys: new Set([...changes, ...backChanges].map(({ key }) => key))
     }
   }
 
-  function change(side: string, { start, end, from, to }: Span) {
+  function toChange(side: string, { start, end, from, to }: Span) {
     const tokens = text.slice(from, to)
-    return { start, end, tokens, name: `${side} ${start} ${end} ${tokens.join('')}` }
+    return { start, end, tokens, key: `${side} ${start} ${end} ${tokens.join('')}` }
   }
 }
 
 /**
- * Joins two edits that exchanged their words, and all between them: two phrases changed places,
- * and what looks unchanged may belong to either ("A goes to X, B goes to Y").
+ * Joins two edits that swapped their words, with everything between them: two phrases changed places, and unchanged
+ * words between them may belong to either phrase ("A goes to X, B goes to Y").
  */
 function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
   const edits = spans.map(toEdit)
@@ -76,7 +81,7 @@ function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
     let last = i
     for (let at = i; at <= last; at++) {
       for (let to = edits.length - 1; to > last; to--) {
-        if (isExchange(edits[at] as Edit, edits[to] as Edit)) last = to
+        if (isSwap(edits[at] as Edit, edits[to] as Edit)) last = to
       }
     }
     const [first, end] = [spans[i], spans[last]] as [Span, Span]
@@ -86,11 +91,11 @@ function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
   return joined
 }
 
-function isExchange(a: Edit, b: Edit): boolean {
+function isSwap(a: Edit, b: Edit): boolean {
   return isAlike(a.added, b.removed) && isAlike(b.added, a.removed)
 }
 
-/** Tokens `start` to `end` of base became tokens `from` to `to` of text. */
+/** The replacement of tokens `start` to `end` of base by tokens `from` to `to` of text. */
 interface Span {
   start: number
   end: number
@@ -98,8 +103,8 @@ interface Span {
   to: number
 }
 
-/** Returns what lies between the matches of a span, in order. */
-function changed(matches: Matches, { start, end, from, to }: Span): Span[] {
+/** Returns the changes between the matches of a span, in order. */
+function findChanges(matches: Matches, { start, end, from, to }: Span): Span[] {
   const spans: Span[] = []
   for (let i = start; i <= end; i++) {
     const at = i < end ? (matches[i] as number) : to
@@ -111,32 +116,32 @@ function changed(matches: Matches, { start, end, from, to }: Span): Span[] {
   return spans
 }
 
-/** Returns the words, and no blanks, in lower case. */
-export function lowerCase(tokens: string[]): string[] {
+/** Returns the words in lower case, without the blanks. */
+export function lowerCaseWords(tokens: string[]): string[] {
   return tokens.filter(isWord).map(word => word.toLowerCase())
 }
 
-/** Returns the words without case and outer punctuation: "Today" is "today!". */
+/** Returns the words in lower case without leading and trailing punctuation: "Today!" becomes "today". */
 function bareWords(tokens: string[]): Set<string> {
-  return new Set(lowerCase(tokens).map(word => word.match(BARE)?.[0] ?? word))
+  return new Set(lowerCaseWords(tokens).map(word => word.match(BARE)?.[0] ?? word))
 }
 
 const BARE = /[^\s\p{P}](?:.*[^\s\p{P}])?/su
 
 /**
- * Returns whether the words in both make up half of the shorter, in letters: two phrases that share
- * "with the" may say different things, "on Monday" and "Monday morning" do not.
+ * Returns whether the words in both sets have at least half of the letters of the smaller set. Two phrases that share
+ * only "with the" may mean different things; "on Monday" and "Monday morning" mean the same.
  */
 export function isAlike(a: Set<string>, b: Set<string>): boolean {
-  return isShared(a, b, Math.min)
+  return isHalfShared(a, b, Math.min)
 }
 
-/** Returns whether they make up half of both taken together: one "the" is not like a sentence. */
+/** Returns whether the words in both sets have at least half of the letters of both sets together. */
 export function isAlikeInBoth(a: Set<string>, b: Set<string>): boolean {
-  return isShared(a, b, (a, b) => (a + b) / 2)
+  return isHalfShared(a, b, (a, b) => (a + b) / 2)
 }
 
-function isShared(a: Set<string>, b: Set<string>, whole: (a: number, b: number) => number) {
+function isHalfShared(a: Set<string>, b: Set<string>, whole: (a: number, b: number) => number) {
   if (a.size === 0 || b.size === 0 || a.isDisjointFrom(b)) return false
   const letters = (set: Set<string>) => [...set].join('').length
   return 2 * letters(a.intersection(b)) >= whole(letters(a), letters(b))

@@ -1,5 +1,5 @@
 import type { Sql } from 'postgres'
-import type { Client } from '../lib/client-address.ts'
+import type { ClientInfo } from '../lib/client-address.ts'
 import { SessionNotFound } from '../lib/errors.ts'
 import type { RefreshToken } from '../lib/refresh-token.ts'
 import type { SessionInfo } from '../schemas/session.ts'
@@ -31,7 +31,7 @@ const MAX_SESSIONS = 50
 export async function createSession(
   sql: Sql,
   { id, passwordVersion }: Account,
-  { client, replaced = null }: { client: Client; replaced?: string | null },
+  { client, replaced = null }: { client: ClientInfo; replaced?: string | null },
   { refreshTokenTtl, sessionMaxAge }: Lifetimes
 ): Promise<(Session & { ended: string[] }) | undefined> {
   const isLive = sql`revoked_at is null and expires_at > now()`
@@ -104,7 +104,7 @@ export function listSessions(sql: Sql, userId: string, currentId: string): Promi
 export async function rotateSession(
   sql: Sql,
   { sessionId, counter }: RefreshToken,
-  { ip, userAgent }: Client,
+  { ip, userAgent }: ClientInfo,
   { refreshTokenTtl, refreshGrace }: Lifetimes
 ): Promise<(Session & { isReused: boolean }) | undefined> {
   const grace = sql`make_interval(secs => ${refreshGrace})`

@@ -1,20 +1,20 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { Order, Report } from './child.ts'
+import type { AttackerReport, AttackOrder } from './attacker-process.ts'
 
-/** Starts the process of an attack. Resolves when the attack is prepared. */
-export async function startAttacker(order: Order) {
-  const child = fork(join(import.meta.dirname, 'child.ts'))
+/** Starts the process of an attack. Resolves when the attack has been prepared. */
+export async function startAttacker(order: AttackOrder) {
+  const child = fork(join(import.meta.dirname, 'attacker-process.ts'))
   const exited = once(child, 'exit')
   child.send(order)
   await message()
 
   return {
-    /** Plays the attack, which has ended when this resolves. */
-    async play(): Promise<Report> {
-      child.send('go')
-      const report = await message<Report>()
+    /** Runs the attack. Resolves when it has ended. */
+    async run(): Promise<AttackerReport> {
+      child.send('start')
+      const report = await message<AttackerReport>()
       await exited
       return report
     }
@@ -22,7 +22,7 @@ export async function startAttacker(order: Order) {
 
   async function message<T>(): Promise<T> {
     const ended = exited.then(() => {
-      throw new Error(`the process of the attack "${order.name}" has ended early`)
+      throw new Error(`the process of the attack "${order.name}" exited early`)
     })
     const [received] = await Promise.race([once(child, 'message'), ended])
     return received

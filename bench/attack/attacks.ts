@@ -5,15 +5,15 @@ import { sqlAttacks } from './attacks/sql.ts'
 import type { Tools } from './tools.ts'
 
 export interface Attack {
-  /** Describes the attack in one line. */
-  what: string
-  /** The measurements that the attack may delay: it holds what every writer needs. */
+  /** one line */
+  description: string
+  /** measurements without a target: the attack holds a lock that every writer needs */
   delays?: ('push' | 'read' | 'delivery')[]
-  /** Makes accounts and lists. Returns what plays the attack, which may go on until its process ends. */
+  /** Creates accounts and lists. Returns the function that runs the attack; it may run until its process exits. */
   prepare(tools: Tools): Promise<() => unknown>
 }
 
-/** All attacks, in the order in which they are played. Accounts are ordinary: anyone may sign up. */
+/** All attacks, in the order in which they run. Their accounts have no special rights. */
 export const attacks: Record<string, Attack> = {
   ...operationAttacks,
   ...sqlAttacks,

@@ -1,34 +1,34 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { makeList, person } from '../client.ts'
-import { type Figures, figuresOf, type Sample } from './figures.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createChecklist, createUser } from '../support/client.ts'
+import { type Figures, type Sample, summarize } from './figures.ts'
 import { createFollower } from './follower.ts'
 import { createPusher } from './pusher.ts'
 
-const limits = { everyMs: 100, giveUpMs: 30_000, items: 20 }
+const limits = { intervalMs: 100, timeoutMs: 30_000, items: 20 }
 
-/** The latencies of a bystander, by measurement. */
-export interface Measured {
-  /** an item.set on `/live`, from its frame to its acknowledgement */
+/** The latencies of a bystander. */
+export interface Latencies {
+  /** an item.set on `/live`, from the frame to the acknowledgement */
   push: Figures
   /** `GET /users/me` */
   read: Figures
-  /** an event on `/events`, from its commit */
+  /** an event on `/events`, from the commit to its arrival */
   delivery: Figures
 }
 
 /**
- * An ordinary user with a checklist of their own, who does the same all the time: ten times a second whatever was
- * answered so far, so that a delay counts for all that were begun in it.
+ * Creates a user with a checklist of their own, who pushes and reads ten times a second whether or not earlier requests
+ * have a response, so that one delay affects all requests that were sent during it.
  */
 export async function createBystander(url: string) {
-  const { headers, id: userId } = await person(url)
+  const { headers, id: userId } = await createUser(url)
   const items = Array.from({ length: limits.items }, (_, n) => ({
     itemId: randomUUID(),
     text: `Item ${n}`,
     done: false
   }))
-  const { id: listId } = await makeList(url, headers, items)
+  const { id: listId } = await createChecklist(url, headers, items)
   const pusher = createPusher(url, headers, listId)
   const follower = createFollower(url, headers, listId)
   let count = 0
@@ -36,14 +36,14 @@ export async function createBystander(url: string) {
   return {
     userId,
 
-    /** Measures for `ms`, and then waits for what is still underway. */
-    async measure(ms: number): Promise<Measured> {
-      follower.forget()
-      const [pushes, reads] = await Promise.all([steadily(ms, push), steadily(ms, read)])
+    /** Measures for `ms` milliseconds, then waits for the requests that are pending. */
+    async measure(ms: number): Promise<Latencies> {
+      follower.reset()
+      const [pushes, reads] = await Promise.all([atInterval(ms, push), atInterval(ms, read)])
       return {
-        push: figuresOf(pushes.map(({ sample }) => sample)),
-        read: figuresOf(reads),
-        delivery: figuresOf(pushes.flatMap(({ delivery }) => delivery ?? []))
+        push: summarize(pushes.map(({ sample }) => sample)),
+        read: summarize(reads),
+        delivery: summarize(pushes.flatMap(({ delivery }) => delivery ?? []))
       }
     },
 
@@ -64,36 +64,37 @@ export async function createBystander(url: string) {
       rev = result.rev
     })
     if (rev === undefined) return { sample }
-    const late = sleep(limits.giveUpMs, undefined, { ref: false })
-    const delay = await Promise.race([follower.delivered(rev), late])
-    const lost = { ms: limits.giveUpMs, failure: 'not delivered' }
-    return { sample, delivery: delay === undefined ? lost : { ms: delay } }
+    const timeout = delay(limits.timeoutMs, undefined, { ref: false })
+    const ms = await Promise.race([follower.delivered(rev), timeout])
+    const lost = { ms: limits.timeoutMs, failure: 'not delivered' }
+    return { sample, delivery: ms === undefined ? lost : { ms } }
   }
 
   function read(): Promise<Sample> {
     return timed(async () => {
-      const signal = AbortSignal.timeout(limits.giveUpMs)
-      const reply = await fetch(`${url}/users/me`, { headers, signal })
-      await reply.text()
-      if (!reply.ok) return `status ${reply.status}`
+      const signal = AbortSignal.timeout(limits.timeoutMs)
+      const response = await fetch(`${url}/users/me`, { headers, signal })
+      await response.text()
+      if (!response.ok) return `status ${response.status}`
     })
   }
 }
 
-async function steadily<T>(ms: number, act: () => Promise<T>): Promise<T[]> {
-  const begun: Promise<T>[] = []
+/** Calls `act` every 100 ms for `ms` milliseconds, whether or not earlier calls have resolved. */
+async function atInterval<T>(ms: number, act: () => Promise<T>): Promise<T[]> {
+  const started: Promise<T>[] = []
   const start = performance.now()
-  for (let n = 0; n * limits.everyMs < ms; n++) {
-    await sleep(Math.max(0, start + n * limits.everyMs - performance.now()))
-    begun.push(act())
+  for (let n = 0; n * limits.intervalMs < ms; n++) {
+    await delay(Math.max(0, start + n * limits.intervalMs - performance.now()))
+    started.push(act())
   }
-  return Promise.all(begun)
+  return Promise.all(started)
 }
 
-/** Measures a piece of work that returns what is wrong with its outcome. Gives up after a while. */
+/** Measures the duration of `work`, which returns the reason of a failure. Fails after 30 s. */
 async function timed(work: () => Promise<string | undefined>): Promise<Sample> {
   const start = performance.now()
-  const late = sleep(limits.giveUpMs, 'no answer', { ref: false })
-  const failure = await Promise.race([work().catch(() => 'no answer'), late])
+  const timeout = delay(limits.timeoutMs, 'no response', { ref: false })
+  const failure = await Promise.race([work().catch(() => 'no response'), timeout])
   return { ms: performance.now() - start, failure }
 }

@@ -1,46 +1,47 @@
-/** How long one measurement took, and what went wrong with it. */
+import { percentile } from '../support/statistics.ts'
+
+/** The duration of one measurement, and the reason of its failure. */
 export interface Sample {
   ms: number
   failure?: string
 }
 
-/** Samples in milliseconds, summed up. */
+/** A summary of samples, in milliseconds. */
 export interface Figures {
   count: number
   p50: number
   p99: number
-  worst: number
-  /** How often each failure occurred. */
+  max: number
+  /** the number of failures by reason */
   failures: Record<string, number>
 }
 
-/** The aim for a bystander: p99 below `ratio` × that of the quiet interval, and nothing above `worstMs`. */
-export const aim = { ratio: 3, worstMs: 1000 }
+/** The target for a bystander: p99 below `ratio` times that before the attack, and no latency above `maxMs`. */
+export const target = { ratio: 3, maxMs: 1000 }
 
-export function figuresOf(samples: Sample[]): Figures {
-  const sorted = samples.map(({ ms }) => ms).sort((a, b) => a - b)
-  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN
+export function summarize(samples: Sample[]): Figures {
+  const durations = samples.map(({ ms }) => ms)
   const failures = Object.groupBy(
     samples.filter(({ failure }) => failure),
     ({ failure }) => failure as string
   )
   return {
-    count: sorted.length,
-    p50: at(0.5),
-    p99: at(0.99),
-    worst: sorted.at(-1) ?? Number.NaN,
+    count: durations.length,
+    p50: percentile(durations, 0.5),
+    p99: percentile(durations, 0.99),
+    max: durations.length > 0 ? Math.max(...durations) : Number.NaN,
     failures: Object.fromEntries(
-      Object.entries(failures).map(([failure, some]) => [failure, some?.length ?? 0])
+      Object.entries(failures).map(([failure, all]) => [failure, all?.length ?? 0])
     )
   }
 }
 
-/** Returns in which ways figures miss the aim, in words; none when they meet it. */
-export function missesOf(quiet: Figures, attacked: Figures): string[] {
-  const ratio = attacked.p99 / quiet.p99
+/** Returns a text for each part of the target that the latencies during an attack miss. */
+export function findMisses(before: Figures, during: Figures): string[] {
+  const ratio = during.p99 / before.p99
   return [
-    ...(ratio < aim.ratio ? [] : [`p99 ×${ratio.toFixed(1)}`]),
-    ...(attacked.worst <= aim.worstMs ? [] : [`worst ${(attacked.worst / 1000).toFixed(1)} s`]),
-    ...Object.entries(attacked.failures).map(([failure, count]) => `${count} × ${failure}`)
+    ...(ratio < target.ratio ? [] : [`p99 × ${ratio.toFixed(1)}`]),
+    ...(during.max <= target.maxMs ? [] : [`maximum ${(during.max / 1000).toFixed(1)} s`]),
+    ...Object.entries(during.failures).map(([failure, count]) => `${count} × ${failure}`)
   ]
 }

@@ -1,9 +1,8 @@
-import type { Headers } from '../client.ts'
-import { openStream } from '../client.ts'
+import { type Headers, openStream } from '../support/client.ts'
 
 const reconnectMs = 250
 
-/** A client of `/events` that resumes with its cursor, and measures how long events take from their commit to it. */
+/** Creates a client of `/events` that reconnects with its cursor and measures the time from the commit of an event. */
 export function createFollower(url: string, headers: Headers, checklistId: string) {
   const deliveries = new Map<number, PromiseWithResolvers<number>>()
   let cursor = ''
@@ -11,13 +10,13 @@ export function createFollower(url: string, headers: Headers, checklistId: strin
   let socket = connect()
 
   return {
-    /** Resolves with the milliseconds from the commit of a revision, by the database's clock, to its arrival here. */
+    /** Resolves with the milliseconds from the commit of a revision, by the clock of the database, to its arrival. */
     delivered(rev: number): Promise<number> {
       return deliveryOf(rev).promise
     },
 
-    /** Forgets what was delivered. */
-    forget() {
+    /** Deletes all measured deliveries. */
+    reset() {
       deliveries.clear()
     },
 
@@ -29,7 +28,7 @@ export function createFollower(url: string, headers: Headers, checklistId: strin
 
   function connect() {
     const resume: Headers = cursor === '' ? {} : { 'last-event-id': cursor }
-    const opened = openStream(url, { ...headers, ...resume }, take)
+    const opened = openStream(url, { ...headers, ...resume }, receive)
     opened.on('close', () => {
       if (isClosed) return
       setTimeout(() => {
@@ -39,7 +38,7 @@ export function createFollower(url: string, headers: Headers, checklistId: strin
     return opened
   }
 
-  function take(block: string) {
+  function receive(block: string) {
     cursor = /^id: (\S+)$/m.exec(block)?.[1] ?? cursor
     if (!block.includes(`"checklistId":"${checklistId}"`)) return
     const rev = Number(/"rev":(\d+)/.exec(block)?.[1])

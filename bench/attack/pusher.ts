@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import WebSocket from 'ws'
 import type { Result } from '../../schemas/operation.ts'
-import type { Headers } from '../client.ts'
+import { connectLive, type Headers } from '../support/client.ts'
 
-const pace = { reconnectMs: 250, retryMs: 500 }
+const limits = { reconnectMs: 250, retryMs: 500 }
 
 /**
- * A client of one checklist on `/live`. It sends every operation in a frame of its own until it is acknowledged: again
- * after an `error`, and all again when the socket was closed.
+ * Creates a client of one checklist on `/live`. It sends every operation in a frame of its own, and sends it again after an
+ * `error` and after a reconnect, until it is acknowledged.
  */
 export function createPusher(url: string, headers: Headers, checklistId: string) {
   const waiting = new Map<string, { frame: string; resolve: (result: Result) => void }>()
-  /** Frames without an answer on this socket, in order: an `error` names no operation, but answers come in order. */
+  /** Operations without a response on this socket, in order. An `error` names no operation, but responses are in order. */
   let sent: string[] = []
   let socket = connect()
   let isClosed = false
@@ -33,18 +33,18 @@ export function createPusher(url: string, headers: Headers, checklistId: string)
   }
 
   function connect(): WebSocket {
-    const opened = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
-    opened.on('error', () => {}) // followed by close
+    const opened = connectLive(url, headers)
+    opened.on('error', () => {}) // `close` follows
     opened.on('open', () => {
       for (const opId of waiting.keys()) send(opId)
     })
-    opened.on('message', text => take(JSON.parse(String(text))))
+    opened.on('message', text => receive(JSON.parse(String(text))))
     opened.on('close', () => {
       sent = []
       if (isClosed) return
       setTimeout(() => {
         if (!isClosed) socket = connect()
-      }, pace.reconnectMs)
+      }, limits.reconnectMs)
     })
     return opened
   }
@@ -56,7 +56,7 @@ export function createPusher(url: string, headers: Headers, checklistId: string)
     socket.send(frame)
   }
 
-  function take(message: { type: string; results?: Result[]; retryAfterMs?: number }) {
+  function receive(message: { type: string; results?: Result[]; retryAfterMs?: number }) {
     if (message.type !== 'ack' && message.type !== 'error') return
     const opId = sent.shift() ?? ''
     const [result] = message.results ?? []
@@ -64,7 +64,7 @@ export function createPusher(url: string, headers: Headers, checklistId: string)
       waiting.get(opId)?.resolve(result)
       waiting.delete(opId)
     } else {
-      setTimeout(() => send(opId), message.retryAfterMs ?? pace.retryMs)
+      setTimeout(() => send(opId), message.retryAfterMs ?? limits.retryMs)
     }
   }
 }

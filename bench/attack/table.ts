@@ -1,9 +1,15 @@
 import type { Figures } from './figures.ts'
-import type { Round } from './round.ts'
+import type { AttackResult } from './measure.ts'
 
-/** Returns what an attack has cost, as a row of a table. */
-export function costsRow({ requests, bytesSent, bytesWritten, amplification, ...round }: Round) {
-  const { service, postgres, attacker } = round.cpu
+/** Returns the cost of an attack as a row of a table. */
+export function costsRow({
+  requests,
+  bytesSent,
+  bytesWritten,
+  amplification,
+  ...result
+}: AttackResult) {
+  const { service, postgres, attacker } = result.cpu
   return {
     requests,
     'sent KB': Math.round(bytesSent / 1000),
@@ -12,34 +18,34 @@ export function costsRow({ requests, bytesSent, bytesWritten, amplification, ...
     'CPU s service': Number(service.toFixed(1)),
     PostgreSQL: Number(postgres.toFixed(1)),
     attacker: Number(attacker.toFixed(1)),
-    'loop ms': Math.round(round.delayMs),
-    'peak MB': Math.round(round.memoryMb),
-    'calm after s': Number(round.calmSeconds.toFixed(1)),
-    'left open': round.connectionsLeft
+    'loop ms': Math.round(result.delayMs),
+    'peak MB': Math.round(result.memoryMb),
+    'idle after s': Number(result.idleAfterSeconds.toFixed(1)),
+    'left open': result.connectionsLeft
   }
 }
 
-/** Returns what a bystander noticed of an attack, as a row of a table. */
-export function bystanderRow({ quiet, attacked, misses }: Round) {
+/** Returns the latencies of the bystander as a row of a table. */
+export function bystanderRow({ before, during, misses }: AttackResult) {
   return {
-    push: compared(quiet.push, attacked.push),
-    read: compared(quiet.read, attacked.read),
-    delivery: compared(quiet.delivery, attacked.delivery),
-    aim: misses.length === 0 ? 'met' : 'missed'
+    push: compare(before.push, during.push),
+    read: compare(before.read, during.read),
+    delivery: compare(before.delivery, during.delivery),
+    target: misses.length === 0 ? 'met' : 'missed'
   }
 }
 
-/** Returns the answers that an attacker received, the most frequent first. */
-export function answersLine({ answers }: Round): string {
-  return Object.entries(answers)
+/** Returns the responses to the attacker and their numbers, the most frequent first. */
+export function responsesLine({ responses }: AttackResult): string {
+  return Object.entries(responses)
     .sort(([, a], [, b]) => b - a)
-    .map(([answer, count]) => `${count} × ${answer}`)
+    .map(([response, count]) => `${count} × ${response}`)
     .join(', ')
 }
 
-function compared(quiet: Figures, attacked: Figures): string {
-  const ratio = attacked.p99 / quiet.p99
-  return `${triple(quiet)} → ${triple(attacked)} ×${ratio.toFixed(1)}`
+function compare(before: Figures, during: Figures): string {
+  const ratio = during.p99 / before.p99
+  return `${triple(before)} → ${triple(during)} ×${ratio.toFixed(1)}`
 }
 
-const triple = ({ p50, p99, worst }: Figures) => [p50, p99, worst].map(Math.round).join('/')
+const triple = ({ p50, p99, max }: Figures) => [p50, p99, max].map(Math.round).join('/')

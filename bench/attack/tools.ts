@@ -2,13 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Agent, request as openRequest } from 'node:http'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import WebSocket from 'ws'
-import { type Headers, person } from '../client.ts'
+import { connectLive, createUser, type Headers, type User } from '../support/client.ts'
 
 export type Tools = ReturnType<typeof createTools>
-export type Person = Awaited<ReturnType<typeof person>>
 export type Op = Record<string, unknown>
 
 /** An item that an attack has added. */
@@ -17,77 +16,78 @@ export interface Item {
   text: string
 }
 
-/** Limits of the attacker: it is one abusive client, and leaves the service some of two cores. */
+/** Limits of the attacker, so that it does not use all of two cores. */
 const limits = {
   connections: 64,
-  underway: 300,
+  pending: 300,
   bufferedBytes: 1 << 20,
   reopenMs: 100,
-  itemsAnOp: 200,
-  opsAPush: 100
+  itemsPerOp: 200,
+  opsPerPush: 100
 }
 
 /**
- * The tools of attacks. All requests, frames and answers are counted; `reset()` begins anew, after the preparation.
+ * Creates the functions that attacks share. All requests, frames and responses are counted. `reset()` sets the counters to
+ * zero, after the preparation of an attack.
  */
 export function createTools({ url, databaseUrl }: { url: string; databaseUrl: string }) {
   const agent = new Agent({ keepAlive: true, maxSockets: limits.connections })
   const { hostname, port } = new URL(url)
-  const answers = new Map<string, number>()
+  const responses = new Map<string, number>()
   let requests = 0
 
   return {
     url,
     request,
-    pace,
+    atRate,
     createSocket,
     openBareSocket,
-    insist,
+    requestUntilAccepted,
     createList,
     push,
-    person: () => person(url),
+    createUser: () => createUser(url),
 
-    /** Returns a connection to the database, as an operator with psql has it. */
+    /** Opens a connection to the database, as psql does. */
     sql: () => postgres(databaseUrl, { max: 1, onnotice: () => {} }),
 
     get counts() {
-      return { requests, answers: Object.fromEntries(answers) }
+      return { requests, responses: Object.fromEntries(responses) }
     },
 
     reset() {
       requests = 0
-      answers.clear()
+      responses.clear()
     }
   }
 
-  function count(answer: string) {
-    answers.set(answer, (answers.get(answer) ?? 0) + 1)
+  function count(response: string) {
+    responses.set(response, (responses.get(response) ?? 0) + 1)
   }
 
-  /** Calls `act` so often a second, but not while 300 calls are underway, until the process ends. */
-  async function pace(perSecond: number, act: (n: number) => unknown) {
+  /** Calls `act` `perSecond` times a second until the process exits, but not while 300 calls are pending. */
+  async function atRate(perSecond: number, act: (n: number) => unknown) {
     const start = performance.now()
-    let underway = 0
+    let pending = 0
     for (let n = 0; ; n++) {
-      await sleep(Math.max(0, start + (n * 1000) / perSecond - performance.now()))
-      if (underway === limits.underway) continue
-      underway++
+      await delay(Math.max(0, start + (n * 1000) / perSecond - performance.now()))
+      if (pending === limits.pending) continue
+      pending++
       Promise.resolve(act(n))
         .catch(error => count(error.code ?? error.message))
-        .finally(() => underway--)
+        .finally(() => pending--)
     }
   }
 
-  interface Sent {
+  interface RequestOptions {
     headers?: Headers
-    /** Sent as JSON unless it is a string. */
+    /** sent as JSON unless it is a string */
     body?: object | string
-    /** The loopback address that the request comes from. */
+    /** the loopback address from which the request is sent */
     from?: string
   }
 
-  /** Sends a request and reads the answer. */
-  async function request(method: string, path: string, { headers, body, from }: Sent) {
+  /** Sends a request and receives the whole response. */
+  async function request(method: string, path: string, { headers, body, from }: RequestOptions) {
     requests++
     const sent = openRequest(url + path, {
       method,
@@ -104,48 +104,51 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
     return { status, text, retryAfter: Number(response.headers['retry-after']) }
   }
 
-  /** Sends a request, again as long as it is answered 429 or 503, and returns the JSON of the answer. */
-  async function insist(method: string, path: string, sent: Sent) {
+  /** Sends a request until the status is neither 429 nor 503. Returns the JSON of the response. */
+  async function requestUntilAccepted(method: string, path: string, sent: RequestOptions) {
     for (;;) {
       const { status, text, retryAfter } = await request(method, path, sent)
       if (status < 300) return JSON.parse(text)
       if (status !== 429 && status !== 503) throw new Error(`${path}: ${status} ${text}`)
-      await sleep((retryAfter || 1) * 1000)
+      await delay((retryAfter || 1) * 1000)
     }
   }
 
-  /** Makes a checklist with items in a new project of its owner, where `editors` may write. */
-  async function createList({ headers }: Person, editors: Person[], items: Item[]) {
-    const { id: projectId } = await insist('POST', '/projects', { headers, body: { name: 'Fair' } })
+  /** Creates a checklist with items in a new project of its owner and of `editors`. */
+  async function createList({ headers }: User, editors: User[], items: Item[]) {
+    const { id: projectId } = await requestUntilAccepted('POST', '/projects', {
+      headers,
+      body: { name: 'Fair' }
+    })
     for (const { email } of editors) {
       const body = { email, role: 'editor' }
-      await insist('POST', `/projects/${projectId}/members`, { headers, body })
+      await requestUntilAccepted('POST', `/projects/${projectId}/members`, { headers, body })
     }
     const path = `/projects/${projectId}/checklists`
-    const { id } = await insist('POST', path, { headers, body: { title: 'To buy' } })
-    for (let n = 0; n < items.length; n += limits.itemsAnOp) {
-      const some = items.slice(n, n + limits.itemsAnOp)
-      await push(headers, id, [{ kind: 'item.add', items: some, after: null }])
+    const { id } = await requestUntilAccepted('POST', path, { headers, body: { title: 'To buy' } })
+    for (let n = 0; n < items.length; n += limits.itemsPerOp) {
+      const batch = items.slice(n, n + limits.itemsPerOp)
+      await push(headers, id, [{ kind: 'item.add', items: batch, after: null }])
     }
     return { id: id as string, projectId: projectId as string, items }
   }
 
-  /** Pushes operations over HTTP until they are decided. */
+  /** Pushes operations over HTTP, again until they are decided. */
   async function push(headers: Headers, listId: string, ops: Op[]) {
-    for (let n = 0; n < ops.length; n += limits.opsAPush) {
-      const body = { ops: ops.slice(n, n + limits.opsAPush).map(withId) }
-      await insist('POST', `/checklists/${listId}/ops`, { headers, body })
+    for (let n = 0; n < ops.length; n += limits.opsPerPush) {
+      const body = { ops: ops.slice(n, n + limits.opsPerPush).map(withId) }
+      await requestUntilAccepted('POST', `/checklists/${listId}/ops`, { headers, body })
     }
   }
 
   /**
-   * Opens a socket on `/live`, which opens again whenever it was closed and sends `greeting` first. It reads and counts
-   * what the service sends. A message is dropped while the socket is not open or has a megabyte unsent.
+   * Opens a socket on `/live`, which reconnects whenever it is closed and sends `firstMessages` after each connect. It counts
+   * the messages that it receives. `send` drops the message while the socket is not open or has a megabyte unsent.
    */
-  function createSocket(headers: Headers, greeting: object[] = []) {
+  function createSocket(headers: Headers, firstMessages: object[] = []) {
     let socket = open()
     return {
-      say(message: object | string) {
+      send(message: object | string) {
         if (socket.readyState !== WebSocket.OPEN) return
         if (socket.bufferedAmount > limits.bufferedBytes) return
         requests++
@@ -160,13 +163,13 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
 
     function open(): WebSocket {
       requests++
-      const opened = new WebSocket(`${url.replace('http', 'ws')}/live`, { headers })
+      const opened = connectLive(url, headers)
       opened.on('error', error => count((error as NodeJS.ErrnoException).code ?? error.message))
       opened.on('open', () => {
-        for (const message of greeting) opened.send(JSON.stringify(message))
+        for (const message of firstMessages) opened.send(JSON.stringify(message))
       })
       opened.on('message', bytes => {
-        for (const answer of answersIn(String(bytes))) count(answer)
+        for (const response of responsesIn(String(bytes))) count(response)
       })
       opened.on('close', code => {
         count(`closed ${code}`)
@@ -178,7 +181,7 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
     }
   }
 
-  /** Opens a TCP connection and sends the head of a request, and no more. */
+  /** Opens a TCP connection and sends only the head of a request. */
   function openBareSocket(lines: string[], headers: Headers = {}): Socket {
     requests++
     const socket = connect(Number(port), hostname)
@@ -190,13 +193,13 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
   }
 }
 
-/** Returns an operation with an id of its own. */
+/** Returns the operation with a new id. */
 export function withId(op: Op): Op {
   return { opId: randomUUID(), ...op }
 }
 
-/** Returns what to count of a message: of an `ack` its outcomes, of an `error` its code. */
-function answersIn(text: string): string[] {
+/** Returns what is counted of a message: the outcomes of an `ack`, the code of an `error`. */
+function responsesIn(text: string): string[] {
   const type = /^\{"type":"(\w+)"/.exec(text)?.[1] ?? 'other'
   if (type === 'error') return [`error ${/"code":"(\w+)"/.exec(text)?.[1]}`]
   if (type !== 'ack') return [type]

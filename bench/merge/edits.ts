@@ -1,6 +1,13 @@
-import { addition, below, type Language, pick, replacement, type Word } from './sentences.ts'
+import {
+  below,
+  createAddition,
+  createReplacement,
+  type Language,
+  pick,
+  type Word
+} from './sentences.ts'
 
-/** At word `at`: take `remove` words out and put `insert` in. */
+/** Removes `remove` words at word `at` and inserts `insert` there. */
 export interface Splice {
   at: number
   remove: number
@@ -8,19 +15,18 @@ export interface Splice {
 }
 
 /**
- * What one person does to a sentence between two syncs: one to three things apart from each other.
- * Several readings when the same text comes of different splices: a phrase moved over its
- * neighbour is also the neighbour moved over the phrase.
+ * The change of one user: one to three splices with unchanged words between them. Several alternatives when different
+ * splices make the same text: moving a phrase after its neighbour is also moving the neighbour before the phrase.
  */
 export type Change = Splice[][]
 
-export function change(base: Word[], language: Language, rnd: () => number): Change {
+export function createChange(base: Word[], language: Language, rnd: () => number): Change {
   const splices: Splice[] = []
   for (let left = pick([1, 1, 1, 1, 1, 2, 2, 3], rnd); left > 0; left--) {
-    const readings = pick(kinds, rnd)(base, language, rnd)
-    if (readings.length > 1) return readings
-    const next = readings[0] ?? []
-    if (next.every(a => splices.every(b => relation(a, b) === 'apart'))) splices.push(...next)
+    const alternatives = pick(kinds, rnd)(base, language, rnd)
+    if (alternatives.length > 1) return alternatives
+    const next = alternatives[0] ?? []
+    if (next.every(a => splices.every(b => relate(a, b) === 'apart'))) splices.push(...next)
   }
   return [splices]
 }
@@ -28,11 +34,11 @@ export function change(base: Word[], language: Language, rnd: () => number): Cha
 export type Relation = 'apart' | 'neighbours' | 'overlapping'
 
 /**
- * apart: a word that neither touches lies between. neighbours: they touch different words with none
- * between; what both together mean is still known. overlapping: they touch the same word, or add
- * in the same place, and only people can say what comes of it.
+ * Returns how two splices relate. apart: an unchanged word is between them. neighbours: they change different words with no
+ * word between; the correct result is known. overlapping: they change the same word or insert in the same place, so that
+ * no correct result exists.
  */
-export function relation(a: Splice, b: Splice): Relation {
+export function relate(a: Splice, b: Splice): Relation {
   const [first, second] = a.at < b.at || (a.at === b.at && a.remove <= b.remove) ? [a, b] : [b, a]
   const end = first.at + first.remove
   if (end < second.at) return 'apart'
@@ -40,54 +46,56 @@ export function relation(a: Splice, b: Splice): Relation {
   return 'neighbours'
 }
 
-/** What two people did between them, and the text that says so when one is known. */
-export function together(
+/** Returns the relation of two changes, and the correct text, or null when none exists. */
+export function combine(
   base: Word[],
   a: Change,
   b: Change
-): { how: Relation; text: string | null } {
+): { relation: Relation; text: string | null } {
   const texts = new Set<string>()
-  let how: Relation = 'apart'
+  let relation: Relation = 'apart'
   for (const left of a) {
     for (const right of b) {
-      // Done alike is done once; but half a move is not a move.
-      const isPlain = a.length === 1 && b.length === 1
-      const agreed = isPlain ? left.filter(x => right.some(y => isSame(base, x, y))) : []
+      // Equal splices are applied once, except when they are part of a move.
+      const isSimple = a.length === 1 && b.length === 1
+      const agreed = isSimple ? left.filter(x => right.some(y => isSame(base, x, y))) : []
       const rest = right.filter(y => !agreed.some(x => isSame(base, x, y)))
       const relations = left
         .filter(x => !agreed.includes(x))
-        .flatMap(x => rest.map(y => relation(x, y)))
-      if (relations.some(r => r !== 'apart')) how = 'neighbours'
+        .flatMap(x => rest.map(y => relate(x, y)))
+      if (relations.some(r => r !== 'apart')) relation = 'neighbours'
       if (!relations.includes('overlapping')) texts.add(render(base, [...left, ...rest]))
     }
   }
   const [text] = texts
-  return texts.size === 1 && text !== undefined ? { how, text } : { how: 'overlapping', text: null }
+  return texts.size === 1 && text !== undefined
+    ? { relation, text }
+    : { relation: 'overlapping', text: null }
 }
 
 const isSame = (base: Word[], a: Splice, b: Splice) => render(base, [a]) === render(base, [b])
 
-/** The text after the splices, which overlap nowhere. */
+/** Returns the text after the splices, which must not overlap. */
 export function render(base: Word[], splices: Splice[]): string {
   const words = [...base]
-  const fromTheEnd = splices.toSorted((a, b) => b.at - a.at || b.remove - a.remove)
-  for (const { at, remove, insert } of fromTheEnd) words.splice(at, remove, ...insert)
+  const lastFirst = splices.toSorted((a, b) => b.at - a.at || b.remove - a.remove)
+  for (const { at, remove, insert } of lastFirst) words.splice(at, remove, ...insert)
   return words.map(({ before, text }, i) => (i === 0 ? text : before + text)).join('')
 }
 
 type Kind = (base: Word[], language: Language, rnd: () => number) => Change
 
-const word = (base: Word[], at: number, to: (word: string) => string): Change => {
+const changeWord = (base: Word[], at: number, to: (word: string) => string): Change => {
   const old = base[at] as Word
   const text = to(old.text)
   return text === old.text ? [] : [[{ at, remove: 1, insert: [{ ...old, text }] }]]
 }
 
 const replace: Kind = (base, language, rnd) =>
-  word(base, below(base.length, rnd), () => replacement(language, base, rnd))
+  changeWord(base, below(base.length, rnd), () => createReplacement(language, base, rnd))
 
 const respell: Kind = (base, _, rnd) =>
-  word(base, below(base.length, rnd), old => {
+  changeWord(base, below(base.length, rnd), old => {
     const at = below(old.length - 1, rnd)
     if (!/^[a-z]{4,}$/i.test(old)) return old
     return old.slice(0, at) + old.charAt(at + 1) + old.charAt(at) + old.slice(at + 2)
@@ -96,28 +104,30 @@ const respell: Kind = (base, _, rnd) =>
 const renumber: Kind = (base, _, rnd) => {
   const numbers = base.flatMap(({ text }, i) => (/\d/.test(text) ? i : []))
   if (numbers.length === 0) return []
-  return word(base, pick(numbers, rnd), old => old.replace(/\d+/, () => `${1 + below(200, rnd)}`))
+  return changeWord(base, pick(numbers, rnd), old =>
+    old.replace(/\d+/, () => `${1 + below(200, rnd)}`)
+  )
 }
 
 const insert: Kind = (base, language, rnd) => [
-  [{ at: 1 + below(base.length, rnd), remove: 0, insert: addition(language, base, rnd) }]
+  [{ at: 1 + below(base.length, rnd), remove: 0, insert: createAddition(language, base, rnd) }]
 ]
 
 const append: Kind = (base, language, rnd) => [
-  [{ at: base.length, remove: 0, insert: addition(language, base, rnd) }]
+  [{ at: base.length, remove: 0, insert: createAddition(language, base, rnd) }]
 ]
 
 const appendLine: Kind = (base, language, rnd) => {
-  const [first, ...rest] = addition(language, base, rnd) as [Word, ...Word[]]
+  const [first, ...rest] = createAddition(language, base, rnd) as [Word, ...Word[]]
   return [[{ at: base.length, remove: 0, insert: [{ ...first, before: '\n' }, ...rest] }]]
 }
 
 const prepend: Kind = (base, language, rnd) => {
   const first = base[0] as Word
-  const small = { before: language.gap, text: first.text.toLowerCase() }
-  const insert = addition(language, base, rnd)
-  if (small.text === first.text) return [[{ at: 0, remove: 0, insert }]]
-  return [[{ at: 0, remove: 1, insert: [...insert, small] }]]
+  const lowerCase = { before: language.gap, text: first.text.toLowerCase() }
+  const insert = createAddition(language, base, rnd)
+  if (lowerCase.text === first.text) return [[{ at: 0, remove: 0, insert }]]
+  return [[{ at: 0, remove: 1, insert: [...insert, lowerCase] }]]
 }
 
 const remove: Kind = (base, _, rnd) => {
@@ -129,10 +139,10 @@ const remove: Kind = (base, _, rnd) => {
 const rewrite: Kind = (base, language, rnd) => {
   const length = 1 + below(Math.min(5, base.length), rnd)
   const at = below(base.length - length + 1, rnd)
-  // New words only: with words of the sentence the result could be read as another change.
+  // Only new words: with words of the sentence, the result could also be another change.
   const [first, ...rest] = [
-    ...addition(language, base, rnd),
-    ...addition(language, base, rnd)
+    ...createAddition(language, base, rnd),
+    ...createAddition(language, base, rnd)
   ].filter(word => !base.some(old => old.text === word.text))
   if (!first) return []
   return [
@@ -140,22 +150,23 @@ const rewrite: Kind = (base, language, rnd) => {
   ]
 }
 
-const capital: Kind = base => word(base, 0, old => old.charAt(0).toUpperCase() + old.slice(1))
+const capitalize: Kind = base =>
+  changeWord(base, 0, old => old.charAt(0).toUpperCase() + old.slice(1))
 
-const mark: Kind = (base, _, rnd) =>
-  word(base, base.length - 1, old => old + pick(['!', '.', '?', '…'], rnd))
+const punctuate: Kind = (base, _, rnd) =>
+  changeWord(base, base.length - 1, old => old + pick(['!', '.', '?', '…'], rnd))
 
-// The words from, up to over, change places with those up to to.
-const swap = (base: Word[], from: number, over: number, to: number): Change =>
-  from < over && over < to
+/** Swaps the words `from` to `middle` with the words `middle` to `to`. */
+const swap = (base: Word[], from: number, middle: number, to: number): Change =>
+  from < middle && middle < to
     ? [
         [
-          { at: from, remove: over - from, insert: [] },
-          { at: to, remove: 0, insert: base.slice(from, over) }
+          { at: from, remove: middle - from, insert: [] },
+          { at: to, remove: 0, insert: base.slice(from, middle) }
         ],
         [
-          { at: over, remove: to - over, insert: [] },
-          { at: from, remove: 0, insert: base.slice(over, to) }
+          { at: middle, remove: to - middle, insert: [] },
+          { at: from, remove: 0, insert: base.slice(middle, to) }
         ]
       ]
     : []
@@ -179,9 +190,9 @@ const swapClauses: Kind = (base, _, rnd) => {
   return swap(base, ends[i] ?? 0, ends[i + 1] ?? 0, ends[i + 2] ?? 0)
 }
 
-// As often as people do it, more or less.
+// Repeated by their approximate frequency.
 const kinds: Kind[] = [
   ...[replace, replace, respell, respell, renumber, renumber],
   ...[insert, insert, insert, append, append, appendLine, prepend],
-  ...[remove, remove, rewrite, capital, mark, moveWords, swapClauses]
+  ...[remove, remove, rewrite, capitalize, punctuate, moveWords, swapClauses]
 ]

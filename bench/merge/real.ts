@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
-import { mergeOrAsk } from '../../lib/merge-text.ts'
-import { merges } from './rivals.ts'
+import { mergeOrConflict } from '../../lib/merge-text.ts'
+import { merges } from './tools.ts'
 
-/** A text, two edits of it, and the text that people made of both: `human`. */
-interface Real {
+/** A text, two edits of it, and the text that its authors made of both (`human`). */
+interface RealEdit {
   id: string
-  /** A: `human` is the line of a merge commit. B: one change was made after the other. */
+  /** A: `human` is the line of a merge commit. B: the second edit was made after the first. */
   kind: 'A' | 'B'
   base: string
   ours: string
@@ -14,18 +14,18 @@ interface Real {
 }
 
 /**
- * Compares the merges with what people made, blanks aside, of a file of JSON lines as `Real` says.
- * People also drop a change that fits, or write something else: "differs" is not yet wrong. SHOW=1
- * prints what mergeText merged otherwise than they did, to be read.
+ * Compares merges with the texts of the authors, except blanks. `file` contains a RealEdit as JSON in each line. A merge
+ * that differs is not always wrong, because authors also drop a change or write another text. SHOW=1 prints the merges of
+ * mergeText that differ.
  */
-export function compare(file: string) {
+export function compareRealEdits(file: string) {
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
-  const all = lines.map(line => JSON.parse(line) as Real)
+  const all = lines.map(line => JSON.parse(line) as RealEdit)
   for (const kind of ['A', 'B'] as const) {
     const pairs = all.filter(pair => pair.kind === kind)
     const share = (n: number) => `${((100 * n) / pairs.length).toFixed(1)} %`
-    const what = kind === 'A' ? 'merge commits' : 'one change after the other'
-    console.log(`\n${kind}, ${what} (${pairs.length} pairs)`)
+    const title = kind === 'A' ? 'merge commits' : 'one edit after the other'
+    console.log(`\n${kind}, ${title} (${pairs.length} pairs)`)
     console.table(
       Object.fromEntries(
         Object.entries(merges).map(([tool, merge]) => {
@@ -33,28 +33,30 @@ export function compare(file: string) {
             pair,
             text: merge(pair.base, pair.ours, pair.theirs)
           }))
-          const made = merged.filter(({ text }) => text !== null)
-          const differs = made.filter(({ pair, text }) => blanks(text ?? '') !== blanks(pair.human))
+          const texts = merged.filter(({ text }) => text !== null)
+          const differs = texts.filter(
+            ({ pair, text }) => normalizeBlanks(text ?? '') !== normalizeBlanks(pair.human)
+          )
           if (tool === 'mergeText' && process.env.SHOW) for (const one of differs) console.log(one)
           return [
             tool,
             {
-              right: share(made.length - differs.length),
+              same: share(texts.length - differs.length),
               differs: share(differs.length),
-              asked: share(pairs.length - made.length)
+              conflict: share(pairs.length - texts.length)
             }
           ]
         })
       )
     )
-    const answers = pairs.map(({ base, ours, theirs }) => mergeOrAsk(base, ours, theirs))
+    const results = pairs.map(({ base, ours, theirs }) => mergeOrConflict(base, ours, theirs))
     const reasons = Map.groupBy(
-      answers.filter(answer => typeof answer === 'string'),
+      results.filter(result => typeof result === 'string'),
       reason => reason
     )
-    console.log('why mergeText asks')
+    console.log('reasons of the conflicts of mergeText')
     console.table(Object.fromEntries([...reasons].map(([reason, { length }]) => [reason, length])))
   }
 }
 
-const blanks = (text: string) => text.replace(/\s+/g, ' ').trim()
+const normalizeBlanks = (text: string) => text.replace(/\s+/g, ' ').trim()

@@ -1,5 +1,5 @@
-/** A source of numbers in [0, 1) that gives the same ones for the same seed (mulberry32). */
-export function random(seed: number) {
+/** Returns a generator of random numbers in [0, 1) that depend on the seed (mulberry32). */
+export function seededRandom(seed: number) {
   let state = seed
   return () => {
     state = (state + 0x6d2b79f5) | 0
@@ -12,10 +12,10 @@ export function random(seed: number) {
 export const below = (n: number, rnd: () => number) => Math.floor(rnd() * n)
 export const pick = <T>(from: readonly T[], rnd: () => number) => from[below(from.length, rnd)] as T
 
-/** What people write on checklists, and what they add to it; `gap` stands between two words. */
+/** Sentences of checklists and additions to them; `gap` separates two words. */
 export interface Language {
   gap: string
-  /** A word that somebody would move by itself: not the, 在. */
+  /** words that a user would move alone: not "the", 在 */
   movable: RegExp
   sentences: string[]
   slots: Record<string, string[]>
@@ -155,38 +155,41 @@ export const chinese: Language = {
   ]
 }
 
-/** A sentence as a list of words; each says what stands before it. */
-export function sentence(language: Language, rnd: () => number) {
+/** Returns the words of a random sentence. */
+export function createSentence(language: Language, rnd: () => number) {
   return fill(pick(language.sentences, rnd), language, rnd)
 }
 
-/** Words somebody adds to a sentence, which does not say so yet. */
-export function addition(language: Language, base: Word[], rnd: () => number): Word[] {
+/** Returns words that a user may add to a sentence and that are not in it. */
+export function createAddition(language: Language, base: Word[], rnd: () => number): Word[] {
   const words = fill(pick(language.additions, rnd), language, rnd)
   const last = words.at(-1)?.text ?? ''
-  return base.some(({ text }) => text.includes(last)) ? addition(language, base, rnd) : words
+  return base.some(({ text }) => text.includes(last)) ? createAddition(language, base, rnd) : words
 }
 
-/** One word, to stand in for another. */
-export function replacement(language: Language, base: Word[], rnd: () => number): string {
+/** Returns a word that may replace another and that is not in the sentence. */
+export function createReplacement(language: Language, base: Word[], rnd: () => number): string {
   const [word = ''] = pick(pick(Object.values(language.slots), rnd), rnd).split(' ')
-  return base.some(({ text }) => text.includes(word)) ? replacement(language, base, rnd) : word
+  return base.some(({ text }) => text.includes(word))
+    ? createReplacement(language, base, rnd)
+    : word
 }
 
 export interface Word {
+  /** the blank or line break before it */
   before: string
   text: string
 }
 
 function fill(pattern: string, language: Language, rnd: () => number): Word[] {
-  // No name or thing twice, as a person would.
-  const said = new Set<string>()
+  // No word twice, as in sentences of users.
+  const used = new Set<string>()
   const text = pattern.replace(/\{(\w+)\}/g, (_, slot) => {
     const word = pick(
-      (language.slots[slot] ?? []).filter(w => !said.has(w)),
+      (language.slots[slot] ?? []).filter(w => !used.has(w)),
       rnd
     )
-    said.add(word)
+    used.add(word)
     return word
   })
   return [...text.matchAll(/([ \n]?)([^ \n]+)/g)].map(([, before, word]) => ({

@@ -32,7 +32,7 @@ interface EmailAndPassword {
   password: string
 }
 
-const limits = { running: 100, waiting: 0, waitMs: 0 }
+const limits = { maxRunning: 100, maxWaiting: 0, maxWaitMs: 0 }
 
 async function credentials(app: FastifyInstance) {
   const { sql, write, config, passwords, throttle, refreshCookie } = app

@@ -28,7 +28,11 @@ const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 const maxCost = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 
 // libuv has four threads.
-const limits = { running: Math.min(availableParallelism(), 4), waiting: 100, waitMs: 10_000 }
+const limits = {
+  maxRunning: Math.min(availableParallelism(), 4),
+  maxWaiting: 100,
+  maxWaitMs: 10_000
+}
 
 async function passwords(app: FastifyInstance) {
   const limit = createLimiter(limits, () => new TooBusy())

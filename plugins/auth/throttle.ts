@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { networkOf } from '../../lib/client-address.ts'
+import { clientNetwork } from '../../lib/client-address.ts'
 import { TooOften } from '../../lib/errors.ts'
 import { countAttempt, findSecondsToWait, type Throttle } from '../../sql/throttles.ts'
 
@@ -56,7 +56,7 @@ async function throttle(app: FastifyInstance) {
     async signUp(request) {
       if (!config.rateLimit) return
       const { allowed, seconds } = limits.signUpsFromNetwork
-      const key = `sign-up from ${networkOf(request.ip)}`
+      const key = `sign-up from ${clientNetwork(request.ip)}`
       refuseAfter(request, await countAttempt(sql, [{ key, allowed, seconds }]))
     },
 
@@ -97,7 +97,7 @@ function throttlesOf({ ip }: FastifyRequest, guesser: Guesser): Throttle[] {
   if ('sessionId' in guesser) {
     return [{ key: `guess by session ${guesser.sessionId}`, ...limits.guessesInSession }]
   }
-  const network = networkOf(ip)
+  const network = clientNetwork(ip)
   return [
     { key: `guess at ${guesser.email} from ${network}`, ...limits.guessesOfPair },
     { key: `guess at ${guesser.email}`, ...limits.guessesOfAccount },

@@ -18,7 +18,7 @@ declare module 'fastify' {
 }
 
 // Operations use the other connections of the pool.
-const limits = { running: 4, waiting: 2000, waitingEach: 500, waitMs: lockWaitMs }
+const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500, maxWaitMs: lockWaitMs }
 
 async function write(app: FastifyInstance) {
   const { writeSql } = app

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest } from '../../lib/errors.ts'
-import { decodeUtf8 } from '../../lib/json.ts'
+import { decodeUtf8 } from '../../lib/utf8.ts'
 
 /** Parses JSON in UTF-8, takes an empty body as none whatever its type, and refuses every other with 415. */
 async function json(app: FastifyInstance) {

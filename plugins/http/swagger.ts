@@ -2,7 +2,7 @@ import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { nameSchemas } from '../../lib/named-schemas.ts'
+import { extractNamedSchemas } from '../../lib/named-schemas.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { ErrorBody } from '../../schemas/error.ts'
 
@@ -90,7 +90,7 @@ function complete(openapi: OpenApi): OpenApi {
       if (parameter.schema.default !== undefined) parameter.required = false
     }
   }
-  const { document: paths, schemas } = nameSchemas(openapi.paths)
+  const { document: paths, schemas } = extractNamedSchemas(openapi.paths)
   return { ...openapi, paths, components: { ...openapi.components, schemas } }
 }
 

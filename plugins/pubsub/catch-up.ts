@@ -14,12 +14,12 @@ declare module 'fastify' {
   }
 }
 
-const limits = { running: 4, waiting: 10_000, waitingEach: 1000, waitMs: 30_000 }
+const limits = { maxRunning: 4, maxWaiting: 10_000, maxWaitingPerKey: 1000, maxWaitMs: 30_000 }
 
 async function catchUp(app: FastifyInstance) {
   const { rateLimit } = app.config
-  const waitingEach = rateLimit ? limits.waitingEach : limits.waiting
-  const limit = createLimiter({ ...limits, waitingEach }, () => new TooBusy())
+  const maxWaitingPerKey = rateLimit ? limits.maxWaitingPerKey : limits.maxWaiting
+  const limit = createLimiter({ ...limits, maxWaitingPerKey }, () => new TooBusy())
   app.decorate('catchUpLimit', (userId, query, signal) => limit(query, userId, signal))
 }
 

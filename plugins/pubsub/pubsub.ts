@@ -3,8 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Cursor } from '../../lib/cursor.ts'
 import { type LogEvent, topicsOf } from '../../lib/event.ts'
+import { createGapDetector } from '../../lib/gap-detector.ts'
 import { createRingBuffer } from '../../lib/ring-buffer.ts'
-import { createSequences } from '../../lib/sequences.ts'
 import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
 import { type LogState, readLogState, renewEpoch } from '../../sql/log.ts'
@@ -36,7 +36,7 @@ const limits = {
   deliveryWaitMs: 5000,
   ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
   // Checklists whose revisions are checked for gaps.
-  sequences: 10_000,
+  watchedChecklists: 10_000,
   // Events that are delivered together: eight messages in one write cost as much as one.
   batch: { events: 20, bytes: 256 << 10 },
   // Deliveries, in subscribers and in bytes, before the loop yields to other work.
@@ -91,7 +91,7 @@ async function createPubSub({
   let outageSince: number | undefined
   buffer.reset(deliveredHead)
 
-  const revisions = createSequences(limits.sequences)
+  const revisions = createGapDetector(limits.watchedChecklists)
   const listener = await createListener({
     url: database.listenUrl,
     sql,
@@ -153,7 +153,7 @@ async function createPubSub({
         lag: Math.max(0, committedHead - deliveredHead),
         deliveredHead,
         topics: topics.size,
-        buffer: buffer.span
+        buffer: buffer.stats
       }
     },
 
@@ -242,7 +242,7 @@ async function createPubSub({
 
   function observe({ at, checklistId, rev }: LogEvent) {
     metrics.deliverySeconds.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
-    if (checklistId && rev && !revisions.isNext(checklistId, rev)) metrics.revisionGaps.inc()
+    if (checklistId && rev && !revisions.accept(checklistId, rev)) metrics.revisionGaps.inc()
   }
 }
 

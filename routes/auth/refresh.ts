@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { clientOf } from '../../lib/client-address.ts'
+import { clientInfo } from '../../lib/client-address.ts'
 import { BadRefresh } from '../../lib/errors.ts'
 import { AccessToken } from '../../schemas/auth.ts'
 import { refusals } from '../../schemas/error.ts'
@@ -24,7 +24,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async (request, reply) => {
       const token = refreshCookie.read(request)
       const session = await write(token.sessionId, sql =>
-        rotateSession(sql, token, clientOf(request), config)
+        rotateSession(sql, token, clientInfo(request), config)
       )
       if (!session) throw new BadRefresh()
       const about = { userId: session.userId, sessionId: session.id }

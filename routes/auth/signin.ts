@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { clientOf } from '../../lib/client-address.ts'
+import { clientInfo } from '../../lib/client-address.ts'
 import { canonicalEmail } from '../../lib/email.ts'
 import { BadCredentials } from '../../lib/errors.ts'
 import { AccessToken, SignIn } from '../../schemas/auth.ts'
@@ -27,7 +27,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       const { email, password } = request.body
       const account = await credentials.check(request, { email: canonicalEmail(email), password })
       const replaced = refreshCookie.find(request)?.sessionId
-      const client = clientOf(request)
+      const client = clientInfo(request)
       const session = await write(account.id, sql =>
         createSession(sql, account, { client, replaced }, config)
       )

@@ -31,6 +31,6 @@ t.test('what nobody sees, or is not so, is told', async t => {
   t.match(lines.join('\n'), /Bob: a whisper +NOT within 20 ms\n +✗ Bob has heard it: NO\n/)
   await t.rejects(
     step('Ann waits', () => new Promise(() => {})),
-    /no answer within 20 ms/
+    /timed out after 20 ms/
   )
 })

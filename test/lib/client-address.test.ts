@@ -1,18 +1,18 @@
 import { isIPv4 } from 'node:net'
 import fc from 'fast-check'
 import t from 'tap'
-import { clientOf, networkOf } from '../../lib/client-address.ts'
+import { clientInfo, clientNetwork } from '../../lib/client-address.ts'
 
 t.test('a client is an address and the beginning of what it calls itself', async t => {
   const ip = '::1'
-  t.strictSame(clientOf({ ip, headers: {} }), { ip, userAgent: '' })
-  t.strictSame(clientOf({ ip, headers: { 'user-agent': 'curl' } }), { ip, userAgent: 'curl' })
-  t.equal(clientOf({ ip, headers: { 'user-agent': 'x'.repeat(9999) } }).userAgent.length, 256)
+  t.strictSame(clientInfo({ ip, headers: {} }), { ip, userAgent: '' })
+  t.strictSame(clientInfo({ ip, headers: { 'user-agent': 'curl' } }), { ip, userAgent: 'curl' })
+  t.equal(clientInfo({ ip, headers: { 'user-agent': 'x'.repeat(9999) } }).userAgent.length, 256)
 })
 
 t.test('what is no address is not kept as one', async t => {
   for (const ip of ['', 'unknown', '1.2.3.4:80', '_hidden', 'x'.repeat(9999)]) {
-    t.equal(clientOf({ ip, headers: {} }).ip, '')
+    t.equal(clientInfo({ ip, headers: {} }).ip, '')
   }
 })
 
@@ -33,15 +33,15 @@ t.test('a network is an IPv4 address or an IPv6 /64, in one spelling', async t =
     unknown: '',
     '': ''
   }
-  for (const [ip, network] of Object.entries(networks)) t.equal(networkOf(ip), network, ip)
+  for (const [ip, network] of Object.entries(networks)) t.equal(clientNetwork(ip), network, ip)
 })
 
 t.test('every IPv6 address has one network, however it is written', async t => {
   fc.assert(
     fc.property(fc.ipV6(), ip => {
-      const network = networkOf(ip)
+      const network = clientNetwork(ip)
       t.equal(isIPv4(network) || network.endsWith('::/64'), true, ip)
-      t.equal(networkOf(ip.toUpperCase()), network)
+      t.equal(clientNetwork(ip.toUpperCase()), network)
     })
   )
 })

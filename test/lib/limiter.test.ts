@@ -4,7 +4,7 @@ import t from 'tap'
 import { createLimiter } from '../../lib/limiter.ts'
 
 const full = () => new Error('full')
-const waitMs = 60_000
+const maxWaitMs = 60_000
 
 /** Jobs that end when told to, and the names of those that began, in order. */
 function jobs() {
@@ -24,7 +24,7 @@ function jobs() {
 }
 
 t.test('jobs beyond those that run wait in order, one beyond both is refused', async t => {
-  const run = createLimiter({ running: 2, waiting: 3, waitMs }, full)
+  const run = createLimiter({ maxRunning: 2, maxWaiting: 3, maxWaitMs }, full)
   const { begun, job, end } = jobs()
   const all = ['a', 'b', 'c', 'd', 'e'].map(name => run(job(name)))
   await t.rejects(run(job('f')), /full/)
@@ -38,7 +38,7 @@ t.test('jobs beyond those that run wait in order, one beyond both is refused', a
 })
 
 t.test('a job that fails gives its place to the next', async t => {
-  const run = createLimiter({ running: 1, waiting: 0, waitMs }, full)
+  const run = createLimiter({ maxRunning: 1, maxWaiting: 0, maxWaitMs }, full)
   await t.rejects(
     run(() => Promise.reject(new Error('broken'))),
     /broken/
@@ -47,7 +47,7 @@ t.test('a job that fails gives its place to the next', async t => {
 })
 
 t.test('a key with many jobs is refused more, other keys are not', async t => {
-  const run = createLimiter({ running: 1, waiting: 10, waitingEach: 2, waitMs }, full)
+  const run = createLimiter({ maxRunning: 1, maxWaiting: 10, maxWaitingPerKey: 2, maxWaitMs }, full)
   const { begun, job, end } = jobs()
   const all = ['a1', 'a2', 'a3'].map(name => run(job(name), 'a'))
   await t.rejects(run(job('a4'), 'a'), /full/)
@@ -58,7 +58,7 @@ t.test('a key with many jobs is refused more, other keys are not', async t => {
 })
 
 t.test('a job that waited for too long is refused, and never runs', async t => {
-  const run = createLimiter({ running: 1, waiting: 5, waitMs: 20 }, full)
+  const run = createLimiter({ maxRunning: 1, maxWaiting: 5, maxWaitMs: 20 }, full)
   const { begun, job, end } = jobs()
   const first = run(job('a'), 'a')
   await t.rejects(run(job('b'), 'b'), /full/)
@@ -74,7 +74,7 @@ t.test('keys take turns, and the jobs of one key run in order', async t => {
   await fc.assert(property, { numRuns: 100 })
 
   async function fair(keys: string[], running: number) {
-    const run = createLimiter({ running, waiting: 100, waitMs }, full)
+    const run = createLimiter({ maxRunning: running, maxWaiting: 100, maxWaitMs }, full)
     const { job, end, begun } = jobs()
     const blocked = Array.from({ length: running }, (_, n) => run(job(`first ${n}`)))
     const all = keys.map((key, n) => run(job(`${key} ${n}`), key))
@@ -106,7 +106,7 @@ t.test('keys take turns, and the jobs of one key run in order', async t => {
 })
 
 t.test('a job that is aborted while it waits leaves its place and is not run', async t => {
-  const run = createLimiter({ running: 1, waiting: 1, waitMs: 60_000 }, full)
+  const run = createLimiter({ maxRunning: 1, maxWaiting: 1, maxWaitMs: 60_000 }, full)
   const gate = Promise.withResolvers<void>()
   const first = run(() => gate.promise)
   const leaving = new AbortController()

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { diff3Merge } from 'node-diff3'
 import t from 'tap'
 import { mergeText as merge } from '../../lib/merge-text.ts'
-import { words } from '../../lib/words.ts'
+import { tokenize } from '../../lib/words.ts'
 
 const mergeText = (...texts: [string, string, string]) => merge(...texts)?.value ?? null
 
@@ -557,7 +557,7 @@ t.test('diff3 over the same words, where both answer, says the same of distinct 
           })
           .join(' ')
       const [base, live, wanted] = [text(), text('live'), text('wanted')]
-      const regions = diff3Merge(words(live), words(base), words(wanted))
+      const regions = diff3Merge(tokenize(live), tokenize(base), tokenize(wanted))
       const merged = mergeText(base, live, wanted)
       if (merged === null || regions.some(({ conflict }) => conflict)) return true
       both++

@@ -1,32 +1,32 @@
 import t from 'tap'
-import { nameSchemas } from '../../lib/named-schemas.ts'
+import { extractNamedSchemas } from '../../lib/named-schemas.ts'
 
 const item = { title: 'Item', type: 'object', properties: { title: { type: 'string' } } }
 const list = { title: 'List', type: 'array', items: item }
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 
 t.test('schemas with a title are moved out, those inside them too', async t => {
-  const { document, schemas } = nameSchemas({ answer: list, other: [item, item] })
+  const { document, schemas } = extractNamedSchemas({ answer: list, other: [item, item] })
   t.strictSame(document, { answer: ref('List'), other: [ref('Item'), ref('Item')] })
   t.strictSame(schemas, { Item: item, List: { ...list, items: ref('Item') } })
 })
 
 t.test('a property called title, and a title in an example, name nothing', async t => {
   const schema = { properties: { title: { type: 'string' } }, examples: [{ title: 'To buy' }] }
-  const { document, schemas } = nameSchemas({ schema, default: item })
+  const { document, schemas } = extractNamedSchemas({ schema, default: item })
   t.strictSame(document, { schema, default: item })
   t.strictSame(schemas, {})
 })
 
 t.test('of two schemas with one title the second stays where it is', async t => {
   const another = { title: 'Item', type: 'string' }
-  const { document, schemas } = nameSchemas({ first: item, second: another })
+  const { document, schemas } = extractNamedSchemas({ first: item, second: another })
   t.strictSame(document, { first: ref('Item'), second: another })
   t.strictSame(schemas, { Item: item })
 })
 
 t.test('what it is given stays as it was', async t => {
   const before = JSON.stringify(list)
-  nameSchemas({ list })
+  extractNamedSchemas({ list })
   t.equal(JSON.stringify(list), before)
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { createRingBuffer, type Positioned } from '../../lib/ring-buffer.ts'
+import { type BufferedEvent, createRingBuffer } from '../../lib/ring-buffer.ts'
 
 const events = (...positions: number[]) => positions.map(pos => ({ pos, bytes: 1 }))
 
@@ -21,9 +21,9 @@ t.test('answers what came after a position, as long as it has all of it', async 
 t.test('keeps within a number of events and a weight', async t => {
   const ring = createRingBuffer({ max: 10, maxBytes: 100 })
   for (const pos of [1, 2, 3]) ring.push({ pos, bytes: 40 })
-  t.strictSame(ring.span, { events: 2, bytes: 80, floor: 1 })
+  t.strictSame(ring.stats, { events: 2, bytes: 80, floor: 1 })
   ring.push({ pos: 4, bytes: 1000 })
-  t.strictSame(ring.span, { events: 0, bytes: 0, floor: 4 }, 'one that is too heavy is not kept')
+  t.strictSame(ring.stats, { events: 0, bytes: 0, floor: 4 }, 'one that is too heavy is not kept')
   t.equal(ring.after(3, 9), null)
   t.strictSame(ring.after(4, 9), [])
 })
@@ -39,8 +39,8 @@ t.test('is what a plain array would be', async t => {
     fc.integer({ min: 0, max: 10_000 }),
     fc.integer({ min: 1, max: 40 }),
     (steps, max, asked, limit) => {
-      const ring = createRingBuffer<Positioned>({ max, maxBytes: 1000 })
-      const model: Positioned[] = []
+      const ring = createRingBuffer<BufferedEvent>({ max, maxBytes: 1000 })
+      const model: BufferedEvent[] = []
       let [pos, floor] = [0, 0]
       for (const { gap, bytes } of steps) {
         pos += gap

@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto'
+import type { User } from '../../support/client.ts'
 import type { Attack } from '../attacks.ts'
-import { type Item, type Op, type Person, type Tools, withId } from '../tools.ts'
+import { type Item, type Op, type Tools, withId } from '../tools.ts'
 
 const sizes = { conflicts: 20, text: 2000, list: 1000, adds: 200 }
 
 export const operationAttacks: Record<string, Attack> = {
   'huge from': {
-    what: '`from` and `seen` of 240,000 characters against a list of 100 conflicts, and tiny edits',
+    description:
+      '`from` and `seen` of 240,000 characters against a list of 100 conflicts, and tiny edits',
     async prepare(tools) {
-      const { ann, list } = await conflictedList(tools, 5)
+      const { ann, list } = await createConflicts(tools, 5)
       const sockets = Array.from({ length: 4 }, () => tools.createSocket(ann.headers))
       const huge = 'x'.repeat(240_000)
       return () =>
-        tools.pace(40, n => {
+        tools.atRate(40, n => {
           const item = list.items[n % list.items.length] as Item
           const { itemId, text } = item
           const ops = [
@@ -22,64 +24,66 @@ export const operationAttacks: Record<string, Attack> = {
           ]
           if (n % 3 === 2) item.text = `Tiny ${n}`
           const op = withId(ops[n % 3] as Op)
-          sockets[n % 4]?.say({ type: 'push', checklistId: list.id, ops: [op] })
+          sockets[n % 4]?.send({ type: 'push', checklistId: list.id, ops: [op] })
         })
     }
   },
 
   '20 conflicts': {
-    what: 'the short text of items with 20 conflicts of 16 KB each, edited by 4 accounts 20 times a second each',
+    description:
+      'the short text of items with 20 conflicts of 16 KB each, edited by 4 accounts 20 times a second each',
     async prepare(tools) {
-      const scenes = await Promise.all(Array.from({ length: 4 }, () => conflictedList(tools, 1)))
-      const sockets = scenes.map(({ ann }) => tools.createSocket(ann.headers))
+      const targets = await Promise.all(Array.from({ length: 4 }, () => createConflicts(tools, 1)))
+      const sockets = targets.map(({ ann }) => tools.createSocket(ann.headers))
       return () =>
-        tools.pace(80, n => {
-          const { list } = scenes[n % 4] as (typeof scenes)[0]
+        tools.atRate(80, n => {
+          const { list } = targets[n % 4] as (typeof targets)[0]
           const [item] = list.items as [Item]
           const to = `Tiny ${n}`
           const set = { text: { from: item.text, to } }
           item.text = to
           const ops = [withId({ kind: 'item.set', itemId: item.itemId, set })]
-          sockets[n % 4]?.say({ type: 'push', checklistId: list.id, ops })
+          sockets[n % 4]?.send({ type: 'push', checklistId: list.id, ops })
         })
     }
   },
 
   restoreTo: {
-    what: '560 list.restoreTo over 6 sessions of one account on 2 lists of 1,000 items',
+    description: '560 list.restoreTo over 6 sessions of one account on 2 lists of 1,000 items',
     async prepare(tools) {
-      const ann = await tools.person()
+      const ann = await tools.createUser()
       const lists = await Promise.all(
-        [0, 1].map(async () => tools.createList(await tools.person(), [ann], items(sizes.list)))
+        [0, 1].map(async () => tools.createList(await tools.createUser(), [ann], items(sizes.list)))
       )
-      const sockets = await sessions(tools, ann, 6)
+      const sockets = await openSessions(tools, ann, 6)
       return () => {
         for (let n = 0; n < 560; n++) {
-          // The first revision has no item, the one after the adding has a thousand.
+          // Revision 1 has no item; the revision after the additions has a thousand.
           const rev = n % 4 < 2 ? 1 : sizes.list + 1
           const op = { kind: 'list.restoreTo', rev, seenRev: Number.MAX_SAFE_INTEGER }
-          sockets[n % 6]?.say({ type: 'push', checklistId: lists[n % 2]?.id, ops: [withId(op)] })
+          sockets[n % 6]?.send({ type: 'push', checklistId: lists[n % 2]?.id, ops: [withId(op)] })
         }
       }
     }
   },
 
   'hostile merges': {
-    what: 'merges of 2,000 characters of repeated and of alternating words, by 3 accounts with 2 sessions each',
+    description:
+      'merges of 2,000 characters of repeated and of alternating words, by 3 accounts with 2 sessions each',
     async prepare(tools) {
-      const people = await Promise.all(
+      const users = await Promise.all(
         [0, 1, 2].map(async () => {
-          const ann = await tools.person()
+          const ann = await tools.createUser()
           const live = items(100).map((item, n) => ({ ...item, text: edited(n, 1) }))
           const list = await tools.createList(ann, [], live)
           return { list, sessions: [ann.headers, await ann.signIn()] }
         })
       )
       return () =>
-        tools.pace(100, n => {
-          const { list, sessions } = people[n % 3] as (typeof people)[0]
+        tools.atRate(100, n => {
+          const { list, sessions } = users[n % 3] as (typeof users)[0]
           const at = Math.floor(n / 3) % list.items.length
-          const text = { from: words(at), to: edited(at, 2 + n) }
+          const text = { from: repeatedWords(at), to: edited(at, 2 + n) }
           const op = withId({ kind: 'item.set', itemId: list.items[at]?.itemId, set: { text } })
           const headers = sessions[n % 2]
           return tools.request('POST', `/checklists/${list.id}/ops`, {
@@ -91,13 +95,13 @@ export const operationAttacks: Record<string, Attack> = {
   },
 
   'two spellings': {
-    what: 'one opId in lower and in upper case in one push, over 4 sessions',
+    description: 'one opId in lower and in upper case in one push, over 4 sessions',
     async prepare(tools) {
-      const ann = await tools.person()
+      const ann = await tools.createUser()
       const list = await tools.createList(ann, [], items(10))
-      const sockets = await sessions(tools, ann, 4)
+      const sockets = await openSessions(tools, ann, 4)
       return () =>
-        tools.pace(80, n => {
+        tools.atRate(80, n => {
           const opId = randomUUID()
           const op = { kind: 'item.add', text: 'Milk', after: null }
           const ops = [opId, opId.toUpperCase()].map(id => ({
@@ -105,20 +109,21 @@ export const operationAttacks: Record<string, Attack> = {
             opId: id,
             itemId: randomUUID()
           }))
-          sockets[n % 4]?.say({ type: 'push', checklistId: list.id, ops })
+          sockets[n % 4]?.send({ type: 'push', checklistId: list.id, ops })
         })
     }
   },
 
   'adds and deletes': {
-    what: '200 items added in one operation, then deleted by 200, over 4 sessions of one account',
+    description:
+      '200 items added in one operation, then deleted by 200, over 4 sessions of one account',
     async prepare(tools) {
-      const ann = await tools.person()
+      const ann = await tools.createUser()
       const list = await tools.createList(ann, [], [])
-      const sockets = await sessions(tools, ann, 4)
+      const sockets = await openSessions(tools, ann, 4)
       let added: Item[] = []
       return () =>
-        tools.pace(125, n => {
+        tools.atRate(125, n => {
           const socket = sockets[Math.floor(n / 3) % 4]
           if (n % 3 === 0) added = items(sizes.adds)
           const seen = ({ text }: Item) => ({ text, done: false, dueOn: null })
@@ -129,21 +134,22 @@ export const operationAttacks: Record<string, Attack> = {
             seen: seen(item)
           }))
           const ops = n % 3 === 0 ? [{ kind: 'item.add', items: added, after: null }] : deletes
-          socket?.say({ type: 'push', checklistId: list.id, ops: ops.map(withId) })
+          socket?.send({ type: 'push', checklistId: list.id, ops: ops.map(withId) })
         })
     }
   }
 }
 
-async function sessions(tools: Tools, person: Person, count: number) {
-  const others = Array.from({ length: count - 1 }, () => person.signIn())
-  const all = [person.headers, ...(await Promise.all(others))]
+/** Opens a socket in each of `count` sessions of a user. */
+async function openSessions(tools: Tools, user: User, count: number) {
+  const signIns = Array.from({ length: count - 1 }, () => user.signIn())
+  const all = [user.headers, ...(await Promise.all(signIns))]
   return all.map(headers => tools.createSocket(headers))
 }
 
-/** Makes a list of items with 20 conflicts of the longest texts each, and a member whose pace is not used up by that. */
-async function conflictedList(tools: Tools, count: number) {
-  const [owner, ann] = [await tools.person(), await tools.person()]
+/** Creates items with 20 conflicts of the longest texts each, and a member who has not used any of their rate limit. */
+async function createConflicts(tools: Tools, count: number) {
+  const [owner, ann] = [await tools.createUser(), await tools.createUser()]
   const list = await tools.createList(owner, [ann], items(count))
   const ops = list.items.flatMap(({ itemId }) =>
     Array.from({ length: sizes.conflicts }, (_, n) => {
@@ -165,14 +171,14 @@ function longText(start: string): string {
   return `${start} `.padEnd(sizes.text * 2 - start.length - 1, '🦊')
 }
 
-/** Returns 1,000 words of one letter: all the same, or two in turn. */
-function words(seed: number): string {
+/** Returns 1,000 words of one letter: all equal, or two alternating. */
+function repeatedWords(seed: number): string {
   return (seed % 2 === 0 ? 'a ' : 'a b ').repeat(sizes.text / (seed % 2 === 0 ? 2 : 4)).trim()
 }
 
-/** Returns these words with some 48 of them replaced, as much as is still merged. */
+/** Returns these words with about 48 of them replaced, the most that mergeText merges. */
 function edited(seed: number, by: number): string {
-  return words(seed)
+  return repeatedWords(seed)
     .split(' ')
     .map((word, n) => ((n + by) % 21 === 0 ? String.fromCharCode(99 + (by % 20)) : word))
     .join(' ')

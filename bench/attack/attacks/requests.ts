@@ -5,11 +5,11 @@ const sizes = { body: 256 << 10, addresses: 40 }
 
 export const requestAttacks: Record<string, Attack> = {
   projects: {
-    what: '1,500 projects made by one token, 300 a second',
+    description: '1,500 projects made by one token, 300 a second',
     async prepare(tools) {
-      const { headers } = await tools.person()
+      const { headers } = await tools.createUser()
       return () =>
-        tools.pace(300, n => {
+        tools.atRate(300, n => {
           if (n >= 1500) return
           return tools.request('POST', '/projects', { headers, body: { name: `Project ${n}` } })
         })
@@ -17,12 +17,12 @@ export const requestAttacks: Record<string, Attack> = {
   },
 
   'member look-ups': {
-    what: '2,000 emails tried as members by one token, 300 a second',
+    description: '2,000 emails tried as members by one token, 300 a second',
     async prepare(tools) {
-      const ann = await tools.person()
+      const ann = await tools.createUser()
       const { projectId } = await tools.createList(ann, [], [])
       return () =>
-        tools.pace(300, n => {
+        tools.atRate(300, n => {
           if (n >= 2000) return
           const body = { email: `${randomUUID()}@example.com`, role: 'viewer' }
           return tools.request('POST', `/projects/${projectId}/members`, {
@@ -34,9 +34,9 @@ export const requestAttacks: Record<string, Attack> = {
   },
 
   'nested JSON': {
-    what: 'bodies of 256 KiB of nested and of many values, 40 a second',
+    description: 'bodies of 256 KiB of nested and of many values, 40 a second',
     async prepare(tools) {
-      const ann = await tools.person()
+      const ann = await tools.createUser()
       const { id } = await tools.createList(ann, [], [])
       const fill = (part: string) => part.repeat(Math.floor((sizes.body - 200) / part.length))
       const half = (sizes.body - 200) / 2
@@ -50,7 +50,7 @@ export const requestAttacks: Record<string, Attack> = {
       ]
       const paths = ['/auth/signin', '/projects', `/checklists/${id}/ops`]
       return () =>
-        tools.pace(40, n => {
+        tools.atRate(40, n => {
           const body = bodies[n % bodies.length]
           const path = paths[Math.floor(n / bodies.length) % paths.length] as string
           return tools.request('POST', path, { headers: ann.headers, body })
@@ -59,14 +59,15 @@ export const requestAttacks: Record<string, Attack> = {
   },
 
   'sign-in flood': {
-    what: 'wrong passwords for accounts that do and do not exist, 200 a second, from 40 addresses (on Linux)',
+    description:
+      'wrong passwords for accounts that do and do not exist, 200 a second, from 40 addresses (on Linux)',
     async prepare(tools) {
-      const { email } = await tools.person()
+      const { email } = await tools.createUser()
       // One address is refused after 100 guesses. All of 127.0.0.0/8 are loopback on Linux alone.
       const from = (n: number) =>
         process.platform === 'linux' ? `127.0.1.${1 + (n % sizes.addresses)}` : undefined
       return () =>
-        tools.pace(200, n => {
+        tools.atRate(200, n => {
           const body = { email: n % 2 ? email : `${n}@example.com`, password: 'a guess' }
           return tools.request('POST', '/auth/signin', { body, from: from(n) })
         })

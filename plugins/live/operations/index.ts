@@ -1,22 +1,21 @@
-import { setImmediate as breathe, setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadToken, Busy } from '../../../lib/errors.ts'
-import { isLockTimeout, lockRetryMs, lockWaitMs } from '../../../lib/postgres/locks.ts'
+import { createFairQueue } from '../../../lib/fair-queue.ts'
+import { lockWaitMs } from '../../../lib/postgres/locks.ts'
 import { createRateLimiter } from '../../../lib/rate-limiter.ts'
-import { createTurns } from '../../../lib/turns.ts'
-import { applyOperations, type Decision, type Entry } from '../../../sql/operations.ts'
+import { createTimeSlice } from '../../../lib/time-slice.ts'
+import { costOfMerge, costOfSubmit } from './cost.ts'
+import { decide, type Turn } from './decide.ts'
 import {
-  costOf,
   createTask,
-  type Done,
-  entriesOf,
   isDone,
   type Job,
+  type JobResult,
   mergeNext,
-  type Task,
-  takeOver,
-  weightOf
+  nextEntries,
+  nextWeight,
+  type Task
 } from './task.ts'
 
 declare module 'fastify' {
@@ -26,213 +25,148 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // The commit is the cost: what piles up while one is under way belongs in the next.
-  statements: 2,
+  // Statements that run at once. Few, because the commit is the cost: operations that arrive during one commit
+  // share the next. Operations heavier than `statementWeight` have a lane of their own.
+  lanes: { light: 2, heavy: 1 },
   // Rows that the operations of one statement may change, and those of one task in it.
-  load: 200,
-  loadOfATurn: 50,
-  // An operation that is heavier goes alone, one at a time beside the others.
-  heavyStatements: 1,
-  // A user who goes faster is slowed down, and refused when they would have to wait too long. What an operation
-  // writes beyond these events or bytes, and merging, count as further operations.
-  pace: { rate: 20, burst: 100 },
-  patienceMs: 5_000,
-  eventsAnOperation: 10,
-  bytesAnOperation: 16 << 10,
-  mergingMsAnOperation: 5,
-  // How often tasks that rest are looked for.
-  wakeMs: 50,
-  // Merging lets other work in between.
-  sliceMs: 4,
-  // When the connection is lost nobody knows whether the operations were committed; they are idempotent.
-  attempts: 5,
-  retryMs: 20
+  statementWeight: 200,
+  taskWeight: 50,
+  // Operations a second, and at once, of a user. A faster user is delayed, then rejected.
+  rate: { rate: 20, burst: 100 },
+  maxWaitMs: 5_000,
+  // Interval at which tasks that have backed off are retried.
+  retryMs: 50,
+  // Merging yields to other work after this time.
+  sliceMs: 4
 }
 
-const lost = /^(40P01|40001|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|57P01|57P02)$/
+type Lane = keyof typeof limits.lanes
 
-/** A task that waits, and how its submitter learns of the end. */
-interface Waiting {
+async function plugin(app: FastifyInstance) {
+  app.decorate('operations', createOperations(app))
+}
+
+/** A task in the queue, and the functions that settle the promise of its submitter. */
+interface QueuedTask {
   task: Task
-  resolve(done: Done): void
+  resolve(result: JobResult): void
   reject(error: unknown): void
 }
 
-/** The part of a task that one statement decides, and the error when it failed. */
-interface Turn extends Waiting {
-  entries: Omit<Entry, 'job'>[]
-  error?: unknown
-}
-
 /**
- * Decides operations in as few commits as may be: a lone one goes at once; operations that arrive while commits are
- * under way go together in the next, users in turn. A checklist is in one statement at a time.
+ * Decides operations in as few commits as possible: a single operation is sent at once; operations that arrive during a
+ * commit share the next one, users in turn. A checklist is in one statement at a time.
  */
-function createOperations({
-  writeSql,
-  config,
-  endedSessions,
-  log
-}: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>) {
-  const pace = createRateLimiter(limits.pace, limits.patienceMs)
-  const turns = createTurns<Waiting>()
-  /** The lists in a statement. */
-  const working = new Set<string>()
-  const running = { light: 0, heavy: 0 }
-  let wake: NodeJS.Timeout | undefined
-  let breathedAt = 0
+function createOperations(
+  app: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>
+) {
+  const { config, endedSessions } = app
+  const rateLimiter = createRateLimiter(limits.rate, limits.maxWaitMs)
+  const queue = createFairQueue<QueuedTask>()
+  /** the checklists that are in a statement */
+  const busyLists = new Set<string>()
+  const running: Record<Lane, number> = { light: 0, heavy: 0 }
+  const slice = createTimeSlice(limits.sliceMs)
+  let retryTimer: NodeJS.Timeout | undefined
 
   return {
     /**
-     * Decides a job. Rejects with TooOften when the user goes too fast, with Busy when another transaction holds
-     * rows that it wants for 5 s, with BadToken when its session ends meanwhile, and when the database cannot be
-     * reached. What was decided until then stays, and is answered as a duplicate when it is sent again.
+     * Decides the operations of a job. Rejects with TooOften when the user exceeds the rate limit, with Busy when
+     * another transaction holds the rows for 5 s, with BadToken when the session ends first, and with the error of
+     * the database when it cannot be reached. Operations that were decided before the error stay decided; sent again,
+     * they return the same result as a duplicate.
      */
-    async submit(job: Job): Promise<Done> {
+    async submit(job: Job): Promise<JobResult> {
       const task = createTask(job)
-      if (config.rateLimit) await pace.keep(job.actorId, costOf(task, limits.bytesAnOperation))
+      if (config.rateLimit) await rateLimiter.wait(job.actorId, costOfSubmit(task))
       if (isDone(task)) return task
       return new Promise((resolve, reject) => {
-        turns.add(job.actorId, { task, resolve, reject })
+        queue.push(job.actorId, { task, resolve, reject })
         start()
       })
     }
   }
 
+  /** Starts as many statements as the lanes allow. */
   function start() {
-    while (running.light < limits.statements) {
-      const some = take(false)
-      if (some.length === 0) break
-      run(some, 'light')
+    for (const lane of ['light', 'heavy'] as const) {
+      while (running[lane] < limits.lanes[lane]) {
+        const batch = takeBatch(lane)
+        if (batch.length === 0) break
+        run(batch, lane)
+      }
     }
-    while (running.heavy < limits.heavyStatements) {
-      const some = take(true)
-      if (some.length === 0) break
-      run(some, 'heavy')
-    }
-    if (turns.isEmpty || wake) return
-    wake = setTimeout(() => {
-      wake = undefined
+    if (queue.isEmpty || retryTimer) return
+    retryTimer = setTimeout(() => {
+      retryTimer = undefined
       start()
-    }, limits.wakeMs)
+    }, limits.retryMs)
   }
 
-  /** Takes the next tasks of lists that no statement works on, as many as one statement may hold. */
-  function take(isHeavy: boolean): Turn[] {
+  /** Removes from the queue the next tasks of checklists that are in no statement, as many as one statement may have. */
+  function takeBatch(lane: Lane): (QueuedTask & Turn)[] {
     const now = performance.now()
-    let load = 0
-    return turns.take(
-      waiting => {
-        const { task } = waiting
-        const isHeld = working.has(task.job.checklistId) || task.restsUntil > now
-        if (isHeld || weightOf(task) > limits.load !== isHeavy) return
-        const { entries, weight } = entriesOf(task, limits.loadOfATurn)
-        load += weight
-        return { ...waiting, entries }
+    let total = 0
+    return queue.take(
+      queued => {
+        const { task } = queued
+        if (busyLists.has(task.job.checklistId) || task.retryAt > now) return
+        const isHeavy = nextWeight(task) > limits.statementWeight
+        if (isHeavy !== (lane === 'heavy')) return
+        const { entries, weight } = nextEntries(task, limits.taskWeight)
+        total += weight
+        return { ...queued, entries, cost: 0 }
       },
-      () => load >= limits.load
+      () => total >= limits.statementWeight
     )
   }
 
-  async function run(some: Turn[], lane: keyof typeof running) {
-    const lists = new Set(some.map(({ task }) => task.job.checklistId))
-    for (const list of lists) working.add(list)
+  async function run(batch: (QueuedTask & Turn)[], lane: Lane) {
+    const lists = new Set(batch.map(({ task }) => task.job.checklistId))
+    for (const list of lists) busyLists.add(list)
     running[lane]++
-    const wanted = some.filter(isWanted)
-    await decide(wanted)
+    const turns = batch.filter(hasSession)
+    await decide(app, turns)
+    for (const { task, cost } of turns) charge(task, cost)
     running[lane]--
     start()
-    for (const { task } of wanted) await merge(task)
-    for (const list of lists) working.delete(list)
-    // Backwards, since each goes before what its user has waiting.
-    for (const turn of wanted.reverse()) settle(turn)
+    for (const { task } of turns) await merge(task)
+    for (const list of lists) busyLists.delete(list)
+    // In reverse, because `settle` puts each unfinished task before the other tasks of its user.
+    for (const turn of turns.reverse()) settle(turn)
     start()
   }
 
-  /** Rejects a task whose session has ended since it was submitted. */
-  function isWanted({ task, reject }: Turn): boolean {
+  /** Returns whether the session of a task is active. Rejects the task when it has ended. */
+  function hasSession({ task, reject }: QueuedTask): boolean {
     const isEnded = endedSessions.has(task.job.sessionId)
     if (isEnded) reject(new BadToken())
     return !isEnded
   }
 
-  async function decide(some: Turn[]): Promise<void> {
-    const batch = some.flatMap(({ entries }, job) => entries.map(entry => ({ ...entry, job })))
-    if (batch.length === 0) return
-    try {
-      const { pos, results } = await attempt(batch)
-      for (const { task, entries } of some) {
-        task.pos = pos ?? task.pos
-        takeDecisions(task, results.splice(0, entries.length))
-      }
-    } catch (error) {
-      if (isLockTimeout(error)) for (const { task } of some) rest(task)
-      else if (some.length > 1) for (const turn of some) await decide([turn])
-      else for (const turn of some) turn.error = error
-    }
-  }
-
-  async function attempt(batch: Entry[]) {
-    for (let n = 1; ; n++) {
-      try {
-        return await applyOperations(writeSql, batch)
-      } catch (error) {
-        const { code = '' } = error as { code?: string }
-        if (n === limits.attempts || !lost.test(code)) throw error
-        await delay(Math.random() * limits.retryMs * 2 ** n)
-      }
-    }
-  }
-
-  function takeDecisions(task: Task, decisions: (Decision | null)[]) {
-    const { isBusy, written, faults } = takeOver(task, decisions)
-    for (const fault of faults) log.error({ fault }, 'operation refused: PostgreSQL failed on it')
-    if (isBusy) rest(task)
-    const { eventsAnOperation, bytesAnOperation } = limits
-    const extra = written.map(({ events, bytes }) =>
-      Math.floor(Math.max(events / eventsAnOperation, bytes / bytesAnOperation))
-    )
-    charge(task, sum(extra))
-  }
-
-  function charge({ job }: Task, operations: number) {
-    if (config.rateLimit && operations > 0) pace.charge(job.actorId, operations)
-  }
-
-  /** Lets a task wait for rows that another transaction holds. */
-  function rest(task: Task) {
-    const now = performance.now()
-    task.busySince ??= now
-    task.busyCount++
-    task.restsUntil = now + lockRetryMs(task.busyCount)
+  function charge({ job }: Task, cost: number) {
+    if (config.rateLimit && cost > 0) rateLimiter.charge(job.actorId, cost)
   }
 
   async function merge(task: Task) {
-    if (task.needs === undefined) return
-    if (performance.now() - breathedAt > limits.sliceMs) {
-      await breathe()
-      breathedAt = performance.now()
-    }
+    if (task.liveText === undefined) return
+    if (slice.isOver()) await slice.next()
     const from = performance.now()
     mergeNext(task)
-    charge(task, (performance.now() - from) / limits.mergingMsAnOperation)
+    charge(task, costOfMerge(performance.now() - from))
   }
 
-  /** Ends a task, or puts it back before what else its user has waiting. */
-  function settle({ task, resolve, reject, error }: Turn) {
+  /** Resolves or rejects a task that is finished, and puts others back before the other tasks of their user. */
+  function settle({ task, resolve, reject, error }: QueuedTask & Turn) {
     if (isDone(task)) return resolve(task)
     if (error) return reject(error)
     const now = performance.now()
-    if (now - (task.busySince ?? now) > lockWaitMs) return reject(new Busy())
-    turns.putBack(task.job.actorId, { task, resolve, reject })
+    if (now - (task.lockedSince ?? now) > lockWaitMs) return reject(new Busy())
+    queue.unshift(task.job.actorId, { task, resolve, reject })
   }
 }
 
-const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0)
-
-export default fp(
-  async app => {
-    app.decorate('operations', createOperations(app))
-  },
-  { name: 'operations', dependencies: ['config', 'pools', 'ended-sessions'] }
-)
+export default fp(plugin, {
+  name: 'operations',
+  dependencies: ['config', 'pools', 'ended-sessions']
+})

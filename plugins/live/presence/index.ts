@@ -1,19 +1,13 @@
-import { randomUUID } from 'node:crypto'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../../lib/every.ts'
+import { createTimeSlice } from '../../../lib/time-slice.ts'
 import type { PresenceState } from '../../../schemas/presence.ts'
-import {
-  deletePresence,
-  exchangePresence,
-  type NodePresence,
-  refreshPresence
-} from '../../../sql/presence.ts'
-import { createNews } from './news.ts'
-import { nothing, type Presents, storedJson } from './present.ts'
-import { arrange, emptyRoom, type Room, takeOver, type Visitor } from './room.ts'
+import { noPeers } from './joined-peer.ts'
+import { createNodeExchange } from './node-exchange.ts'
+import { createRoom, type PresenceConnection, type Room, updateShownPeers } from './room.ts'
+import { sendUpdates } from './send-updates.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -22,69 +16,58 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Keystrokes within this become one message: a client is sent at most five a second.
+  // Changes within this time share one message: a client is sent at most five messages a second.
   flushMs: 200,
-  // A message that changes nothing but `others` is sent in every fifth flush only.
+  // A message that changes only `others` is sent in every fifth flush.
   flushesPerCount: 5,
   exchangeMs: 1000,
-  // Sent to other nodes in one exchange, in characters; the rest waits for the next.
-  exchangeChars: 1 << 20,
   refreshMs: 10_000,
-  // A loop that has run for longer lets other work run. Short, for sockets write at its end what they were sent.
+  // Loops yield to other work after this time. Short, because sockets write only after the loop has yielded.
   sliceMs: 1
 }
 
-export default fp(
-  async app => {
-    const presence = createPresence(app)
-    app.decorate('presence', presence)
-    app.addHook('onClose', () => presence.close())
-  },
-  { name: 'presence', dependencies: ['pools'] }
-)
+async function plugin(app: FastifyInstance) {
+  const presence = createPresence(app)
+  app.decorate('presence', presence)
+  app.addHook('onClose', () => presence.close())
+}
 
 /**
- * Sends the sockets on a checklist who else is on it. All sockets of a list are sent the same peers, those that
- * joined first, so that one message serves all sockets that were sent the same before.
- *
- * Nodes exchange presence through an unlogged table, once a second and only while a checklist is open: one
- * statement for each node, whatever the number of sockets. A NOTIFY for each keystroke leaves writers 68 % of
- * their commits with 1,000 people who type, this 88 % (bench/presence.ts).
+ * Sends the sockets on a checklist the peers that are on it too. All sockets of a checklist are sent the same peers,
+ * the first to join, so that one message serves all sockets that were sent the same before.
  */
-function createPresence({ sql, log }: FastifyInstance) {
-  const nodeId = randomUUID()
+function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
   const rooms = new Map<string, Room>()
-  /** checklists whose sockets may have to be sent something */
+  /** checklists whose sockets may have to be sent an update */
   const changed = new Set<string>()
-  /** checklists whose row in the database is not what this node has */
-  const unstored = new Set<string>()
-  const slice = createSlice()
+  const slice = createTimeSlice(limits.sliceMs)
+  const nodes = createNodeExchange({ sql, rooms, slice })
   let flushes = 0
   const stops = [
     every(limits.flushMs, () => flush().catch(warn)),
-    every(limits.exchangeMs, () => exchange().catch(warn)),
-    every(limits.refreshMs, () => refresh().catch(warn))
+    every(limits.exchangeMs, () => nodes.exchange(id => changed.add(id)).catch(warn)),
+    every(limits.refreshMs, () => nodes.refresh().catch(warn))
   ]
 
   return {
     /**
-     * Shows a socket on its checklist. It is sent its peers with the next flush, and they are sent it. Returns
-     * the function that takes it away.
+     * Adds a connection to its checklist. The next flush sends it its peers, and sends it to them. Returns a function
+     * that removes the connection.
      */
-    join(visitor: Visitor): () => void {
-      const { checklistId, connectionId } = visitor
-      const room = rooms.get(checklistId) ?? emptyRoom()
+    join(connection: PresenceConnection): () => void {
+      const { checklistId, connectionId } = connection
+      const room = rooms.get(checklistId) ?? createRoom()
       rooms.set(checklistId, room)
-      const reader = { visitor, known: nothing, others: 0 }
-      room.readers.set(connectionId, reader)
-      set(visitor, {})
+      const member = { connection, sentPeers: noPeers, sentOthers: 0 }
+      room.members.set(connectionId, member)
+      set(connection, {})
       return () => {
-        if (room.readers.get(connectionId) !== reader) return
-        set(visitor, null)
-        room.readers.delete(connectionId)
-        if (room.readers.size > 0) return
+        if (room.members.get(connectionId) !== member) return
+        set(connection, null)
+        room.members.delete(connectionId)
+        if (room.members.size > 0) return
         rooms.delete(checklistId)
-        unstored.add(checklistId)
+        nodes.markUnstored(checklistId)
       }
     },
 
@@ -92,133 +75,47 @@ function createPresence({ sql, log }: FastifyInstance) {
 
     async close() {
       for (const stop of stops) await stop()
-      await deletePresence(sql, nodeId).catch(warn)
+      await nodes.clear().catch(warn)
     }
   }
 
-  /** Sets where a visitor is; null shows it no more. Does nothing for a visitor that has left. */
-  function set({ checklistId, connectionId, userId, name }: Visitor, state: PresenceState | null) {
+  /** Sets the state of a connection; null hides it. Does nothing for a connection that was removed. */
+  function set(
+    { checklistId, connectionId, userId, name }: PresenceConnection,
+    state: PresenceState | null
+  ) {
     const room = rooms.get(checklistId)
-    if (!room?.readers.has(connectionId)) return
-    const before = room.present.get(connectionId)
+    if (!room?.members.has(connectionId)) return
+    const before = room.localPeers.get(connectionId)
     if (isDeepStrictEqual(before?.[1].state ?? null, state)) return
-    if (state === null) room.present.delete(connectionId)
+    if (state === null) room.localPeers.delete(connectionId)
     else {
       const peer = { connectionId, userId, name, state }
-      room.present.set(connectionId, [before?.[0] ?? Date.now(), peer])
+      room.localPeers.set(connectionId, [before?.[0] ?? Date.now(), peer])
     }
-    // A new state of a peer that is only counted is sent to no one.
-    const isMove = before !== undefined && state !== null
-    if (!isMove || room.shown.has(connectionId) || room.stored.has(connectionId))
-      changed.add(checklistId)
+    // A new state of a peer that is only counted is not sent.
+    const isNewState = before !== undefined && state !== null
+    const isSent = room.shownPeers.has(connectionId) || room.storedPeers.has(connectionId)
+    if (!isNewState || isSent) changed.add(checklistId)
   }
 
   async function flush() {
     const withCount = flushes++ % limits.flushesPerCount === 0
-    const turn = [...changed]
+    const batch = [...changed]
     changed.clear()
-    for (const checklistId of turn) {
+    for (const checklistId of batch) {
       if (slice.isOver()) await slice.next()
       const room = rooms.get(checklistId)
       if (!room) continue
-      if (arrange(room)) unstored.add(checklistId)
-      if (!(await send(checklistId, room, withCount))) changed.add(checklistId)
+      if (updateShownPeers(room)) nodes.markUnstored(checklistId)
+      const isDone = await sendUpdates(checklistId, room, { withCount, slice })
+      if (!isDone) changed.add(checklistId)
     }
-  }
-
-  /** Sends every socket of a room what it does not know. Returns whether all of them know everything now. */
-  async function send(checklistId: string, room: Room, withCount: boolean): Promise<boolean> {
-    const { shown, count } = room
-    const news = new Map<Presents, ReturnType<typeof createNews>>()
-    let isDone = true
-    for (const [id, reader] of room.readers) {
-      if (slice.isOver()) await slice.next()
-      const isCounted = room.present.has(id) && !shown.has(id)
-      const others = Math.max(0, count - shown.size - (isCounted ? 1 : 0))
-      let fresh = news.get(reader.known)
-      if (!fresh) {
-        fresh = createNews(checklistId, reader.known, shown)
-        news.set(reader.known, fresh)
-      }
-      const isTold = fresh.concerns(id)
-      if (!isTold && others === reader.others) {
-        reader.known = shown
-        continue
-      }
-      if ((!isTold && !withCount) || reader.visitor.isFull()) {
-        isDone = false
-        continue
-      }
-      reader.known = shown
-      reader.others = others
-      reader.visitor.hear(fresh.message(id, others))
-    }
-    return isDone
-  }
-
-  async function exchange() {
-    const lists = [...rooms.keys()]
-    const { rows, left } = await takeUnstored()
-    if (lists.length + left.length === 0) return
-    try {
-      const elsewhere = await exchangePresence(sql, nodeId, rows, left, lists)
-      const byList = Map.groupBy(elsewhere, ({ checklistId }) => checklistId)
-      for (const checklistId of lists) {
-        if (slice.isOver()) await slice.next()
-        const room = rooms.get(checklistId)
-        if (room && takeOver(room, byList.get(checklistId) ?? [])) changed.add(checklistId)
-      }
-    } catch (error) {
-      for (const { checklistId } of rows) unstored.add(checklistId)
-      for (const checklistId of left) unstored.add(checklistId)
-      throw error
-    }
-  }
-
-  /** Takes what this node has to store, as much as one statement may carry. */
-  async function takeUnstored() {
-    const rows: NodePresence[] = []
-    const left: string[] = []
-    let chars = 0
-    for (const checklistId of [...unstored]) {
-      if (slice.isOver()) await slice.next()
-      if (chars > limits.exchangeChars) break
-      unstored.delete(checklistId)
-      const { stored, storedCount: count } = rooms.get(checklistId) ?? emptyRoom()
-      if (count === 0) left.push(checklistId)
-      else {
-        const peers = `[${[...stored.values()].map(storedJson)}]`
-        rows.push({ checklistId, count, peers })
-        chars += peers.length
-      }
-    }
-    return { rows, left }
-  }
-
-  /** Keeps the rows of this node from becoming stale, and stores again those that the database has lost. */
-  async function refresh() {
-    const rows = new Set(await refreshPresence(sql, nodeId))
-    for (const [checklistId, { storedCount }] of rooms) {
-      if (storedCount > 0 && !rows.delete(checklistId)) unstored.add(checklistId)
-    }
-    for (const checklistId of rows) unstored.add(checklistId)
   }
 
   function warn(err: unknown) {
-    log.debug({ err }, 'presence not exchanged with other nodes: trying again')
+    log.debug({ err }, 'presence exchange failed: retrying')
   }
 }
 
-/** Divides long loops, so that the event loop does other work in between. */
-function createSlice() {
-  let end = 0
-
-  return {
-    isOver: () => performance.now() > end,
-
-    async next() {
-      await nextTurn()
-      end = performance.now() + limits.sliceMs
-    }
-  }
-}
+export default fp(plugin, { name: 'presence', dependencies: ['pools'] })

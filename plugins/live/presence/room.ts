@@ -1,131 +1,135 @@
 import type { NodePresence } from '../../../sql/presence.ts'
-import { nothing, type Present, type Presents, peerJson, storedJson } from './present.ts'
+import {
+  type JoinedPeer,
+  type JoinedPeers,
+  joinedPeerJson,
+  noPeers,
+  peerJson
+} from './joined-peer.ts'
 
 /** A socket on a checklist. */
-export interface Visitor {
+export interface PresenceConnection {
   checklistId: string
   connectionId: string
   userId: string
   name: string
-  /** Receives a whole `presence` message. */
-  hear(bytes: Buffer): void
-  /** Whether the socket has so much unsent that it must be sent nothing now, and only the newest later. */
+  /** Sends a whole `presence` message. */
+  send(bytes: Buffer): void
+  /** Returns whether the socket is lagging: it is sent nothing until it has drained, then only the newest state. */
   isFull(): boolean
 }
 
 const limits = {
-  // Of a list: those who joined first, as long as their JSON is not longer than this, in characters.
+  // Shown peers of a checklist: the first to join, up to this number and these characters of JSON.
   shown: 100,
   shownChars: 64 << 10,
-  // Those who are next, sent to other nodes too, so that a place that becomes free is taken at once.
+  // The next peers in the order of joining. They are stored for other nodes too, so that they are shown as soon as
+  // a shown peer leaves.
   next: 20
 }
 
-/** A socket, and what it knows: the peers that it was sent (itself aside) and the number of others. */
-export interface Reader {
-  visitor: Visitor
-  known: Presents
-  others: number
+/** A connection, and what it was sent: the shown peers (without itself) and the number of others. */
+export interface RoomMember {
+  connection: PresenceConnection
+  sentPeers: JoinedPeers
+  sentOthers: number
 }
 
-/** A checklist that sockets of this node have open. */
+/** A checklist that is open on sockets of this node. */
 export interface Room {
-  readers: Map<string, Reader>
-  /** everyone connected here, in the order of joining */
-  present: Map<string, Present>
-  /** what other nodes have stored, by node */
-  elsewhere: Map<string, NodePresence & { presents: Present[] }>
-  /** the peers that clients are sent, and how many there are with those that they are not sent */
-  shown: Presents
+  members: Map<string, RoomMember>
+  /** all peers of this node, in the order of joining */
+  localPeers: Map<string, JoinedPeer>
+  /** what other nodes stored, by node */
+  otherNodes: Map<string, NodePresence & { joinedPeers: JoinedPeer[] }>
+  /** the peers that clients are sent, and the number of all peers, shown or not */
+  shownPeers: JoinedPeers
   count: number
-  /** what this node stores for others: those connected here, of the shown and the next */
-  stored: Presents
+  /** what this node stores for the others: its peers that are shown or next, and the number of all its peers */
+  storedPeers: JoinedPeers
   storedCount: number
 }
 
-export function emptyRoom(): Room {
+export function createRoom(): Room {
   return {
-    readers: new Map(),
-    present: new Map(),
-    elsewhere: new Map(),
-    shown: nothing,
+    members: new Map(),
+    localPeers: new Map(),
+    otherNodes: new Map(),
+    shownPeers: noPeers,
     count: 0,
-    stored: nothing,
+    storedPeers: noPeers,
     storedCount: 0
   }
 }
 
 /**
- * Updates which peers of a room are shown and stored. The nodes show the same peers once they have exchanged
- * them. Returns whether what is stored changed.
+ * Updates the shown and the stored peers of a room. All nodes show the same peers once they have exchanged them.
+ * Returns whether the stored peers or their number changed.
  */
-export function arrange(room: Room): boolean {
-  const most = limits.shown + limits.next
-  const candidates = first(room.present.values(), most)
-  room.count = room.present.size
-  for (const { count, presents } of room.elsewhere.values()) {
+export function updateShownPeers(room: Room): boolean {
+  const max = limits.shown + limits.next
+  const candidates: JoinedPeer[] = []
+  for (const joined of room.localPeers.values()) {
+    if (candidates.length === max) break
+    candidates.push(joined)
+  }
+  room.count = room.localPeers.size
+  for (const { count, joinedPeers } of room.otherNodes.values()) {
     room.count += count
-    candidates.push(...presents)
+    candidates.push(...joinedPeers)
   }
   candidates.sort(byJoining)
-  const shown = new Map<string, Present>()
-  const stored = new Map<string, Present>()
+  const shown = new Map<string, JoinedPeer>()
+  const stored = new Map<string, JoinedPeer>()
   let chars = 0
-  for (const [n, present] of candidates.slice(0, most).entries()) {
-    const id = present[1].connectionId
-    chars += peerJson(present).length
+  for (const [n, joined] of candidates.slice(0, max).entries()) {
+    const id = joined[1].connectionId
+    chars += peerJson(joined).length
     if (chars > limits.shownChars) break
-    if (n < limits.shown) shown.set(id, present)
-    if (room.present.has(id)) stored.set(id, present)
+    if (n < limits.shown) shown.set(id, joined)
+    if (room.localPeers.has(id)) stored.set(id, joined)
   }
-  if (!isSame(shown, room.shown)) room.shown = shown
-  if (isSame(stored, room.stored) && room.storedCount === room.present.size) return false
-  room.stored = stored
-  room.storedCount = room.present.size
+  if (!isSame(shown, room.shownPeers)) room.shownPeers = shown
+  if (isSame(stored, room.storedPeers) && room.storedCount === room.localPeers.size) return false
+  room.storedPeers = stored
+  room.storedCount = room.localPeers.size
   return true
 }
 
-/** Takes over what the other nodes have stored. Returns whether it changed; without a row, a node has left. */
-export function takeOver(room: Room, rows: (NodePresence & { nodeId: string })[]): boolean {
-  const before = room.elsewhere
+/**
+ * Replaces the peers of the other nodes by the rows that they stored; a node without a row has left. Returns whether
+ * anything changed.
+ */
+export function updateOtherNodes(room: Room, rows: (NodePresence & { nodeId: string })[]): boolean {
+  const before = room.otherNodes
   let isChanged = rows.length !== before.size
-  room.elsewhere = new Map()
+  room.otherNodes = new Map()
   for (const { nodeId, ...row } of rows) {
     const old = before.get(nodeId)
-    const presents =
-      old?.peers === row.peers ? old.presents : readPresents(row.peers, old?.presents)
-    if (old?.count !== row.count || old.presents !== presents) isChanged = true
-    room.elsewhere.set(nodeId, { ...row, presents })
+    const joinedPeers =
+      old?.peers === row.peers ? old.joinedPeers : parsePeers(row.peers, old?.joinedPeers)
+    if (old?.count !== row.count || old.joinedPeers !== joinedPeers) isChanged = true
+    room.otherNodes.set(nodeId, { ...row, joinedPeers })
   }
   return isChanged
 }
 
-/** Reads the peers of a row; those that are as before stay the same objects. */
-function readPresents(json: string, before: Present[] = []): Present[] {
-  const old = new Map(before.map(present => [present[1].connectionId, present]))
-  return (JSON.parse(json) as Present[]).map(present => {
-    const known = old.get(present[1].connectionId)
-    return known && storedJson(known) === storedJson(present) ? known : present
+/** Parses the peers of a row. Returns the same objects as before for peers that did not change. */
+function parsePeers(json: string, before: JoinedPeer[] = []): JoinedPeer[] {
+  const old = new Map(before.map(joined => [joined[1].connectionId, joined]))
+  return (JSON.parse(json) as JoinedPeer[]).map(joined => {
+    const known = old.get(joined[1].connectionId)
+    return known && joinedPeerJson(known) === joinedPeerJson(joined) ? known : joined
   })
 }
 
-/** Those who joined first, first; the same order on every node. */
-function byJoining([a, { connectionId: idA }]: Present, [b, { connectionId: idB }]: Present) {
+/** Compares by the time of joining, then by connection, so that the order is the same on every node. */
+function byJoining([a, { connectionId: idA }]: JoinedPeer, [b, { connectionId: idB }]: JoinedPeer) {
   return a - b || (idA < idB ? -1 : 1)
 }
 
-function isSame(a: Presents, b: Presents): boolean {
+function isSame(a: JoinedPeers, b: JoinedPeers): boolean {
   if (a.size !== b.size) return false
-  for (const [id, present] of a) if (b.get(id) !== present) return false
+  for (const [id, joined] of a) if (b.get(id) !== joined) return false
   return true
-}
-
-/** The first `count` values. */
-function first<T>(values: Iterable<T>, count: number): T[] {
-  const taken: T[] = []
-  for (const value of values) {
-    if (taken.length === count) break
-    taken.push(value)
-  }
-  return taken
 }

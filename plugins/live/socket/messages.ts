@@ -5,7 +5,7 @@ import { refusalOf } from '../../../lib/postgres/errors.ts'
 import { schemaErrorFormatter } from '../../../lib/validation.ts'
 import type { ClientMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
-import type { Visitor } from '../presence/room.ts'
+import type { PresenceConnection } from '../presence/room.ts'
 import type { Sender } from './sender.ts'
 import { createSubscription, type OpenRequest, type Subscription } from './subscription.ts'
 
@@ -86,7 +86,7 @@ export function createMessageHandler(
       case 'push':
         return push(message, checklistId)
       case 'presence':
-        if (presences.has(checklistId)) presence.set(visitor(checklistId), message.state)
+        if (presences.has(checklistId)) presence.set(presenceConnection(checklistId), message.state)
         return
       case 'close':
         return subscriptions.get(checklistId)?.close()
@@ -119,15 +119,15 @@ export function createMessageHandler(
     try {
       await subscription.start()
       if (subscriptions.get(checklistId) === subscription)
-        presences.set(checklistId, presence.join(visitor(checklistId)))
+        presences.set(checklistId, presence.join(presenceConnection(checklistId)))
     } catch (error) {
       subscription.close()
       throw error
     }
   }
 
-  function visitor(checklistId: string): Visitor {
-    return { checklistId, connectionId, userId, name, hear: send, isFull }
+  function presenceConnection(checklistId: string): PresenceConnection {
+    return { checklistId, connectionId, userId, name, send, isFull }
   }
 
   async function push({ ops }: Extract<ClientMessage, { type: 'push' }>, checklistId: string) {

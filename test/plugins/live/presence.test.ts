@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import type { Visitor } from '../../../plugins/live/presence/room.ts'
+import type { PresenceConnection } from '../../../plugins/live/presence/room.ts'
 import type { Peer } from '../../../schemas/presence.ts'
 import { build, database, listen, person, until } from '../../support/app.ts'
 import { type LiveClient, type Message, openLive } from '../../support/live-clients.ts'
@@ -64,27 +64,30 @@ async function metricsOf(app: FastifyInstance): Promise<string> {
   return (await app.inject({ url: '/metrics' })).body
 }
 
-function visitor(connectionId: string, parts: Partial<Visitor> = {}): Visitor {
+function visitor(
+  connectionId: string,
+  parts: Partial<PresenceConnection> = {}
+): PresenceConnection {
   return {
     checklistId: LIST,
     connectionId,
     userId: connectionId,
     name: connectionId,
-    hear() {},
+    send() {},
     isFull: () => false,
     ...parts
   }
 }
 
 /** A visitor that keeps its messages. */
-function reader(connectionId: string, parts: Partial<Visitor> = {}) {
+function reader(connectionId: string, parts: Partial<PresenceConnection> = {}) {
   const messages: Message[] = []
   const bytes: number[] = []
-  const hear = (message: Buffer) => {
+  const send = (message: Buffer) => {
     messages.push(JSON.parse(String(message)))
     bytes.push(message.length)
   }
-  return { messages, bytes, visitor: visitor(connectionId, { hear, ...parts }) }
+  return { messages, bytes, visitor: visitor(connectionId, { send, ...parts }) }
 }
 
 t.test(

@@ -1,25 +1,25 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { createFolder } from './folder.ts'
 
-/** Lines of the log that are kept, the newest. */
-const mostLines = 1000
+/** The newest lines of the log, which `log` contains. */
+const maxLogLines = 1000
 
 /**
- * Starts the service as a process of its own, on an embedded database in a new folder. `stop()` stops both and deletes
- * the folder; SIGINT and SIGTERM stop them too, and then end this process.
+ * Starts the service as a separate process with an embedded database in a new folder. `stop()` stops both and deletes the
+ * folder. SIGINT and SIGTERM also stop both, then end this process.
  */
 export async function startService(env: NodeJS.ProcessEnv = { RATE_LIMIT: 'off' }) {
-  const folder = await mkdtemp(join(tmpdir(), 'concord-bench-'))
-  await chmod(folder, 0o755) // the user that PostgreSQL runs as has to get through
-  const child = spawn(process.execPath, [join(import.meta.dirname, '..', 'server.ts')], {
+  const folder = await createFolder()
+  const child = spawn(process.execPath, [join(import.meta.dirname, '..', '..', 'server.ts')], {
     cwd: folder,
     env: { PATH: process.env.PATH, DATA_DIR: folder, PORT: '0', LOG_LEVEL: 'error', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
-    // Ctrl-C would reach it as well: the SIGTERM of stop() were the second signal, which ends it without PostgreSQL.
+    // Otherwise Ctrl-C signals the service too, and the SIGTERM of stop() is its second signal, on which it exits before
+    // PostgreSQL has stopped.
     detached: true
   })
   const closed = once(child, 'close')
@@ -33,12 +33,12 @@ export async function startService(env: NodeJS.ProcessEnv = { RATE_LIMIT: 'off' 
 
   const { promise: started, resolve } = Promise.withResolvers<string>()
   const log: string[] = []
-  // Read to the end: a full pipe would block the service.
+  // Reads all output, because a full pipe would block the service.
   createInterface({ input: child.stdout }).on('line', line => {
     const [, address] = /^Concord +(http:\S+)/.exec(line) ?? []
     if (address) resolve(address)
     if (line.startsWith('{')) log.push(line)
-    if (log.length > mostLines) log.shift()
+    if (log.length > maxLogLines) log.shift()
   })
   const url = await Promise.race([started, closed.then(() => '')])
   if (url === '') {

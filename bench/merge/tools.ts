@@ -3,13 +3,13 @@ import DiffMatchPatch from 'diff-match-patch'
 import { diff3Merge } from 'node-diff3'
 import * as Y from 'yjs'
 import { mergeText } from '../../lib/merge-text.ts'
-import { words } from '../../lib/words.ts'
+import { tokenize } from '../../lib/words.ts'
 
-/** A three-way merge of texts; null when it asks. */
+/** Merges texts three-way. Returns null for a conflict. */
 export type Merge = (base: string, live: string, wanted: string) => string | null
 
 const diff3: Merge = (base, live, wanted) => {
-  const regions = diff3Merge(words(live), words(base), words(wanted))
+  const regions = diff3Merge(tokenize(live), tokenize(base), tokenize(wanted))
   return regions.some(region => region.conflict)
     ? null
     : regions.flatMap(region => region.ok ?? []).join('')
@@ -21,27 +21,27 @@ const patch: Merge = (base, live, wanted) => {
   return applied.every(Boolean) ? text : null
 }
 
-const crdt: Merge = (base, live, wanted) => {
-  const start = document(1)
-  start.getText().insert(0, base)
+const yjs: Merge = (base, live, wanted) => {
+  const original = createDocument(1)
+  original.getText().insert(0, base)
   const both = [live, wanted].map((text, i) => {
-    const copy = document(2 + i)
-    Y.applyUpdate(copy, Y.encodeStateAsUpdate(start))
-    type(copy.getText(), base, text)
+    const copy = createDocument(2 + i)
+    Y.applyUpdate(copy, Y.encodeStateAsUpdate(original))
+    edit(copy.getText(), base, text)
     return copy
   }) as [Y.Doc, Y.Doc]
   Y.applyUpdate(both[0], Y.encodeStateAsUpdate(both[1]))
   return both[0].getText().toString()
 }
 
-function document(clientID: number) {
+function createDocument(clientID: number) {
   const doc = new Y.Doc()
   doc.clientID = clientID
   return doc
 }
 
-/** The fewest characters deleted and inserted: what a text field bound to a Y.Text does. */
-function type(text: Y.Text, from: string, to: string) {
+/** Changes a Y.Text by a minimal diff of characters, as a bound text field does. */
+function edit(text: Y.Text, from: string, to: string) {
   let at = 0
   for (const { added, removed, value } of diffChars(from, to)) {
     if (removed) text.delete(at, value.length)
@@ -54,5 +54,5 @@ export const merges: Record<string, Merge> = {
   mergeText: (...texts) => mergeText(...texts)?.value ?? null,
   'node-diff3': diff3,
   'diff-match-patch': patch,
-  'Yjs text': crdt
+  'Yjs text': yjs
 }

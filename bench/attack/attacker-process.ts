@@ -1,0 +1,50 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { attacks } from './attacks.ts'
+import { createTools } from './tools.ts'
+import { countTraffic } from './traffic.ts'
+
+/** What the attacker process must do. */
+export interface AttackOrder {
+  name: string
+  url: string
+  databaseUrl: string
+  seconds: number
+}
+
+/** What the attacker process did. */
+export interface AttackerReport {
+  requests: number
+  bytesSent: number
+  cpuSeconds: number
+  /** the number of each kind of response */
+  responses: Record<string, number>
+}
+
+/*
+ * Runs one attack in a process of its own, so that it does not slow the measurements: prepares it, waits for the start,
+ * runs it for some seconds, and exits, which closes all its connections.
+ */
+const traffic = countTraffic()
+process.on('disconnect', () => process.exit(1))
+const [order] = (await once(process, 'message')) as [AttackOrder]
+const tools = createTools(order)
+const run = await attacks[order.name]?.prepare(tools)
+if (!run) throw new Error(`there is no attack ${order.name}`)
+process.send?.('ready')
+await once(process, 'message')
+
+tools.reset()
+const sentBefore = traffic.bytesSent
+const cpuBefore = process.cpuUsage()
+await Promise.all([run(), sleep(order.seconds * 1000).then(end)])
+
+function end() {
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const report: AttackerReport = {
+    ...tools.counts,
+    bytesSent: traffic.bytesSent - sentBefore,
+    cpuSeconds: (user + system) / 1e6
+  }
+  process.send?.(report, () => process.exit())
+}

@@ -1,0 +1,68 @@
+export type FairQueue<T> = ReturnType<typeof createFairQueue<T>>
+
+/**
+ * Returns a queue of items of many users that serves the users in turn (round robin, as in Nagle's RFC 970), so that
+ * a user with many items delays the others by one item a round.
+ */
+export function createFairQueue<T>() {
+  /** The queue of each user; the first user has the next turn. */
+  const queues = new Map<string, T[]>()
+
+  return {
+    /** Adds an item after the other items of its user. */
+    push(user: string, item: T) {
+      const queue = queues.get(user)
+      if (queue) queue.push(item)
+      else queues.set(user, [item])
+    },
+
+    /** Adds an item before the other items of its user. */
+    unshift(user: string, item: T) {
+      queues.set(user, [item, ...(queues.get(user) ?? [])])
+    },
+
+    /**
+     * Removes items until `isFull`: one of each user, then a second of each user, and so on. An item for which `select`
+     * returns undefined stays in the queue. Returns what `select` returned for the others. Users with removed items
+     * have their next turn after all other users.
+     */
+    take<R>(select: (item: T) => R | undefined, isFull: () => boolean): R[] {
+      const selected: R[] = []
+      const taken = new Set<T>()
+      const served = new Set<string>()
+      const remaining = new Map([...queues].map(([user, queue]) => [user, queue.values()] as const))
+      while (remaining.size > 0 && !isFull()) {
+        for (const [user, items] of remaining) {
+          if (isFull()) break
+          if (takeOne(items)) served.add(user)
+          else remaining.delete(user)
+        }
+      }
+      remove(taken, served)
+      return selected
+
+      function takeOne(items: ArrayIterator<T>): boolean {
+        for (let next = items.next(); !next.done; next = items.next()) {
+          const result = select(next.value)
+          if (result === undefined) continue
+          selected.push(result)
+          taken.add(next.value)
+          return true
+        }
+        return false
+      }
+    },
+
+    get isEmpty() {
+      return queues.size === 0
+    }
+  }
+
+  function remove(taken: Set<T>, served: Set<string>) {
+    for (const user of served) {
+      const rest = (queues.get(user) ?? []).filter(item => !taken.has(item))
+      queues.delete(user)
+      if (rest.length > 0) queues.set(user, rest)
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import t from 'tap'
+import { createGapDetector } from '../../lib/gap-detector.ts'
+
+t.test('a number follows the one before it', async t => {
+  const { accept } = createGapDetector(10)
+  t.equal(accept('a', 7), true, 'the first that is seen')
+  t.equal(accept('a', 8), true)
+  t.equal(accept('b', 1), true)
+  t.equal(accept('a', 10), false, '9 is missing')
+  t.equal(accept('a', 10), false, 'twice')
+  t.equal(accept('a', 11), true)
+})
+
+t.test('forgets what moved longest ago', async t => {
+  const { accept } = createGapDetector(2)
+  for (const name of ['a', 'b', 'a', 'c']) accept(name, 1)
+  t.equal(accept('a', 5), false, 'remembered')
+  t.equal(accept('b', 5), true, 'forgotten')
+})
