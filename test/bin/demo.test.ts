@@ -1,11 +1,11 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import { createTimeline } from '../../bin/demo/timeline.ts'
-import { dataDir, serve } from '../support/service.ts'
+import { createDataDir, spawnService } from '../support/process.ts'
 
 t.test('the demo sees everything, ends with 0 and leaves nothing behind', async t => {
-  const folder = await dataDir(t)
-  const demo = serve(t, { TMPDIR: folder }, 'bin/demo.ts')
+  const folder = await createDataDir(t)
+  const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   t.strictSame(await demo.exited, [0, null], demo.output.stdout)
   t.equal(demo.output.stderr, '')
   t.match(demo.output.stdout, /\nEverything was seen: \d+ times/)
@@ -13,8 +13,8 @@ t.test('the demo sees everything, ends with 0 and leaves nothing behind', async 
 })
 
 t.test('a demo that is interrupted leaves nothing behind', async t => {
-  const folder = await dataDir(t)
-  const demo = serve(t, { TMPDIR: folder }, 'bin/demo.ts')
+  const folder = await createDataDir(t)
+  const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   demo.child.stdout?.once('data', () => demo.child.kill('SIGINT'))
   t.strictSame(await demo.exited, [130, null])
   t.strictSame(await readdir(folder), [])

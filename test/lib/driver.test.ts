@@ -1,13 +1,13 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { connection } from '../../plugins/db/pools.ts'
-import { database } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
 
 // What patches/postgres+3.4.9.patch is for. Without it the first of these ends the process; so may the second,
 // or its queries never settle.
 
 t.test('a write on a connection that was lost rejects', async t => {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const [sql, killer] = [postgres(url, { ...connection, max: 2 }), postgres(url, { max: 1 })]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end()]))
   const reserved = await sql.reserve()
@@ -19,7 +19,7 @@ t.test('a write on a connection that was lost rejects', async t => {
 })
 
 t.test('a pool whose backends are killed again and again under load goes on', async t => {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const [sql, killer] = [postgres(url, { ...connection, max: 4 }), postgres(url, { max: 1 })]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end()]))
   let isOver = false

@@ -12,7 +12,7 @@ import {
   readVisibleAfter
 } from '../../sql/log.ts'
 import type { Most, Weighed } from '../../sql/page.ts'
-import { database } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
 import { createRandom } from '../support/random.ts'
 
 const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
@@ -55,7 +55,7 @@ t.test('the end of a session is nobody’s event', async t => {
 })
 
 t.test('the database answers the same, whatever the history', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
   const random = createRandom(7)
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID())

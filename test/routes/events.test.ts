@@ -5,11 +5,15 @@ import { EventSource } from 'eventsource'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
-import { build, database, listen, person, until } from '../support/app.ts'
-import { type Feed, openFeed, openLive, type SseEvent } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { addMember, createChecklist, createProject, insertProject } from '../support/projects.ts'
+import { type Feed, openFeed, type SseEvent } from '../support/sse-client.ts'
 import { suspend } from '../support/suspend.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { caller } from '../support/team.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 // Most of the time is spent waiting: for heartbeats, expiries and reconnects.
 t.jobs = 4
@@ -17,16 +21,13 @@ t.jobs = 4
 /** A listening node, somebody with a project and a checklist on it, and somebody without. */
 async function stage(t: Test, env: NodeJS.ProcessEnv = {}) {
   const app = await build(t, env)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const ask = caller(app, ann)
-  const projectId: string = (await ask('POST', '/projects', { name: 'Fair' })).json().id
-  const list = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  const listId: string = list.json().id
-  const addBob = (role = 'editor') =>
-    ask('POST', `/projects/${projectId}/members`, { email: bob.email, role })
-  const removeBob = () => ask('DELETE', `/projects/${projectId}/members/${bob.id}`)
-  return { app, url, ann, bob, ask, projectId, listId, addBob, removeBob }
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const projectId = await createProject(ann)
+  const listId = await createChecklist(ann, projectId)
+  const addBob = (role = 'editor') => addMember(ann, projectId, bob, role)
+  const removeBob = () => ann.request('DELETE', `/projects/${projectId}/members/${bob.id}`)
+  return { app, url, ann, bob, projectId, listId, addBob, removeBob }
 }
 
 const addItem = ({ sql }: FastifyInstance, listId: string, text: string) => sql`
@@ -46,7 +47,7 @@ t.test('an idle stream is kept alive and carries the newest cursor', async t => 
   const { app, url, ann, bob } = await stage(t)
   const feed = await openFeed(t, url, bob.headers)
   const { id } = await feed.next('ready')
-  await caller(app, ann)('POST', '/projects', { name: 'nothing to Bob' })
+  await ann.request('POST', '/projects', { name: 'nothing to Bob' })
   const beat = await feed.next('heartbeat')
   t.strictSame(beat.data, {})
   t.not(beat.id, id)
@@ -171,9 +172,9 @@ t.test('an EventSource holds on through a restart and misses nothing', async t =
 })
 
 t.test('an EventSource that comes while the database is away comes again', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const { app, url, ann, listId } = await stage(t, { DATABASE_URL: line.url })
-  line.hangUp()
+  const proxy = await tcpProxy(t, await createDatabase(t))
+  const { app, url, ann, listId } = await stage(t, { DATABASE_URL: proxy.url })
+  proxy.close()
   const accept = { accept: 'text/event-stream', cookie: ann.cookie }
   const away = await fetch(`${url}/events`, { headers: accept })
   t.equal(away.status, 200)
@@ -188,7 +189,7 @@ t.test('an EventSource that comes while the database is away comes again', async
   })
   t.teardown(() => source.close())
   await once(source as unknown as EventTarget, 'open')
-  await line.answer()
+  await proxy.reopen()
   await once(source as unknown as EventTarget, 'ready')
   const heard = once(source as unknown as EventTarget, 'item.added')
   await until(() => addItem(app, listId, 'afterwards'))
@@ -204,7 +205,7 @@ t.test('a stream goes on after the last event that was seen, on any node', async
   await texts(first, names.length)
   // A node that starts now has none of it in memory and reads the log.
   const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
-  const otherUrl = await listen(t, other)
+  const otherUrl = await listen(other)
   const resumed = []
   for (const on of [url, otherUrl]) {
     for (const seen of [1, 17, 29, 30]) {
@@ -263,9 +264,9 @@ t.test('a stream that resumes while its node is behind the database misses nothi
 })
 
 t.test('a stream can be narrowed to some projects', async t => {
-  const { app, url, ann, ask, projectId, listId } = await stage(t)
-  const second = (await ask('POST', '/projects', { name: 'Second' })).json().id
-  const third = (await ask('POST', '/projects', { name: 'Third' })).json().id
+  const { app, url, ann, projectId, listId } = await stage(t)
+  const second = await createProject(ann, 'Second')
+  const third = await createProject(ann, 'Third')
   const one = await openFeed(t, url, ann.headers, { query: `?project=${projectId}` })
   const two = await openFeed(t, url, ann.headers, {
     query: `?project=${second}&project=${third.toUpperCase()}`
@@ -342,9 +343,9 @@ t.test('a backup that is restored into another database resets streams and lists
   const { id: cursor } = await feed.next('item.added')
   const { epoch } = app.pubsub
   await app.close()
-  const restored = await build(t, { DATABASE_URL: await database(t, app.config.databaseUrl) })
+  const restored = await build(t, { DATABASE_URL: await createDatabase(t, app.config.databaseUrl) })
   await addItem(restored, listId, 'afterwards')
-  const again = await listen(t, restored)
+  const again = await listen(restored)
   const resumed = await openFeed(t, again, ann.headers, { cursor })
   t.match((await resumed.next('reset')).data, { reason: 'restored' })
   const live = await openLive(t, again, ann.headers)
@@ -365,7 +366,7 @@ t.test('a cursor below what is kept is answered with reset', async t => {
 })
 
 t.test('the removal is the last that a removed member hears, live and later', async t => {
-  const { app, url, bob, ask, projectId, listId, addBob, removeBob } = await stage(t)
+  const { app, url, ann, bob, projectId, listId, addBob, removeBob } = await stage(t)
   const live = await openFeed(t, url, bob.headers)
   const { id: cursor } = await live.next('ready')
   await addBob()
@@ -384,7 +385,7 @@ t.test('the removal is the last that a removed member hears, live and later', as
   for (const kind of own) t.equal((await back.next()).event, kind)
   t.equal(textOf(back.events.at(-1) as SseEvent), 'seen again')
 
-  await ask('DELETE', `/projects/${projectId}`)
+  await ann.request('DELETE', `/projects/${projectId}`)
   t.equal((await live.next()).event, 'project.deleted')
   await until(() => live.events.at(-1)?.event === 'member.removed')
   t.match(live.events.at(-1)?.data, { projectId, userId: bob.id })
@@ -422,12 +423,8 @@ t.test(
       t.equal(textOf(await his.next()), `with him ${n}`)
       t.equal((await his.next()).event, 'member.removed')
     }
-    await app.sql`
-    with made as (insert into projects (name) values ('Next') returning id)
-    insert into project_members (project_id, user_id, role)
-    select id, ${bob.id}, 'owner'
-    from made`
-    t.match(await his.next(), { event: 'member.added', data: { project: { name: 'Next' } } })
+    const nextId = await insertProject(app.sql, bob.id)
+    t.match(await his.next(), { event: 'member.added', data: { project: { id: nextId } } })
   }
 )
 

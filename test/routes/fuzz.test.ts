@@ -1,9 +1,11 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { type Call, enter, newcomer, node } from '../support/http-client.ts'
+import { startNode } from '../support/app.ts'
+import type { HttpRequest } from '../support/http-client.ts'
+import { createUser, signIn } from '../support/users.ts'
 
-const { call } = await node(t)
-const ann = await newcomer(call)
+const { app, call } = await startNode(t)
+const ann = await createUser(app)
 
 const routes = [
   ['POST', '/auth/signup'],
@@ -51,7 +53,7 @@ const nearly = (text: string) =>
       .map(([at, cut, more]) => text.slice(0, at) + more + text.slice(at + cut))
   )
 
-async function survives(t: Test, arbitrary: fc.Arbitrary<Call>, numRuns = 40) {
+async function survives(t: Test, arbitrary: fc.Arbitrary<HttpRequest>, numRuns = 40) {
   for (const [method, path] of routes) {
     await fc.assert(
       fc.asyncProperty(arbitrary, async request => {
@@ -81,7 +83,7 @@ t.test('nor is any text in place of JSON', t =>
 t.test('nor any token', t => survives(t, fc.record({ token: nearly(ann.token) })))
 
 t.test('nor any cookie', async t => {
-  const { cookie } = await enter(call, ann)
+  const { cookie } = await signIn(app, ann)
   const text = nearly(cookie)
   await survives(
     t,
@@ -173,7 +175,7 @@ t.test('NUL and half a surrogate pair are refused in every string of the documen
   }
   t.ok(fields > 50, `${fields} fields`)
 
-  async function refused(method: string, url: string, where: string, request: Call) {
+  async function refused(method: string, url: string, where: string, request: HttpRequest) {
     fields++
     const { status, body } = await call(method.toUpperCase(), url, request)
     const told = `${method} ${url} ${where}: ${body.message}`

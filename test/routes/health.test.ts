@@ -1,6 +1,8 @@
 import t from 'tap'
-import { build, database, until } from '../support/app.ts'
+import { build } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
 
 t.test('a healthy node is alive and ready', async t => {
   const app = await build(t)
@@ -15,9 +17,9 @@ t.test('a healthy node is alive and ready', async t => {
 t.test(
   'a node whose database says nothing is alive and not ready, until it speaks again',
   async t => {
-    const line = await tcpProxy(t, await database(t))
-    const app = await build(t, { DATABASE_URL: line.url })
-    line.hold()
+    const proxy = await tcpProxy(t, await createDatabase(t))
+    const app = await build(t, { DATABASE_URL: proxy.url })
+    proxy.hold()
     const probes = await Promise.all(Array.from({ length: 20 }, () => app.inject('/health/ready')))
     for (const probe of probes) {
       t.equal(probe.statusCode, 503)
@@ -25,15 +27,15 @@ t.test(
       t.ok(Number(probe.headers['retry-after']) > 0)
     }
     t.equal((await app.inject('/health/live')).statusCode, 200)
-    line.goOn()
+    proxy.resume()
     await until(async () => (await app.inject('/health/ready')).statusCode === 200)
   }
 )
 
 t.test('a node whose database hangs up is not ready', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const app = await build(t, { DATABASE_URL: line.url })
-  line.hangUp()
+  const proxy = await tcpProxy(t, await createDatabase(t))
+  const app = await build(t, { DATABASE_URL: proxy.url })
+  proxy.close()
   await until(async () => {
     const reply = await app.inject('/health/ready')
     return reply.statusCode === 503 && reply.json().database === 'down'

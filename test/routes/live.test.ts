@@ -1,27 +1,28 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { openLive } from '../support/live-client.ts'
+import { addMember, createChecklist, createProject, insertMember } from '../support/projects.ts'
 import { suspend } from '../support/suspend.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 /** Two people, the second with `role`, and a checklist of theirs with one item. */
 async function shared(app: FastifyInstance, role = 'editor') {
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const call = async (method: 'POST', url: string, payload: object) =>
-    (await app.inject({ method, url, payload, headers: ann.headers })).json()
-  const project = await call('POST', '/projects', { name: 'Fair' })
-  await call('POST', `/projects/${project.id}/members`, { email: bob.email, role })
-  const list = await call('POST', `/projects/${project.id}/checklists`, { title: 'To buy' })
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const projectId = await createProject(ann)
+  await addMember(ann, projectId, bob, role)
+  const listId = await createChecklist(ann, projectId)
   const itemId = randomUUID()
   await app.operations.submit({
     sessionId: randomUUID(),
     actorId: ann.id,
-    checklistId: list.id,
+    checklistId: listId,
     source: 'http',
     ops: [{ opId: randomUUID(), kind: 'item.add', after: null, itemId, text: 'Milk' }]
   })
-  return { ann, bob, projectId: project.id as string, listId: list.id as string, itemId }
+  return { ann, bob, projectId, listId, itemId }
 }
 
 const setText = (itemId: string, from: string, to: string) => ({
@@ -35,7 +36,7 @@ t.test(
   'each edit of one person arrives at the other, and the author hears it before the ack',
   async t => {
     const app = await build(t)
-    const url = await listen(t, app)
+    const url = await listen(app)
     const { ann, bob, listId, itemId } = await shared(app)
     const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
     const { checklist } = await a.open(listId)
@@ -68,7 +69,7 @@ t.test(
 
 t.test('a change made with psql arrives at everybody', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
+  const url = await listen(app)
   const { ann, bob, listId } = await shared(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
@@ -87,7 +88,7 @@ t.test('a change made with psql arrives at everybody', async t => {
 
 t.test('whoever comes back hears what came since, and only that', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
+  const url = await listen(app)
   const { ann, listId, itemId } = await shared(app)
   const a = await openLive(t, url, ann.headers)
   await a.open(listId)
@@ -124,7 +125,7 @@ t.test(
   async t => {
     const app = await build(t)
     const { ann, listId, itemId } = await shared(app)
-    const a = await openLive(t, await listen(t, app), ann.headers)
+    const a = await openLive(t, await listen(app), ann.headers)
     await a.open(listId)
     await deafen(t, app)
     const op = setText(itemId, 'Milk', 'Oat milk')
@@ -133,7 +134,7 @@ t.test(
     t.notOk(a.messages.some(({ type }) => type === 'ack'))
 
     const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
-    const again = await openLive(t, await listen(t, other), ann.headers)
+    const again = await openLive(t, await listen(other), ann.headers)
     t.match(await again.open(listId, { since: 2 }), { changes: [{ rev: 3, opId: op.opId }] })
     t.match(await again.push(listId, op), [{ outcome: 'applied', rev: 3, duplicate: true }])
   }
@@ -141,13 +142,11 @@ t.test(
 
 t.test('what was before a list was read is no news to whoever opened it', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
+  const url = await listen(app)
   const { bob, projectId, listId } = await shared(app)
   const b = await openLive(t, url, bob.headers)
   const goOn = await deafen(t, app)
-  const addBob = (role: string) => app.sql`
-    insert into project_members (project_id, user_id, role)
-    values (${projectId}, ${bob.id}, ${role})`
+  const addBob = (role: string) => insertMember(app.sql, projectId, bob.id, role)
   const removeBob = () => app.sql`delete from project_members where user_id = ${bob.id}`
   await removeBob()
   await addBob('viewer')
@@ -164,7 +163,7 @@ t.test('what was before a list was read is no news to whoever opened it', async 
 
 t.test('a removed member hears nothing more, and is told so', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
+  const url = await listen(app)
   const { ann, bob, projectId, listId, itemId } = await shared(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
@@ -192,7 +191,7 @@ t.test(
   'a deleted list says so and can come back; a deleted project takes its lists along',
   async t => {
     const app = await build(t)
-    const url = await listen(t, app)
+    const url = await listen(app)
     const { ann, bob, projectId, listId } = await shared(app)
     const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
     await a.open(listId)
@@ -213,9 +212,9 @@ t.test(
   'a stranger, a malformed message and an unknown type are refused, and the socket stays',
   async t => {
     const app = await build(t)
-    const url = await listen(t, app)
+    const url = await listen(app)
     const { listId, itemId } = await shared(app)
-    const eve = await person(app, 'Eve')
+    const eve = await createUser(app, 'Eve')
     const client = await openLive(t, url, eve.headers)
     t.match(await client.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
     t.match(await client.open(randomUUID()), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
@@ -252,8 +251,8 @@ t.test(
 
 t.test('who may open a socket is decided before the 101', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const status = async (headers: Record<string, string>) => {
     const [error] = await Promise.allSettled([openLive(t, url, headers)])
     return error.status === 'rejected' ? /\d{3}/.exec(String(error.reason))?.[0] : '101'
@@ -272,8 +271,8 @@ t.test(
   'the end of a session closes its sockets with 4403, the end of a token with 4401',
   async t => {
     const app = await build(t, { ACCESS_TOKEN_TTL: '3' })
-    const url = await listen(t, app)
-    const ann = await person(app)
+    const url = await listen(app)
+    const ann = await createUser(app)
     const byCookie = await openLive(t, url, { cookie: ann.cookie })
     const byToken = await openLive(t, url, ann.headers)
     t.equal(await byToken.closed, 4401)
@@ -284,8 +283,8 @@ t.test(
 
 t.test('a restart lets go of everybody with 1012 and keeps nothing open', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const clients = await Promise.all(Array.from({ length: 20 }, () => openLive(t, url, ann.headers)))
   const codes = Promise.all(clients.map(({ closed }) => closed))
   await app.close()

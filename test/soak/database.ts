@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,6 +8,7 @@ import { promisify } from 'node:util'
 import { accountFor } from '../../lib/embedded-postgres/account.ts'
 import { loadBinaries, runnerFor } from '../../lib/embedded-postgres/binaries.ts'
 import { initialise } from '../../lib/embedded-postgres/initialise.ts'
+import { freePort } from '../support/free-port.ts'
 import { signal } from './process.ts'
 
 const execute = promisify(execFile)
@@ -104,13 +104,4 @@ async function childrenOf(parent: number): Promise<number[]> {
     .map(line => line.trim().split(/\s+/).map(Number))
     .filter(([, of]) => of === parent)
     .map(([pid]) => pid as number)
-}
-
-/** A port that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

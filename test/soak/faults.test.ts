@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { until } from '../support/app.ts'
+import { metricIn } from '../support/metrics.ts'
+import { until } from '../support/until.ts'
 import { cuts } from './cut.ts'
 import { faults } from './faults.ts'
 import { createStage } from './harness.ts'
@@ -51,8 +52,7 @@ function write({ address }: ServiceNode) {
 const connects = () => nodes.map(node => metric(node, 'concord_listener_connects_total'))
 
 async function metric({ address }: ServiceNode, name: string): Promise<number> {
-  const text = await (await fetch(`${address}/metrics`)).text()
-  return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1])
+  return metricIn(await (await fetch(`${address}/metrics`)).text(), name)
 }
 
 survives('the listeners are killed under load, again and again: they listen anew', async t => {

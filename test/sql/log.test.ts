@@ -6,20 +6,17 @@ import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
 import { recentlyEnded } from '../../sql/sessions.ts'
-import { database } from '../support/app.ts'
-import { largeEvents } from '../support/large-events.ts'
+import { createDatabase } from '../support/database.ts'
+import { insertLargeEvents } from '../support/large-events.ts'
+import { insertProject } from '../support/projects.ts'
+import { insertUser } from '../support/users.ts'
 
 t.test('who was away does not look at what others wrote meanwhile', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
-  const [user] = await sql`
-    insert into users (email, name)
-    values ('ann@example.com', 'Ann')
-    returning id`
-  const mine = randomUUID()
-  const others = randomUUID()
-  await sql`insert into projects (id, name) values (${mine}, 'Mine'), (${others}, 'Not mine')`
-  await sql`insert into project_members (project_id, user_id, role) values (${mine}, ${user?.id}, 'owner')`
+  const userId = await insertUser(sql)
+  const mine = await insertProject(sql, userId)
+  const others = await insertProject(sql)
   await sql`insert into checklists (project_id, title) values (${mine}, 'List')`
   // More than it takes no longer to read as a whole.
   await sql`
@@ -30,9 +27,9 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
   await sql`analyze`
 
   const read = await rowsRead(sql, async tx => {
-    const feed = await readMemberships(tx, user?.id)
+    const feed = await readMemberships(tx, userId)
     const most = { rows: 500, bytes: 1e6 }
-    const { events } = await readVisibleAfter(tx, { userId: user?.id, feed, pos: 0, most })
+    const { events } = await readVisibleAfter(tx, { userId, feed, pos: 0, most })
     t.strictSame(
       events.map(({ kind }) => kind),
       ['member.added', 'checklist.created', 'project.updated']
@@ -43,15 +40,13 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
 })
 
 t.test('a page reads no values of rows beyond its bytes', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
-  const [projectId, listId] = [randomUUID(), randomUUID()]
-  const [user] =
-    await sql`insert into users (email, name) values ('ann@example.com', 'Ann') returning id`
-  await sql`insert into projects (id, name) values (${projectId}, 'Mine')`
-  await sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${user?.id}, 'owner')`
+  const listId = randomUUID()
+  const userId = await insertUser(sql)
+  const projectId = await insertProject(sql, userId)
   await sql`insert into checklists (id, project_id, title) values (${listId}, ${projectId}, 'List')`
-  await largeEvents(sql, { projectId, listId, count: 200, bytes: 50_000 })
+  await insertLargeEvents(sql, { projectId, listId, count: 200, bytes: 50_000 })
   const [{ first }] = await sql<
     [{ first: number }]
   >`select min(pos) as first from events where rev = 2`
@@ -63,11 +58,11 @@ t.test('a page reads no values of rows beyond its bytes', async t => {
   const readers: Record<string, (tx: Sql) => Promise<number>> = {
     readAfter: async tx => (await readAfter(tx, pos, most)).events.length,
     async readVisibleAfter(tx) {
-      const feed = await readMemberships(tx, user?.id)
-      return (await readVisibleAfter(tx, { userId: user?.id, feed, pos, most })).events.length
+      const feed = await readMemberships(tx, userId)
+      return (await readVisibleAfter(tx, { userId, feed, pos, most })).events.length
     },
     readChanges: async tx =>
-      (await readChanges(tx, user?.id, listId, { since: 1, limit: 500, bytes })).changes.length
+      (await readChanges(tx, userId, listId, { since: 1, limit: 500, bytes })).changes.length
   }
   for (const [name, read] of Object.entries(readers)) {
     let count = 0

@@ -1,10 +1,10 @@
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { migrate } from '../../sql/migrate.ts'
-import { database } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
 
 async function connect(t: Test) {
-  const sql = postgres(await database(t), { max: 1, onnotice: () => {} })
+  const sql = postgres(await createDatabase(t), { max: 1, onnotice: () => {} })
   t.teardown(() => sql.end())
   return sql
 }

@@ -4,13 +4,13 @@ import t, { type Test } from 'tap'
 import { connection } from '../../plugins/db/pools.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { raiseFloor, trimHistories } from '../../sql/retention.ts'
-import { database } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
 
 const retention = { feedDays: 7, historyDays: 90, historyChanges: 2, operationDays: 30, limit: 3 }
 
 /** A log of one list: an event for each age in days, negative for a time stamp in the future. */
 async function logOf(t: Test, ages: number[], { isDeleted = false } = {}) {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
   const [projectId, listId] = [randomUUID(), randomUUID()]
   await sql`insert into projects (id, name) values (${projectId}, 'Fair')`

@@ -4,14 +4,15 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { readAfter } from '../../sql/log.ts'
-import { build, database } from '../support/app.ts'
-import { desk } from '../support/checklist.ts'
+import { build } from '../support/app.ts'
+import { insertChecklist } from '../support/checklists.ts'
+import { createDatabase } from '../support/database.ts'
 
 const tables = ['users', 'projects', 'project_members', 'checklists', 'checklist_items']
 
 /** A service, and a connection of another role that may write the five tables and nothing else. */
 async function withWriter(t: Test) {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const name = `writer_${randomBytes(6).toString('hex')}`
   const owner = app.sql
@@ -67,15 +68,15 @@ t.test('a role with rights on five tables writes them, and the log has all of it
 
 t.test('a conflict follows a live text that another role writes', async t => {
   const { app, sql } = await withWriter(t)
-  const { act, add, users, read } = await desk(app)
-  const [itemId = ''] = await add('Milk')
+  const { apply, addItems, users, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
   const edit = (to: string) => ({
     kind: 'item.set' as const,
     itemId,
     set: { text: { from: 'Milk', to } }
   })
-  await act(edit('Oat milk please'))
-  await act(edit('Tea'), users[1])
+  await apply(edit('Oat milk please'))
+  await apply(edit('Tea'), users[1])
   await sql`update checklist_items set text = 'Rye' where id = ${itemId}`
   t.match(await read(), { conflicts: [{ ours: 'Rye', oursBy: null, theirs: 'Tea' }] })
   const updated = (await eventsOf(app.sql)).at(-1)
@@ -147,7 +148,7 @@ t.test('what another role puts before our names in its search_path is not run', 
 
 t.test('another role cannot write in a user’s name, nor past the log', async t => {
   const { app, sql, owner } = await withWriter(t)
-  const { ownerId, listId, users } = await desk(app)
+  const { ownerId, listId, users } = await insertChecklist(app)
   const head = (await eventsOf(owner)).at(-1)?.pos ?? 0
   await sql.begin(async tx => {
     await tx`

@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { parseCursor } from '../../lib/cursor.ts'
-import { build, database, listen, PASSWORD, person, until } from '../support/app.ts'
-import { type Feed, type LiveClient, openFeed, openLive } from '../support/live-clients.ts'
-import { caller } from '../support/team.ts'
+import { build, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { type LiveClient, openLive } from '../support/live-client.ts'
+import { addMember, createChecklist, createProject } from '../support/projects.ts'
+import { type Feed, openFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
 // Who may hear what: every kind of event × everybody's part × stream and socket × live and replayed × node. What
 // they are entitled to is worked out anew from the rows of the log.
@@ -29,8 +33,6 @@ const parts = [
   'deletes the account'
 ] as const
 type Part = (typeof parts)[number]
-type Person = Awaited<ReturnType<typeof person>>
-type Ask = ReturnType<typeof caller>
 
 interface Row {
   pos: number
@@ -41,22 +43,22 @@ interface Row {
   userId: string | null
 }
 
-const url = await database(t)
+const url = await createDatabase(t)
 const one = await build(t, { DATABASE_URL: url })
 const two = await build(t, { DATABASE_URL: url })
-const nodes = [await listen(t, one), await listen(t, two)]
-const people = new Map<Part, Person>()
-for (const part of parts) people.set(part, await person(one, part))
-const idOf = (part: Part) => (people.get(part) as Person).id
-const emailOf = (part: Part) => (people.get(part) as Person).email
+const nodes = [await listen(one), await listen(two)]
+const people = new Map<Part, User>()
+for (const part of parts) people.set(part, await createUser(one, part))
+const userOf = (part: Part) => people.get(part) as User
+const idOf = (part: Part) => userOf(part).id
+const emailOf = (part: Part) => userOf(part).email
 
 // One project for everybody's part, and one of somebody else who adds them all at the very end.
-const connie = await person(one, 'Connie')
-const askConnie = caller(one, connie)
-const farewell = await made(askConnie, '/projects', { name: 'Farewell' })
-const ask = caller(one, people.get('owner') as Person)
-const projectId = await made(ask, '/projects', { name: 'Fair' })
-const listId = await made(ask, `/projects/${projectId}/checklists`, { title: 'To buy' })
+const connie = await createUser(one, 'Connie')
+const farewell = await createProject(connie, 'Farewell')
+const owner = userOf('owner')
+const projectId = await createProject(owner)
+const listId = await createChecklist(owner, projectId)
 const members = `/projects/${projectId}/members`
 for (const part of [
   'left before',
@@ -64,10 +66,10 @@ for (const part of [
   'leaves and comes back',
   'deletes the account'
 ] as const)
-  await ask('POST', members, { email: emailOf(part), role: 'editor' })
-await ask('POST', members, { email: emailOf('editor'), role: 'editor' })
-await ask('POST', members, { email: emailOf('viewer'), role: 'viewer' })
-await ask('DELETE', `${members}/${idOf('left before')}`)
+  await addMember(owner, projectId, userOf(part), 'editor')
+await addMember(owner, projectId, userOf('editor'), 'editor')
+await addMember(owner, projectId, userOf('viewer'), 'viewer')
+await owner.request('DELETE', `${members}/${idOf('left before')}`)
 const begin = await head()
 for (const node of [one, two]) await node.pubsub.reached(begin)
 
@@ -132,8 +134,8 @@ for (const part of parts) {
     const expected = rows.filter(row => isReplayed(row, me)).map(({ pos }) => pos)
     const fresh = await build(t, { DATABASE_URL: url })
     const cursor = `${one.pubsub.epoch}.${begin.toString(36)}`
-    for (const node of [...nodes, await listen(t, fresh)]) {
-      const feed = await openFeed(t, node, (people.get(part) as Person).headers, { cursor })
+    for (const node of [...nodes, await listen(fresh)]) {
+      const feed = await openFeed(t, node, userOf(part).headers, { cursor })
       await until(() => told(feed).length >= expected.length)
       t.strictSame(
         told(feed),
@@ -171,7 +173,7 @@ for (const part of parts) {
 
   t.test(`who ${part}: the history of the list`, { skip: isGone }, async t => {
     const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and comes back'].includes(part)
-    const { headers } = people.get(part) as Person
+    const { headers } = userOf(part)
     const reply = await two.inject({
       url: `/checklists/${listId}/changes?since=0&limit=500`,
       headers
@@ -230,9 +232,9 @@ function isReplayed({ pos, projectId, userId, kind }: Row, me: string): boolean 
 
 async function everythingHappens() {
   const { sql } = two
-  const askEditor = caller(two, people.get('editor') as Person)
-  const ops = (by: Ask, ...list: object[]) =>
-    by('POST', `/checklists/${listId}/ops`, {
+  const editorRequest = requestAs(two, userOf('editor'))
+  const ops = (request: SendRequest, ...list: object[]) =>
+    request('POST', `/checklists/${listId}/ops`, {
       ops: list.map(op => ({ opId: randomUUID(), ...op }))
     })
   const text = (itemId: string, from: string, to: string) => ({
@@ -241,43 +243,47 @@ async function everythingHappens() {
     set: { text: { from, to } }
   })
 
-  await ask('PATCH', `/projects/${projectId}`, { name: 'Summer fair' })
+  await owner.request('PATCH', `/projects/${projectId}`, { name: 'Summer fair' })
   const [itemId, other] = [randomUUID(), randomUUID()]
   const add = { kind: 'item.add', after: null, done: false }
-  await ops(ask, { ...add, itemId, text: 'Order chairs' }, { ...add, itemId: other, text: 'Milk' })
+  await ops(
+    owner.request,
+    { ...add, itemId, text: 'Order chairs' },
+    { ...add, itemId: other, text: 'Milk' }
+  )
   await sql`update checklist_items set done = true where id = ${other}`
   await sql`delete from checklist_items where id = ${other}`
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'with SQL')`
-  await ask('POST', `/projects/${projectId}/checklists`, { title: 'Another' })
+  await owner.request('POST', `/projects/${projectId}/checklists`, { title: 'Another' })
 
-  await ops(ask, text(itemId, 'Order chairs', 'Order stools'))
-  await ops(askEditor, text(itemId, 'Order chairs', 'Order sofas'))
+  await ops(owner.request, text(itemId, 'Order chairs', 'Order stools'))
+  await ops(editorRequest, text(itemId, 'Order chairs', 'Order sofas'))
   await ops(
-    askEditor,
+    editorRequest,
     text(itemId, 'Order sofas', 'Order beds'),
     text(itemId, 'Order chairs', 'Order beds')
   )
   const [conflict] = await sql`select id from conflicts where resolved_at is null`
-  await ops(ask, {
+  await ops(owner.request, {
     kind: 'conflict.resolve',
     conflictId: conflict?.id,
     choice: 'ours',
     seen: 'Order stools'
   })
 
-  await ops(ask, { kind: 'list.rename', from: 'To buy', to: 'To get' })
-  await ops(ask, { kind: 'list.delete', seenRev: 999, force: true })
-  await ops(ask, { kind: 'list.restore' })
+  await ops(owner.request, { kind: 'list.rename', from: 'To buy', to: 'To get' })
+  await ops(owner.request, { kind: 'list.delete', seenRev: 999, force: true })
+  await ops(owner.request, { kind: 'list.restore' })
 
-  await ask('POST', members, { email: emailOf('joins'), role: 'viewer' })
-  await ask('DELETE', `${members}/${idOf('leaves')}`)
+  await addMember(owner, projectId, userOf('joins'), 'viewer')
+  await owner.request('DELETE', `${members}/${idOf('leaves')}`)
   await sql`delete from project_members where user_id = ${idOf('leaves and comes back')}`
-  await ask('PATCH', `${members}/${idOf('editor')}`, { role: 'viewer' })
+  await owner.request('PATCH', `${members}/${idOf('editor')}`, { role: 'viewer' })
   await sql`update project_members set role = 'editor' where user_id = ${idOf('viewer')} and project_id = ${projectId}`
   await sql`update project_members set role = 'viewer' where user_id = ${idOf('viewer')} and project_id = ${projectId}`
-  await ops(ask, { ...add, itemId: randomUUID(), text: 'not for who left' })
-  await ask('POST', members, { email: emailOf('leaves and comes back'), role: 'editor' })
-  await ops(ask, { ...add, itemId: randomUUID(), text: 'for who came back' })
+  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'not for who left' })
+  await addMember(owner, projectId, userOf('leaves and comes back'), 'editor')
+  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'for who came back' })
   await two.inject({
     method: 'DELETE',
     url: '/users/me',
@@ -286,22 +292,17 @@ async function everythingHappens() {
   })
 
   // A project that comes and goes, and one that nobody of these is in.
-  const short = await made(ask, '/projects', { name: 'Short' })
-  await ask('POST', `/projects/${short}/members`, { email: emailOf('editor'), role: 'viewer' })
-  await made(ask, `/projects/${short}/checklists`, { title: 'Short' })
-  await ask('DELETE', `/projects/${short}`)
-  const foreign = await made(askConnie, '/projects', { name: 'Foreign' })
+  const short = await createProject(owner, 'Short')
+  await owner.request('POST', `/projects/${short}/members`, {
+    email: emailOf('editor'),
+    role: 'viewer'
+  })
+  await createChecklist(owner, short, 'Short')
+  await owner.request('DELETE', `/projects/${short}`)
+  const foreign = await createProject(connie, 'Foreign')
   await sql`insert into checklists (project_id, title) values (${foreign}, 'Foreign')`
-  await ops(ask, { ...add, itemId: randomUUID(), text: 'the end' })
-  for (const part of parts)
-    await askConnie('POST', `/projects/${farewell}/members`, {
-      email: emailOf(part),
-      role: 'viewer'
-    })
-}
-
-async function made(by: Ask, path: string, body: object): Promise<string> {
-  return (await by('POST', path, body)).json().id
+  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'the end' })
+  for (const part of parts) await addMember(connie, farewell, userOf(part), 'viewer')
 }
 
 async function head(): Promise<number> {

@@ -4,35 +4,34 @@ import t, { type Test } from 'tap'
 import { connection } from '../../plugins/db/pools.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { type LogEvent, readAfter } from '../../sql/log.ts'
-import { database, until } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { insertProject } from '../support/projects.ts'
 import { createRandom } from '../support/random.ts'
+import { until } from '../support/until.ts'
+import { insertUser } from '../support/users.ts'
 
 /** A database and the way to more connections to it, with one project, its owner and `lists` checklists. */
 async function board(t: Test, lists = 1) {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const connect = (options = {}): Sql => {
     const sql = postgres(url, { ...connection, max: 1, ...options })
     t.teardown(() => sql.end({ timeout: 1 }))
     return sql
   }
   const sql = connect()
-  const [user] =
-    await sql`insert into users (email, name) values ('ann@example.com', 'Ann') returning id`
-  const [project] = await sql`insert into projects (name) values ('Fair') returning id`
-  await sql`
-    insert into project_members (project_id, user_id, role)
-    values (${project?.id}, ${user?.id}, 'owner')`
+  const userId = await insertUser(sql)
+  const projectId = await insertProject(sql, userId)
   const rows = await sql<{ id: string }[]>`
     insert into checklists (project_id, title)
-    select ${project?.id}, 'List ' || n
+    select ${projectId}, 'List ' || n
     from generate_series(1, ${lists}) as n
     returning id`
   const listIds = rows.map(({ id }) => id)
   return {
     sql,
     connect,
-    userId: user?.id as string,
-    projectId: project?.id as string,
+    userId,
+    projectId,
     listIds,
     listId: listIds[0] as string
   }
@@ -333,8 +332,7 @@ t.test('what goes with its parent is told once, by the parent', async t => {
   await sql`delete from projects where id = ${projectId}`
   t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'])
 
-  const [project] = await sql`insert into projects (name) values ('Fete') returning id`
-  await sql`insert into project_members (project_id, user_id, role) values (${project?.id}, ${userId}, 'owner')`
+  await insertProject(sql, userId)
   start = await head(sql)
   await sql`delete from users where id = ${userId}`
   t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'], 'the sole owner goes')

@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { openLive } from '../support/live-client.ts'
+import { openFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 const most = 200
 
 t.test('a user has 200 streams and 200 sockets at most, and is told so', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const times = <T>(count: number, make: () => Promise<T>) =>
     Promise.all(Array.from({ length: count }, make))
 
@@ -28,8 +31,8 @@ t.test('a user has 200 streams and 200 sockets at most, and is told so', async t
 
 t.test('a socket follows 100 checklists at most, and is told so', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const ids = Array.from({ length: 101 }, () => randomUUID())
   await app.sql`
     with project as (insert into projects (name) values ('Fair') returning id),
@@ -51,8 +54,8 @@ t.test('a socket follows 100 checklists at most, and is told so', async t => {
 
 t.test('load tests may have more', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const feeds = await Promise.all(
     Array.from({ length: most + 1 }, () => openFeed(t, url, ann.headers))
   )

@@ -1,9 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { type LiveClient, openLive } from '../support/live-clients.ts'
-import { crowd, type Reader } from '../support/many-clients.ts'
-import { caller } from '../support/team.ts'
+import { build, listen } from '../support/app.ts'
+import { type LiveClient, openLive } from '../support/live-client.ts'
+import { readMetric } from '../support/metrics.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
+import { openRawFeeds, type RawFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 // Everybody comes back at once, to a node that remembers what they missed and to one that does not.
 
@@ -13,24 +16,21 @@ const limits = { toldMs: 30_000 }
 /** A node and a list that a thousand people could follow. */
 async function stage(t: Test) {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app, 'Ann')
-  const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  const listId: string = made.json().id
+  const url = await listen(app)
+  const ann = await createUser(app, 'Ann')
+  const listId = await createChecklist(ann, await createProject(ann))
   const write = (n: number) =>
     app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${`item ${n}`})`
   const another = async () => {
     const fresh = await build(t, { DATABASE_URL: app.config.databaseUrl })
-    return { app: fresh, url: await listen(t, fresh) }
+    return { app: fresh, url: await listen(fresh) }
   }
   return { app, url, ann, listId, write, another }
 }
 
 /** Somebody else asks all the while; answers how often they were served. */
 async function served(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
-  const bob = await person(app, 'Bob')
+  const bob = await createUser(app, 'Bob')
   let isOver = false
   let answers = 0
   const asking = ask()
@@ -50,15 +50,15 @@ async function served(t: Test, { app, url }: { app: FastifyInstance; url: string
   }
 }
 
-async function fromLog(app: FastifyInstance) {
-  const { payload } = await app.inject('/metrics')
-  return Number(/concord_catch_ups_total{from="log"} (\d+)/.exec(payload)?.[1] ?? 0)
+/** Returns how many catch-ups of a node queried the log; the series exists from the first one on. */
+async function catchUpsFromLog(app: FastifyInstance): Promise<number> {
+  return (await readMetric(app, 'concord_catch_ups_total{from="log"}')) || 0
 }
 
 t.test('2,000 streams get what they missed, and nobody else waits for them', async t => {
   const first = await stage(t)
   const { app, url, ann, write, another } = first
-  const before = await crowd(t, url, ann.headers, Array(count.clients).fill(undefined))
+  const before = await openRawFeeds(t, url, ann.headers, Array(count.clients).fill(undefined))
   for (const { socket } of before) socket.resetAndDestroy()
   for (let n = 0; n < count.events; n++) await write(n)
   const [missed] = await app.sql`select max(pos)::int as pos from events`
@@ -66,7 +66,7 @@ t.test('2,000 streams get what they missed, and nobody else waits for them', asy
   async function storm(name: string, node: { app: FastifyInstance; url: string }) {
     const stop = await served(t, node)
     const cursors = before.map(({ cursor }) => cursor)
-    const readers = await crowd(t, node.url, ann.headers, cursors)
+    const readers = await openRawFeeds(t, node.url, ann.headers, cursors)
     await write(count.events)
     const [end] = await app.sql`select max(pos)::int as pos from events`
     await node.app.pubsub.reached(end?.pos)
@@ -75,7 +75,7 @@ t.test('2,000 streams get what they missed, and nobody else waits for them', asy
     const answers = await stop()
     t.comment(`${name}: ${answers} requests answered meanwhile`)
     t.ok(answers > 1, 'others were served')
-    const [{ ids }] = readers as [Reader]
+    const [{ ids }] = readers as [RawFeed]
     t.equal(new Set(ids).size, total)
     t.ok(
       readers.every(one => one.ids.join() === ids.join()),
@@ -85,10 +85,10 @@ t.test('2,000 streams get what they missed, and nobody else waits for them', asy
   }
 
   await storm('from memory', first)
-  t.equal(await fromLog(app), 0, 'the log was not read for it')
+  t.equal(await catchUpsFromLog(app), 0, 'the log was not read for it')
   const fresh = await another()
   await storm('from the log', fresh)
-  t.ok((await fromLog(fresh.app)) <= count.clients, 'the log was read once for each')
+  t.ok((await catchUpsFromLog(fresh.app)) <= count.clients, 'the log was read once for each')
 })
 
 t.test('2,000 sockets get what they missed, and nobody else waits for them', async t => {
@@ -114,5 +114,5 @@ t.test('2,000 sockets get what they missed, and nobody else waits for them', asy
     clients.every(one => heard(one).join() === revs.join()),
     'all of it, once, in order'
   )
-  t.ok((await fromLog(node.app)) <= count.clients, 'one statement for each')
+  t.ok((await catchUpsFromLog(node.app)) <= count.clients, 'one statement for each')
 })

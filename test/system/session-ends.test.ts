@@ -2,24 +2,33 @@ import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { AccessClaims } from '../../schemas/auth.ts'
-import { build, database, listen, PASSWORD, person, signIn, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { insertProject } from '../support/projects.ts'
+import { openFeed } from '../support/sse-client.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
+import {
+  createUser,
+  PASSWORD,
+  type Session,
+  sessionIdOf,
+  signIn,
+  type User
+} from '../support/users.ts'
 
 // Whatever ends a session ends what it holds open, on every node, and nothing else.
 
 t.jobs = 4
 
-type Person = Awaited<ReturnType<typeof person>>
-type Session = Awaited<ReturnType<typeof signIn>>
-
-const url = await database(t)
+const url = await createDatabase(t)
 const one = await build(t, { DATABASE_URL: url, REFRESH_GRACE: '0' })
 const two = await build(t, { DATABASE_URL: url })
-const nodes = [await listen(t, one), await listen(t, two)]
+const nodes = [await listen(one), await listen(two)]
 
 /** Ends `session` at the first node; `other` is one more of the same person. */
-type Cause = (ann: Person, session: Session, other: Session) => Promise<unknown>
+type Cause = (ann: User, session: Session, other: Session) => Promise<unknown>
 
 const causes: Record<string, Cause> = {
   'signing out': (_, { cookie }) =>
@@ -41,15 +50,16 @@ const causes: Record<string, Cause> = {
     return one.inject({ method: 'POST', url: '/auth/password', headers, payload })
   },
   'ending it from another': (_, { token }, { headers }) =>
-    one.inject({ method: 'DELETE', url: `/auth/sessions/${sessionOf(token)}`, headers }),
+    one.inject({ method: 'DELETE', url: `/auth/sessions/${sessionIdOf(token)}`, headers }),
   'ending all others': (_, __, { headers }) =>
     one.inject({ method: 'DELETE', url: '/auth/sessions', headers }),
-  'a row that goes': (_, { token }) => one.sql`delete from sessions where id = ${sessionOf(token)}`
+  'a row that goes': (_, { token }) =>
+    one.sql`delete from sessions where id = ${sessionIdOf(token)}`
 }
 
 for (const [name, end] of Object.entries(causes)) {
   t.test(`${name} ends the streams and sockets of that session, on every node`, async t => {
-    const ann = await person(one)
+    const ann = await createUser(one)
     const other = await signIn(one, ann)
     const ended = await everythingOf(t, ann)
     const kept = await everythingOf(t, other)
@@ -62,7 +72,7 @@ for (const [name, end] of Object.entries(causes)) {
 }
 
 t.test('deleting the account ends everything that it holds', async t => {
-  const ann = await person(one)
+  const ann = await createUser(one)
   const all = [...(await everythingOf(t, ann)), ...(await everythingOf(t, await signIn(one, ann)))]
   const { headers } = ann
   await one.inject({ method: 'DELETE', url: '/users/me', headers, payload: { password: PASSWORD } })
@@ -70,7 +80,7 @@ t.test('deleting the account ends everything that it holds', async t => {
 })
 
 t.test('a rotation of refresh tokens ends nothing', async t => {
-  const ann = await person(two)
+  const ann = await createUser(two)
   const kept = await everythingOf(t, ann)
   const refresh = () =>
     two.inject({ method: 'POST', url: '/auth/refresh', headers: { cookie: ann.cookie } })
@@ -81,8 +91,8 @@ t.test('a rotation of refresh tokens ends nothing', async t => {
 
 t.test('while nobody hears the bell, the end of a session is found all the same', async t => {
   const deaf = await build(t, { DATABASE_URL: url })
-  const node = await listen(t, deaf)
-  const ann = await person(deaf)
+  const node = await listen(deaf)
+  const ann = await createUser(deaf)
   const feed = await openFeed(t, node, ann.headers)
   await feed.next('ready')
   const live = await openLive(t, node, { cookie: ann.cookie })
@@ -101,14 +111,14 @@ t.test('while nobody hears the bell, the end of a session is found all the same'
 })
 
 t.test('a node that cannot read the log asks whose session has ended', async t => {
-  const line = await tcpProxy(t, url)
-  const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: line.url })
-  const node = await listen(t, lost)
-  const ann = await person(lost)
+  const proxy = await tcpProxy(t, url)
+  const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: proxy.url })
+  const node = await listen(lost)
+  const ann = await createUser(lost)
   const feed = await openFeed(t, node, ann.headers)
   await feed.next('ready')
   const live = await openLive(t, node, { cookie: ann.cookie })
-  line.hold()
+  proxy.hold()
   await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   t.equal(await live.closed, 4403)
   await feed.next('session.ended')
@@ -118,9 +128,9 @@ t.test('a node that cannot read the log asks whose session has ended', async t =
 
 t.test('a token ends its stream and its socket in time, a new one prolongs the socket', async t => {
   const app = await build(t, { DATABASE_URL: url, ACCESS_TOKEN_TTL: '5' })
-  const node = await listen(t, app)
-  const eve = await person(app, 'Eve')
-  const ann = await person(app)
+  const node = await listen(app)
+  const eve = await createUser(app, 'Eve')
+  const ann = await createUser(app)
   const feed = await openFeed(t, node, ann.headers)
   const [brief, long] = [await openLive(t, node, ann.headers), await openLive(t, node, ann.headers)]
   long.send({ type: 'auth', accessToken: eve.token })
@@ -156,8 +166,8 @@ function signedAhead(app: FastifyInstance, token: string): { authorization: stri
 }
 
 t.test('an ended session stays ended for a node whose clock lags', async t => {
-  const app = await build(t, { DATABASE_URL: await database(t), ACCESS_TOKEN_TTL: '1' })
-  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+  const app = await build(t, { DATABASE_URL: await createDatabase(t), ACCESS_TOKEN_TTL: '1' })
+  const [ann, bob] = [await createUser(app), await createUser(app, 'Bob')]
   const status = async (headers: { authorization: string }) =>
     (await app.inject({ url: '/users/me', headers })).statusCode
   const headers = signedAhead(app, ann.token)
@@ -174,9 +184,9 @@ t.test('an ended session stays ended for a node whose clock lags', async t => {
 })
 
 t.test('a node that starts knows sessions that ended a token life ago', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const before = await build(t, { DATABASE_URL })
-  const ann = await person(before)
+  const ann = await createUser(before)
   const headers = signedAhead(before, ann.token)
   t.equal((await before.inject({ url: '/users/me', headers })).statusCode, 200)
   await before.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
@@ -220,20 +230,12 @@ async function isEnded(t: Test, all: Held) {
 }
 
 /** All of them hear what comes next. */
-async function isKept(t: Test, app: FastifyInstance, { id }: Person, all: Held) {
-  await app.sql`
-    with project as (insert into projects (name) values ('Next') returning id)
-    insert into project_members (project_id, user_id, role)
-    select id, ${id}, 'owner'
-    from project`
+async function isKept(t: Test, app: FastifyInstance, { id }: User, all: Held) {
+  await insertProject(app.sql, id)
   for (const { feed, live } of all) {
     await feed.next('member.added')
     live.send({ type: 'ping', n: 1 })
     await live.next('pong')
   }
   t.pass('the rest goes on')
-}
-
-function sessionOf(token: string): string {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).sid
 }

@@ -3,16 +3,19 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { build, database, listen, person, until } from '../support/app.ts'
-import { openLive } from '../support/live-clients.ts'
-import { crowd } from '../support/many-clients.ts'
-import { type Service, serve, started } from '../support/service.ts'
+import { build, JWT_SECRET, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { type ServiceProcess, spawnService, waitForStart } from '../support/process.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
+import { openRawFeeds } from '../support/sse-client.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { caller } from '../support/team.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 const count = { streams: 2000, sockets: 40 }
 
-async function endsInTime(t: Test, { child, exited, output }: Service) {
+async function endsInTime(t: Test, { child, exited, output }: ServiceProcess) {
   const begin = performance.now()
   child.kill('SIGTERM')
   const [code] = await exited
@@ -24,19 +27,21 @@ async function endsInTime(t: Test, { child, exited, output }: Service) {
 t.test(
   'SIGTERM under 2,000 streams and pushes in flight: everybody is let go properly, in time',
   async t => {
-    const url = await database(t)
+    const url = await createDatabase(t)
     // Somebody with a list, made by another node that shares the database and the secret.
-    const env = { DATABASE_URL: url, JWT_SECRET: 'a-secret-of-the-tests-and-long-enough' }
+    const env = { DATABASE_URL: url, JWT_SECRET }
     const other = await build(t, env)
-    const ann = await person(other)
-    const ask = caller(other, ann)
-    const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-    const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-    const { id: listId } = made.json()
+    const ann = await createUser(other)
+    const listId = await createChecklist(ann, await createProject(ann))
 
-    const service = serve(t, { ...env, RATE_LIMIT: 'off' })
-    const { address } = await started(service)
-    const readers = await crowd(t, address, ann.headers, Array(count.streams).fill(undefined))
+    const service = spawnService(t, { ...env, RATE_LIMIT: 'off' })
+    const { address } = await waitForStart(service)
+    const readers = await openRawFeeds(
+      t,
+      address,
+      ann.headers,
+      Array(count.streams).fill(undefined)
+    )
     readers[0]?.socket.pause() // reads nothing any more, and must not keep the process
     const sockets = await Promise.all(
       Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
@@ -76,7 +81,7 @@ t.test(
     await endsInTime(t, service)
 
     const rest = readers.slice(1)
-    await until(() => rest.every(({ closed }) => closed))
+    await until(() => rest.every(({ isClosed }) => isClosed))
     t.ok(
       rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
       'nobody was answered 503'
@@ -101,7 +106,9 @@ t.test(
     const unsure = [...committed].filter(id => !acknowledged.has(id))
     t.strictSame(unsure, [], 'and what is there was acknowledged')
     const unanswered = [...sent].filter(([id]) => !acknowledged.has(id)).map(([, op]) => op)
-    const again = await ask('POST', `/checklists/${listId}/ops`, { ops: unanswered.slice(0, 100) })
+    const again = await ann.request('POST', `/checklists/${listId}/ops`, {
+      ops: unanswered.slice(0, 100)
+    })
     t.ok(
       again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
       'the rest is done by another node'
@@ -110,15 +117,14 @@ t.test(
 )
 
 t.test('SIGTERM while the database says nothing: whoever waits is answered, in time', async t => {
-  const url = await database(t)
-  const line = await tcpProxy(t, url)
-  const secret = { JWT_SECRET: 'a-secret-of-the-tests-and-long-enough' }
-  const ann = await person(await build(t, { DATABASE_URL: url, ...secret }))
-  const service = serve(t, { DATABASE_URL: line.url, ...secret })
-  const { address } = await started(service)
-  const readers = await crowd(t, address, ann.headers, Array(20).fill(undefined))
+  const url = await createDatabase(t)
+  const proxy = await tcpProxy(t, url)
+  const ann = await createUser(await build(t, { DATABASE_URL: url, JWT_SECRET }))
+  const service = spawnService(t, { DATABASE_URL: proxy.url, JWT_SECRET })
+  const { address } = await waitForStart(service)
+  const readers = await openRawFeeds(t, address, ann.headers, Array(20).fill(undefined))
   const live = await openLive(t, address, ann.headers)
-  line.hold()
+  proxy.hold()
   // The interim response shows that the service has received the request.
   const headers = { ...ann.headers, expect: '100-continue' }
   const asked = request(`${address}/projects`, { headers }).end()
@@ -131,17 +137,17 @@ t.test('SIGTERM while the database says nothing: whoever waits is answered, in t
 })
 
 t.test('a socket that opens while the service closes is closed with 1012', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const app = await build(t, { DATABASE_URL: line.url })
-  const url = await listen(t, app)
-  const ann = await person(app)
-  line.hold()
+  const proxy = await tcpProxy(t, await createDatabase(t))
+  const app = await build(t, { DATABASE_URL: proxy.url })
+  const url = await listen(app)
+  const ann = await createUser(app)
+  proxy.hold()
   const upgraded = once(app.server, 'upgrade')
   const opening = openLive(t, url, ann.headers)
   await upgraded
   const closing = app.close()
   await until(() => !app.server.listening)
-  line.goOn()
+  proxy.resume()
   t.equal(await (await opening).closed, 1012)
   await closing
 })

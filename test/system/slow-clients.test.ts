@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net'
-import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
-import { crowd, type Reader } from '../support/many-clients.ts'
-import { caller, listOf } from '../support/team.ts'
+import { build, listen } from '../support/app.ts'
+import { openLive } from '../support/live-client.ts'
+import { readMetric } from '../support/metrics.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
+import { openFeed, openRawFeeds, type RawFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 t.jobs = 2
 
@@ -20,10 +22,9 @@ const limits = {
 /** A node, and a list whose followers are told more than the kernel takes for who does not read. */
 async function stage(t: Test) {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { listId } = await listOf(ask)
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const listId = await createChecklist(ann, await createProject(ann))
   const write = () => app.sql`
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, n || repeat('x', 1900), n
@@ -33,7 +34,10 @@ async function stage(t: Test) {
 
 /** Two of each, a healthy one and one that stops reading: a stream and a socket. */
 async function followers(t: Test, { url, ann, listId }: Awaited<ReturnType<typeof stage>>) {
-  const [stream, trickling] = (await crowd(t, url, ann.headers, [undefined, undefined])) as Reader[]
+  const [stream, trickling] = (await openRawFeeds(t, url, ann.headers, [
+    undefined,
+    undefined
+  ])) as RawFeed[]
   const socket = await openLive(t, url, ann.headers)
   await socket.open(listId)
   stream?.socket.pause()
@@ -41,14 +45,7 @@ async function followers(t: Test, { url, ann, listId }: Awaited<ReturnType<typeo
   const healthy = await openFeed(t, url, ann.headers)
   const live = await openLive(t, url, ann.headers)
   await live.open(listId)
-  return { stream: stream as Reader, trickling: trickling as Reader, socket, healthy, live }
-}
-
-/** The value of a metric, by its name with labels. */
-async function metric(app: FastifyInstance, name: string): Promise<number> {
-  const { payload } = await app.inject({ url: '/metrics' })
-  const line = payload.split('\n').find(one => one.startsWith(`concord_${name} `))
-  return Number(line?.split(' ').at(-1) ?? 0)
+  return { stream: stream as RawFeed, trickling: trickling as RawFeed, socket, healthy, live }
 }
 
 const revsOf = (messages: Awaited<ReturnType<typeof openLive>>['messages']) =>
@@ -65,9 +62,9 @@ t.test(
     const heard = () => healthy.events.filter(({ event }) => event === 'item.added').length
     await until(() => heard() === limits.events, limits.busyMs)
     await until(() => revsOf(live.messages).length === limits.events, limits.busyMs)
-    await until(async () => (await metric(app, 'stream_buffered_bytes')) > 0)
-    t.ok((await metric(app, 'stream_buffered_bytes')) < 2 * 2 * limits.unsentBytes)
-    t.ok((await metric(app, 'socket_buffered_bytes')) < 2 * limits.unsentBytes)
+    await until(async () => (await readMetric(app, 'concord_stream_buffered_bytes')) > 0)
+    t.ok((await readMetric(app, 'concord_stream_buffered_bytes')) < 2 * 2 * limits.unsentBytes)
+    t.ok((await readMetric(app, 'concord_socket_buffered_bytes')) < 2 * limits.unsentBytes)
 
     stream.socket.resume()
     socket.socket.resume()
@@ -87,21 +84,21 @@ t.test(
     trickle(t, trickling.socket)
     await one.write()
     await until(
-      async () => (await metric(app, 'slow_clients_total{kind="stream"}')) === 2,
+      async () => (await readMetric(app, 'concord_slow_clients_total{kind="stream"}')) === 2,
       limits.droppedMs
     )
     await until(
-      async () => (await metric(app, 'slow_clients_total{kind="socket"}')) === 1,
+      async () => (await readMetric(app, 'concord_slow_clients_total{kind="socket"}')) === 1,
       limits.droppedMs
     )
-    t.equal(await metric(app, 'streams{state="lagging"}'), 0)
+    t.equal(await readMetric(app, 'concord_streams{state="lagging"}'), 0)
     for (const { socket } of [stream, trickling]) socket.resume()
-    await until(() => stream.closed && trickling.closed)
+    await until(() => stream.isClosed && trickling.isClosed)
     socket.socket.resume()
     t.equal(await socket.closed, 4408)
 
     for (const { ids, cursor } of [stream, trickling]) {
-      const [again] = (await crowd(t, url, ann.headers, [cursor])) as [Reader]
+      const [again] = (await openRawFeeds(t, url, ann.headers, [cursor])) as [RawFeed]
       await until(() => ids.length + again.ids.length >= limits.events, limits.busyMs)
       t.equal(new Set([...ids, ...again.ids]).size, limits.events, 'what it had not got, once')
       t.equal(ids.length + again.ids.length, limits.events)

@@ -1,11 +1,12 @@
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { PASSWORD } from '../support/app.ts'
-import { newcomer, node, times } from '../support/http-client.ts'
+import { startNode } from '../support/app.ts'
+import { times } from '../support/times.ts'
+import { createUser, PASSWORD } from '../support/users.ts'
 
-const { app, base, call } = await node(t)
-const { port } = new URL(base)
-const ann = await newcomer(call)
+const { app, url, call } = await startNode(t)
+const { port } = new URL(url)
+const ann = await createUser(app)
 
 /** What comes back for these bytes, once the service or `ms` of silence has ended it. */
 async function exchange(t: Test, ...parts: string[]): Promise<string> {

@@ -2,16 +2,20 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setImmediate as tick } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { WebSocket } from 'ws'
 import { withTimeout } from '../../lib/with-timeout.ts'
-import { build, database, listen, person, signIn, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { readMetric } from '../support/metrics.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { frame, handshake, opcode } from '../support/raw-socket.ts'
+import { openFeed } from '../support/sse-client.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { caller, listOf } from '../support/team.ts'
+import { until } from '../support/until.ts'
+import { createUser, type Session, signIn } from '../support/users.ts'
 
 // A client that leaves at any moment of an opening leaves nothing behind, or its user is locked out by the quotas.
 
@@ -19,18 +23,14 @@ const count = { aborts: 1000, together: 20, ticks: 60, quota: 200 }
 const limits = { receivedMs: 20_000 }
 const seed = Number(process.env.SEED ?? 20)
 
-type Session = Awaited<ReturnType<typeof signIn>>
-
 async function stage(t: Test) {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const lists = []
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const projectId = await createProject(ann)
+  const lists: string[] = []
   for (const title of ['To buy', 'To do', 'To pack']) {
-    const made = await ask('POST', `/projects/${projectId}/checklists`, { title })
-    lists.push(made.json().id as string)
+    lists.push(await createChecklist(ann, projectId, title))
   }
   await app.sql`
     insert into checklist_items (checklist_id, text)
@@ -130,23 +130,17 @@ async function received(socket: Socket, text: string): Promise<void> {
   })
 }
 
-async function sum(app: FastifyInstance, name: string): Promise<number> {
-  const { payload } = await app.inject({ url: '/metrics' })
-  const lines = payload.split('\n').filter(line => line.startsWith(`concord_${name}`))
-  return lines.reduce((total, line) => total + Number(line.split(' ').at(-1)), 0)
-}
-
 t.test('1,000 clients that vanish leave no stream, socket, topic or quota', async t => {
   const one = await stage(t)
   const { app, url, ann } = one
   const random = createRandom(seed)
   t.comment(`SEED=${seed}`)
   const held = async () => ({
-    streams: await sum(app, 'streams'),
-    sockets: await sum(app, 'sockets'),
-    topics: await sum(app, 'topics')
+    streams: await readMetric(app, 'concord_streams'),
+    sockets: await readMetric(app, 'concord_sockets'),
+    topics: await readMetric(app, 'concord_topics')
   })
-  await until(async () => (await sum(app, 'streams')) === 0)
+  await until(async () => (await readMetric(app, 'concord_streams')) === 0)
   const before = await held()
   for (let n = 0; n < count.aborts; n += count.together) {
     await Promise.all(Array.from({ length: count.together }, () => vanish(random, one)))
@@ -170,18 +164,18 @@ t.test('1,000 clients that vanish leave no stream, socket, topic or quota', asyn
 })
 
 t.test('a stream whose client left during its query is not opened', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const app = await build(t, { DATABASE_URL: line.url })
-  const { port } = new URL(await listen(t, app))
-  const ann = await person(app)
-  const topics = await sum(app, 'topics')
+  const proxy = await tcpProxy(t, await createDatabase(t))
+  const app = await build(t, { DATABASE_URL: proxy.url })
+  const { port } = new URL(await listen(app))
+  const ann = await createUser(app)
+  const topics = await readMetric(app, 'concord_topics')
   const heads = [
     request('GET', '/events', ann.headers),
     request('GET', '/events', { cookie: ann.cookie }),
     // The second answer of a connection has no socket before the first is complete.
     request('GET', '/users/me', ann.headers) + request('GET', '/events', ann.headers)
   ]
-  line.hold()
+  proxy.hold()
   let requests = 0
   app.server.on('request', () => requests++)
   for (const head of heads) {
@@ -194,13 +188,13 @@ t.test('a stream whose client left during its query is not opened', async t => {
     client.resetAndDestroy()
     await until(() => socket.closed)
   }
-  line.goOn()
+  proxy.resume()
   t.equal((await fetch(`http://127.0.0.1:${port}/users/me`, { headers: ann.headers })).status, 200)
   const next = await openFeed(t, `http://127.0.0.1:${port}`, ann.headers)
   await next.next('ready')
-  t.equal(await sum(app, 'streams'), 1, 'the next stream alone')
+  t.equal(await readMetric(app, 'concord_streams'), 1, 'the next stream alone')
   next.stop()
-  await until(async () => (await sum(app, 'topics')) === topics)
+  await until(async () => (await readMetric(app, 'concord_topics')) === topics)
 })
 
 t.test('a push behind an unread answer is not written once its session has ended', async t => {
@@ -209,37 +203,36 @@ t.test('a push behind an unread answer is not written once its session has ended
   await one.endsBehind({ type: 'push', checklistId: one.listId, ops: [op] })
   // The operations of a list are done in order, so this one is after what the socket might have written.
   const ops = [{ opId: randomUUID(), kind: 'list.rename', from: 'To buy', to: 'Bought' }]
-  const reply = await one.ask('POST', `/checklists/${one.listId}/ops`, { ops })
+  const reply = await one.ann.request('POST', `/checklists/${one.listId}/ops`, { ops })
   t.match(reply.json().results, [{ outcome: 'applied', rev: one.rev + 1 }])
 })
 
 /** A socket that does not read a snapshot of some megabytes, more than the kernel takes for it. */
 async function lagging(t: Test) {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { listId } = await listOf(ask)
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const listId = await createChecklist(ann, await createProject(ann))
   await app.sql`
     insert into checklist_items (checklist_id, text)
     select ${listId}, repeat('😀', 2000)
     from generate_series(1, 999)`
-  const { rev } = (await ask('GET', `/checklists/${listId}`)).json()
+  const { rev } = (await ann.request('GET', `/checklists/${listId}`)).json()
   const client = await openLive(t, url, (await signIn(app, ann)).headers)
   const [served] = app.websocketServer.clients
   client.socket.pause()
   client.send({ type: 'open', checklistId: listId })
-  await until(async () => (await sum(app, 'sockets{state="lagging"}')) === 1)
+  await until(async () => (await readMetric(app, 'concord_sockets{state="lagging"}')) === 1)
 
   /** Ends the session while `message` waits, then lets the client read all. */
   async function endsBehind(message: object) {
     const arrived = once(served as WebSocket, 'message')
     client.send(message)
     await arrived
-    t.equal((await ask('DELETE', '/auth/sessions')).statusCode, 204)
+    t.equal((await ann.request('DELETE', '/auth/sessions')).statusCode, 204)
     client.socket.resume()
     t.equal(await client.closed, 4403)
   }
 
-  return { app, ask, listId, rev: rev as number, endsBehind }
+  return { ann, listId, rev: rev as number, endsBehind }
 }

@@ -1,21 +1,24 @@
 import t, { type Test } from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { closeFrame, frame, handshake, opcode, openRaw } from '../support/raw-socket.ts'
+import { build, listen } from '../support/app.ts'
+import { readMetric } from '../support/metrics.ts'
+import { closeFrame, frame, handshake, opcode, openRawSocket } from '../support/raw-socket.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 // What the Autobahn test suite asks of a server, of ours: framing, control frames, fragments, UTF-8, lengths, closing.
 
 const app = await build(t)
-const url = await listen(t, app)
-const ann = await person(app)
+const url = await listen(app)
+const ann = await createUser(app)
 const { text, binary, continuation, ping, pong, close } = opcode
 
 const frameBytes = 256 * 1024
-const ask = (n: number, padding = 0) => `{"type":"ping","n":${n}}${' '.repeat(padding)}`
+const pingMessage = (n: number, padding = 0) => `{"type":"ping","n":${n}}${' '.repeat(padding)}`
 const euro = Buffer.from('€') // e2 82 ac
 
 /** A welcomed connection, and what it is answered until it has been asked for `last`, or closes. */
 async function answers(t: Test, bytes: Buffer[], last?: number) {
-  const raw = await openRaw(t, url, handshake({ ...ann.headers }))
+  const raw = await openRawSocket(t, url, handshake({ ...ann.headers }))
   await raw.next()
   for (const one of bytes) raw.socket.write(one)
   const told: string[] = []
@@ -39,7 +42,7 @@ async function answers(t: Test, bytes: Buffer[], last?: number) {
 /** Everything is sent, then one more question, which is answered last. */
 function stays(name: string, bytes: Buffer[], ...told: string[]) {
   t.test(name, async t => {
-    t.strictSame(await answers(t, [...bytes, frame(text, ask(99))], 99), [...told, 'n 99'])
+    t.strictSame(await answers(t, [...bytes, frame(text, pingMessage(99))], 99), [...told, 'n 99'])
   })
 }
 
@@ -57,14 +60,14 @@ const fragments = (pieces: (Buffer | string)[]) =>
 
 t.test('a bad handshake gets an error of the contract before the 101', async t => {
   const answer = async (headers: Record<string, string | null>) =>
-    (await openRaw(t, url, handshake({ ...ann.headers, ...headers }))).answer
+    (await openRawSocket(t, url, handshake({ ...ann.headers, ...headers }))).head
   const refused = async (status: number, code: string, headers: Record<string, string | null>) => {
-    const raw = await openRaw(t, url, handshake({ ...ann.headers, ...headers }))
-    t.match(raw.answer, new RegExp(`^HTTP/1.1 ${status} .*content-type: application/json`, 'is'))
+    const raw = await openRawSocket(t, url, handshake({ ...ann.headers, ...headers }))
+    t.match(raw.head, new RegExp(`^HTTP/1.1 ${status} .*content-type: application/json`, 'is'))
     await until(() => raw.body().endsWith('}'))
     t.match(JSON.parse(raw.body()), { statusCode: status, code, message: String })
     await raw.closed()
-    return raw.answer
+    return raw.head
   }
   t.match(await answer({}), /^HTTP\/1.1 101 .*sec-websocket-accept: /is)
   t.match(await answer({ upgrade: 'WebSocket' }), /^HTTP\/1.1 101 /)
@@ -88,28 +91,37 @@ t.test('neither an extension nor a subprotocol is selected', async t => {
     'sec-websocket-extensions': 'permessage-deflate', // would cost more than all the rest
     'sec-websocket-protocol': `${ann.token}, concord`
   }
-  const { answer } = await openRaw(t, url, handshake({ ...ann.headers, ...offers }))
-  t.match(answer, /^HTTP\/1.1 101 /)
-  t.notMatch(answer, /sec-websocket-(extensions|protocol)/i)
+  const { head } = await openRawSocket(t, url, handshake({ ...ann.headers, ...offers }))
+  t.match(head, /^HTTP\/1.1 101 /)
+  t.notMatch(head, /sec-websocket-(extensions|protocol)/i)
 })
 
 t.test('what comes in one packet with the handshake is not lost', async t => {
-  const raw = await openRaw(t, url, handshake({ ...ann.headers }), frame(text, ask(1)))
+  const raw = await openRawSocket(
+    t,
+    url,
+    handshake({ ...ann.headers }),
+    frame(text, pingMessage(1))
+  )
   await raw.next()
   t.match(JSON.parse(String((await raw.next())?.payload)), { type: 'pong', n: 1 })
 })
 
-stays('a message in one frame', [frame(text, ask(1))], 'n 1')
-stays('a byte a packet', bytewise(frame(text, ask(1))), 'n 1')
+stays('a message in one frame', [frame(text, pingMessage(1))], 'n 1')
+stays('a byte a packet', bytewise(frame(text, pingMessage(1))), 'n 1')
 stays(
   'several frames a packet',
-  [Buffer.concat([1, 2, 3].map(n => frame(text, ask(n))))],
+  [Buffer.concat([1, 2, 3].map(n => frame(text, pingMessage(n))))],
   'n 1',
   'n 2',
   'n 3'
 )
-stays('a byte a fragment', fragments([...ask(1)]), 'n 1')
-stays('empty fragments', fragments(['', ask(1).slice(0, 5), '', ask(1).slice(5), '']), 'n 1')
+stays('a byte a fragment', fragments([...pingMessage(1)]), 'n 1')
+stays(
+  'empty fragments',
+  fragments(['', pingMessage(1).slice(0, 5), '', pingMessage(1).slice(5), '']),
+  'n 1'
+)
 stays(
   'a character in two fragments',
   fragments([
@@ -122,9 +134,9 @@ stays('an empty message', [frame(text)], 'error BAD_MESSAGE')
 stays(
   'a control frame between fragments',
   [
-    frame(text, ask(1).slice(0, 5), { isLast: false }),
+    frame(text, pingMessage(1).slice(0, 5), { isLast: false }),
     frame(ping, 'still there?'),
-    frame(continuation, ask(1).slice(5))
+    frame(continuation, pingMessage(1).slice(5))
   ],
   'pong 12',
   'n 1'
@@ -142,13 +154,17 @@ stays(
 )
 stays('a pong that nobody asked for', [frame(pong, 'x'), frame(pong)])
 for (const length of [125, 126, 127, 65_535, 65_536, frameBytes]) {
-  stays(`a message of ${length} bytes`, [frame(text, ask(1, length - ask(1).length))], 'n 1')
+  stays(
+    `a message of ${length} bytes`,
+    [frame(text, pingMessage(1, length - pingMessage(1).length))],
+    'n 1'
+  )
 }
 
 closes(
   'a message of one byte more than is allowed',
   1009,
-  frame(text, ask(1, frameBytes + 1 - ask(1).length))
+  frame(text, pingMessage(1, frameBytes + 1 - pingMessage(1).length))
 )
 closes(
   'fragments of more than is allowed in all',
@@ -158,22 +174,27 @@ closes(
 closes('a head that tells of a terabyte', 1009, frame(text, '', { length: 2 ** 40 }))
 closes('a binary message', 1003, frame(binary, '{}'))
 for (const reserved of [1, 2, 4, 7]) {
-  closes(`reserved bits ${reserved}`, 1002, frame(text, ask(1), { reserved }))
+  closes(`reserved bits ${reserved}`, 1002, frame(text, pingMessage(1), { reserved }))
 }
 for (const code of [3, 4, 5, 6, 7, 11, 12, 13, 14, 15]) {
   closes(`reserved opcode ${code}`, 1002, frame(code, 'x'))
 }
-closes('a frame that is not masked', 1002, frame(text, ask(1), { isMasked: false }))
+closes('a frame that is not masked', 1002, frame(text, pingMessage(1), { isMasked: false }))
 closes('a ping of 126 bytes', 1002, frame(ping, 'x'.repeat(126)))
 closes('a fragmented ping', 1002, frame(ping, 'x', { isLast: false }))
 closes('a fragmented close', 1002, frame(close, '', { isLast: false }))
 closes('a continuation of nothing', 1002, frame(continuation, 'x'))
-closes('a last continuation of nothing', 1002, ...fragments([ask(1), '']), frame(continuation))
+closes(
+  'a last continuation of nothing',
+  1002,
+  ...fragments([pingMessage(1), '']),
+  frame(continuation)
+)
 closes(
   'a new message within another',
   1002,
   frame(text, 'x', { isLast: false }),
-  frame(text, ask(1))
+  frame(text, pingMessage(1))
 )
 
 const notUtf8: Record<string, number[]> = {
@@ -199,16 +220,16 @@ for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000
 closes('a close of one byte', 1002, frame(close, 'x'))
 closes('a close of 126 bytes', 1002, closeFrame(1000, 'r'.repeat(124)))
 closes('a close whose reason is no UTF-8', 1007, closeFrame(1000, Buffer.from([0xff])))
-closes('a message after the close', 1000, closeFrame(1000), frame(text, ask(1)))
+closes('a message after the close', 1000, closeFrame(1000), frame(text, pingMessage(1)))
 closes(
   'more than 500 messages at once, and 100 a second',
   4429,
-  Buffer.concat(Array.from({ length: 700 }, () => frame(text, ask(1))))
+  Buffer.concat(Array.from({ length: 700 }, () => frame(text, pingMessage(1))))
 )
 
 t.test('hundreds of messages at once are answered, each and in order', async t => {
   const all = Array.from({ length: 400 }, (_, n) => n + 1)
-  const told = await answers(t, [Buffer.concat(all.map(n => frame(text, ask(n))))], 400)
+  const told = await answers(t, [Buffer.concat(all.map(n => frame(text, pingMessage(n))))], 400)
   t.strictSame(
     told,
     all.map(n => `n ${n}`)
@@ -219,19 +240,20 @@ t.test(
   'a client that vanishes leaves nothing behind, whatever it was in the middle of',
   async t => {
     const halves = [
-      frame(text, ask(1)).subarray(0, 9),
+      frame(text, pingMessage(1)).subarray(0, 9),
       frame(text, 'x', { isLast: false }),
       Buffer.alloc(0)
     ]
     for (const half of halves) {
-      const raw = await openRaw(t, url, handshake({ ...ann.headers }))
+      const raw = await openRawSocket(t, url, handshake({ ...ann.headers }))
       raw.socket.write(half)
       await raw.next()
       raw.socket.resetAndDestroy()
     }
     await until(async () => {
-      const { payload } = await app.inject('/metrics')
-      return payload.match(/^concord_sockets\{state="\w+"\} 0$/gm)?.length === 2 // live and lagging
+      const live = await readMetric(app, 'concord_sockets{state="live"}')
+      const lagging = await readMetric(app, 'concord_sockets{state="lagging"}')
+      return live === 0 && lagging === 0
     })
   }
 )

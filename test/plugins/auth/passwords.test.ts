@@ -1,17 +1,21 @@
 import { hash } from '@node-rs/argon2'
 import t from 'tap'
-import { database, until } from '../../support/app.ts'
-import { type Caller, caller, newcomer, node, times } from '../../support/http-client.ts'
-import { serve, started } from '../../support/service.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { type HttpClient, httpClient } from '../../support/http-client.ts'
+import { spawnService, waitForStart } from '../../support/process.ts'
+import { times } from '../../support/times.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
-const { app, call } = await node(t)
-const signIn = (call: Caller, { email, password }: { email: string; password: string }) =>
+const { app, call } = await startNode(t)
+const signIn = (call: HttpClient, { email, password }: { email: string; password: string }) =>
   call('POST', '/auth/signin', { body: { email, password } })
 const store = (id: string, hash: string | null) =>
   app.sql`update users set password_hash = ${hash} where id = ${id}`
 
 t.test('twenty sign-ins at once that all upgrade a weak hash succeed', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   await store(ann.id, await hash(ann.password, { memoryCost: 4096, timeCost: 1 }))
   const replies = await times(20, () => signIn(call, ann))
   t.strictSame(new Set(replies.map(({ status }) => status)), new Set([200]))
@@ -21,7 +25,7 @@ t.test('twenty sign-ins at once that all upgrade a weak hash succeed', async t =
 })
 
 t.test('what is no hash, or too dear a one, opens nothing and harms nobody', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   const good = await hash(ann.password, { memoryCost: 1024, timeCost: 1 })
   const digest = good.split('$').slice(4).join('$')
   const damaged = [
@@ -56,13 +60,13 @@ t.test('what is no hash, or too dear a one, opens nothing and harms nobody', asy
 })
 
 t.test('a damaged hash is an alarm in the log, which does not show it', async t => {
-  const DATABASE_URL = await database(t)
-  const service = serve(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32), LOG_LEVEL: 'error' })
-  const { address } = await started(service)
-  const other = caller(t, address)
-  const ann = await newcomer(other)
+  const DATABASE_URL = await createDatabase(t)
+  const service = spawnService(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32), LOG_LEVEL: 'error' })
+  const { address } = await waitForStart(service)
+  const other = httpClient(t, address)
   const damaged = '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ'
-  const { app } = await node(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32) })
+  const { app } = await startNode(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32) })
+  const ann = await createUser(app)
   await app.sql`update users set password_hash = ${damaged}`
   t.equal((await signIn(other, ann)).status, 401)
   const line = await until(() => /^\{.*"password\.unreadable".*$/m.exec(service.output.stdout))
@@ -71,11 +75,11 @@ t.test('a damaged hash is an alarm in the log, which does not show it', async t 
 })
 
 t.test('more sign-ins than can wait are told to come back, and others go on', async t => {
-  const wide = await node(t)
-  const ann = await newcomer(wide.call)
+  const wide = await startNode(t)
+  const ann = await createUser(wide.app)
   // Four times fifty sockets: what one caller opens would not fill the queue.
-  const callers = Array.from({ length: 4 }, () => caller(t, wide.base))
-  const replies = await times(200, index => signIn(callers[index % 4] as Caller, ann))
+  const callers = Array.from({ length: 4 }, () => httpClient(t, wide.url))
+  const replies = await times(200, index => signIn(callers[index % 4] as HttpClient, ann))
   const answered = Map.groupBy(replies, ({ status }) => status)
   t.strictSame([...answered.keys()].sort(), [200, 503])
   const refused = answered.get(503) ?? []

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { database } from '../../support/app.ts'
-import { type Call, type Caller, newcomer, node, times } from '../../support/http-client.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import type { HttpClient, HttpRequest } from '../../support/http-client.ts'
+import { times } from '../../support/times.ts'
+import { createUser } from '../../support/users.ts'
 
 const settings = { RATE_LIMIT: 'on', TRUST_PROXY: '127.0.0.1' }
-const { app, call } = await node(t, settings)
+const { app, call } = await startNode(t, settings)
 
 interface Guess {
   password?: string
@@ -13,7 +16,7 @@ interface Guess {
 }
 
 /** A guess from the same address as all others, or the one that is given. */
-function guess(call: Caller, email: string, about: Guess = {}) {
+function guess(call: HttpClient, email: string, about: Guess = {}) {
   const { password = 'wrong', from = '192.0.2.1', cookie } = about
   const headers = { 'x-forwarded-for': from }
   return call('POST', '/auth/signin', { body: { email, password }, headers, cookie })
@@ -25,7 +28,7 @@ const statuses = (replies: { status: number }[]) => replies.map(({ status }) => 
 
 function isRefused(
   t: Test,
-  { status, body, headers }: Awaited<ReturnType<Caller>>,
+  { status, body, headers }: Awaited<ReturnType<HttpClient>>,
   { within = 900 } = {}
 ) {
   t.equal(status, 429)
@@ -36,10 +39,10 @@ function isRefused(
 }
 
 t.test('after ten wrong passwords even the right one waits, on every node', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const [one, two] = [await node(t, env), await node(t, env)]
-  const [ann, bob] = [await newcomer(one.call), await newcomer(one.call)]
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
+  const [ann, bob] = [await createUser(one.app), await createUser(one.app)]
   for (let count = 0; count < 10; count++) {
     const { call } = count % 2 ? one : two
     t.equal((await guess(call, count % 3 ? ann.email : ann.email.toUpperCase())).status, 401)
@@ -69,7 +72,7 @@ t.test('an account that nobody has is no different', async t => {
 })
 
 t.test('after a hundred wrong passwords an account waits, whatever the networks', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   const { email, password } = ann
   await guess(call, email, { from: '2001:db8:7:1::1' })
   await app.sql`update throttles set count = 99 where key = ${`guess at ${email}`}`
@@ -80,7 +83,7 @@ t.test('after a hundred wrong passwords an account waits, whatever the networks'
 })
 
 t.test('one IPv6 customer has ten guesses at an account', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   for (let count = 0; count < 10; count++) {
     t.equal((await guess(call, ann.email, { from: `2001:db8:8:1::${count}` })).status, 401)
   }
@@ -89,31 +92,31 @@ t.test('one IPv6 customer has ten guesses at an account', async t => {
 })
 
 t.test('of 50 guesses at once on two nodes ten are answered', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const nodes = [await node(t, env), await node(t, env)]
-  const ann = await newcomer(nodes[0]?.call as Caller)
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
+  const ann = await createUser(one.app)
   const { email, password } = ann
   const replies = await times(50, index =>
-    guess(nodes[index % 2]?.call as Caller, index % 2 ? email : email.toUpperCase())
+    guess((index % 2 ? two : one).call, index % 2 ? email : email.toUpperCase())
   )
   t.strictSame(statuses(replies).sort(), [...Array(10).fill(401), ...Array(40).fill(429)])
-  isRefused(t, await guess(nodes[0]?.call as Caller, email, { password }))
+  isRefused(t, await guess(one.call, email, { password }))
 })
 
 t.test('of 150 guesses at once from many networks a hundred are answered', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const nodes = [await node(t, env), await node(t, env)]
-  const { email } = await newcomer(nodes[0]?.call as Caller)
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
+  const { email } = await createUser(one.app)
   const replies = await times(150, index =>
-    guess(nodes[index % 2]?.call as Caller, email, { from: `198.51.100.${index}` })
+    guess((index % 2 ? two : one).call, email, { from: `198.51.100.${index}` })
   )
   t.strictSame(statuses(replies).sort(), [...Array(100).fill(401), ...Array(50).fill(429)])
 })
 
 t.test('the right password counts for nothing', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   const { password } = ann
   const replies = await times(30, () => guess(call, ann.email, { password, from: '192.0.2.251' }))
   t.strictSame(new Set(statuses(replies)), new Set([200]))
@@ -126,7 +129,7 @@ t.test('the right password counts for nothing', async t => {
 t.test(
   'a browser that is signed in is not locked out by strangers, nor can it guess for ever',
   async t => {
-    const [ann, eve] = [await newcomer(call), await newcomer(call)]
+    const [ann, eve] = [await createUser(app), await createUser(app)]
     const { email, password, cookie } = ann
     for (let count = 0; count < 10; count++) await guess(call, email)
     isRefused(t, await guess(call, email, { password }))
@@ -143,7 +146,7 @@ t.test(
 
 t.test('a hundred wrong passwords from one address are enough, whatever the accounts', async t => {
   const from = '198.51.100.7'
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   await guess(call, unknown(), { from })
   await app.sql`update throttles set count = 99 where key = ${`guess from ${from}`}`
   t.equal((await guess(call, unknown(), { from })).status, 401, 'the hundredth')
@@ -171,7 +174,7 @@ t.test('what a client writes in front of the word of the proxy is ignored', asyn
 })
 
 t.test('without TRUST_PROXY, no header says where somebody is', async t => {
-  const direct = await node(t, { RATE_LIMIT: 'on' })
+  const direct = await startNode(t, { RATE_LIMIT: 'on' })
   await guess(direct.call, unknown())
   await direct.app.sql`update throttles set count = 100 where key = 'guess from 127.0.0.1'`
   const names = ['x-forwarded-for', 'x-real-ip', 'forwarded', 'cf-connecting-ip', 'true-client-ip']
@@ -196,9 +199,9 @@ t.test('300 sign-ups an hour come from one address', async t => {
 })
 
 t.test('a stolen access token guesses ten passwords, and locks nobody out', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   const { token } = ann
-  const attempts: [string, string, Call['body']][] = [
+  const attempts: [string, string, HttpRequest['body']][] = [
     ['POST', '/auth/password', { current: 'wrong', next: 'long enough' }],
     ['DELETE', '/users/me', { password: 'wrong' }]
   ]
@@ -214,18 +217,18 @@ t.test('a stolen access token guesses ten passwords, and locks nobody out', asyn
 })
 
 t.test('an owner looks for fifty unknown emails an hour, on every node', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const [one, two] = [await node(t, env), await node(t, env)]
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
   const [ann, bob, eve] = [
-    await newcomer(one.call),
-    await newcomer(one.call, { name: 'Bob' }),
-    await newcomer(one.call, { name: 'Eve' })
+    await createUser(one.app),
+    await createUser(one.app, 'Bob'),
+    await createUser(one.app, 'Eve')
   ]
   const { token } = ann
   const { body: project } = await one.call('POST', '/projects', { token, body: { name: 'Fair' } })
   const path = `/projects/${project.id}/members`
-  const add = (call: Caller, email: string, by = token) =>
+  const add = (call: HttpClient, email: string, by = token) =>
     call('POST', path, { token: by, body: { email, role: 'owner' } })
 
   t.equal((await add(one.call, unknown())).status, 404)
@@ -246,7 +249,7 @@ t.test('an owner looks for fifty unknown emails an hour, on every node', async t
 })
 
 t.test('RATE_LIMIT=off counts nothing', async t => {
-  const free = await node(t, { RATE_LIMIT: 'off' })
+  const free = await startNode(t, { RATE_LIMIT: 'off' })
   const replies = await times(12, () => guess(free.call, 'ann@example.com'))
   t.strictSame(new Set(statuses(replies)), new Set([401]))
   t.equal((await free.app.sql`select from throttles`).length, 0)

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { build, person, signIn } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
 type Headers = { authorization: string }
 
@@ -8,7 +9,7 @@ const [burst, delayed] = [300, 60]
 
 t.test('a user who writes too fast is slowed down, then refused', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+  const [ann, bob] = [await createUser(app), await createUser(app, 'Bob')]
   const other = await signIn(app, ann)
   const write = ({ headers }: { headers: Headers }) =>
     app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: 'Ann' } })
@@ -38,7 +39,7 @@ t.test('a user who writes too fast is slowed down, then refused', async t => {
 
 t.test('a flood of writes does not keep a user from ending sessions', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const ann = await person(app)
+  const ann = await createUser(app)
   const { headers } = ann
   const flood = Array.from({ length: burst + delayed + 100 }, () =>
     app.inject({ method: 'POST', url: '/projects', headers, payload: { name: 'Fair' } })
@@ -50,7 +51,7 @@ t.test('a flood of writes does not keep a user from ending sessions', async t =>
 
 t.test('RATE_LIMIT=off lets a user write as fast as they can', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
-  const { headers } = await person(app)
+  const { headers } = await createUser(app)
   const replies = await Promise.all(
     Array.from({ length: burst + delayed + 100 }, () =>
       app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: 'Ann' } })

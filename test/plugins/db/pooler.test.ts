@@ -6,10 +6,14 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { freePort } from '../../soak/database.ts'
-import { build, database, listen, person, until } from '../../support/app.ts'
-import { openFeed, openLive } from '../../support/live-clients.ts'
-import { caller } from '../../support/team.ts'
+import { build, listen } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { freePort } from '../../support/free-port.ts'
+import { openLive } from '../../support/live-client.ts'
+import { createChecklist, createProject } from '../../support/projects.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const pgbouncer = ['/usr/sbin', '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
   .map(folder => join(folder, 'pgbouncer'))
@@ -19,13 +23,9 @@ const skip = pgbouncer === undefined && 'needs PgBouncer: apt-get install pgboun
 /** A project with a list, its owner, and somebody who listens in both ways. */
 async function stage(t: Test, env: NodeJS.ProcessEnv) {
   const app = await build(t, env)
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const { id: listId } = (
-    await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  ).json()
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const listId = await createChecklist(ann, await createProject(ann))
   const feed = await openFeed(t, url, ann.headers)
   await feed.next('ready')
   const live = await openLive(t, url, ann.headers)
@@ -50,7 +50,7 @@ async function isDelivered(
 }
 
 t.test('behind a pooler in transaction mode events come by polling', { skip }, async t => {
-  const direct = await database(t)
+  const direct = await createDatabase(t)
   const pooled = await pool(t, direct)
   const one = await stage(t, { DATABASE_URL: pooled })
   const ready = await one.app.inject('/health/ready')
@@ -60,7 +60,7 @@ t.test('behind a pooler in transaction mode events come by polling', { skip }, a
 })
 
 t.test('with LISTEN_URL the bell is heard past a pooler', { skip }, async t => {
-  const direct = await database(t)
+  const direct = await createDatabase(t)
   const pooled = await pool(t, direct)
   const one = await stage(t, { DATABASE_URL: pooled, LISTEN_URL: direct })
   t.match((await one.app.inject('/health/ready')).json(), { status: 'ready', listener: 'up' })

@@ -1,13 +1,16 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 t.test('a row that psql holds delays the requests that want it, and no other', async t => {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })
   t.teardown(() => psql.end({ timeout: 1 }))
-  const [ann, bob] = [await person(app), await person(app)]
+  const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = (who: typeof ann) =>
     app.inject({ method: 'POST', url: '/projects', headers: who.headers, payload: { name: 'P' } })
   const { id } = (await create(ann)).json()
@@ -36,11 +39,11 @@ t.test('a row that psql holds delays the requests that want it, and no other', a
 })
 
 t.test('while psql holds the commit lock reads go on, and 503 means not written', async t => {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })
   t.teardown(() => psql.end({ timeout: 1 }))
-  const ann = await person(app)
+  const ann = await createUser(app)
   const release = Promise.withResolvers<void>()
   const held = Promise.withResolvers<void>()
   const holding = psql.begin(async tx => {

@@ -1,11 +1,14 @@
 import t from 'tap'
-import { enter, newcomer, node } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
 const LISTED = 'https://app.example.com'
 const HOST = 'api.example.com:3000'
-const { app, base, call } = await node(t, { ALLOWED_ORIGINS: `${LISTED},http://localhost:5173` })
-const ann = await newcomer(call)
+const { app, url, call } = await startNode(t, {
+  ALLOWED_ORIGINS: `${LISTED},http://localhost:5173`
+})
+const ann = await createUser(app)
 const { email, password } = ann
 
 /** Who asks, and whether they may use the cookie. */
@@ -55,7 +58,7 @@ const callers: [Record<string, string>, boolean][] = [
 t.test('the cookie is for pages of this origin and the listed ones', async t => {
   for (const [caller, isAllowed] of callers) {
     const headers = { host: HOST, ...caller }
-    let { cookie } = await enter(call, ann)
+    let { cookie } = await signIn(app, ann)
     for (const path of ['/auth/signin', '/auth/refresh', '/auth/signout']) {
       const body = path === '/auth/signin' ? { email, password } : undefined
       const reply = await call('POST', path, { cookie, headers, body })
@@ -78,7 +81,7 @@ t.test('a stream by cookie, too; one by token is for anybody who has it', async 
     t.equal(reply.status, 403, JSON.stringify(headers))
   }
   const headers = { authorization: `Bearer ${ann.token}`, origin: 'https://evil.example' }
-  const feed = await openFeed(t, base, headers)
+  const feed = await openFeed(t, url, headers)
   t.equal(feed.response.status, 200)
   t.notOk(feed.response.headers.get('access-control-allow-origin'))
 })

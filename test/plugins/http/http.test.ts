@@ -14,7 +14,7 @@ import origins from '../../../plugins/http/origins.ts'
 import drain from '../../../plugins/http/shutdown.ts'
 import upgrade from '../../../plugins/http/upgrade.ts'
 import { wellFormed } from '../../../schemas/scalars.ts'
-import { until } from '../../support/app.ts'
+import { until } from '../../support/until.ts'
 
 const Note = Type.Object(
   {

@@ -1,22 +1,23 @@
 import t from 'tap'
-import { build, listen, person } from '../../support/app.ts'
-import { desk } from '../../support/checklist.ts'
-import { openFeed, openLive } from '../../support/live-clients.ts'
+import { build, listen } from '../../support/app.ts'
+import { insertChecklist } from '../../support/checklists.ts'
+import { openLive } from '../../support/live-client.ts'
+import { insertMember } from '../../support/projects.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { createUser } from '../../support/users.ts'
 
 t.test(
   'events older than they are kept leave the feed: a cursor from before is told to start anew',
   async t => {
     const app = await build(t)
     const { sql } = app
-    const url = await listen(t, app)
-    const ann = await person(app)
-    const { projectId, add, read, listId } = await desk(app)
-    const join = () =>
-      sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${ann.id}, 'editor')`
+    const url = await listen(app)
+    const ann = await createUser(app)
+    const { projectId, addItems, read, listId } = await insertChecklist(app)
     const stream = await openFeed(t, url, ann.headers)
     const { id: early } = await stream.next('ready')
-    await join()
-    await add('Milk')
+    await insertMember(sql, projectId, ann.id)
+    await addItems('Milk')
     const { id: late } = await stream.next('item.added')
     await sql`update events set at = at - interval '8 days' where kind <> 'item.added'`
     const before = await read()
@@ -47,11 +48,11 @@ t.test(
   async t => {
     const app = await build(t)
     const { sql } = app
-    const url = await listen(t, app)
-    const ann = await person(app)
-    const { projectId, add, act, read, listId } = await desk(app)
-    await sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${ann.id}, 'editor')`
-    const [itemId = ''] = await add('Buy milk', 'Call Bob')
+    const url = await listen(app)
+    const ann = await createUser(app)
+    const { projectId, addItems, apply, read, listId } = await insertChecklist(app)
+    await insertMember(sql, projectId, ann.id)
+    const [itemId = ''] = await addItems('Buy milk', 'Call Bob')
     for (let n = 0; n < 3; n++) {
       await sql`
       update checklist_items set position = position + 1 where checklist_id = ${listId}`
@@ -86,8 +87,12 @@ t.test(
     t.match(await socket.next('reset'), { reason: 'compacted' })
     t.match(await socket.next('snapshot'), { checklist: { rev: before.rev } })
 
-    await act({ kind: 'item.set', itemId, set: { text: { from: 'Buy milk', to: 'Buy oat milk' } } })
-    const merged = await act({
+    await apply({
+      kind: 'item.set',
+      itemId,
+      set: { text: { from: 'Buy milk', to: 'Buy oat milk' } }
+    })
+    const merged = await apply({
       kind: 'item.set',
       itemId,
       set: { text: { from: 'Buy milk', to: 'Buy milk today' } }
@@ -101,26 +106,26 @@ t.test(
   async t => {
     const app = await build(t)
     const { sql } = app
-    const { add, act, users, read } = await desk(app)
-    const [a = '', b = ''] = await add('a', 'b', 'c d')
+    const { addItems, apply, users, read } = await insertChecklist(app)
+    const [a = '', b = ''] = await addItems('a', 'b', 'c d')
     const seen = (text: string) => ({ text, done: false, dueOn: null })
-    await act({ kind: 'item.delete', itemId: a, seen: seen('a') })
-    await act({ kind: 'item.delete', itemId: b, seen: seen('b') })
+    await apply({ kind: 'item.delete', itemId: a, seen: seen('a') })
+    await apply({ kind: 'item.delete', itemId: b, seen: seen('b') })
     const id = (await read()).items[0]?.id ?? ''
     const rename = (to: string) => ({
       kind: 'item.set' as const,
       itemId: id,
       set: { text: { from: 'c d', to } }
     })
-    await act(rename('x'))
-    const { conflictId = '' } = await act(rename('y'), users[1])
-    await act({ kind: 'conflict.resolve', conflictId, choice: 'ours', seen: 'x' })
+    await apply(rename('x'))
+    const { conflictId = '' } = await apply(rename('y'), users[1])
+    await apply({ kind: 'conflict.resolve', conflictId, choice: 'ours', seen: 'x' })
     await sql`update deleted_items set deleted_at = now() - interval '91 days' where id = ${a}`
     await sql`update conflicts set resolved_at = now() - interval '91 days'`
     await sql`update operations set decided_at = now() - interval '31 days' where result ->> 'outcome' = 'conflict'`
     await app.applyRetention()
-    t.match(await act({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
-    t.match(await act({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
+    t.match(await apply({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
+    t.match(await apply({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
     t.equal((await sql`select from conflicts`).length, 0)
     const outcomes = await sql<
       { outcome: string }[]

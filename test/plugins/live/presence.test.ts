@@ -3,22 +3,20 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Visitor } from '../../../plugins/live/presence/room.ts'
 import type { Peer } from '../../../schemas/presence.ts'
-import { build, database, listen, person, until } from '../../support/app.ts'
-import { type LiveClient, type Message, openLive } from '../../support/live-clients.ts'
+import { build, listen } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { type LiveClient, type Message, openLive } from '../../support/live-client.ts'
+import { readMetric } from '../../support/metrics.ts'
+import { createChecklist, insertProject } from '../../support/projects.ts'
+import { until } from '../../support/until.ts'
+import { createUser, type User } from '../../support/users.ts'
 
 const LIST = randomUUID()
 
-async function listOf(app: FastifyInstance, ...people: { id: string }[]): Promise<string> {
-  const [{ id }] = await app.sql<[{ id: string }]>`
-    with project as (insert into projects (name) values ('P') returning id),
-    members as (
-      insert into project_members (project_id, user_id, role)
-      select project.id, unnest(${people.map(({ id }) => id)}::uuid[]), 'owner' from project
-    )
-    select id from project`
-  const [list] = await app.sql<[{ id: string }]>`
-    insert into checklists (project_id, title) values (${id}, 'L') returning id`
-  return list.id
+/** Creates a checklist in a project whose owners are these users, and returns its id. */
+async function createListOf(app: FastifyInstance, owner: User, ...others: User[]): Promise<string> {
+  const projectId = await insertProject(app.sql, ...[owner, ...others].map(({ id }) => id))
+  return createChecklist(owner, projectId, 'L')
 }
 
 /** The peers that a client shows and how many it counts, from the messages it received. */
@@ -60,10 +58,6 @@ function hasPeers({ messages }: LiveClient, shown: number, counted: number): boo
   return peers.length === shown && others === counted
 }
 
-async function metricsOf(app: FastifyInstance): Promise<string> {
-  return (await app.inject({ url: '/metrics' })).body
-}
-
 function visitor(connectionId: string, parts: Partial<Visitor> = {}): Visitor {
   return {
     checklistId: LIST,
@@ -91,9 +85,9 @@ t.test(
   'people on one list see each other come, type and go; nobody hears of themselves',
   async t => {
     const app = await build(t)
-    const url = await listen(t, app)
-    const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-    const list = await listOf(app, ann, bob)
+    const url = await listen(app)
+    const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+    const list = await createListOf(app, ann, bob)
     const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
     await a.open(list)
     await b.open(list)
@@ -117,9 +111,9 @@ t.test(
 
 t.test('many keystrokes of a moment are told once, and a bad state is refused', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const list = await listOf(app, ann, bob)
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const list = await createListOf(app, ann, bob)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(list)
   await b.open(list)
@@ -183,9 +177,9 @@ t.test('a state that is sent again unchanged reaches nobody again', async t => {
 
 t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app, 'Ann')
-  const list = await listOf(app, ann)
+  const url = await listen(app)
+  const ann = await createUser(app, 'Ann')
+  const list = await createListOf(app, ann)
   const clients = await openMany(t, 150, { url, headers: ann.headers, list })
   const [first, last] = [clients[0], clients[149]] as [LiveClient, LiveClient]
   const isSettled = () =>
@@ -218,13 +212,13 @@ t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
 })
 
 t.test('a crowded list on two nodes shows the same peers on both', async t => {
-  const env = { DATABASE_URL: await database(t) }
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const ann = await person(one, 'Ann')
-  const list = await listOf(one, ann)
+  const ann = await createUser(one, 'Ann')
+  const list = await createListOf(one, ann)
   const place = { headers: ann.headers, list }
-  const here = await openMany(t, 80, { url: await listen(t, one), ...place })
-  const there = await openMany(t, 130, { url: await listen(t, two), ...place })
+  const here = await openMany(t, 80, { url: await listen(one), ...place })
+  const there = await openMany(t, 130, { url: await listen(two), ...place })
   const all = [...here, ...there]
   await until(() =>
     all.every((client, n) => (n < 100 ? hasPeers(client, 99, 110) : hasPeers(client, 100, 109)))
@@ -271,9 +265,9 @@ t.test('long drafts of many people do not make a message long', async t => {
 
 t.test('a push that waited when its session ended is not done', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const list = await listOf(app, ann, bob)
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const list = await createListOf(app, ann, bob)
   await app.sql`
     insert into checklist_items (checklist_id, text)
     select ${list}, repeat('x', 2000) from generate_series(1, 1000)`
@@ -287,7 +281,7 @@ t.test('a push that waited when its session ended is not done', async t => {
     b.send({ type: 'open', checklistId: list })
     b.send({ type: 'push', checklistId: list, ops: [op] })
   }
-  await until(async () => /sockets\{state="lagging"\} 1/.test(await metricsOf(app)))
+  await until(async () => (await readMetric(app, 'concord_sockets{state="lagging"}')) === 1)
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
   await until(() => peersOf(a).length === 0)
   const [{ rev, title: from }] = await app.sql<[{ rev: number; title: string }]>`
@@ -302,7 +296,7 @@ t.test('a push that waited when its session ended is not done', async t => {
 })
 
 t.test('presence that the database lost is stored again', async t => {
-  const env = { DATABASE_URL: await database(t) }
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   const ann = reader('Ann', { connectionId: randomUUID(), userId: randomUUID() })
   const bob = visitor('Bob', { connectionId: randomUUID(), userId: randomUUID() })
@@ -316,9 +310,9 @@ t.test('presence that the database lost is stored again', async t => {
 
 t.test('sockets that open and close lists at once leave no row', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app, 'Ann')
-  const list = await listOf(app, ann)
+  const url = await listen(app)
+  const ann = await createUser(app, 'Ann')
+  const list = await createListOf(app, ann)
   const [a] = await openMany(t, 1, { url, headers: ann.headers, list })
   await until(async () => (await app.sql`select from presence`).length === 1)
   for (let n = 0; n < 20; n++) {
@@ -331,12 +325,12 @@ t.test('sockets that open and close lists at once leave no row', async t => {
 })
 
 t.test('people on two nodes see each other, until a node is gone', async t => {
-  const env = { DATABASE_URL: await database(t) }
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const [ann, bob] = [await person(one, 'Ann'), await person(one, 'Bob')]
-  const list = await listOf(one, ann, bob)
-  const a = await openLive(t, await listen(t, one), ann.headers)
-  const b = await openLive(t, await listen(t, two), bob.headers)
+  const [ann, bob] = [await createUser(one, 'Ann'), await createUser(one, 'Bob')]
+  const list = await createListOf(one, ann, bob)
+  const a = await openLive(t, await listen(one), ann.headers)
+  const b = await openLive(t, await listen(two), bob.headers)
   await a.open(list)
   await b.open(list)
   b.send({ type: 'presence', checklistId: list, state: { caret: 5 } })

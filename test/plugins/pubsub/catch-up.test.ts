@@ -1,22 +1,20 @@
 import t from 'tap'
-import { build, person, until } from '../../support/app.ts'
-import { caller } from '../../support/team.ts'
+import { build } from '../../support/app.ts'
+import { createChecklist, createProject } from '../../support/projects.ts'
+import { until } from '../../support/until.ts'
+import { createUser, type User } from '../../support/users.ts'
 
 t.test('a user with a thousand reads neither delays others nor gets more', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const { sql } = app
-  const ann = await person(app, 'Ann')
-  const bob = await person(app, 'Bob')
-  const listOf = async (who: typeof ann) => {
-    const ask = caller(app, who)
-    const { id } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-    const list = await ask('POST', `/projects/${id}/checklists`, { title: 'To buy' })
-    return `/checklists/${list.json().id}`
-  }
-  const [annsList, bobsList] = [await listOf(ann), await listOf(bob)]
+  const ann = await createUser(app, 'Ann')
+  const bob = await createUser(app, 'Bob')
+  const urlOfNewList = async (user: User) =>
+    `/checklists/${await createChecklist(user, await createProject(user))}`
+  const [annsList, bobsList] = [await urlOfNewList(ann), await urlOfNewList(bob)]
   const answered: string[] = []
-  const read = async (name: string, who: typeof ann, url: string) => {
-    const reply = await caller(app, who)('GET', url)
+  const read = async (name: string, user: User, url: string) => {
+    const reply = await user.request('GET', url)
     answered.push(name)
     return reply
   }

@@ -2,30 +2,34 @@ import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { LogEvent } from '../../../sql/log.ts'
-import { build, database, until } from '../../support/app.ts'
-import { largeEvents } from '../../support/large-events.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { insertLargeEvents } from '../../support/large-events.ts'
+import { insertProject } from '../../support/projects.ts'
 import { suspend } from '../../support/suspend.ts'
+import { until } from '../../support/until.ts'
 
 t.jobs = 4
 
 /** A checklist made with SQL and everything that `nodes` nodes publish about it. */
 async function tuned(t: Test, nodes = 1) {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const apps = []
   for (let n = 0; n < nodes; n++) apps.push(await build(t, { DATABASE_URL: url }))
   const sql = postgres(url, { max: 4, onnotice: () => {} })
   t.teardown(() => sql.end({ timeout: 1 }))
-  const [project] = await sql`insert into projects (name) values ('Fair') returning id`
+  const [app] = apps as [FastifyInstance]
+  const projectId = await insertProject(app.sql)
   const [list] = await sql`
     insert into checklists (project_id, title)
-    values (${project?.id}, 'To buy')
+    values (${projectId}, 'To buy')
     returning id`
   const listId: string = list?.id
   const [log] = await sql`select max(pos)::int as head from events`
   for (const app of apps) await app.pubsub.reached(log?.head)
   const heard = apps.map(app => {
     const events: LogEvent[] = []
-    const stop = app.pubsub.subscribe(`project:${project?.id}`, {
+    const stop = app.pubsub.subscribe(`project:${projectId}`, {
       receive: event => void events.push(event),
       reset: () => void events.splice(0)
     })
@@ -34,10 +38,10 @@ async function tuned(t: Test, nodes = 1) {
   })
   return {
     url,
-    app: apps[0] as FastifyInstance,
+    app,
     apps,
     sql,
-    projectId: project?.id as string,
+    projectId,
     listId,
     heard,
     events: heard[0] as LogEvent[]
@@ -248,7 +252,7 @@ t.test('the bell is rung once a commit and never fails one', async t => {
 
 t.test('a reader advances through events of 500 kB each', async t => {
   const { sql, projectId, listId, events, app } = await tuned(t)
-  await largeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
+  await insertLargeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
   await until(() => events.length === 100, 60_000)
   t.strictSame(
     events.map(({ rev }) => rev),
@@ -263,7 +267,7 @@ t.test('a reader advances through events of 500 kB each', async t => {
 t.test('an event larger than the memory of a node is delivered and not kept', async t => {
   const { sql, projectId, listId, events, app } = await tuned(t)
   const { epoch, head } = app.pubsub
-  await largeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
+  await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
   await until(() => events.length === 1, 60_000)
   const pos = events[0]?.pos as number
   await app.pubsub.reached(pos)

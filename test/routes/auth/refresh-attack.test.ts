@@ -2,28 +2,33 @@ import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { keyRing } from '../../../lib/keys.ts'
 import { encodeRefreshToken } from '../../../lib/refresh-token.ts'
-import { database, until } from '../../support/app.ts'
-import { type Caller, caller, newcomer, node, sessionOf, times } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
-import { START_MS, serve } from '../../support/service.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { type HttpClient, httpClient } from '../../support/http-client.ts'
+import { START_MS, spawnService } from '../../support/process.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { times } from '../../support/times.ts'
+import { until } from '../../support/until.ts'
+import { createUser, sessionIdOf } from '../../support/users.ts'
 
 const JWT_SECRET = 'a secret that only this file knows about'
 const TABS = 20
 const ROUNDS = 100
 
-const refresh = (call: Caller, cookie: string) => call('POST', '/auth/refresh', { cookie })
-const me = async (call: Caller, token: string) => (await call('GET', '/users/me', { token })).status
+const refresh = (call: HttpClient, cookie: string) => call('POST', '/auth/refresh', { cookie })
+const me = async (call: HttpClient, token: string) =>
+  (await call('GET', '/users/me', { token })).status
 
 async function twoNodes(t: Test, env = {}) {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const settings = { DATABASE_URL, JWT_SECRET, ...env }
-  return [await node(t, settings), await node(t, settings)] as const
+  return [await startNode(t, settings), await startNode(t, settings)] as const
 }
 
 const [one, two] = await twoNodes(t)
 const { sql } = one.app
 const turn = (index: number) => (index % 2 ? one.call : two.call)
-const ann = await newcomer(one.call)
+const ann = await createUser(one.app)
 
 /** A session of Ann's as signing in would make it, but for the hash of her password. */
 async function session() {
@@ -103,8 +108,8 @@ t.test('a token that comes back after the grace ends the session everywhere', as
   const newest = await refresh(one.call, next.cookie)
   t.equal(await me(two.call, newest.body.accessToken), 200)
   const streams = await Promise.all([
-    openFeed(t, one.base, { cookie: newest.cookie }),
-    openFeed(t, two.base, { authorization: `Bearer ${newest.body.accessToken}` })
+    openFeed(t, one.url, { cookie: newest.cookie }),
+    openFeed(t, two.url, { authorization: `Bearer ${newest.body.accessToken}` })
   ])
 
   const replies = await times(TABS, index => refresh(turn(index), cookie))
@@ -149,17 +154,17 @@ t.test(
 )
 
 t.test('killed between commit and reply, a client that asks again succeeds', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const env = { DATABASE_URL, JWT_SECRET }
-  const after = await node(t, env)
-  const { token, cookie } = await newcomer(after.call)
+  const after = await startNode(t, env)
+  const { token, cookie } = await createUser(after.app)
 
-  const service = serve(t, env, 'test/fixtures/killed-in-refresh.ts')
+  const service = spawnService(t, env, 'test/support/killed-in-refresh.ts')
   const start = () => /Concord +(http:\S+)\n/.exec(service.output.stdout)
   const [, base = ''] = await until(start, START_MS)
-  await t.rejects(refresh(caller(t, base), cookie))
+  await t.rejects(refresh(httpClient(t, base), cookie))
   t.strictSame(await service.exited, [null, 'SIGKILL'])
-  const [row] = await after.app.sql`select counter from sessions where id = ${sessionOf(token)}`
+  const [row] = await after.app.sql`select counter from sessions where id = ${sessionIdOf(token)}`
   t.equal(row?.counter, 1, 'it was committed')
 
   const again = await refresh(after.call, cookie)
@@ -174,11 +179,11 @@ t.test('nobody is lost while secrets are rotated under load', async t => {
     'the old secret of the service that retires',
     'the new secret of the service from now on'
   ]
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   // First every node learns the new secret, then one after the other signs with it.
-  const before = await node(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
-  const after = await node(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
-  const people = await times(TABS, () => newcomer(before.call))
+  const before = await startNode(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
+  const after = await startNode(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
+  const people = await times(TABS, () => createUser(before.app))
   await times(TABS, async index => {
     let { token, cookie } = people[index] as { token: string; cookie: string }
     for (let round = 0; round < 10; round++) {

@@ -2,7 +2,10 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { keyRing } from '../../../lib/keys.ts'
 import { decodeRefreshToken } from '../../../lib/refresh-token.ts'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const SECRET = 'a secret that only this file knows about'
 const app = await build(t, { JWT_SECRET: SECRET })
@@ -32,7 +35,7 @@ async function passGrace(cookie: string) {
 }
 
 t.test('a refresh answers a working access token and the next cookie, to the byte', async t => {
-  const { id, cookie } = await person(app)
+  const { id, cookie } = await createUser(app)
   const reply = await refresh(cookie)
   t.equal(reply.statusCode, 200)
   t.match(
@@ -47,7 +50,7 @@ t.test('a refresh answers a working access token and the next cookie, to the byt
 })
 
 t.test('twenty tabs at once all get the same next cookie by one rotation', async t => {
-  const { cookie } = await person(app)
+  const { cookie } = await createUser(app)
   const replies = await Promise.all(Array.from({ length: 20 }, () => refresh(cookie)))
   t.ok(replies.every(({ statusCode }) => statusCode === 200))
   t.equal(new Set(replies.map(cookieOf)).size, 1)
@@ -59,7 +62,7 @@ t.test('twenty tabs at once all get the same next cookie by one rotation', async
 })
 
 t.test('the predecessor answers within the grace and ends the session after it', async t => {
-  const { cookie, headers } = await person(app)
+  const { cookie, headers } = await createUser(app)
   const next = cookieOf(await refresh(cookie))
   t.equal(cookieOf(await refresh(cookie)), next)
 
@@ -75,7 +78,7 @@ t.test('the predecessor answers within the grace and ends the session after it',
 })
 
 t.test('two rotations behind there is no grace', async t => {
-  const { cookie } = await person(app)
+  const { cookie } = await createUser(app)
   const second = cookieOf(await refresh(cookie))
   await passGrace(cookie)
   const third = cookieOf(await refresh(second))
@@ -87,7 +90,7 @@ t.test('two rotations behind there is no grace', async t => {
 
 t.test('without a grace every refresh rotates and every reuse ends the session', async t => {
   const strict = await build(t, { REFRESH_GRACE: '0' })
-  const { cookie } = await person(strict)
+  const { cookie } = await createUser(strict)
   const second = cookieOf(await refresh(cookie, {}, strict))
   const third = cookieOf(await refresh(second, {}, strict))
   t.equal(new Set([cookie, second, third]).size, 3)
@@ -104,7 +107,7 @@ t.test('no cookie is 401', async t => {
 })
 
 t.test('a cookie that we did not make is 403', async t => {
-  const { cookie } = await person(app)
+  const { cookie } = await createUser(app)
   const value = cookie.slice('refresh='.length)
   const forged = [
     'x',
@@ -129,7 +132,7 @@ t.test('a cookie that we did not make is 403', async t => {
 })
 
 t.test('of several cookies the good one counts, and of two good ones none', async t => {
-  const [ann, eve] = [await person(app), await person(app)]
+  const [ann, eve] = [await createUser(app), await createUser(app)]
   t.equal((await refresh(`refresh=planted; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${ann.cookie}; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${eve.cookie}; ${ann.cookie}`)).statusCode, 403)
@@ -143,7 +146,7 @@ t.test('a session that is signed out, expired or gone does not profit from the g
     gone: (id: string) => app.sql`delete from sessions where id = ${id}`
   }
   for (const [name, end] of Object.entries(change)) {
-    const { cookie } = await person(app)
+    const { cookie } = await createUser(app)
     const next = cookieOf(await refresh(cookie))
     await end(read(cookie)?.sessionId ?? '')
     t.equal((await refresh(cookie)).statusCode, 403, name)
@@ -153,7 +156,7 @@ t.test('a session that is signed out, expired or gone does not profit from the g
 
 t.test('a session has an end that no refresh moves', async t => {
   const short = await build(t, { SESSION_MAX_AGE: '2', REFRESH_GRACE: '0' })
-  const { cookie } = await person(short)
+  const { cookie } = await createUser(short)
   let reply = await refresh(cookie, {}, short)
   t.equal(reply.statusCode, 200)
   const exp = JSON.parse(
@@ -167,13 +170,13 @@ t.test('a session has an end that no refresh moves', async t => {
 })
 
 t.test('a ring of secrets verifies with all and signs with the first', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const [old, next] = [
     'the old secret of the service that retires',
     'the new secret of the service from now on'
   ]
   const before = await build(t, { DATABASE_URL, JWT_SECRET: old })
-  const { id, cookie, headers } = await person(before)
+  const { id, cookie, headers } = await createUser(before)
 
   const both = await build(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
   t.equal((await both.inject({ url: '/users/me', headers })).json().id, id)
@@ -186,13 +189,13 @@ t.test('a ring of secrets verifies with all and signs with the first', async t =
 })
 
 t.test('a page of another site cannot refresh', async t => {
-  const { cookie } = await person(app)
+  const { cookie } = await createUser(app)
   t.equal((await refresh(cookie, { origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await refresh(cookie, { 'sec-fetch-site': 'cross-site' })).statusCode, 403)
   t.equal((await sessionOf(cookie))?.counter, 0)
 
   const open = await build(t, { ALLOWED_ORIGINS: 'https://app.example' })
-  const { cookie: other } = await person(open)
+  const { cookie: other } = await createUser(open)
   t.equal((await refresh(other, { origin: 'https://app.example' }, open)).statusCode, 200)
   t.equal((await refresh(other, { origin: 'http://app.example' }, open)).statusCode, 403)
 })

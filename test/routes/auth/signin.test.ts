@@ -1,9 +1,10 @@
 import { hash } from '@node-rs/argon2'
 import t from 'tap'
-import { build, PASSWORD, person } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createUser, PASSWORD } from '../../support/users.ts'
 
 const app = await build(t)
-const ann = await person(app)
+const ann = await createUser(app)
 const signIn = (payload: object, headers = {}) =>
   app.inject({ method: 'POST', url: '/auth/signin', payload, headers })
 
@@ -78,7 +79,7 @@ t.test('a password is the same however a keyboard composes it', async t => {
 })
 
 t.test('a hash of less effort is replaced at the next sign-in', async t => {
-  const { id, email } = await person(app)
+  const { id, email } = await createUser(app)
   const weak = await hash(PASSWORD, { memoryCost: 4096, timeCost: 1 })
   await app.sql`update users set password_hash = ${weak} where id = ${id}`
   const stored = async () => {

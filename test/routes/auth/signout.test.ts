@@ -1,5 +1,8 @@
 import t from 'tap'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const app = await build(t)
 const CLEARED = 'refresh=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Strict'
@@ -7,7 +10,7 @@ const signOut = (headers: Record<string, string>) =>
   app.inject({ method: 'POST', url: '/auth/signout', headers })
 
 t.test('signing out ends the session and takes the cookie away', async t => {
-  const { cookie, headers } = await person(app)
+  const { cookie, headers } = await createUser(app)
   const reply = await signOut({ cookie })
   t.equal(reply.statusCode, 200)
   t.equal(reply.body, '{}')
@@ -20,7 +23,7 @@ t.test('signing out ends the session and takes the cookie away', async t => {
 })
 
 t.test('whatever the cookie, it is taken away', async t => {
-  const { headers } = await person(app)
+  const { headers } = await createUser(app)
   for (const cookie of [undefined, 'refresh=', 'refresh=x', 'refresh="', 'other=1', '=;=;']) {
     const reply = await signOut(cookie === undefined ? {} : { cookie })
     t.equal(reply.statusCode, 200, `${cookie}`)
@@ -30,22 +33,22 @@ t.test('whatever the cookie, it is taken away', async t => {
 })
 
 t.test('one session ends, not the others of the user', async t => {
-  const [ann, bob] = [await person(app), await person(app)]
+  const [ann, bob] = [await createUser(app), await createUser(app)]
   await signOut({ cookie: ann.cookie })
   t.equal((await app.inject({ url: '/users/me', headers: bob.headers })).statusCode, 200)
 })
 
 t.test('another site cannot sign out', async t => {
-  const { cookie, headers } = await person(app)
+  const { cookie, headers } = await createUser(app)
   t.equal((await signOut({ cookie, origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 200)
 })
 
 t.test('a node that starts afterwards knows which sessions have ended', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const first = await build(t, { DATABASE_URL })
-  const { cookie, headers } = await person(first)
-  const { id, headers: gone } = await person(first)
+  const { cookie, headers } = await createUser(first)
+  const { id, headers: gone } = await createUser(first)
   await first.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } })
   await first.sql`delete from users where id = ${id}`
 
@@ -55,9 +58,9 @@ t.test('a node that starts afterwards knows which sessions have ended', async t 
 })
 
 t.test('the other nodes learn it', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const [first, second] = [await build(t, { DATABASE_URL }), await build(t, { DATABASE_URL })]
-  const { cookie, headers } = await person(first)
+  const { cookie, headers } = await createUser(first)
   t.equal((await second.inject({ url: '/users/me', headers })).statusCode, 200)
   await first.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } })
   await until(async () => {

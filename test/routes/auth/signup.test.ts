@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, PASSWORD } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { PASSWORD } from '../../support/users.ts'
 
 const app = await build(t)
 const someone = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })

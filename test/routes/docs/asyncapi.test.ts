@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { AjvCompiler } from '@fastify/ajv-compiler'
 import t from 'tap'
 import { ChangeKind } from '../../../schemas/change.ts'
-import { build, listen, person } from '../../support/app.ts'
-import { openFeed, openLive } from '../../support/live-clients.ts'
-import { caller } from '../../support/team.ts'
+import { build, listen } from '../../support/app.ts'
+import { openLive } from '../../support/live-client.ts'
+import { addMember, createChecklist, createProject } from '../../support/projects.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { createUser } from '../../support/users.ts'
 
 interface Message {
   name: string
@@ -46,23 +48,22 @@ t.test('every event and message says what it is', async t => {
 })
 
 t.test('what is sent is as described', async t => {
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const feed = await openFeed(t, url, bob.headers)
   const socket = await openLive(t, url, ann.headers)
 
-  const ask = caller(app, ann)
-  const project = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const path = `/projects/${project.id}`
-  await ask('POST', `${path}/members`, { email: bob.email, role: 'viewer' })
-  await ask('PATCH', path, { name: 'Fête' })
-  await ask('PATCH', `${path}/members/${bob.id}`, { role: 'editor' })
-  const list = (await ask('POST', `${path}/checklists`, { title: 'To buy' })).json()
-  await socket.open(list.id)
+  const projectId = await createProject(ann)
+  const path = `/projects/${projectId}`
+  await addMember(ann, projectId, bob, 'viewer')
+  await ann.request('PATCH', path, { name: 'Fête' })
+  await ann.request('PATCH', `${path}/members/${bob.id}`, { role: 'editor' })
+  const listId = await createChecklist(ann, projectId)
+  await socket.open(listId)
   const itemId = randomUUID()
   const op = <Kind extends string>(kind: Kind) => ({ opId: randomUUID(), kind })
   await socket.push(
-    list.id,
+    listId,
     { ...op('item.add'), itemId, text: 'Chairs', after: null },
     { ...op('item.set'), itemId, set: { dueOn: { from: null, to: '2026-06-20' } } },
     { ...op('list.rename'), from: 'To buy', to: 'To order' },
@@ -72,13 +73,13 @@ t.test('what is sent is as described', async t => {
       seen: { text: 'Chairs', done: false, dueOn: '2026-06-20' }
     }
   )
-  await app.sql`insert into checklist_items (checklist_id, text) values (${list.id}, 'Tables')`
-  await app.sql`update checklists set deleted_at = now() where id = ${list.id}`
-  await app.sql`update checklists set deleted_at = null where id = ${list.id}`
+  await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'Tables')`
+  await app.sql`update checklists set deleted_at = now() where id = ${listId}`
+  await app.sql`update checklists set deleted_at = null where id = ${listId}`
   socket.send({ type: 'ping', n: 1 })
   socket.send({ type: 'unheard of' })
   await socket.next('error')
-  await ask('DELETE', path)
+  await ann.request('DELETE', path)
   await feed.next('member.removed')
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
   await feed.ended

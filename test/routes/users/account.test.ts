@@ -1,15 +1,17 @@
 import t from 'tap'
 import { deleteUser } from '../../../sql/users.ts'
-import { enter, newcomer, node, times } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { times } from '../../support/times.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
-const { app, base, call } = await node(t)
+const { app, url, call } = await startNode(t)
 const remove = (token: string, password: unknown) =>
   call('DELETE', '/users/me', { token, body: { password } })
 const me = (token: string) => call('GET', '/users/me', { token })
 
 t.test('a user changes their name', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   const rename = (body: unknown) => call('PATCH', '/users/me', { token: ann.token, body })
   const reply = await rename({ name: '  Ann O. ' })
   t.equal(reply.status, 200)
@@ -24,9 +26,9 @@ t.test('a user changes their name', async t => {
 })
 
 t.test('a user deletes their account: sessions end, the email is free again', async t => {
-  const ann = await newcomer(call)
-  const other = await enter(call, ann)
-  const feed = await openFeed(t, base, { cookie: other.cookie })
+  const ann = await createUser(app)
+  const other = await signIn(app, ann)
+  const feed = await openFeed(t, url, { cookie: other.cookie })
   const reply = await remove(ann.token, ann.password)
   t.equal(reply.status, 204)
   t.equal(reply.text, '')
@@ -44,7 +46,7 @@ t.test('a user deletes their account: sessions end, the email is free again', as
 })
 
 t.test('it takes the password', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   t.equal((await remove(ann.token, 'wrong')).body.code, 'WRONG_PASSWORD')
   for (const password of [undefined, '', null, 7]) {
     t.equal((await remove(ann.token, password)).status, 400)
@@ -55,7 +57,7 @@ t.test('it takes the password', async t => {
 })
 
 t.test('the projects that nobody else owns go too, by the hand of their owner', async t => {
-  const [ann, bob] = [await newcomer(call), await newcomer(call)]
+  const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = async (name: string) =>
     (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string
   const [mine, ours] = [await create('mine'), await create('ours')]
@@ -66,7 +68,7 @@ t.test('the projects that nobody else owns go too, by the hand of their owner', 
     const body = { email: bob.email, role }
     await call('POST', `/projects/${project}/members`, { token: ann.token, body })
   }
-  const feed = await openFeed(t, base, { authorization: `Bearer ${bob.token}` })
+  const feed = await openFeed(t, url, { authorization: `Bearer ${bob.token}` })
   await feed.next('ready')
   t.equal((await remove(ann.token, ann.password)).status, 204)
   const { body } = await call('GET', '/projects', { token: bob.token })
@@ -105,7 +107,7 @@ t.test('the last owners of a project can all leave at once', async t => {
 
 t.test('who signs in while the account goes gets nothing that works', async t => {
   await times(20, async () => {
-    const ann = await newcomer(call)
+    const ann = await createUser(app)
     const { email, password } = ann
     const [entered, removed] = await Promise.all([
       call('POST', '/auth/signin', { body: { email, password } }),

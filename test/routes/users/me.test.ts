@@ -1,10 +1,13 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const SECRET = 'a secret that only this file knows about'
 const app = await build(t, { JWT_SECRET: SECRET })
-const ann = await person(app)
+const ann = await createUser(app)
 const me = (authorization?: string) =>
   app.inject({ url: '/users/me', headers: authorization === undefined ? {} : { authorization } })
 
@@ -36,7 +39,7 @@ t.test('a user is told who they are', async t => {
 })
 
 t.test('a name changed in the database is told at once', async t => {
-  const { id, headers } = await person(app)
+  const { id, headers } = await createUser(app)
   await app.sql`update users set name = 'Bea' where id = ${id}`
   t.equal((await app.inject({ url: '/users/me', headers })).json().name, 'Bea')
 })
@@ -137,7 +140,7 @@ t.test('a genuine token that has expired is 403, and 401 when it is also wrong',
 
 t.test('a token expires by itself', async t => {
   const short = await build(t, { ACCESS_TOKEN_TTL: '1' })
-  const { headers } = await person(short)
+  const { headers } = await createUser(short)
   await until(async () => {
     const { statusCode } = await short.inject({ url: '/users/me', headers })
     return statusCode === 403
@@ -145,15 +148,15 @@ t.test('a token expires by itself', async t => {
 })
 
 t.test('a user who is gone is nobody', async t => {
-  const { id, headers } = await person(app)
+  const { id, headers } = await createUser(app)
   await app.sql`delete from users where id = ${id}`
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 401)
 })
 
 t.test('it takes one query, and an invalid token none', async t => {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const alone = await build(t, { DATABASE_URL })
-  const { headers } = await person(alone)
+  const { headers } = await createUser(alone)
   const queries: string[] = []
   alone.sql.options.debug = (_connection, query) => queries.push(query)
   await alone.inject({ url: '/users/me', headers })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { build } from '../../support/app.ts'
-import { desk, type Wish } from '../../support/checklist.ts'
+import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
 const start = ['Buy milk and bread', 'Call Bob about the rent', 'Water all the plants'] as const
 
@@ -10,7 +10,7 @@ const start = ['Buy milk and bread', 'Call Bob about the rent', 'Water all the p
 interface Edit {
   item: 0 | 1 | 2
   aspect: 'text' | 'done' | 'dueOn' | 'place' | 'below'
-  wish(ids: string[]): Wish
+  operation(ids: string[]): NewOperation
 }
 
 const edit = fc
@@ -30,14 +30,14 @@ const edit = fc
     ({ item, aspect, word, day }): Edit => ({
       item,
       aspect,
-      wish: ids => wishOf(ids, { item, aspect, word, day })
+      operation: ids => operationOf(ids, { item, aspect, word, day })
     })
   )
 
-function wishOf(
+function operationOf(
   ids: string[],
   { item, aspect, word, day }: { item: number; aspect: Edit['aspect']; word: string; day: number }
-): Wish {
+): NewOperation {
   const itemId = ids[item] as string
   const text = start[item] as string
   const set = { kind: 'item.set' as const, itemId }
@@ -67,10 +67,10 @@ t.test('edits of other items or fields come out the same in either order', async
           [a, b],
           [b, a]
         ].map(async order => {
-          const { add, users, submit, read } = await desk(app, ['owner', 'editor'])
-          const ids = await add(...start)
+          const { addItems, users, submit, read } = await insertChecklist(app, ['owner', 'editor'])
+          const ids = await addItems(...start)
           for (const one of order) {
-            const [result] = await submit(users[one === a ? 0 : 1] as string, [one.wish(ids)])
+            const [result] = await submit(users[one === a ? 0 : 1] as string, [one.operation(ids)])
             if (result?.outcome !== 'applied') throw new Error(JSON.stringify(result))
           }
           const { items, conflicts } = await read()
@@ -101,8 +101,11 @@ t.test(
             [a, b],
             [b, a]
           ].map(async order => {
-            const { add, users, submit, read } = await desk(app, ['owner', 'editor'])
-            const [itemId = ''] = await add('Call Bob')
+            const { addItems, users, submit, read } = await insertChecklist(app, [
+              'owner',
+              'editor'
+            ])
+            const [itemId = ''] = await addItems('Call Bob')
             const results = []
             for (const [n, to] of order.entries()) {
               const set = { text: { from: 'Call Bob', to } }

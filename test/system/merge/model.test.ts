@@ -8,7 +8,7 @@ import type { Operation, Result } from '../../../schemas/operation.ts'
 import { readChanges } from '../../../sql/changes.ts'
 import { readChecklist } from '../../../sql/checklists.ts'
 import { build } from '../../support/app.ts'
-import { desk, type Wish } from '../../support/checklist.ts'
+import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
 /** What one person has on screen: the snapshot they began with and the changes they have received. */
 interface View {
@@ -39,7 +39,7 @@ const move = fc.record({
   what: fc.nat(13),
   a: fc.nat(1000),
   b: fc.nat(1000),
-  // how much of the news the person has seen before they act: 0 is offline
+  // how much of the news the person has seen before they apply: 0 is offline
   news: fc.nat(6),
   isSentTwice: fc.boolean()
 })
@@ -52,13 +52,13 @@ t.test(
     await fc.assert(
       fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 40 }), async moves => {
         const { sql } = app
-        const { listId, users, submit, add } = await desk(app, [
+        const { listId, users, submit, addItems } = await insertChecklist(app, [
           'owner',
           'editor',
           'editor',
           'editor'
         ])
-        await add('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
+        await addItems('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
         const views = await Promise.all(users.map(() => empty()))
         const accepted: { op: Operation; result: Result }[] = []
 
@@ -96,9 +96,9 @@ t.test(
         async function play({ who, what, a, b, news, isSentTwice }: Move) {
           const view = views[who] as View
           await refresh(view, news)
-          const wish = wishOf(view, what, a, b)
-          if (!wish) return plainSql(a, b)
-          const op = { opId: randomUUID(), ...wish } as Operation
+          const operation = operationOf(view, what, a, b)
+          if (!operation) return plainSql(a, b)
+          const op = { opId: randomUUID(), ...operation } as Operation
           const [result] = await submit(users[who] as string, [op])
           if (!result) throw new Error('no result')
           if (isSentTwice) {
@@ -152,12 +152,12 @@ t.test(
 )
 
 /** An operation that makes sense for what a person sees; undefined when it is the turn of plain SQL. */
-function wishOf(
+function operationOf(
   { items, conflicts, rev, title }: View,
   what: number,
   a: number,
   b: number
-): Wish | undefined {
+): NewOperation | undefined {
   const list = [...items.values()]
   const item = list[a % Math.max(list.length, 1)]
   const other = list[b % Math.max(list.length, 1)]

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Operation, Result } from '../../../schemas/operation.ts'
-import { person } from '../../support/app.ts'
+import { insertProject } from '../../support/projects.ts'
+import { createUser, type User } from '../../support/users.ts'
 
 interface ScenarioItem {
   itemId: string
@@ -41,16 +42,14 @@ export const scenarios: Scenario[] = JSON.parse(
 ).scenarios
 
 /** Sends one operation as somebody and answers what became of it: over HTTP or a socket. */
-export type Send = (someone: Person, checklistId: string, op: Operation) => Promise<Result>
+export type Send = (someone: User, checklistId: string, op: Operation) => Promise<Result>
 
-export type Person = Awaited<ReturnType<typeof person>>
-
-export type Crew = Record<string, Person>
+export type Crew = Record<string, User>
 
 /** Three editors and an owner who watches. */
 export async function crew(app: FastifyInstance): Promise<Crew> {
   const people: Crew = {}
-  for (const name of ['A', 'B', 'C', 'owner']) people[name] = await person(app, name)
+  for (const name of ['A', 'B', 'C', 'owner']) people[name] = await createUser(app, name)
   return people
 }
 
@@ -74,15 +73,10 @@ export async function play(
   const { sql } = app
   const id = naming()
   const list = id('list')
-  const owner = people.owner as Person
-  const [project] = await sql<
-    [{ id: string }]
-  >`insert into projects (name) values ('P') returning id`
-  await sql`
-    insert into project_members (project_id, user_id, role)
-    values (${project.id}, ${owner.id}, 'owner')`
+  const owner = people.owner as User
+  const projectId = await insertProject(sql, owner.id)
   for (const name of ['A', 'B', 'C']) await setRole(name, 'editor')
-  await sql`insert into checklists (id, project_id, title) values (${list}, ${project.id}, 'List')`
+  await sql`insert into checklists (id, project_id, title) values (${list}, ${projectId}, 'List')`
   for (const { itemId, text, done, dueOn = null } of scenario.start) {
     await sql`
       insert into checklist_items (id, checklist_id, text, done, due_on)
@@ -100,7 +94,7 @@ export async function play(
 
   async function runOperation({ by, op }: Step): Promise<string> {
     const { code, outcome, duplicate } = await send(
-      people[by ?? ''] as Person,
+      people[by ?? ''] as User,
       list,
       await translated(op ?? {})
     )
@@ -126,13 +120,13 @@ export async function play(
   }
 
   async function setRole(name: string, role: string) {
-    const userId = (people[name] as Person).id
+    const userId = (people[name] as User).id
     if (role === 'none') {
-      await sql`delete from project_members where project_id = ${project.id} and user_id = ${userId}`
+      await sql`delete from project_members where project_id = ${projectId} and user_id = ${userId}`
     } else {
       await sql`
         insert into project_members (project_id, user_id, role)
-        values (${project.id}, ${userId}, ${role})
+        values (${projectId}, ${userId}, ${role})
         on conflict (project_id, user_id) do update set role = excluded.role`
     }
   }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Results } from '../../../schemas/operation.ts'
 import { build, listen } from '../../support/app.ts'
-import { type LiveClient, openLive } from '../../support/live-clients.ts'
+import { type LiveClient, openLive } from '../../support/live-client.ts'
 import { type Crew, crew, play, type Scenario, type Send, scenarios, sortAnyOrder } from './play.ts'
 
 const overHttp =
@@ -22,7 +22,7 @@ t.test('every case comes out as agreed over HTTP', async t => {
 
 t.test('every case comes out as agreed over a socket', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
+  const url = await listen(app)
   const people = await crew(app)
   const sockets = new Map<string, LiveClient>()
   for (const { id, headers } of Object.values(people))
