@@ -2,7 +2,7 @@ import t from 'tap'
 import { build, listen } from './support/app.ts'
 import { createDatabase } from './support/database.ts'
 
-t.test('an unknown path answers 404 in the body that every error has', async t => {
+t.test('an unknown path returns 404 in the common error format', async t => {
   const app = await build(t)
   const url = await listen(app)
   const response = await fetch(`${url}/nowhere?token=secret`)
@@ -15,7 +15,7 @@ t.test('an unknown path answers 404 in the body that every error has', async t =
   })
 })
 
-t.test('two applications can share one database', async t => {
+t.test('two applications share one database', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   await one.sql`insert into users (email, name) values ('ann@example.com', 'Ann')`

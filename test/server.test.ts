@@ -6,7 +6,7 @@ import { createDatabase } from './support/database.ts'
 import { createDataDir, START_MS, spawnService, waitForStart } from './support/process.ts'
 import { until } from './support/until.ts'
 
-t.test('the start prints the address, the docs and psql, and SIGTERM ends it with 0', async t => {
+t.test('a start prints its addresses, and SIGTERM exits with 0', async t => {
   const service = spawnService(t, { DATA_DIR: await createDataDir(t) })
   const { text, address } = await waitForStart(service)
   t.match(text, `API docs  ${address}/docs\n`)
@@ -17,7 +17,7 @@ t.test('the start prints the address, the docs and psql, and SIGTERM ends it wit
   t.equal(service.output.stderr, '')
 })
 
-t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t => {
+t.test('two SIGINT at once drain and exit with 0', async t => {
   const service = spawnService(t, {
     DATABASE_URL: await createDatabase(t),
     JWT_SECRET: 'x'.repeat(32)
@@ -28,7 +28,7 @@ t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t
   t.strictSame(await service.exited, [0, null])
 })
 
-t.test('a signal while the database starts ends it with 0 and leaves none running', async t => {
+t.test('a signal during the start of the database exits with 0', async t => {
   const folder = await createDataDir(t)
   const service = spawnService(t, { DATA_DIR: folder })
   await until(() => postmasterOf(join(folder, 'postgres')), START_MS)
@@ -37,7 +37,7 @@ t.test('a signal while the database starts ends it with 0 and leaves none runnin
   t.equal(await postmasterOf(join(folder, 'postgres')), undefined)
 })
 
-t.test('a second signal ends it at once', async t => {
+t.test('a second signal exits at once with 1', async t => {
   const service = spawnService(t, {
     DATABASE_URL: await createDatabase(t),
     JWT_SECRET: 'x'.repeat(32)
@@ -62,7 +62,7 @@ t.test('a second signal ends it at once', async t => {
   t.equal(code, 1)
 })
 
-t.test('what keeps it from starting is told in one sentence', async t => {
+t.test('a failed start prints one sentence and exits with 1', async t => {
   const secret = { JWT_SECRET: 'x'.repeat(32) }
   const cases: [NodeJS.ProcessEnv, RegExp][] = [
     [{ PORT: 'http' }, /^Concord does not start: PORT must be integer .*\n$/],
@@ -79,7 +79,7 @@ t.test('what keeps it from starting is told in one sentence', async t => {
   }
 })
 
-t.test('npm run migrate says what it applied', async t => {
+t.test('npm run migrate prints the applied migrations', async t => {
   const env = { DATA_DIR: await createDataDir(t) }
   const first = spawnService(t, env, 'bin/migrate.ts')
   t.strictSame(await first.exited, [0, null])

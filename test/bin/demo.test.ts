@@ -3,7 +3,7 @@ import t from 'tap'
 import { createTimeline } from '../../bin/demo/timeline.ts'
 import { createDataDir, spawnService } from '../support/process.ts'
 
-t.test('the demo sees everything, ends with 0 and leaves nothing behind', async t => {
+t.test('the demo passes every step, exits with 0 and leaves no file', async t => {
   const folder = await createDataDir(t)
   const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   t.strictSame(await demo.exited, [0, null], demo.output.stdout)
@@ -12,7 +12,7 @@ t.test('the demo sees everything, ends with 0 and leaves nothing behind', async 
   t.strictSame(await readdir(folder), [])
 })
 
-t.test('a demo that is interrupted leaves nothing behind', async t => {
+t.test('an interrupted demo leaves no file', async t => {
   const folder = await createDataDir(t)
   const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   demo.child.stdout?.once('data', () => demo.child.kill('SIGINT'))
@@ -20,7 +20,7 @@ t.test('a demo that is interrupted leaves nothing behind', async t => {
   t.strictSame(await readdir(folder), [])
 })
 
-t.test('what nobody sees, or is not so, is told', async t => {
+t.test('the timeline reports missing events and failed checks', async t => {
   const lines: string[] = []
   const { step, check, end } = createTimeline({ deadlineMs: 20, print: line => lines.push(line) })
   await step('Ann whispers', () => {}, { 'Ann: herself': Promise.resolve() })

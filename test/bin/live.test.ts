@@ -5,7 +5,7 @@ import { addMember, createChecklist, createProject } from '../support/projects.t
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD } from '../support/users.ts'
 
-t.test('two people write in their terminals and see each other', async t => {
+t.test("two users edit a checklist in terminals and receive each other's changes", async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]

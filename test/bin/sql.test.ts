@@ -7,7 +7,7 @@ import {
   waitForStart
 } from '../support/process.ts'
 
-t.test('npm run sql finds the database of a running service', async t => {
+t.test('npm run sql connects to the database of a running service', async t => {
   const env = { DATA_DIR: await createDataDir(t) }
   const query = (...args: string[]) => ended(spawnService(t, env, 'bin/sql.ts', args))
   t.match(await query('select 1'), { code: 1, stderr: /^no database runs in .+: npm start starts/ })
@@ -25,7 +25,7 @@ t.test('npm run sql finds the database of a running service', async t => {
   await service.exited
 })
 
-t.test('npm run sql uses the database of DATABASE_URL', async t => {
+t.test('npm run sql connects to DATABASE_URL', async t => {
   const env = { DATABASE_URL: await createDatabase(t), JWT_SECRET: 'x'.repeat(32) }
   const { stdout } = await ended(
     spawnService(t, env, 'bin/sql.ts', ['select current_database() as name'])

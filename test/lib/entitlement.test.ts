@@ -20,41 +20,32 @@ const inProject = () => sincePos
 const outside = () => undefined
 const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
 
-t.test(
-  'of a project of theirs people see what came after they joined, and what is about them',
-  async t => {
-    t.equal(isEntitled(event, me, inProject), true)
-    t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
-    t.equal(
-      isEntitled({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject),
-      true
-    )
-    t.equal(
-      isEntitled({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
-      true
-    )
-    t.equal(
-      isEntitled({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
-      false
-    )
-  }
-)
+t.test('a member is entitled to events after joining and about themselves', async t => {
+  t.equal(isEntitled(event, me, inProject), true)
+  t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+  t.equal(isEntitled({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
+  t.equal(isEntitled({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject), true)
+  t.equal(
+    isEntitled({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
+    false
+  )
+})
 
-t.test('of a project that they left only their removal', async t => {
+t.test('a former member is entitled only to their own removal', async t => {
   t.equal(isEntitled(event, me, outside), false)
   t.equal(isEntitled({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
   t.equal(isEntitled({ ...event, kind: 'member.added', userId: me }, me, outside), false)
   t.equal(isEntitled({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
 })
 
-t.test('the end of a session is nobody’s event', async t => {
+t.test('no user is entitled to the end of a session', async t => {
   t.equal(
     isEntitled({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
     false
   )
 })
 
-t.test('the database answers the same, whatever the history', async t => {
+t.test('readVisibleAfter returns the events that isEntitled allows', async t => {
   const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
   const random = createRandom(7)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { keyRing } from '../../lib/keys.ts'
 
-t.test('a ring keeps its order, and each secret gives keys of its own', async t => {
+t.test('keyRing keeps the order and derives distinct keys per secret', async t => {
   const ring = keyRing(['one', 'two'])
   t.strictSame(
     ring.map(({ access }) => access),
@@ -11,12 +11,12 @@ t.test('a ring keeps its order, and each secret gives keys of its own', async t 
   t.strictSame(ring, keyRing(['one', 'two']), 'the same on every node')
 })
 
-t.test('the public name of a key tells nothing of it', async t => {
+t.test('the public key id reveals no part of the key', async t => {
   const [{ kid, refresh }] = keyRing(['one'])
   t.match(kid, /^[\w-]{8}$/)
   t.notOk(refresh.toString('base64url').includes(kid))
 })
 
-t.test('an empty ring is refused', async t => {
+t.test('keyRing throws without a secret', async t => {
   t.throws(() => keyRing([]), /needs a secret/)
 })

@@ -19,7 +19,7 @@ function check(name: string, cases: Case[]) {
   })
 }
 
-check('changes with a word between are merged', [
+check('changes with an unchanged word between them merge', [
   [
     'Buy milk and bread',
     'Buy oat milk and bread',
@@ -69,7 +69,7 @@ check('changes with a word between are merged', [
   ]
 ])
 
-check('a change of the same place is asked about', [
+check('changes of the same words conflict', [
   ['Call Bob', 'Call Alice', 'Call Carol', null],
   ['Pay 100 EUR to landlord', 'Pay 120 EUR to landlord', 'Pay 150 EUR to landlord', null],
   ['Order chairs', 'Order 12 chairs', 'Order 15 chairs', null],
@@ -88,7 +88,7 @@ check('a change of the same place is asked about', [
   ['Feed the cat', '', 'Feed the dog', null]
 ])
 
-check('insertions, deletions, moves and numbers beside a change are asked about', [
+check('insertions, deletions, moves and numbers next to a change conflict', [
   ['Buy milk', 'Buy oat milk', 'Get milk', null],
   ['Buy milk now', 'Buy now', 'Buy milk today', null],
   ['Get some milk now', 'Get milk now', 'Get some tea now', null],
@@ -97,7 +97,7 @@ check('insertions, deletions, moves and numbers beside a change are asked about'
   ['red roof to Ann', 'roof red to Ann', 'red roof for Ann', null]
 ])
 
-check('neighbouring words replaced by as many or more are joined', [
+check('neighbouring words replaced by as many or more words merge', [
   ['Call Bob', 'Phone Bob', 'Call Robert', 'Phone Robert'],
   ['one\ntwo', 'one!\ntwo', 'one\ntwo!', 'one!\ntwo!'],
   ['Call Bob now', 'Phone Bob tomorrow', 'Call Robert now', 'Phone Robert tomorrow'],
@@ -113,7 +113,7 @@ check('neighbouring words replaced by as many or more are joined', [
   ]
 ])
 
-check('parts of one word are merged, but for digits', [
+check('changes of parts of one word merge, except digits', [
   [
     'Read https://a.org/x now',
     'Read https://b.org/x now',
@@ -136,7 +136,7 @@ check('parts of one word are merged, but for digits', [
   ['Say a\u200db-c-d', 'Say x\u200db-c-d', 'Say a\u200db-c-e', null]
 ])
 
-check('who did the same and more is taken', [
+check('a side that made the same change and more wins', [
   ['Order blue chairs', 'Order green chairs', 'Order green tables', 'Order green tables'],
   ['a b c d', 'x b c d', 'x y z d', 'x y z d'],
   // A shared word amid others that one side replaced is chance.
@@ -148,7 +148,7 @@ check('who did the same and more is taken', [
   ]
 ])
 
-check('a phrase that is said again leaves open which copy is meant', [
+check('a repeated phrase with a change of one copy conflicts', [
   [
     'order 3 bottles of apples',
     'order 127 bottles of and 3 bottles of butter apples',
@@ -157,7 +157,7 @@ check('a phrase that is said again leaves open which copy is meant', [
   ]
 ])
 
-check('what both did is done once, but not inside of what one did', [
+check('the same change on both sides is made once', [
   ['Call Bob', 'Call Alice', 'Call Alice', 'Call Alice'],
   [
     'recieve the big parcel',
@@ -177,7 +177,7 @@ check('what both did is done once, but not inside of what one did', [
   ]
 ])
 
-check('the same words added, or deleted, in two places are asked about', [
+check('the same words added or deleted in two places conflict', [
   ['Buy milk and bread', 'Today buy milk and bread', 'Buy milk and bread today', null],
   ['Buy milk and bread', 'On Monday buy milk and bread', 'Buy milk and bread Monday morning', null],
   ['Buy milk, eggs and milk', 'Buy eggs and milk', 'Buy milk, eggs', null],
@@ -190,7 +190,7 @@ check('the same words added, or deleted, in two places are asked about', [
   ['Today call Bob about it', 'call Bob about it today', 'call Bob about it', null]
 ])
 
-check('additions that share only small words are both made', [
+check('additions that share only small words merge', [
   [
     'Send report to Ann and Bob',
     'Send the report to Ann and Bob',
@@ -199,12 +199,12 @@ check('additions that share only small words are both made', [
   ]
 ])
 
-check('where a repeated word leaves the place open, it asks', [
+check('a repeated word with an ambiguous place conflicts', [
   ['very very very good', 'very very good', 'very very very very good', null],
   ['ha ha ha', 'ha ha ha ha', 'ha ho ha', null]
 ])
 
-check('phrases that changed places are one change', [
+check('swapped phrases count as one change', [
   [
     'a new roof goes to Bob, the red desk goes to Omar, all today',
     'the red desk goes to Omar, a new roof goes to Bob, all today',
@@ -231,7 +231,7 @@ check('phrases that changed places are one change', [
   ]
 ])
 
-check('lines are kept apart, whatever breaks them', [
+check('changes of different lines merge for every kind of line break', [
   [
     'Steps:\nbuild it\ntest it\nship it',
     'Steps:\nbuild it twice\ntest it\nship it',
@@ -249,7 +249,7 @@ check('lines are kept apart, whatever breaks them', [
   ['one two', 'one two\nthree', 'one two\nfour', null]
 ])
 
-check('text without spaces', [
+check('text without spaces merges by words', [
   ['买牛奶和面包', '买燕麦牛奶和面包', '买牛奶和黑面包', '买燕麦牛奶和黑面包'],
   ['买牛奶和面包', '买豆浆和面包', '买咖啡和面包', null],
   ['付100元给老师', '付120元给老师', '付150元给老师', null],
@@ -258,7 +258,7 @@ check('text without spaces', [
   ['买iPhone15给小王', '买iPhone16给小王', '买iPhone15 Pro给小王', null]
 ])
 
-check('emoji and combining marks', [
+check('emoji and combining marks merge as whole characters', [
   ['👨‍👩‍👧 buy milk 🇩🇪', '👨‍👩‍👧‍👦 buy milk 🇩🇪', '👨‍👩‍👧 buy milk 🇫🇷', '👨‍👩‍👧‍👦 buy milk 🇫🇷'],
   ['party 👨‍👩‍👧', 'party 👨‍👩‍👧‍👦', 'party 👩‍👩‍👧', null],
   ['well done 👍', 'well done 👍🏽', 'well done 👍🏿', null],
@@ -272,7 +272,7 @@ check('emoji and combining marks', [
   ['the cafe', 'the cafe\u0301', 'the cafe\u0300', null]
 ])
 
-t.test('beyond its limits it asks, but for what is plain', async t => {
+t.test('texts beyond the limits conflict, unless one side is unchanged', async t => {
   const long = 'ab '.repeat(1_400)
   t.equal(mergeText(long, `${long}c`, `d ${long}`), null)
   t.equal(mergeText(long, long, `d ${long}`), `d ${long}`)
@@ -286,7 +286,7 @@ t.test('beyond its limits it asks, but for what is plain', async t => {
   )
 })
 
-t.test('a side that changed more than 64 places asks', async t => {
+t.test('more than 64 changed places on one side conflict', async t => {
   const text = (word: (n: number) => string) =>
     Array.from({ length: 70 }, (_, n) => `${word(n)} k${n}`).join(' ')
   t.equal(
@@ -299,7 +299,7 @@ t.test('a side that changed more than 64 places asks', async t => {
   )
 })
 
-t.test('the ten pairs of docs/merging.md come out as printed', async t => {
+t.test('the ten examples of docs/merging.md merge as documented', async t => {
   const page = readFileSync(new URL('../../docs/merging.md', import.meta.url), 'utf8')
   const rows = page
     .split('\n')
@@ -313,7 +313,7 @@ t.test('the ten pairs of docs/merging.md come out as printed', async t => {
   }
 })
 
-t.test('parts say who wrote which words', async t => {
+t.test('parts name the side that wrote each word', async t => {
   const parts = (...texts: [string, string, string]) =>
     runs(...texts).map(({ text, by }) => `${by}: ${text}`)
   t.strictSame(parts('Buy milk and bread', 'Buy oat milk and bread', 'Buy milk and rye bread'), [
@@ -347,7 +347,7 @@ t.test('parts say who wrote which words', async t => {
   t.strictSame(merge('a', '', 'a'), { value: '', parts: [] })
 })
 
-t.test('a text of more than 64 parts is one part by both', async t => {
+t.test('a text of more than 64 parts returns one part by both', async t => {
   const text = (first: string, second: string) =>
     Array.from({ length: 20 }, (_, n) => `${first}${n} k${n} ${second}${n} l${n}`).join(' ')
   const merged = merge(text('a', 'b'), text('x', 'b'), text('a', 'y'))
@@ -428,31 +428,28 @@ function always(name: string, holds: (base: string, live: string, wanted: string
 }
 
 always(
-  'the order of arrival does not matter',
+  'the merge does not depend on the order of arrival',
   (base, live, wanted) => mergeText(base, live, wanted) === mergeText(base, wanted, live)
 )
 
-always(
-  'the parts of a merge are those of the text, mirrored for the other',
-  (base, live, wanted) => {
-    const merged = merge(base, live, wanted)
-    if (!merged) return true
-    const mirror = { base: 'base', both: 'both', live: 'wanted', wanted: 'live' } as const
-    const mirrored = merge(base, wanted, live)?.parts.map(({ length, by }) => ({
-      length,
-      by: mirror[by]
-    }))
-    const { value, parts } = merged
-    return (
-      JSON.stringify(parts) === JSON.stringify(mirrored) &&
-      parts.reduce((sum, { length }) => sum + length, 0) === value.length &&
-      parts.every(({ length, by }, i) => length > 0 && by !== parts[i - 1]?.by) &&
-      parts.length <= 64
-    )
-  }
-)
+always('the parts cover the text and mirror when sides swap', (base, live, wanted) => {
+  const merged = merge(base, live, wanted)
+  if (!merged) return true
+  const mirror = { base: 'base', both: 'both', live: 'wanted', wanted: 'live' } as const
+  const mirrored = merge(base, wanted, live)?.parts.map(({ length, by }) => ({
+    length,
+    by: mirror[by]
+  }))
+  const { value, parts } = merged
+  return (
+    JSON.stringify(parts) === JSON.stringify(mirrored) &&
+    parts.reduce((sum, { length }) => sum + length, 0) === value.length &&
+    parts.every(({ length, by }, i) => length > 0 && by !== parts[i - 1]?.by) &&
+    parts.length <= 64
+  )
+})
 
-always('a part by a side stands in the text of that side', (base, live, wanted) => {
+always('a part by one side occurs in the text of that side', (base, live, wanted) => {
   const all = runs(base, live, wanted)
   const stands = ({ text, by }: (typeof all)[number]) =>
     (by === 'wanted' || by === 'base' || live.includes(text)) &&
@@ -461,20 +458,20 @@ always('a part by a side stands in the text of that side', (base, live, wanted) 
 })
 
 always(
-  'who changed nothing, or the same, is in nobody’s way',
+  'an unchanged or equal side returns the other side',
   (base, live) =>
     mergeText(base, live, base) === live &&
     mergeText(base, base, live) === live &&
     mergeText(base, live, live) === live
 )
 
-always('a change that arrives twice is made once', (base, live, wanted) => {
+always('merging the same change twice changes nothing', (base, live, wanted) => {
   const merged = mergeText(base, live, wanted)
   const again = merged === null ? null : mergeText(base, merged, wanted)
   return again === null || again === merged
 })
 
-always('no word comes from nowhere, and none that somebody added is lost', (base, live, wanted) => {
+always('a merge adds no unknown word and loses no added word', (base, live, wanted) => {
   const merged = mergeText(base, live, wanted)
   // In scripts without spaces a word depends on its neighbours.
   if (merged === null || /[买ท]/.test(base + live + wanted)) return true
@@ -498,7 +495,7 @@ function count(text: string): Bag {
   return bag
 }
 
-always('no character is cut in two', (base, live, wanted) => {
+always('a merge splits no character', (base, live, wanted) => {
   const merged = mergeText(base, live, wanted)
   const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
   const characters = (text: string) => Array.from(segmenter.segment(text), ({ segment }) => segment)
@@ -521,7 +518,7 @@ const known = fc
   )
   .chain(steps => fc.boolean().map(isDistinct => ({ steps, isDistinct })))
 
-t.test('two people’s changes with a word between: both are made, or it asks', async t => {
+t.test('changes with an unchanged word between them merge completely or conflict', async t => {
   let merges = 0
   fc.assert(
     fc.property(known, ({ steps, isDistinct }) => {
@@ -544,7 +541,7 @@ t.test('two people’s changes with a word between: both are made, or it asks', 
   t.ok(merges > 1_000, `${merges} of 5000 merged`)
 })
 
-t.test('diff3 over the same words, where both answer, says the same of distinct words', async t => {
+t.test('a merge of distinct words equals that of diff3', async t => {
   let both = 0
   const distinct = known.filter(({ isDistinct }) => isDistinct)
   fc.assert(

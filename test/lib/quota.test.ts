@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createQuota } from '../../lib/quota.ts'
 
-t.test('a quota is used up by one holder, and free again when something is given back', async t => {
+t.test('a quota is used up per holder and freed by giveBack', async t => {
   const quota = createQuota(2)
   quota.take('ann')
   t.notOk(quota.isUsedUp('ann'))

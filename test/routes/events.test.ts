@@ -43,7 +43,7 @@ async function texts(feed: Feed, count: number) {
   return found
 }
 
-t.test('an idle stream is kept alive and carries the newest cursor', async t => {
+t.test('an idle stream receives heartbeats with the newest cursor', async t => {
   const { app, url, ann, bob } = await stage(t)
   const feed = await openFeed(t, url, bob.headers)
   const { id } = await feed.next('ready')
@@ -54,7 +54,7 @@ t.test('an idle stream is kept alive and carries the newest cursor', async t => 
   t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }))
 })
 
-t.test('whoever is added to a project hears it, and everything that comes after', async t => {
+t.test('an added member receives the addition and every later event', async t => {
   const { app, url, ann, bob, projectId, listId, addBob } = await stage(t)
   const feed = await openFeed(t, url, bob.headers)
   t.match(await feed.next(), {
@@ -97,7 +97,7 @@ t.test('whoever is added to a project hears it, and everything that comes after'
   t.match(await feed.next(), { event: 'project.updated', data: { project: { name: 'Fete' } } })
 })
 
-t.test('nobody hears of a project that is not theirs', async t => {
+t.test('a user receives no event of another project', async t => {
   const { app, url, ann, bob, listId, addBob } = await stage(t)
   const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
   await addItem(app, listId, 'Milk')
@@ -110,7 +110,7 @@ t.test('nobody hears of a project that is not theirs', async t => {
   )
 })
 
-t.test('the bytes are what the WHATWG parser reads, and nothing else', async t => {
+t.test('the stream consists of exactly the specified bytes', async t => {
   const { app, url, ann, listId, projectId } = await stage(t)
   const reply = await stream(t, url, ann.headers)
   t.equal(reply.statusCode, 200)
@@ -144,7 +144,7 @@ t.test('the bytes are what the WHATWG parser reads, and nothing else', async t =
   )
 })
 
-t.test('an EventSource holds on through a restart and misses nothing', async t => {
+t.test('an EventSource misses no event over a restart', async t => {
   const first = await stage(t)
   const { app, url, ann, listId } = first
   const source = new EventSource(`${url}/events`, {
@@ -171,7 +171,7 @@ t.test('an EventSource holds on through a restart and misses nothing', async t =
   t.strictSame(heard, ['before', 'meanwhile', 'after'])
 })
 
-t.test('an EventSource that comes while the database is away comes again', async t => {
+t.test('an EventSource reconnects after the database was away', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
   const { app, url, ann, listId } = await stage(t, { DATABASE_URL: proxy.url })
   proxy.close()
@@ -197,7 +197,7 @@ t.test('an EventSource that comes while the database is away comes again', async
   t.equal(JSON.parse(data).after.text, 'afterwards')
 })
 
-t.test('a stream goes on after the last event that was seen, on any node', async t => {
+t.test('a stream resumes after its cursor on any node', async t => {
   const { app, url, ann, listId } = await stage(t)
   const first = await openFeed(t, url, ann.headers)
   const names = Array.from({ length: 30 }, (_, n) => `item ${n}`)
@@ -229,7 +229,7 @@ t.test('a stream goes on after the last event that was seen, on any node', async
   }
 })
 
-t.test('a reader who was away longer than memory goes back is served by the log', async t => {
+t.test('a cursor older than the ring buffer resumes from the log', async t => {
   const { app, url, ann, listId } = await stage(t)
   const before = await openFeed(t, url, ann.headers)
   const { id: cursor } = await before.next('ready')
@@ -246,7 +246,7 @@ t.test('a reader who was away longer than memory goes back is served by the log'
   )
 })
 
-t.test('a stream that resumes while its node is behind the database misses nothing', async t => {
+t.test('a stream resumed on a node behind the database misses nothing', async t => {
   const { app, url, ann, listId } = await stage(t)
   const { id: cursor } = await (await openFeed(t, url, ann.headers)).next('ready')
   const [tail] = await app.sql`
@@ -263,7 +263,7 @@ t.test('a stream that resumes while its node is behind the database misses nothi
   t.strictSame(await texts(feed, 1), ['heard'])
 })
 
-t.test('a stream can be narrowed to some projects', async t => {
+t.test('a stream can be limited to some projects', async t => {
   const { app, url, ann, projectId, listId } = await stage(t)
   const second = await createProject(ann, 'Second')
   const third = await createProject(ann, 'Third')
@@ -283,46 +283,43 @@ t.test('a stream can be narrowed to some projects', async t => {
   t.equal(wrong.response.status, 400)
 })
 
-t.test(
-  'a cursor that means nothing here is answered with reset, and the stream goes on',
-  async t => {
-    const { app, url, ann, listId } = await stage(t)
-    const { epoch, head } = app.pubsub
-    const cursors: [string, string][] = [
-      ['garbage', 'unknown'],
-      ['-1', 'unknown'],
-      [`${epoch}.`, 'unknown'],
-      [`${epoch}.ZZ`, 'unknown'],
-      [`${epoch}.-1`, 'unknown'],
-      [`${epoch}.${'z'.repeat(10)}`, 'unknown'],
-      [`${epoch}.${'z'.repeat(11)}`, 'unknown'],
-      [formatCursor({ epoch, pos: head + 100 }), 'unknown'],
-      [`${'0'.repeat(12)}.1`, 'restored'],
-      ['x'.repeat(10_000), 'unknown'],
-      [encodeURIComponent("'; drop table events; --"), 'unknown']
-    ]
-    const feeds = []
-    for (const [cursor, reason] of cursors) {
-      feeds.push({ reason, feed: await openFeed(t, url, ann.headers, { cursor }) })
-      feeds.push({
-        reason,
-        feed: await openFeed(t, url, ann.headers, { query: `?last_event_id=${cursor}` })
-      })
-    }
-    for (const { feed, reason } of feeds) {
-      t.match(await feed.next(), { event: 'ready', id: '' }, 'no cursor before the reset')
-      t.match(await feed.next(), { event: 'reset', data: { reason } })
-    }
-    await addItem(app, listId, 'Milk')
-    for (const { feed } of feeds) t.match(await feed.next(), { event: 'item.added' })
-    for (const nul of ['%00', 'a%00b', '%ff']) {
-      const { response } = await openFeed(t, url, ann.headers, { query: `?last_event_id=${nul}` })
-      t.ok([200, 400].includes(response.status), `${nul} ${response.status}`)
-    }
+t.test('an unknown cursor receives reset, then live events', async t => {
+  const { app, url, ann, listId } = await stage(t)
+  const { epoch, head } = app.pubsub
+  const cursors: [string, string][] = [
+    ['garbage', 'unknown'],
+    ['-1', 'unknown'],
+    [`${epoch}.`, 'unknown'],
+    [`${epoch}.ZZ`, 'unknown'],
+    [`${epoch}.-1`, 'unknown'],
+    [`${epoch}.${'z'.repeat(10)}`, 'unknown'],
+    [`${epoch}.${'z'.repeat(11)}`, 'unknown'],
+    [formatCursor({ epoch, pos: head + 100 }), 'unknown'],
+    [`${'0'.repeat(12)}.1`, 'restored'],
+    ['x'.repeat(10_000), 'unknown'],
+    [encodeURIComponent("'; drop table events; --"), 'unknown']
+  ]
+  const feeds = []
+  for (const [cursor, reason] of cursors) {
+    feeds.push({ reason, feed: await openFeed(t, url, ann.headers, { cursor }) })
+    feeds.push({
+      reason,
+      feed: await openFeed(t, url, ann.headers, { query: `?last_event_id=${cursor}` })
+    })
   }
-)
+  for (const { feed, reason } of feeds) {
+    t.match(await feed.next(), { event: 'ready', id: '' }, 'no cursor before the reset')
+    t.match(await feed.next(), { event: 'reset', data: { reason } })
+  }
+  await addItem(app, listId, 'Milk')
+  for (const { feed } of feeds) t.match(await feed.next(), { event: 'item.added' })
+  for (const nul of ['%00', 'a%00b', '%ff']) {
+    const { response } = await openFeed(t, url, ann.headers, { query: `?last_event_id=${nul}` })
+    t.ok([200, 400].includes(response.status), `${nul} ${response.status}`)
+  }
+})
 
-t.test('a database of another life resets every stream that is open', async t => {
+t.test('a new epoch resets every open stream', async t => {
   const { app, url, ann, listId } = await stage(t)
   const feed = await openFeed(t, url, ann.headers)
   const { id: old } = await feed.next('ready')
@@ -336,7 +333,7 @@ t.test('a database of another life resets every stream that is open', async t =>
   t.match(await stale.next('reset'), { data: { reason: 'restored' } })
 })
 
-t.test('a backup that is restored into another database resets streams and lists', async t => {
+t.test('a backup restored into another database resets streams and checklists', async t => {
   const { app, url, ann, listId } = await stage(t)
   const feed = await openFeed(t, url, ann.headers)
   await addItem(app, listId, 'in the backup')
@@ -356,7 +353,7 @@ t.test('a backup that is restored into another database resets streams and lists
   t.strictSame(await texts(resumed, 1), ['live again'])
 })
 
-t.test('a cursor below what is kept is answered with reset', async t => {
+t.test('a cursor below the retention floor receives reset', async t => {
   const { app, url, ann } = await stage(t)
   const feed = await openFeed(t, url, ann.headers)
   const { id: cursor } = await feed.next('ready')
@@ -365,7 +362,7 @@ t.test('a cursor below what is kept is answered with reset', async t => {
   t.match(await late.next('reset'), { data: { reason: 'expired' } })
 })
 
-t.test('the removal is the last that a removed member hears, live and later', async t => {
+t.test('a removed member receives no event after the removal', async t => {
   const { app, url, ann, bob, projectId, listId, addBob, removeBob } = await stage(t)
   const live = await openFeed(t, url, bob.headers)
   const { id: cursor } = await live.next('ready')
@@ -395,40 +392,37 @@ t.test('the removal is the last that a removed member hears, live and later', as
   }
 })
 
-t.test(
-  'who comes and goes within one commit hears what was in between, and nothing else',
-  async t => {
-    const { app, url, ann, bob, projectId, listId } = await stage(t)
-    const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
-    for (const feed of [hers, his]) await feed.next('ready')
-    await app.sql.begin(async tx => {
-      const add = (text: string) =>
-        tx`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
-      for (const n of [1, 2]) {
-        await add(`without him ${n}`)
-        await tx`
+t.test('a member within one commit receives only the events between', async t => {
+  const { app, url, ann, bob, projectId, listId } = await stage(t)
+  const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
+  for (const feed of [hers, his]) await feed.next('ready')
+  await app.sql.begin(async tx => {
+    const add = (text: string) =>
+      tx`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+    for (const n of [1, 2]) {
+      await add(`without him ${n}`)
+      await tx`
         insert into project_members (project_id, user_id, role)
         values (${projectId}, ${bob.id}, 'viewer')`
-        await add(`with him ${n}`)
-        await tx`delete from project_members where user_id = ${bob.id}`
-      }
-      await add('without him 3')
-    })
-    t.strictSame(await texts(hers, 5), [
-      ...['without him 1', 'with him 1', 'without him 2', 'with him 2'],
-      'without him 3'
-    ])
-    for (const n of [1, 2]) {
-      t.equal((await his.next()).event, 'member.added')
-      t.equal(textOf(await his.next()), `with him ${n}`)
-      t.equal((await his.next()).event, 'member.removed')
+      await add(`with him ${n}`)
+      await tx`delete from project_members where user_id = ${bob.id}`
     }
-    const nextId = await insertProject(app.sql, bob.id)
-    t.match(await his.next(), { event: 'member.added', data: { project: { id: nextId } } })
+    await add('without him 3')
+  })
+  t.strictSame(await texts(hers, 5), [
+    ...['without him 1', 'with him 1', 'without him 2', 'with him 2'],
+    'without him 3'
+  ])
+  for (const n of [1, 2]) {
+    t.equal((await his.next()).event, 'member.added')
+    t.equal(textOf(await his.next()), `with him ${n}`)
+    t.equal((await his.next()).event, 'member.removed')
   }
-)
+  const nextId = await insertProject(app.sql, bob.id)
+  t.match(await his.next(), { event: 'member.added', data: { project: { id: nextId } } })
+})
 
-t.test('the end of a session ends its streams, and only its', async t => {
+t.test('the end of a session ends only its streams', async t => {
   const { app, url, ann, bob } = await stage(t)
   const byToken = await openFeed(t, url, ann.headers)
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
@@ -451,7 +445,7 @@ t.test('the end of a session ends its streams, and only its', async t => {
   await others.ended
 })
 
-t.test('a stream ends with its token, one of a cookie goes on', async t => {
+t.test('a stream ends with its access token, one by cookie continues', async t => {
   const { app, url, ann, listId } = await stage(t, { ACCESS_TOKEN_TTL: '2' })
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
   const reply = await app.inject({
@@ -471,7 +465,7 @@ t.test('a stream ends with its token, one of a cookie goes on', async t => {
   await byCookie.next('item.added')
 })
 
-t.test('who may open a stream is decided before its first byte', async t => {
+t.test('a stream is authorised before its first byte', async t => {
   const allowed = 'https://app.example.com'
   const { app, url, ann } = await stage(t, { ALLOWED_ORIGINS: allowed })
   const status = async (headers: Record<string, string>) => {
@@ -505,7 +499,7 @@ t.test('who may open a stream is decided before its first byte', async t => {
   t.equal(await status(ann.headers), 401)
 })
 
-t.test('HEAD opens no stream', async t => {
+t.test('HEAD /events returns 405', async t => {
   const { url, ann } = await stage(t)
   const req = request(`${url}/events`, { method: 'HEAD', headers: ann.headers }).end()
   const [reply] = (await once(req, 'response')) as [IncomingMessage]
@@ -515,7 +509,7 @@ t.test('HEAD opens no stream', async t => {
   await once(reply, 'end')
 })
 
-t.test('a service that closes ends its streams, which have a time to reconnect', async t => {
+t.test('close ends every stream with a time to reconnect', async t => {
   const { app, url, ann } = await stage(t)
   const replies = await Promise.all(Array.from({ length: 50 }, () => stream(t, url, ann.headers)))
   const bodies = Promise.all(replies.map(body))

@@ -68,11 +68,11 @@ async function survives(t: Test, arbitrary: fc.Arbitrary<HttpRequest>, numRuns =
   t.equal((await call('GET', '/users/me', { token: ann.token })).status, 200, 'and all is well')
 }
 
-t.test('no body is an error of ours', t =>
+t.test('no JSON body causes a 5xx', t =>
   survives(t, fc.record({ body, token: fc.constant(ann.token) }))
 )
 
-t.test('nor is any text in place of JSON', t =>
+t.test('no text instead of JSON causes a 5xx', t =>
   survives(
     t,
     fc.record({ body: fc.oneof(anyString, fc.json()), token: fc.constant(ann.token) }),
@@ -80,9 +80,9 @@ t.test('nor is any text in place of JSON', t =>
   )
 )
 
-t.test('nor any token', t => survives(t, fc.record({ token: nearly(ann.token) })))
+t.test('no access token causes a 5xx', t => survives(t, fc.record({ token: nearly(ann.token) })))
 
-t.test('nor any cookie', async t => {
+t.test('no cookie causes a 5xx', async t => {
   const { cookie } = await signIn(app, ann)
   const text = nearly(cookie)
   await survives(
@@ -96,7 +96,7 @@ t.test('nor any cookie', async t => {
   )
 })
 
-t.test('nor any header that we read', t => {
+t.test('no header causes a 5xx', t => {
   const names = [
     'origin',
     'sec-fetch-site',
@@ -112,7 +112,7 @@ t.test('nor any header that we read', t => {
   return survives(t, fc.record({ headers, body: fc.constantFrom('{}', undefined) }), 20)
 })
 
-t.test('nor any path or query', async t => {
+t.test('no path or query causes a 5xx', async t => {
   const part = fc.oneof(
     fc.webPath(),
     fc.webQueryParameters(),
@@ -147,7 +147,7 @@ interface Operation {
   requestBody?: { content: Record<string, { schema: Schema }> }
 }
 
-t.test('NUL and half a surrogate pair are refused in every string of the document', async t => {
+t.test('NUL and lone surrogates are refused in every documented string', async t => {
   const { paths, components } = (await call('GET', '/docs/json')).body
   const { token } = ann
   let fields = 0

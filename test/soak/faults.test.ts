@@ -18,7 +18,7 @@ const [node] = nodes as [ServiceNode]
 
 /** One fault, while everybody writes, before it and after it; then everybody must have been told everything. */
 function survives(name: string, happen: (t: Test) => Promise<unknown>) {
-  t.test(name, async t => {
+  t.test(`no event is lost when ${name}`, async t => {
     await stage.play(async () => {
       await load()
       await happen(t)
@@ -55,7 +55,7 @@ async function metric({ address }: ServiceNode, name: string): Promise<number> {
   return metricIn(await (await fetch(`${address}/metrics`)).text(), name)
 }
 
-survives('the listeners are killed under load, again and again: they listen anew', async t => {
+survives('the LISTEN connections are killed five times', async t => {
   const before = await Promise.all(connects())
   for (let n = 0; n < 5; n++) {
     await faults.killListeners(stage)
@@ -68,7 +68,7 @@ survives('the listeners are killed under load, again and again: they listen anew
   )
 })
 
-survives('the backend of one listener stands still: it is found out and replaced', async t => {
+survives('the backend of one LISTEN connection hangs', async t => {
   const before = await Promise.all(connects())
   const frozen = faults.freezeListener(stage)
   await load() // by polling
@@ -80,19 +80,19 @@ survives('the backend of one listener stands still: it is found out and replaced
   )
 })
 
-survives('the readers of the log are killed: they begin where they were', async () => {
+survives('the log connections are killed', async () => {
   await faults.killReaders(stage)
 })
 
-survives('every connection for requests is killed', async () => {
+survives('every pool connection is killed', async () => {
   await faults.killPools(stage)
 })
 
-survives('PostgreSQL is killed with -9 and back at once', async () => {
+survives('PostgreSQL is killed and restarted at once', async () => {
   await faults.killDatabase(stage, 0)
 })
 
-survives('PostgreSQL is killed with -9 and away for seconds', async t => {
+survives('PostgreSQL is killed and away for 5 s', async t => {
   const away = faults.killDatabase(stage, limits.awayMs)
   await until(async () => (await readiness(node)) === 'unavailable')
   const reply = await write(node)
@@ -101,7 +101,7 @@ survives('PostgreSQL is killed with -9 and away for seconds', async t => {
   await away
 })
 
-survives('the whole database stands still for longer than a heartbeat', async t => {
+survives('PostgreSQL hangs longer than a heartbeat', async t => {
   const thawed = faults.freezeDatabase(stage, limits.frozenMs)
   await until(async () => (await readiness(node)) === 'unavailable')
   const reply = await write(node)
@@ -109,7 +109,7 @@ survives('the whole database stands still for longer than a heartbeat', async t 
   await thawed
 })
 
-survives('a transaction that stays open holds nobody up', async t => {
+survives('a transaction stays open for 5 s', async t => {
   let isOver = false
   const held = faults.holdTransaction(stage, limits.awayMs).finally(() => {
     isOver = true
@@ -121,32 +121,29 @@ survives('a transaction that stays open holds nobody up', async t => {
   await held
 })
 
-survives('a node is killed with -9 in the middle of a broadcast', async () => {
+survives('a node is killed', async () => {
   await faults.killNode(stage)
 })
 
-survives('a node is told to stop in the middle of a broadcast: it ends with 0', async () => {
+survives('a node receives SIGTERM', async () => {
   await faults.stopNode(stage)
 })
 
-survives('one node after the other is started anew', async () => {
+survives('the nodes restart one after the other', async () => {
   await faults.rollingRestart(stage)
 })
 
-survives(
-  'clients lose their connections, with a FIN, with a reset and without a word',
-  async () => {
-    for (const how of cuts) {
-      for (const follower of [...streams, ...sockets]) follower.cut(how)
-      await load()
-    }
+survives('all clients lose their connections in three ways', async () => {
+  for (const how of cuts) {
+    for (const follower of [...streams, ...sockets]) follower.cut(how)
+    await load()
   }
-)
+})
 
-survives('the clock of a node goes a day ahead, and back', async () => {
+survives('the clock of a node jumps a day ahead and back', async () => {
   await faults.stepClock(stage)
 })
 
-t.test('every process ends when it is told to', async t => {
+t.test('every node exits with 0 on SIGTERM', async t => {
   t.strictSame(await stage.close(), [])
 })

@@ -11,7 +11,7 @@ import { insertLargeEvents } from '../support/large-events.ts'
 import { insertProject } from '../support/projects.ts'
 import { insertUser } from '../support/users.ts'
 
-t.test('who was away does not look at what others wrote meanwhile', async t => {
+t.test('a catch-up does not read events of other projects', async t => {
   const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
   const userId = await insertUser(sql)
@@ -39,7 +39,7 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
   t.ok(read < 100, `${read} rows of the log`)
 })
 
-t.test('a page reads no values of rows beyond its bytes', async t => {
+t.test('a page does not read values beyond its byte limit', async t => {
   const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
   const listId = randomUUID()

@@ -9,7 +9,7 @@ async function connect(t: Test) {
   return sql
 }
 
-t.test('a start applies the functions again when one of them changed', async t => {
+t.test('a start applies changed functions again', async t => {
   const sql = await connect(t)
   t.strictSame(await migrate(sql), [], 'nothing changed')
   await sql`
@@ -22,7 +22,7 @@ t.test('a start applies the functions again when one of them changed', async t =
   t.match(row, { answer: { outcome: 'rejected', code: 'invalid' } })
 })
 
-t.test('a start refuses the database of a preview with one sentence', async t => {
+t.test('a start refuses the database of a preview version', async t => {
   const sql = await connect(t)
   await sql`update schema_version set name = 'accounts' where version = 1`
   await t.rejects(migrate(sql), {
@@ -30,7 +30,7 @@ t.test('a start refuses the database of a preview with one sentence', async t =>
   })
 })
 
-t.test('a start refuses the database of a newer service', async t => {
+t.test('a start refuses the database of a newer version', async t => {
   const sql = await connect(t)
   await sql`insert into schema_version (version, name) values (999, 'later')`
   await t.rejects(migrate(sql), { message: /schema version 999.*start a newer service/ })

@@ -36,7 +36,7 @@ async function eventsOf(owner: postgres.Sql) {
   return events
 }
 
-t.test('a role with rights on five tables writes them, and the log has all of it', async t => {
+t.test('writes of a role with five tables are logged completely', async t => {
   const { owner, sql } = await withWriter(t)
   const [ann, project] = [randomUUID(), randomUUID()]
   const [list, item] = [randomUUID(), randomUUID()]
@@ -66,7 +66,7 @@ t.test('a role with rights on five tables writes them, and the log has all of it
   t.equal((await owner`select from pending_events`).length, 0)
 })
 
-t.test('a conflict follows a live text that another role writes', async t => {
+t.test('a write of another role updates the open conflict', async t => {
   const { app, sql } = await withWriter(t)
   const { apply, addItems, users, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -85,7 +85,7 @@ t.test('a conflict follows a live text that another role writes', async t => {
   t.match(JSON.parse(updated?.after ?? ''), { base: 'Milk', ours: 'Rye' })
 })
 
-t.test('another role can neither call our functions nor read the log', async t => {
+t.test('another role can neither call functions nor read the log', async t => {
   const { sql, owner } = await withWriter(t)
   const functions = await owner<{ name: string; args: string }[]>`
     select proname as name, pg_get_function_identity_arguments(oid) as args
@@ -108,7 +108,7 @@ t.test('another role can neither call our functions nor read the log', async t =
   }
 })
 
-t.test('another role cannot hang our trigger functions on a table of its own', async t => {
+t.test('another role cannot attach our trigger functions to its tables', async t => {
   const { sql, owner } = await withWriter(t)
   const triggers = await owner<{ name: string }[]>`
     select proname as name from pg_proc
@@ -121,7 +121,7 @@ t.test('another role cannot hang our trigger functions on a table of its own', a
   }
 })
 
-t.test('what another role puts before our names in its search_path is not run', async t => {
+t.test('objects earlier in the search_path of another role are not used', async t => {
   const { sql, owner } = await withWriter(t)
   const { count } = await owner`select from pg_roles where rolsuper`
   const role = (await sql`select current_user as name`)[0]?.name as string
@@ -146,7 +146,7 @@ t.test('what another role puts before our names in its search_path is not run', 
   t.strictSame(kinds, ['project.created', 'project.updated'])
 })
 
-t.test('another role cannot write in a user’s name, nor past the log', async t => {
+t.test('another role cannot forge the actor or bypass the log', async t => {
   const { app, sql, owner } = await withWriter(t)
   const { ownerId, listId, users } = await insertChecklist(app)
   const head = (await eventsOf(owner)).at(-1)?.pos ?? 0
@@ -168,7 +168,7 @@ t.test('another role cannot write in a user’s name, nor past the log', async t
   )
 })
 
-t.test('the role of the README writes its tables and reads no password hash', async t => {
+t.test('the documented import role writes tables and reads no hash', async t => {
   const { sql, owner } = await withWriter(t)
   const role = (await sql`select current_user as name`)[0]?.name as string
   const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8')

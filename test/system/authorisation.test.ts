@@ -9,7 +9,7 @@ import { type Feed, openFeed } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
-// Who may hear what: every kind of event × everybody's part × stream and socket × live and replayed × node. What
+// Who may hear what: every kind of event × everybody's membership × stream and socket × live and replayed × node. What
 // they are entitled to is worked out anew from the rows of the log.
 
 const kinds = [
@@ -21,7 +21,7 @@ const kinds = [
   'session.ended'
 ]
 
-const parts = [
+const memberships = [
   'owner',
   'editor',
   'viewer',
@@ -32,7 +32,7 @@ const parts = [
   'is a stranger',
   'deletes the account'
 ] as const
-type Part = (typeof parts)[number]
+type Membership = (typeof memberships)[number]
 
 interface Row {
   pos: number
@@ -47,71 +47,71 @@ const url = await createDatabase(t)
 const one = await build(t, { DATABASE_URL: url })
 const two = await build(t, { DATABASE_URL: url })
 const nodes = [await listen(one), await listen(two)]
-const people = new Map<Part, User>()
-for (const part of parts) people.set(part, await createUser(one, part))
-const userOf = (part: Part) => people.get(part) as User
-const idOf = (part: Part) => userOf(part).id
-const emailOf = (part: Part) => userOf(part).email
+const people = new Map<Membership, User>()
+for (const membership of memberships) people.set(membership, await createUser(one, membership))
+const userOf = (membership: Membership) => people.get(membership) as User
+const idOf = (membership: Membership) => userOf(membership).id
+const emailOf = (membership: Membership) => userOf(membership).email
 
-// One project for everybody's part, and one of somebody else who adds them all at the very end.
+// One project for everybody's membership, and one of somebody else who adds them all at the very end.
 const connie = await createUser(one, 'Connie')
 const farewell = await createProject(connie, 'Farewell')
 const owner = userOf('owner')
 const projectId = await createProject(owner)
 const listId = await createChecklist(owner, projectId)
 const members = `/projects/${projectId}/members`
-for (const part of [
+for (const membership of [
   'left before',
   'leaves',
   'leaves and comes back',
   'deletes the account'
 ] as const)
-  await addMember(owner, projectId, userOf(part), 'editor')
+  await addMember(owner, projectId, userOf(membership), 'editor')
 await addMember(owner, projectId, userOf('editor'), 'editor')
 await addMember(owner, projectId, userOf('viewer'), 'viewer')
 await owner.request('DELETE', `${members}/${idOf('left before')}`)
 const begin = await head()
 for (const node of [one, two]) await node.pubsub.reached(begin)
 
-const streams = new Map<Part, Feed[]>()
-const sockets = new Map<Part, LiveClient[]>()
-for (const [part, { headers }] of people) {
+const streams = new Map<Membership, Feed[]>()
+const sockets = new Map<Membership, LiveClient[]>()
+for (const [membership, { headers }] of people) {
   const narrow = `?project=${projectId}&project=${farewell}`
   const opened = nodes.flatMap(node => [
     openFeed(t, node, headers),
     openFeed(t, node, headers, { query: narrow })
   ])
-  streams.set(part, await Promise.all(opened))
-  for (const feed of streams.get(part) as Feed[]) await feed.next('ready')
+  streams.set(membership, await Promise.all(opened))
+  for (const feed of streams.get(membership) as Feed[]) await feed.next('ready')
   const clients = await Promise.all(nodes.map(node => openLive(t, node, headers)))
   for (const client of clients) await client.open(listId)
-  sockets.set(part, clients)
+  sockets.set(membership, clients)
 }
 await everythingHappens()
 const rows = await readRows()
 
-t.test('everything happened', async t => {
+t.test('the scenario produces every kind of event', async t => {
   t.strictSame(
     kinds.filter(kind => !rows.some(row => row.kind === kind)),
     []
   )
 })
 
-for (const part of parts) {
-  const me = idOf(part)
-  const isGone = part === 'deletes the account'
+for (const membership of memberships) {
+  const me = idOf(membership)
+  const isGone = membership === 'deletes the account'
   const live = rows.filter(row => isLive(row, me)).map(({ pos }) => pos)
   const told = (feed: Feed) =>
     feed.events
       .filter(({ event }) => kinds.includes(event) && event !== 'session.ended')
       .map(({ id }) => parseCursor(id)?.pos)
 
-  t.test(`who ${part}: streams that were open all the time`, async t => {
+  t.test(`${membership}: open streams receive exactly the entitled events`, async t => {
     const inBoth = rows.filter(
       ({ pos, projectId: id }) => live.includes(pos) && (id === projectId || id === farewell)
     )
     const narrow = inBoth.map(({ pos }) => pos)
-    for (const [n, feed] of (streams.get(part) as Feed[]).entries()) {
+    for (const [n, feed] of (streams.get(membership) as Feed[]).entries()) {
       const expected = n % 2 === 0 ? live : narrow
       const name = `node ${n >> 1}, ${n % 2 === 0 ? 'all' : 'narrowed'}`
       if (isGone) {
@@ -124,36 +124,42 @@ for (const part of parts) {
       t.strictSame(told(feed), expected, name)
       const texts = JSON.stringify(feed.events)
       t.notOk(
-        [...parts].some(other => texts.includes(emailOf(other))),
+        [...memberships].some(other => texts.includes(emailOf(other))),
         'no email in it'
       )
     }
   })
 
-  t.test(`who ${part}: streams that come back`, { skip: isGone }, async t => {
-    const expected = rows.filter(row => isReplayed(row, me)).map(({ pos }) => pos)
-    const fresh = await build(t, { DATABASE_URL: url })
-    const cursor = `${one.pubsub.epoch}.${begin.toString(36)}`
-    for (const node of [...nodes, await listen(fresh)]) {
-      const feed = await openFeed(t, node, userOf(part).headers, { cursor })
-      await until(() => told(feed).length >= expected.length)
-      t.strictSame(
-        told(feed),
-        expected,
-        node === nodes[0] || node === nodes[1] ? 'from memory' : 'from the log'
-      )
+  t.test(
+    `${membership}: resumed streams receive exactly the entitled events`,
+    { skip: isGone },
+    async t => {
+      const expected = rows.filter(row => isReplayed(row, me)).map(({ pos }) => pos)
+      const fresh = await build(t, { DATABASE_URL: url })
+      const cursor = `${one.pubsub.epoch}.${begin.toString(36)}`
+      for (const node of [...nodes, await listen(fresh)]) {
+        const feed = await openFeed(t, node, userOf(membership).headers, { cursor })
+        await until(() => told(feed).length >= expected.length)
+        t.strictSame(
+          told(feed),
+          expected,
+          node === nodes[0] || node === nodes[1] ? 'from memory' : 'from the log'
+        )
+      }
     }
-  })
+  )
 
-  t.test(`who ${part}: sockets`, async t => {
+  t.test(`${membership}: sockets receive exactly the entitled changes`, async t => {
     // A list is opened by those who may see it then; who joins later is not told of it here.
     const mine =
-      part === 'joins' ? [] : rows.filter(row => row.checklistId === listId && isLive(row, me))
+      membership === 'joins'
+        ? []
+        : rows.filter(row => row.checklistId === listId && isLive(row, me))
     const first = mine.findIndex(
       (row, n) => row.rev !== (mine[n - 1]?.rev ?? (row.rev ?? 0) - 1) + 1
     )
     const revs = mine.slice(0, first < 0 ? undefined : first).map(({ rev }) => rev)
-    for (const client of sockets.get(part) as LiveClient[]) {
+    for (const client of sockets.get(membership) as LiveClient[]) {
       const heard = () =>
         client.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
       if (isGone) {
@@ -166,14 +172,16 @@ for (const part of parts) {
       const revoked = client.messages.filter(({ type }) => type === 'revoked')
       t.strictSame(
         revoked.map(({ reason }) => reason),
-        expectedRevocations(part)
+        expectedRevocations(membership)
       )
     }
   })
 
-  t.test(`who ${part}: the history of the list`, { skip: isGone }, async t => {
-    const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and comes back'].includes(part)
-    const { headers } = userOf(part)
+  t.test(`${membership}: the history is readable by members only`, { skip: isGone }, async t => {
+    const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and comes back'].includes(
+      membership
+    )
+    const { headers } = userOf(membership)
     const reply = await two.inject({
       url: `/checklists/${listId}/changes?since=0&limit=500`,
       headers
@@ -191,12 +199,13 @@ for (const part of parts) {
   })
 }
 
-function expectedRevocations(part: Part): string[] {
+function expectedRevocations(membership: Membership): string[] {
   // The list was deleted and restored once, and followed on.
-  if (part === 'leaves' || part === 'leaves and comes back') return ['deleted', 'removed']
-  if (part === 'editor') return ['deleted', 'role_changed']
-  if (part === 'viewer') return ['deleted', 'role_changed', 'role_changed']
-  return part === 'owner' ? ['deleted'] : []
+  if (membership === 'leaves' || membership === 'leaves and comes back')
+    return ['deleted', 'removed']
+  if (membership === 'editor') return ['deleted', 'role_changed']
+  if (membership === 'viewer') return ['deleted', 'role_changed', 'role_changed']
+  return membership === 'owner' ? ['deleted'] : []
 }
 
 /** The times of membership of somebody, with both ends. */
@@ -302,7 +311,8 @@ async function everythingHappens() {
   const foreign = await createProject(connie, 'Foreign')
   await sql`insert into checklists (project_id, title) values (${foreign}, 'Foreign')`
   await ops(owner.request, { ...add, itemId: randomUUID(), text: 'the end' })
-  for (const part of parts) await addMember(connie, farewell, userOf(part), 'viewer')
+  for (const membership of memberships)
+    await addMember(connie, farewell, userOf(membership), 'viewer')
 }
 
 async function head(): Promise<number> {

@@ -175,7 +175,7 @@ function writer(sql: Sql, listIds: string[], seed: number) {
 
 const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}').text ?? ''}`
 
-t.test('ten writers at once: a reader with nothing but its cursor misses nothing', async t => {
+t.test('a reader with only a cursor misses nothing of ten writers', async t => {
   const { sql, connect, listIds } = await board(t, 5)
   const start = await head(sql)
   const reader = follow(connect())
@@ -221,7 +221,7 @@ t.test('ten writers at once: a reader with nothing but its cursor misses nothing
   t.equal((await sql`select from pending_events`).length, 0, 'nothing is left behind')
 })
 
-t.test('a transaction held open keeps nobody waiting, and is told when it commits', async t => {
+t.test('an open transaction delays no other and is logged at commit', async t => {
   const { sql, connect, listId } = await board(t)
   const start = await head(sql)
   const slow = connect()
@@ -241,7 +241,7 @@ t.test('a transaction held open keeps nobody waiting, and is told when it commit
   t.strictSame(texts, ['item.added first committed', 'item.added first written'])
 })
 
-t.test('two transactions that take the same lists in opposite order both commit', async t => {
+t.test('two transactions with opposite lock order both commit', async t => {
   const { sql, connect, listIds } = await board(t, 2)
   const [one, other] = [connect(), connect()]
   const insertInto = (on: Sql, order: string[]) =>
@@ -260,7 +260,7 @@ t.test('two transactions that take the same lists in opposite order both commit'
   )
 })
 
-t.test('a commit that could be forgotten is made durable', async t => {
+t.test('a commit with synchronous_commit off is made durable', async t => {
   const { sql, listId } = await board(t)
   await sql.begin(async tx => {
     await tx`set local synchronous_commit = off`
@@ -271,7 +271,7 @@ t.test('a commit that could be forgotten is made durable', async t => {
   })
 })
 
-t.test('TRUNCATE is refused with the way to do it', async t => {
+t.test('TRUNCATE is refused with a hint', async t => {
   const { sql } = await board(t)
   const tables = [
     'users',
@@ -287,7 +287,7 @@ t.test('TRUNCATE is refused with the way to do it', async t => {
   }
 })
 
-t.test('a row keeps its id and its parent', async t => {
+t.test('the id and the parent of a row cannot change', async t => {
   const { sql, listIds } = await board(t, 2)
   const start = await head(sql)
   await sql`insert into checklist_items (checklist_id, text) values (${listIds[0] as string}, 'x')`
@@ -300,7 +300,7 @@ t.test('a row keeps its id and its parent', async t => {
   t.strictSame(await told(sql, start), ['item.added 2'])
 })
 
-t.test('what changes nothing is not told and uses up no number', async t => {
+t.test('a write that changes nothing creates no event', async t => {
   const { sql, listId, projectId } = await board(t)
   const itemId = randomUUID()
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'Milk')`
@@ -320,7 +320,7 @@ t.test('what changes nothing is not told and uses up no number', async t => {
   t.strictSame(await told(sql, start), ['item.updated 3'])
 })
 
-t.test('what goes with its parent is told once, by the parent', async t => {
+t.test('deleting a parent creates one event for all its children', async t => {
   const { sql, listIds, projectId, userId } = await board(t, 2)
   const [first = ''] = listIds
   await sql`insert into checklist_items (checklist_id, text) select id, 'x' from checklists, generate_series(1, 3)`
@@ -338,7 +338,7 @@ t.test('what goes with its parent is told once, by the parent', async t => {
   t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'], 'the sole owner goes')
 })
 
-t.test('who reads repeatably loses the race with 40001, and the log stays whole', async t => {
+t.test('a serialisation failure returns 40001 and the log stays complete', async t => {
   const { sql, connect, listId } = await board(t)
   const start = await head(sql)
   const insert = (on: Sql, level: string) =>
@@ -363,7 +363,7 @@ t.test('who reads repeatably loses the race with 40001, and the log stays whole'
   t.equal((await sql`select from pending_events`).length, 0)
 })
 
-t.test('ten thousand rows of one statement arrive whole and in order', async t => {
+t.test('ten thousand rows of one statement are logged in order', async t => {
   const { sql, connect, listId } = await board(t)
   const start = await head(sql)
   const reader = follow(connect())
@@ -380,7 +380,7 @@ t.test('ten thousand rows of one statement arrive whole and in order', async t =
   )
 })
 
-t.test('who acts is told, and only for as long as the transaction', async t => {
+t.test('the actor of an event is that of its transaction', async t => {
   const { sql, listId, userId } = await board(t)
   const start = await head(sql)
   const opId = randomUUID()
@@ -398,7 +398,7 @@ t.test('who acts is told, and only for as long as the transaction', async t => {
   t.match(nobodys, { actorId: null, opId: null, source: 'sql' })
 })
 
-t.test('a value as large as the column allows fails no trigger', async t => {
+t.test('a value of the maximum length is logged', async t => {
   const { sql, listId } = await board(t)
   const text = '😀'.repeat(2000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`

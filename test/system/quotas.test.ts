@@ -8,7 +8,7 @@ import { createUser } from '../support/users.ts'
 
 const most = 200
 
-t.test('a user has 200 streams and 200 sockets at most, and is told so', async t => {
+t.test('a user can open at most 200 streams and 200 sockets', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -29,7 +29,7 @@ t.test('a user has 200 streams and 200 sockets at most, and is told so', async t
   await until(async () => (await openFeed(t, url, ann.headers)).response.status === 200)
 })
 
-t.test('a socket follows 100 checklists at most, and is told so', async t => {
+t.test('a socket can open at most 100 checklists', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app)
@@ -52,7 +52,7 @@ t.test('a socket follows 100 checklists at most, and is told so', async t => {
   t.equal((await live.open(one)).type, 'snapshot')
 })
 
-t.test('load tests may have more', async t => {
+t.test('RATE_LIMIT=off lifts the quota of streams', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
   const url = await listen(app)
   const ann = await createUser(app)

@@ -27,7 +27,7 @@ const keep = <T extends { token?: string; cookie?: string; password?: string }>(
   return who
 }
 
-t.test('the story of an account', async t => {
+t.test('a sequence of account actions', async t => {
   const ann = keep(await signUp('the password of a whole story'))
   const { email, password, token } = ann
   const signIn = (wrong: string, email: string) => {
@@ -74,7 +74,7 @@ t.test('the story of an account', async t => {
   })
   const audit = lines.map(line => JSON.parse(line)).filter(({ event }) => event)
 
-  t.test('is told in the log, event by event', async t => {
+  t.test('the audit log contains every action in order', async t => {
     const story = audit.map(({ event }) => event)
     t.strictSame(story, [
       'account.created',
@@ -107,7 +107,7 @@ t.test('the story of an account', async t => {
     t.equal(reused.level, 40)
   })
 
-  t.test('leaves no secret in the log', async t => {
+  t.test('the log contains no secret', async t => {
     const log = service.output.stdout + service.output.stderr
     t.ok(secrets.size > 15)
     const told = [...secrets].filter(
@@ -118,7 +118,7 @@ t.test('the story of an account', async t => {
     t.notOk(log.includes(email))
   })
 
-  t.test('leaves nothing in the database that opens anything', async t => {
+  t.test('no stored value grants access', async t => {
     const values = await dump()
     t.ok(values.size > 50)
     const kept = [...values].filter(value => [...secrets].some(secret => value.includes(secret)))

@@ -58,7 +58,7 @@ const causes: Record<string, Cause> = {
 }
 
 for (const [name, end] of Object.entries(causes)) {
-  t.test(`${name} ends the streams and sockets of that session, on every node`, async t => {
+  t.test(`${name} ends the streams and sockets of that session only`, async t => {
     const ann = await createUser(one)
     const other = await signIn(one, ann)
     const ended = await everythingOf(t, ann)
@@ -71,7 +71,7 @@ for (const [name, end] of Object.entries(causes)) {
   })
 }
 
-t.test('deleting the account ends everything that it holds', async t => {
+t.test('deleting an account ends all its streams and sockets', async t => {
   const ann = await createUser(one)
   const all = [...(await everythingOf(t, ann)), ...(await everythingOf(t, await signIn(one, ann)))]
   const { headers } = ann
@@ -79,7 +79,7 @@ t.test('deleting the account ends everything that it holds', async t => {
   await isEnded(t, all)
 })
 
-t.test('a rotation of refresh tokens ends nothing', async t => {
+t.test('rotating refresh tokens ends no stream or socket', async t => {
   const ann = await createUser(two)
   const kept = await everythingOf(t, ann)
   const refresh = () =>
@@ -89,7 +89,7 @@ t.test('a rotation of refresh tokens ends nothing', async t => {
   await isKept(t, two, ann, kept)
 })
 
-t.test('while nobody hears the bell, the end of a session is found all the same', async t => {
+t.test('the end of a session arrives without notifications', async t => {
   const deaf = await build(t, { DATABASE_URL: url })
   const node = await listen(deaf)
   const ann = await createUser(deaf)
@@ -110,7 +110,7 @@ t.test('while nobody hears the bell, the end of a session is found all the same'
   t.equal(await live.closed, 4403)
 })
 
-t.test('a node that cannot read the log asks whose session has ended', async t => {
+t.test('a node that cannot read the log queries the ended sessions', async t => {
   const proxy = await tcpProxy(t, url)
   const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: proxy.url })
   const node = await listen(lost)
@@ -126,7 +126,7 @@ t.test('a node that cannot read the log asks whose session has ended', async t =
   t.equal(reply.status, 401)
 })
 
-t.test('a token ends its stream and its socket in time, a new one prolongs the socket', async t => {
+t.test('an expired token closes stream and socket, a new one prolongs', async t => {
   const app = await build(t, { DATABASE_URL: url, ACCESS_TOKEN_TTL: '5' })
   const node = await listen(app)
   const eve = await createUser(app, 'Eve')
@@ -165,7 +165,7 @@ function signedAhead(app: FastifyInstance, token: string): { authorization: stri
   return { authorization: `Bearer ${app.jwt.sign({ ...payload, iat, exp } as AccessClaims)}` }
 }
 
-t.test('an ended session stays ended for a node whose clock lags', async t => {
+t.test('an ended session stays ended on a node whose clock lags', async t => {
   const app = await build(t, { DATABASE_URL: await createDatabase(t), ACCESS_TOKEN_TTL: '1' })
   const [ann, bob] = [await createUser(app), await createUser(app, 'Bob')]
   const status = async (headers: { authorization: string }) =>
@@ -183,7 +183,7 @@ t.test('an ended session stays ended for a node whose clock lags', async t => {
   t.equal(await status(headers), 401)
 })
 
-t.test('a node that starts knows sessions that ended a token life ago', async t => {
+t.test('a starting node knows sessions ended one token lifetime ago', async t => {
   const DATABASE_URL = await createDatabase(t)
   const before = await build(t, { DATABASE_URL })
   const ann = await createUser(before)

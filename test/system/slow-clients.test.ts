@@ -52,64 +52,58 @@ const revsOf = (messages: Awaited<ReturnType<typeof openLive>>['messages']) =>
   messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
 const all = Array.from({ length: limits.events }, (_, n) => n + 2)
 
-t.test(
-  'a reader that stops holds a bounded number of bytes, hinders nobody, and catches up',
-  async t => {
-    const one = await stage(t)
-    const { app } = one
-    const { stream, socket, healthy, live } = await followers(t, one)
-    await one.write()
-    const heard = () => healthy.events.filter(({ event }) => event === 'item.added').length
-    await until(() => heard() === limits.events, limits.busyMs)
-    await until(() => revsOf(live.messages).length === limits.events, limits.busyMs)
-    await until(async () => (await readMetric(app, 'concord_stream_buffered_bytes')) > 0)
-    t.ok((await readMetric(app, 'concord_stream_buffered_bytes')) < 2 * 2 * limits.unsentBytes)
-    t.ok((await readMetric(app, 'concord_socket_buffered_bytes')) < 2 * limits.unsentBytes)
+t.test('a stopped reader buffers a bounded number of bytes and catches up', async t => {
+  const one = await stage(t)
+  const { app } = one
+  const { stream, socket, healthy, live } = await followers(t, one)
+  await one.write()
+  const heard = () => healthy.events.filter(({ event }) => event === 'item.added').length
+  await until(() => heard() === limits.events, limits.busyMs)
+  await until(() => revsOf(live.messages).length === limits.events, limits.busyMs)
+  await until(async () => (await readMetric(app, 'concord_stream_buffered_bytes')) > 0)
+  t.ok((await readMetric(app, 'concord_stream_buffered_bytes')) < 2 * 2 * limits.unsentBytes)
+  t.ok((await readMetric(app, 'concord_socket_buffered_bytes')) < 2 * limits.unsentBytes)
 
-    stream.socket.resume()
-    socket.socket.resume()
-    await until(() => stream.ids.length === limits.events, limits.busyMs)
-    t.equal(new Set(stream.ids).size, limits.events, 'everything, once')
-    await until(() => revsOf(socket.messages).length >= limits.events, limits.busyMs)
-    t.strictSame(revsOf(socket.messages), all, 'in order')
+  stream.socket.resume()
+  socket.socket.resume()
+  await until(() => stream.ids.length === limits.events, limits.busyMs)
+  t.equal(new Set(stream.ids).size, limits.events, 'everything, once')
+  await until(() => revsOf(socket.messages).length >= limits.events, limits.busyMs)
+  t.strictSame(revsOf(socket.messages), all, 'in order')
+})
+
+t.test('a reader behind for 30 s is closed and resumes completely', async t => {
+  const one = await stage(t)
+  const { app, url, ann, listId } = one
+  const { stream, trickling, socket } = await followers(t, one)
+  trickle(t, trickling.socket)
+  await one.write()
+  await until(
+    async () => (await readMetric(app, 'concord_slow_clients_total{kind="stream"}')) === 2,
+    limits.droppedMs
+  )
+  await until(
+    async () => (await readMetric(app, 'concord_slow_clients_total{kind="socket"}')) === 1,
+    limits.droppedMs
+  )
+  t.equal(await readMetric(app, 'concord_streams{state="lagging"}'), 0)
+  for (const { socket } of [stream, trickling]) socket.resume()
+  await until(() => stream.isClosed && trickling.isClosed)
+  socket.socket.resume()
+  t.equal(await socket.closed, 4408)
+
+  for (const { ids, cursor } of [stream, trickling]) {
+    const [again] = (await openRawFeeds(t, url, ann.headers, [cursor])) as [RawFeed]
+    await until(() => ids.length + again.ids.length >= limits.events, limits.busyMs)
+    t.equal(new Set([...ids, ...again.ids]).size, limits.events, 'what it had not got, once')
+    t.equal(ids.length + again.ids.length, limits.events)
   }
-)
-
-t.test(
-  'who is behind for half a minute is cut off, comes back, and gets what was missed',
-  async t => {
-    const one = await stage(t)
-    const { app, url, ann, listId } = one
-    const { stream, trickling, socket } = await followers(t, one)
-    trickle(t, trickling.socket)
-    await one.write()
-    await until(
-      async () => (await readMetric(app, 'concord_slow_clients_total{kind="stream"}')) === 2,
-      limits.droppedMs
-    )
-    await until(
-      async () => (await readMetric(app, 'concord_slow_clients_total{kind="socket"}')) === 1,
-      limits.droppedMs
-    )
-    t.equal(await readMetric(app, 'concord_streams{state="lagging"}'), 0)
-    for (const { socket } of [stream, trickling]) socket.resume()
-    await until(() => stream.isClosed && trickling.isClosed)
-    socket.socket.resume()
-    t.equal(await socket.closed, 4408)
-
-    for (const { ids, cursor } of [stream, trickling]) {
-      const [again] = (await openRawFeeds(t, url, ann.headers, [cursor])) as [RawFeed]
-      await until(() => ids.length + again.ids.length >= limits.events, limits.busyMs)
-      t.equal(new Set([...ids, ...again.ids]).size, limits.events, 'what it had not got, once')
-      t.equal(ids.length + again.ids.length, limits.events)
-    }
-    const again = await openLive(t, url, ann.headers)
-    const since = 1 + revsOf(socket.messages).length
-    await again.open(listId, { since })
-    await until(() => revsOf(again.messages).length === limits.events - (since - 1), limits.busyMs)
-    t.strictSame([...revsOf(socket.messages), ...revsOf(again.messages)], all)
-  }
-)
+  const again = await openLive(t, url, ann.headers)
+  const since = 1 + revsOf(socket.messages).length
+  await again.open(listId, { since })
+  await until(() => revsOf(again.messages).length === limits.events - (since - 1), limits.busyMs)
+  t.strictSame([...revsOf(socket.messages), ...revsOf(again.messages)], all)
+})
 
 /** Reads about a kilobyte a second. */
 function trickle(t: Test, socket: Socket) {

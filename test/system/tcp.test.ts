@@ -36,7 +36,7 @@ const statuses = (answer: string) =>
 const request = (line: string, ...headers: string[]) =>
   `${[line, 'Host: a', ...headers, 'Connection: close'].join('\r\n')}\r\n\r\n`
 
-t.test('a request that can be read in two ways is read in none', async t => {
+t.test('an ambiguous request returns one 400 and nothing else', async t => {
   const smuggled = 'GET /users/me HTTP/1.1\r\nHost: a\r\n\r\n'
   const json = 'Content-Type: application/json'
   const post = 'POST /auth/signin HTTP/1.1\r\nHost: a'
@@ -70,7 +70,7 @@ t.test('a request that can be read in two ways is read in none', async t => {
   }
 })
 
-t.test('large headers are refused, whether in one or in thousands', async t => {
+t.test('large headers return 431', async t => {
   const large = [
     `X: ${'a'.repeat(20_000)}`,
     `Cookie: refresh=${'a'.repeat(20_000)}`,
@@ -83,7 +83,7 @@ t.test('large headers are refused, whether in one or in thousands', async t => {
   t.strictSame(statuses(await exchange(t, request(`GET /${'a'.repeat(20_000)} HTTP/1.1`))), [431])
 })
 
-t.test('an Upgrade header changes no answer but that of /live', async t => {
+t.test('an Upgrade header changes only GET /live', async t => {
   const token = `Authorization: Bearer ${ann.token}`
   const lines: [string, number][] = [
     ['GET /health/live', 200],
@@ -123,7 +123,7 @@ t.test('an Upgrade header changes no answer but that of /live', async t => {
   t.strictSame(statuses(await exchange(t, `${head.join('\r\n')}\r\n\r\n`, body)), [201])
 })
 
-t.test('every route of the service has 405 for other methods, and Allow', async t => {
+t.test('every route returns 405 and Allow for other methods', async t => {
   const { paths } = (await call('GET', '/docs/json')).body
   for (const [path, operations] of Object.entries<object>(paths)) {
     const url = path.replace(/{\w+}/g, ann.id)
@@ -141,7 +141,7 @@ t.test('every route of the service has 405 for other methods, and Allow', async 
   }
 })
 
-t.test('odd methods and paths are refused like any unknown route', async t => {
+t.test('odd methods and paths return 4xx', async t => {
   const lines = [
     'TRACE /users/me HTTP/1.1',
     'OPTIONS /users/me HTTP/1.1',
@@ -174,7 +174,7 @@ t.test('odd methods and paths are refused like any unknown route', async t => {
   }
 })
 
-t.test('HEAD is GET without a body', async t => {
+t.test('HEAD returns the headers of GET without a body', async t => {
   const token = `Authorization: Bearer ${ann.token}`
   const answer = await exchange(t, request('HEAD /users/me HTTP/1.1', token))
   t.strictSame(statuses(answer), [200])
@@ -182,7 +182,7 @@ t.test('HEAD is GET without a body', async t => {
   t.ok(answer.endsWith('\r\n\r\n'))
 })
 
-t.test('two requests in one packet are answered in their order', async t => {
+t.test('pipelined requests receive responses in order', async t => {
   const first = 'GET /users/me HTTP/1.1\r\nHost: a\r\n\r\n'
   const answer = await exchange(
     t,
@@ -191,7 +191,7 @@ t.test('two requests in one packet are answered in their order', async t => {
   t.strictSame(statuses(answer), [401, 200])
 })
 
-t.test('a request that does not get finished is ended, and holds nobody up meanwhile', async t => {
+t.test('slow requests time out without delaying others', async t => {
   // Node gives the whole request the longer of the two, and looks every 5 s.
   t.strictSame([app.server.headersTimeout, app.server.requestTimeout], [15_000, 15_000])
   Object.assign(app.server, { headersTimeout: 500, requestTimeout: 500 })
@@ -220,7 +220,7 @@ t.test('a request that does not get finished is ended, and holds nobody up meanw
   Object.assign(app.server, { headersTimeout: 15_000, requestTimeout: 15_000 })
 })
 
-t.test('a body that is larger than it may be is refused before it has come', async t => {
+t.test('a too large body is refused before it arrives', async t => {
   const head = 'POST /auth/signin HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
   const answer = await exchange(t, `${head}Content-Length: 999999999\r\nConnection: close\r\n\r\n{`)
   t.strictSame(statuses(answer), [413])

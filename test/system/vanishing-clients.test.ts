@@ -130,7 +130,7 @@ async function received(socket: Socket, text: string): Promise<void> {
   })
 }
 
-t.test('1,000 clients that vanish leave no stream, socket, topic or quota', async t => {
+t.test('1,000 aborted clients leave no stream, socket, topic or quota', async t => {
   const one = await stage(t)
   const { app, url, ann } = one
   const random = createRandom(seed)
@@ -197,7 +197,7 @@ t.test('a stream whose client left during its query is not opened', async t => {
   await until(async () => (await readMetric(app, 'concord_topics')) === topics)
 })
 
-t.test('a push behind an unread answer is not written once its session has ended', async t => {
+t.test('a push behind an unread response is dropped when its session ends', async t => {
   const one = await lagging(t)
   const op = { opId: randomUUID(), kind: 'item.add', itemId: randomUUID(), text: 'x', after: null }
   await one.endsBehind({ type: 'push', checklistId: one.listId, ops: [op] })

@@ -8,7 +8,7 @@ import { until } from '../../support/until.ts'
 
 const quick = { fsync: 'off' }
 
-t.test('a restart keeps data and password, which only the owner may read', async t => {
+t.test('a restart keeps the data and the password file of mode 600', async t => {
   const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   await query(first, 'create table kept as select 1 as one')
@@ -33,7 +33,7 @@ t.test('a restart keeps data and password, which only the owner may read', async
   await second.stop()
 })
 
-t.test('a wrong password is refused', async t => {
+t.test('PostgreSQL refuses a wrong password', async t => {
   const cluster = await startPostgres(await createDataDir(t), quick)
   const url = new URL(cluster.url)
   url.password = 'guess'
@@ -41,7 +41,7 @@ t.test('a wrong password is refused', async t => {
   await cluster.stop()
 })
 
-t.test('what a killed service left running is adopted', async t => {
+t.test('a start adopts the PostgreSQL that a killed service left running', async t => {
   const folder = await createDataDir(t)
   const service = spawnService(t, { DATA_DIR: folder })
   await waitForStart(service)
@@ -55,7 +55,7 @@ t.test('what a killed service left running is adopted', async t => {
   await adopted.stop()
 })
 
-t.test('a second service on the folder is refused and does the first no harm', async t => {
+t.test('a second service on one DATA_DIR is refused, the first continues', async t => {
   const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   const second = spawnService(t, { DATA_DIR: folder })
@@ -65,7 +65,7 @@ t.test('a second service on the folder is refused and does the first no harm', a
   await first.stop()
 })
 
-t.test('of two that start at once on an empty folder one runs', async t => {
+t.test('of two services that start on an empty folder, one runs', async t => {
   const folder = await createDataDir(t)
   const both = [spawnService(t, { DATA_DIR: folder }), spawnService(t, { DATA_DIR: folder })]
   const [code] = await Promise.race(both.map(service => service.exited))
@@ -78,7 +78,7 @@ t.test('of two that start at once on an empty folder one runs', async t => {
   t.strictSame(await running.exited, [0, null])
 })
 
-t.test('a claim that was lost with its connection is taken again', async t => {
+t.test('a lost claim on the data directory is acquired again', async t => {
   const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   const kill = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'concord claim'`
@@ -90,7 +90,7 @@ t.test('a claim that was lost with its connection is taken again', async t => {
   await first.stop()
 })
 
-t.test('a postmaster.pid whose number another process has by now is no obstacle', async t => {
+t.test('a postmaster.pid with the pid of another process does not block', async t => {
   const folder = await createDataDir(t)
   await startPostgres(folder, quick).then(cluster => cluster.stop())
   const file = join(folder, 'postgres', 'postmaster.pid')
@@ -101,7 +101,7 @@ t.test('a postmaster.pid whose number another process has by now is no obstacle'
   await again.stop()
 })
 
-t.test('the password file cannot be lost in silence', async t => {
+t.test('a start without the password file fails with an error', async t => {
   const folder = await createDataDir(t)
   await startPostgres(folder, quick).then(cluster => cluster.stop())
   const file = join(folder, 'pgpass')
@@ -114,16 +114,20 @@ t.test('the password file cannot be lost in silence', async t => {
 })
 
 const isRoot = process.getuid?.() === 0
-t.test('root is told which folder PostgreSQL cannot enter', { skip: !isRoot }, async t => {
-  const closed = t.testdir({})
-  await chmod(closed, 0o700)
-  await t.rejects(
-    startPostgres(join(closed, 'data')),
-    new RegExp(`cannot enter ${closed}: chmod a\\+x`)
-  )
-})
+t.test(
+  'a start as root names the folder that PostgreSQL cannot enter',
+  { skip: !isRoot },
+  async t => {
+    const closed = t.testdir({})
+    await chmod(closed, 0o700)
+    await t.rejects(
+      startPostgres(join(closed, 'data')),
+      new RegExp(`cannot enter ${closed}: chmod a\\+x`)
+    )
+  }
+)
 
-t.test('a folder with a blank and a quote in its name is quoted for the shell', async t => {
+t.test('the psql command quotes a folder with a blank and a quote', async t => {
   const folder = join(await createDataDir(t), "it's here")
   const cluster = await startPostgres(folder, quick)
   t.match(cluster.psql, "it'\\''s here/pgpass' psql")

@@ -5,7 +5,7 @@ import { createDatabase } from '../../support/database.ts'
 import { until } from '../../support/until.ts'
 import { createUser } from '../../support/users.ts'
 
-t.test('a row that psql holds delays the requests that want it, and no other', async t => {
+t.test('a locked row delays only the requests that need it', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })
@@ -38,7 +38,7 @@ t.test('a row that psql holds delays the requests that want it, and no other', a
   for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
 })
 
-t.test('while psql holds the commit lock reads go on, and 503 means not written', async t => {
+t.test('a held commit lock blocks no reads, and 503 means not written', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })

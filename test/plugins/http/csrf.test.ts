@@ -55,7 +55,7 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: 'https://evil.example', forwarded: 'host=evil.example' }, false]
 ]
 
-t.test('the cookie is for pages of this origin and the listed ones', async t => {
+t.test('only the own and listed origins may use the cookie', async t => {
   for (const [caller, isAllowed] of callers) {
     const headers = { host: HOST, ...caller }
     let { cookie } = await signIn(app, ann)
@@ -72,7 +72,7 @@ t.test('the cookie is for pages of this origin and the listed ones', async t => 
   }
 })
 
-t.test('a stream by cookie, too; one by token is for anybody who has it', async t => {
+t.test('a foreign origin opens a stream by token, not by cookie', async t => {
   for (const [headers, isAllowed] of callers) {
     const { cookie } = ann
     const sent = { ...headers, host: HOST }
@@ -86,7 +86,7 @@ t.test('a stream by cookie, too; one by token is for anybody who has it', async 
   t.notOk(feed.response.headers.get('access-control-allow-origin'))
 })
 
-t.test('what CORS lets a page read is the same list', async t => {
+t.test('CORS allows only the listed origins', async t => {
   for (const origin of [LISTED, 'http://localhost:5173']) {
     const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
     t.equal(headers['access-control-allow-origin'], origin)
@@ -101,7 +101,7 @@ t.test('what CORS lets a page read is the same list', async t => {
   }
 })
 
-t.test('a preflight allows the methods and headers of the API to the list alone', async t => {
+t.test('a preflight allows only the listed origins', async t => {
   const ask = (origin: string) =>
     call('OPTIONS', '/users/me', {
       headers: {
@@ -124,7 +124,7 @@ t.test('a preflight allows the methods and headers of the API to the list alone'
   )
 })
 
-t.test('a form of another site, which sends no JSON, is not read', async t => {
+t.test('a body of a form content type is refused', async t => {
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
     const reply = await call('POST', '/auth/signin', {
       body: JSON.stringify({ email, password }),
@@ -134,7 +134,7 @@ t.test('a form of another site, which sends no JSON, is not read', async t => {
   }
 })
 
-t.test('GET changes nothing', async t => {
+t.test('GET and HEAD change nothing', async t => {
   const state = async () => {
     const users = await app.sql`select * from users order by id`
     const sessions = await app.sql`select * from sessions order by id`

@@ -77,7 +77,7 @@ function post(app: FastifyInstance, payload: string | Buffer, type = 'applicatio
   return app.inject({ method: 'POST', url: '/notes', payload, headers: { 'content-type': type } })
 }
 
-t.test('a body that fits is taken as it is', async t => {
+t.test('a valid body is accepted unchanged', async t => {
   const app = await hygiene(t)
   const body = { text: '\u{1f600} é \n', done: true, tags: ['a'], due: '2024-02-29', kind: 'a' }
   t.strictSame((await post(app, JSON.stringify(body))).json(), body)
@@ -85,7 +85,7 @@ t.test('a body that fits is taken as it is', async t => {
   t.equal((await post(app, '{"text":"\\ud83d\\ude00"}')).json().text, '\u{1f600}')
 })
 
-t.test('a body is never converted, and the refusal names the field', async t => {
+t.test('a body is never coerced, the error names the field', async t => {
   const app = await hygiene(t)
   const refused: [unknown, RegExp][] = [
     [{ text: null }, /body\/text must be string/],
@@ -118,7 +118,7 @@ t.test('a body is never converted, and the refusal names the field', async t => 
   t.ok(long.body.length < 300, 'what was sent is not sent back')
 })
 
-t.test('what is no well-formed JSON in UTF-8 is refused with 400', async t => {
+t.test('a body that is not well-formed JSON in UTF-8 returns 400', async t => {
   const app = await hygiene(t)
   const refused: [string | Buffer, RegExp][] = [
     ['', /body must be object/],
@@ -148,7 +148,7 @@ t.test('what is no well-formed JSON in UTF-8 is refused with 400', async t => {
   t.notOk('admin' in {})
 })
 
-t.test('only application/json is taken, and not too much of it', async t => {
+t.test('only application/json up to the size limit is accepted', async t => {
   const app = await hygiene(t)
   const types = ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'nonsense']
   for (const type of types) t.equal((await post(app, '{"text":"a"}', type)).statusCode, 415, type)
@@ -158,7 +158,7 @@ t.test('only application/json is taken, and not too much of it', async t => {
   t.match(large.json(), { statusCode: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
 })
 
-t.test('a route without a body takes an empty one in any framing and type', async t => {
+t.test('a route without a body accepts every empty body', async t => {
   const app = await hygiene(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
@@ -187,7 +187,7 @@ t.test('a route without a body takes an empty one in any framing and type', asyn
   }
 })
 
-t.test('a body that is cut off is no failure of the database', async t => {
+t.test('an aborted body returns 400, not 500', async t => {
   const app = await hygiene(t)
   const replies: ServerResponse[] = []
   app.server.on('request', (_request, reply) => replies.push(reply))
@@ -206,7 +206,7 @@ t.test('a body that is cut off is no failure of the database', async t => {
   t.strictSame(statuses(), [400, 400])
 })
 
-t.test('a known path answers another method with 405 and Allow', async t => {
+t.test('a known path returns 405 and Allow for other methods', async t => {
   const app = await hygiene(t)
   const id = '0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'
   const ask = async (method: string, url: string, headers = {}) => {
@@ -240,7 +240,7 @@ t.test('a known path answers another method with 405 and Allow', async t => {
   }
 })
 
-t.test('a preflight of CORS is answered, also with 405 around', async t => {
+t.test('a CORS preflight returns 204 despite the 405 handler', async t => {
   const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const headers = { origin: 'https://app.example.com', 'access-control-request-method': 'PATCH' }
   const preflight = await app.inject({ method: 'OPTIONS', url: '/anything', headers })
@@ -256,7 +256,7 @@ t.test('a preflight of CORS is answered, also with 405 around', async t => {
   t.equal(refused.headers['access-control-allow-origin'], origin, 'a page may read the refusal')
 })
 
-t.test('an Upgrade header is ignored, and the body is read', async t => {
+t.test('an Upgrade header is ignored and the body is read', async t => {
   const app = await hygiene(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
@@ -272,7 +272,7 @@ t.test('an Upgrade header is ignored, and the body is read', async t => {
   }
 })
 
-t.test('query and parameters are converted, and refused by name', async t => {
+t.test('query and path parameters are coerced, errors name them', async t => {
   const app = await hygiene(t)
   const id = '0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'
   t.strictSame((await app.inject(`/notes/${id}`)).json(), { limit: 10 })
@@ -290,7 +290,7 @@ t.test('query and parameters are converted, and refused by name', async t => {
   })
 })
 
-t.test('what goes wrong inside stays inside', async t => {
+t.test('an internal error returns 500 without details', async t => {
   const app = await hygiene(t)
   const response = await app.inject('/broken')
   t.strictSame(response.json(), {
@@ -302,7 +302,7 @@ t.test('what goes wrong inside stays inside', async t => {
   t.equal((await app.inject('/odd')).statusCode, 500)
 })
 
-t.test('answers about people are not kept by caches', async t => {
+t.test('personal responses are not cached', async t => {
   const app = await hygiene(t)
   const personal = await app.inject({ method: 'POST', url: '/auth/refresh' })
   t.equal(personal.headers['cache-control'], 'no-store')
@@ -310,7 +310,7 @@ t.test('answers about people are not kept by caches', async t => {
   t.notOk((await app.inject({ method: 'PATCH', url: '/anything' })).headers['cache-control'])
 })
 
-t.test('pages of the listed origins may read answers, others not', async t => {
+t.test('only listed origins may read responses', async t => {
   const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const answer = async (origin: string) =>
     (await app.inject({ method: 'POST', url: '/auth/refresh', headers: { origin } })).headers
@@ -323,7 +323,7 @@ t.test('pages of the listed origins may read answers, others not', async t => {
   }
 })
 
-t.test('isAllowedOrigin knows this origin, the listed ones and no other', async t => {
+t.test('isAllowedOrigin accepts only the own and the listed origins', async t => {
   const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const allowed = (origin: string, host = 'api.example.com:3000') =>
     app.isAllowedOrigin(origin, host)
@@ -335,7 +335,7 @@ t.test('isAllowedOrigin knows this origin, the listed ones and no other', async 
   }
 })
 
-t.test('bytes that are no HTTP get an answer, and the service lives on', async t => {
+t.test('bytes that are not HTTP return an error, the server continues', async t => {
   const app = await hygiene(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
@@ -355,7 +355,7 @@ t.test('bytes that are no HTTP get an answer, and the service lives on', async t
   t.match(await raw(port, `POST /notes HTTP/1.1${chunked}`), /^HTTP\/1.1 415 /)
 })
 
-t.test('closing does not wait for a client that stalls', { timeout: 20_000 }, async t => {
+t.test('close does not wait for a stalled client', { timeout: 20_000 }, async t => {
   const app = await hygiene(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }

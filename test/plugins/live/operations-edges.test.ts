@@ -9,7 +9,7 @@ const setText = (itemId: string, from: string, to: string): NewOperation => ({
   set: { text: { from, to } }
 })
 
-t.test('one opId in two spellings is one operation', async t => {
+t.test('two spellings of one opId are one operation', async t => {
   const app = await build(t)
   const { submit, addItems, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -27,7 +27,7 @@ t.test('one opId in two spellings is one operation', async t => {
   t.equal((await read()).rev, 3)
 })
 
-t.test('a value that nobody can have seen is rejected with limit', async t => {
+t.test('an expected value that is too long is rejected with limit', async t => {
   const app = await build(t)
   const { apply, addItems, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -46,7 +46,7 @@ t.test('a value that nobody can have seen is rejected with limit', async t => {
   t.match(await read(), { rev: 2, conflicts: [] })
 })
 
-t.test('a custom answer that its field cannot hold is invalid, the push goes on', async t => {
+t.test('an invalid custom resolution is rejected, the push continues', async t => {
   const app = await build(t)
   const { apply, addItems, submit, ownerId, users, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -88,7 +88,7 @@ t.test('a custom answer that its field cannot hold is invalid, the push goes on'
   t.match(await read(), { title: 'Summer fair', items: [{ dueOn: null }] })
 })
 
-t.test('an operation that writes nothing is a noop', async t => {
+t.test('an operation that writes nothing returns noop', async t => {
   const app = await build(t)
   const { apply, addItems, read, texts, users } = await insertChecklist(app)
   const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
@@ -110,7 +110,7 @@ t.test('an operation that writes nothing is a noop', async t => {
   t.match(back, { outcome: 'noop' })
 })
 
-t.test('items find their place among positions that SQL has written', async t => {
+t.test('items are placed between any positions that SQL wrote', async t => {
   const app = await build(t)
   const { apply, addItems, texts, listId } = await insertChecklist(app)
   const [a = '', b = ''] = await addItems('a', 'b')
@@ -150,7 +150,7 @@ t.test('items find their place among positions that SQL has written', async t =>
   }
 })
 
-t.test('making room moves the neighbours and not the list', async t => {
+t.test('making room changes the positions of few neighbours', async t => {
   const app = await build(t)
   const { apply, addItems, texts, listId } = await insertChecklist(app)
   const names = Array.from({ length: 900 }, (_, n) => `${n}`)
@@ -182,7 +182,7 @@ t.test('making room moves the neighbours and not the list', async t => {
   )
 })
 
-t.test('a list that goes back leaves an item of another list as it is', async t => {
+t.test('restoring a checklist does not touch an item of another checklist', async t => {
   const app = await build(t)
   const [mine, theirs] = [await insertChecklist(app), await insertChecklist(app)]
   const [itemId = ''] = await mine.addItems('mine')
@@ -198,7 +198,7 @@ t.test('a list that goes back leaves an item of another list as it is', async t 
   t.strictSame(await mine.texts(), [])
 })
 
-t.test('a list keeps at most 200 open conflicts', async t => {
+t.test('a checklist has at most 200 open conflicts', async t => {
   const app = await build(t)
   const { apply, addItems, submit, users, ownerId, read } = await insertChecklist(app)
   const ids = await addItems(...Array.from({ length: 12 }, (_, n) => `item ${n}`))

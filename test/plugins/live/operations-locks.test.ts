@@ -61,7 +61,7 @@ function watch<T>(promise: Promise<T>) {
   return watched
 }
 
-t.test('a row that psql holds delays only the operations that want it', async t => {
+t.test('a locked row delays only the operations that need it', async t => {
   const { app, hold } = await withPsql(t)
   const lists = [await insertChecklist(app), await insertChecklist(app), await insertChecklist(app)]
   const [locked, half, free] = lists as [(typeof lists)[0], (typeof lists)[0], (typeof lists)[0]]
@@ -87,7 +87,7 @@ t.test('a row that psql holds delays only the operations that want it', async t 
   t.match(waiting, [{ value: { outcome: 'applied' } }, { value: { outcome: 'applied' } }])
 })
 
-t.test('an operation that waits 5 s for a row is refused with BUSY', async t => {
+t.test('an operation that waits 5 s for a row returns BUSY', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, apply, read } = await insertChecklist(app)
   const [a = ''] = await addItems('a')
@@ -99,7 +99,7 @@ t.test('an operation that waits 5 s for a row is refused with BUSY', async t => 
   t.match(await apply(operation), { outcome: 'applied', duplicate: undefined })
 })
 
-t.test('a socket receives BUSY with the time to wait, and goes on', async t => {
+t.test('a socket receives BUSY with retryAfterMs and stays usable', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, listId, projectId } = await insertChecklist(app)
   const ann = await createUser(app)
@@ -116,7 +116,7 @@ t.test('a socket receives BUSY with the time to wait, and goes on', async t => {
   await release()
 })
 
-t.test('rows that an operation touches besides its item do not stop others', async t => {
+t.test('a locked conflict row delays no other checklist', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, apply, users, ownerId, read, listId } = await insertChecklist(app)
   const other = await insertChecklist(app)
@@ -139,7 +139,7 @@ t.test('rows that an operation touches besides its item do not stop others', asy
   t.match(waiting, { value: { outcome: 'applied' } })
 })
 
-t.test('the commit lock in other hands stops writes with BUSY, and no read', async t => {
+t.test('a held commit lock returns BUSY for writes, reads continue', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, apply, read } = await insertChecklist(app)
   const [a = ''] = await addItems('a')
@@ -160,7 +160,7 @@ t.test('the commit lock in other hands stops writes with BUSY, and no read', asy
   t.match(await apply(rename(a, 'a', 'b')), { outcome: 'applied' })
 })
 
-t.test('one user with a long queue does not keep others from their turn', async t => {
+t.test('the long queue of one user does not delay others', async t => {
   const { app } = await withPsql(t)
   const busy = [await insertChecklist(app), await insertChecklist(app)]
   const [bob] = [await insertChecklist(app)]
@@ -189,7 +189,7 @@ t.test('one user with a long queue does not keep others from their turn', async 
   await Promise.all(all)
 })
 
-t.test('an operation that PostgreSQL fails on is invalid, its neighbours are decided', async t => {
+t.test('an operation that PostgreSQL fails on is invalid, others are applied', async t => {
   const { app } = await withPsql(t)
   const { submit, addItems, ownerId, read, listId } = await insertChecklist(app)
   const [a = '', b = ''] = await addItems('a', 'b')

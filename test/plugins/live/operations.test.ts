@@ -12,7 +12,7 @@ const setText = (itemId: string, from: string, to: string): NewOperation => ({
   set: { text: { from, to } }
 })
 
-t.test('an operation counts once, however often, wherever and whenever it is sent', async t => {
+t.test('an operation sent many times, on every node, is applied once', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [app, other] = [await build(t, env), await build(t, env)]
   const { apply, addItems, submit, ownerId, users, read, listId } = await insertChecklist(app)
@@ -55,7 +55,7 @@ t.test('an operation counts once, however often, wherever and whenever it is sen
   t.equal((await app.sql`select from operations where checklist_id = ${listId}`).length, 3)
 })
 
-t.test('a push is done in order, a refused operation does not stop the rest', async t => {
+t.test('a push is applied in order, past rejected operations', async t => {
   const app = await build(t)
   const { addItems, submit, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Buy milk')
@@ -78,7 +78,7 @@ t.test('a push is done in order, a refused operation does not stop the rest', as
   t.match(await read(), { rev: 6, items: [{ text: 'Buy oat milk today please', done: true }] })
 })
 
-t.test('a merged result says who wrote which part, also when it is sent again', async t => {
+t.test('a merged result names the author of each part, also when resent', async t => {
   const app = await build(t)
   const { addItems, submit, ownerId, users } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Order 12 chairs')
@@ -103,7 +103,7 @@ t.test('a merged result says who wrote which part, also when it is sent again', 
   ])
 })
 
-t.test('a thousand items find room at one spot, one more does not', async t => {
+t.test('a checklist takes 1,000 items at one place and no more', async t => {
   const app = await build(t)
   const { addItems, submit, ownerId, apply, read, texts } = await insertChecklist(app)
   const [first = ''] = await addItems('first', 'last')
@@ -124,46 +124,43 @@ t.test('a thousand items find room at one spot, one more does not', async t => {
   t.equal((await read()).rev, 1001, 'one event for each of them, and none for others')
 })
 
-t.test(
-  'order: runs stay together, a deleted anchor stands for its place, SQL may write any position',
-  async t => {
-    const app = await build(t)
-    const { addItems, apply, texts, listId } = await insertChecklist(app)
-    const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
-    const run = (after: string | null, ...names: string[]): NewOperation => ({
-      kind: 'item.add',
-      after,
-      items: names.map(text => ({ itemId: randomUUID(), text }))
-    })
-    await apply({ kind: 'item.delete', itemId: b, seen: { text: 'b', done: false, dueOn: null } })
-    await apply(run(b, 'x1', 'x2'))
-    await apply(run(a, 'y1', 'y2'))
-    await apply(run(b, 'z1'))
-    t.strictSame(await texts(), ['a', 'y1', 'y2', 'z1', 'x1', 'x2', 'c'])
-    await apply({ kind: 'item.restore', itemId: b })
-    t.strictSame(await texts(), ['a', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c'])
-    await app.sql`
+t.test('inserted runs stay together, next to deleted anchors and SQL positions', async t => {
+  const app = await build(t)
+  const { addItems, apply, texts, listId } = await insertChecklist(app)
+  const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
+  const run = (after: string | null, ...names: string[]): NewOperation => ({
+    kind: 'item.add',
+    after,
+    items: names.map(text => ({ itemId: randomUUID(), text }))
+  })
+  await apply({ kind: 'item.delete', itemId: b, seen: { text: 'b', done: false, dueOn: null } })
+  await apply(run(b, 'x1', 'x2'))
+  await apply(run(a, 'y1', 'y2'))
+  await apply(run(b, 'z1'))
+  t.strictSame(await texts(), ['a', 'y1', 'y2', 'z1', 'x1', 'x2', 'c'])
+  await apply({ kind: 'item.restore', itemId: b })
+  t.strictSame(await texts(), ['a', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c'])
+  await app.sql`
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, 'sql', (position + lead) / 2
     from (select text, position, lead(position) over (order by position) from checklist_items where checklist_id = ${listId}) as place
     where text = 'a'`
-    await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'end')`
-    t.strictSame(await texts(), ['a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c', 'end'])
-    t.match(await apply({ kind: 'item.move', itemId: c, after: null }), { outcome: 'applied' })
-    t.match(await apply({ kind: 'item.move', itemId: c, after: null }), { outcome: 'noop' })
-    t.match(await apply({ kind: 'item.move', itemId: a, after: c }), { outcome: 'noop' })
-    t.match(await apply({ kind: 'item.move', itemId: a, after: a }), {
-      outcome: 'rejected',
-      code: 'invalid'
-    })
-    t.match(await apply({ kind: 'item.move', itemId: a, after: randomUUID() }), {
-      code: 'not_found'
-    })
-    t.strictSame(await texts(), ['c', 'a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'end'])
-  }
-)
+  await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'end')`
+  t.strictSame(await texts(), ['a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c', 'end'])
+  t.match(await apply({ kind: 'item.move', itemId: c, after: null }), { outcome: 'applied' })
+  t.match(await apply({ kind: 'item.move', itemId: c, after: null }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: a, after: c }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: a, after: a }), {
+    outcome: 'rejected',
+    code: 'invalid'
+  })
+  t.match(await apply({ kind: 'item.move', itemId: a, after: randomUUID() }), {
+    code: 'not_found'
+  })
+  t.strictSame(await texts(), ['c', 'a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'end'])
+})
 
-t.test('what may not be written gets a code, and nothing is written', async t => {
+t.test('an invalid operation returns its code and writes nothing', async t => {
   const app = await build(t)
   const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -262,7 +259,7 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
   t.equal((await read()).items[0]?.text, '\u00e9')
 })
 
-t.test('a conflict is extended by its author, closes by itself, and is resolved once', async t => {
+t.test('a conflict is extended by its author and resolved once', async t => {
   const app = await build(t)
   const { addItems, apply, users, read } = await insertChecklist(app, ['owner', 'editor', 'editor'])
   const [, bob = '', eve = ''] = users
@@ -305,7 +302,7 @@ t.test('a conflict is extended by its author, closes by itself, and is resolved 
   t.equal((await read()).conflicts.length, 0, `${left?.id} closed by plain SQL`)
 })
 
-t.test('at most twenty conflicts are open on an item', async t => {
+t.test('an item has at most twenty open conflicts', async t => {
   const app = await build(t)
   const { addItems, apply, users, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Call Bob')
@@ -320,7 +317,7 @@ t.test('at most twenty conflicts are open on an item', async t => {
   t.equal((await read()).conflicts.length, 20)
 })
 
-t.test('a list goes back to what it was, and what came since stays in the log', async t => {
+t.test('a checklist is restored to a revision, its log stays', async t => {
   const app = await build(t)
   const { addItems, apply, read, ownerId, users } = await insertChecklist(app)
   const [a = '', b = ''] = await addItems('a', 'b', 'c')
@@ -345,67 +342,61 @@ t.test('a list goes back to what it was, and what came since stays in the log', 
   t.match(await read(), { title: 'Other', items: [{ text: 'A' }, { text: 'c' }, { text: 'd' }] })
 })
 
-t.test(
-  'deleting a list asks when somebody else changed it, not for own changes of the same push',
-  async t => {
-    const app = await build(t)
-    const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
-    const [itemId = ''] = await addItems('Milk')
-    const { rev } = await read()
-    await apply(setText(itemId, 'Milk', 'Tea'), users[1])
-    const remove = { kind: 'list.delete' as const, seenRev: rev }
-    t.match(await apply(remove), { code: 'changed_since' })
-    t.match(
-      await submit(ownerId, [setText(itemId, 'Tea', 'Coffee'), { ...remove, seenRev: rev + 1 }]),
-      [{ outcome: 'applied' }, { outcome: 'applied' }]
-    )
-    t.match(await apply(remove), { outcome: 'noop' })
-    t.match(await apply({ kind: 'list.restore' }), { outcome: 'applied' })
-    t.match(await apply({ kind: 'list.restore' }), { outcome: 'noop' })
-    t.match(await apply({ ...remove, force: true }), { outcome: 'applied' })
-  }
-)
+t.test('deleting a checklist is rejected after changes by other users', async t => {
+  const app = await build(t)
+  const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
+  const { rev } = await read()
+  await apply(setText(itemId, 'Milk', 'Tea'), users[1])
+  const remove = { kind: 'list.delete' as const, seenRev: rev }
+  t.match(await apply(remove), { code: 'changed_since' })
+  t.match(
+    await submit(ownerId, [setText(itemId, 'Tea', 'Coffee'), { ...remove, seenRev: rev + 1 }]),
+    [{ outcome: 'applied' }, { outcome: 'applied' }]
+  )
+  t.match(await apply(remove), { outcome: 'noop' })
+  t.match(await apply({ kind: 'list.restore' }), { outcome: 'applied' })
+  t.match(await apply({ kind: 'list.restore' }), { outcome: 'noop' })
+  t.match(await apply({ ...remove, force: true }), { outcome: 'applied' })
+})
 
-t.test(
-  'many people on one list from two nodes: all is decided, no revision is missing',
-  async t => {
-    const env = { DATABASE_URL: await createDatabase(t) }
-    const nodes = [await build(t, env), await build(t, env)]
-    const [app] = nodes as [(typeof nodes)[0]]
-    const people = ['owner', ...Array(7).fill('editor')]
-    const { addItems, submit, users, listId, read } = await insertChecklist(app, people)
-    const items = await addItems(...Array.from({ length: 10 }, (_, n) => `item ${n}`))
-    const before = (await read()).rev
-    const outcomes = await Promise.all(
-      users.map(async (user, u) => {
-        const done = []
-        for (let n = 0; n < 30; n++) {
-          const itemId = items[(u * 3 + n) % 10] as string
-          const other = items[(u + n * 7) % 10] as string
-          const operations: NewOperation[] = [
-            { kind: 'item.set', itemId, set: { done: { from: n % 2 === 0, to: n % 2 === 1 } } }
-          ]
-          if (other !== itemId) operations.push({ kind: 'item.move', itemId, after: other })
-          done.push(...(await submit(user, operations, { node: nodes[u % 2] })))
-          if (u === 0) await app.sql`update checklist_items set done = not done where id = ${other}`
-        }
-        return done
-      })
-    )
-    t.ok(outcomes.flat().every(({ outcome }) => outcome === 'applied' || outcome === 'noop'))
-    const revs = await app.sql<{ rev: number; opId: string | null }[]>`
+t.test('concurrent pushes on two nodes leave no revision gap', async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
+  const nodes = [await build(t, env), await build(t, env)]
+  const [app] = nodes as [(typeof nodes)[0]]
+  const people = ['owner', ...Array(7).fill('editor')]
+  const { addItems, submit, users, listId, read } = await insertChecklist(app, people)
+  const items = await addItems(...Array.from({ length: 10 }, (_, n) => `item ${n}`))
+  const before = (await read()).rev
+  const outcomes = await Promise.all(
+    users.map(async (user, u) => {
+      const done = []
+      for (let n = 0; n < 30; n++) {
+        const itemId = items[(u * 3 + n) % 10] as string
+        const other = items[(u + n * 7) % 10] as string
+        const operations: NewOperation[] = [
+          { kind: 'item.set', itemId, set: { done: { from: n % 2 === 0, to: n % 2 === 1 } } }
+        ]
+        if (other !== itemId) operations.push({ kind: 'item.move', itemId, after: other })
+        done.push(...(await submit(user, operations, { node: nodes[u % 2] })))
+        if (u === 0) await app.sql`update checklist_items set done = not done where id = ${other}`
+      }
+      return done
+    })
+  )
+  t.ok(outcomes.flat().every(({ outcome }) => outcome === 'applied' || outcome === 'noop'))
+  const revs = await app.sql<{ rev: number; opId: string | null }[]>`
     select rev, op_id as "opId" from events where checklist_id = ${listId} and rev > ${before} order by rev`
-    t.strictSame(
-      revs.map(({ rev }) => rev),
-      revs.map((_, n) => before + 1 + n)
-    )
-    const told = outcomes.flat().flatMap(({ rev, opId }) => (rev ? [{ rev, opId }] : []))
-    for (const one of told) t.match(revs[one.rev - before - 1], one)
-    t.equal((await read()).items.length, 10)
-  }
-)
+  t.strictSame(
+    revs.map(({ rev }) => rev),
+    revs.map((_, n) => before + 1 + n)
+  )
+  const told = outcomes.flat().flatMap(({ rev, opId }) => (rev ? [{ rev, opId }] : []))
+  for (const one of told) t.match(revs[one.rev - before - 1], one)
+  t.equal((await read()).items.length, 10)
+})
 
-t.test('nobody changes anything once their removal is committed', async t => {
+t.test('a removed member changes nothing after the removal is committed', async t => {
   const app = await build(t)
   const { addItems, submit, users, projectId, listId } = await insertChecklist(app)
   const editor = users[1] as string
@@ -433,32 +424,29 @@ t.test('nobody changes anything once their removal is committed', async t => {
   }
 })
 
-t.test(
-  'a client that goes too fast is slowed down, and refused when it would wait too long',
-  async t => {
-    const app = await build(t, { RATE_LIMIT: 'on' })
-    const ann = await createUser(app)
-    const { listId, projectId } = await insertChecklist(app)
-    await insertMember(app.sql, projectId, ann.id)
-    const ops = Array.from({ length: 100 }, () => ({ opId: randomUUID(), kind: 'list.restore' }))
-    const push = () =>
-      app.inject({
-        method: 'POST',
-        url: `/checklists/${listId}/ops`,
-        headers: ann.headers,
-        payload: { ops }
-      })
-    const first = await push()
-    t.equal(first.statusCode, 200)
-    const [slow, refused] = await Promise.all([push(), push()])
-    t.equal(slow?.statusCode, 200)
-    t.match(refused, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } })
-    t.match(refused?.json(), { code: 'TOO_OFTEN' })
-    t.equal(first.json().results[99].outcome, 'noop')
-  }
-)
+t.test('a client that sends too fast is delayed, then refused', async t => {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const ann = await createUser(app)
+  const { listId, projectId } = await insertChecklist(app)
+  await insertMember(app.sql, projectId, ann.id)
+  const ops = Array.from({ length: 100 }, () => ({ opId: randomUUID(), kind: 'list.restore' }))
+  const push = () =>
+    app.inject({
+      method: 'POST',
+      url: `/checklists/${listId}/ops`,
+      headers: ann.headers,
+      payload: { ops }
+    })
+  const first = await push()
+  t.equal(first.statusCode, 200)
+  const [slow, refused] = await Promise.all([push(), push()])
+  t.equal(slow?.statusCode, 200)
+  t.match(refused, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } })
+  t.match(refused?.json(), { code: 'TOO_OFTEN' })
+  t.equal(first.json().results[99].outcome, 'noop')
+})
 
-t.test('plain SQL cannot write a text that no operation would match', async t => {
+t.test('plain SQL cannot write a text that no operation matches', async t => {
   const app = await build(t)
   const { apply, read, listId } = await insertChecklist(app)
   const write = (text: string) =>

@@ -81,35 +81,32 @@ function reader(connectionId: string, parts: Partial<Visitor> = {}) {
   return { messages, bytes, visitor: visitor(connectionId, { hear, ...parts }) }
 }
 
-t.test(
-  'people on one list see each other come, type and go; nobody hears of themselves',
-  async t => {
-    const app = await build(t)
-    const url = await listen(app)
-    const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
-    const list = await createListOf(app, ann, bob)
-    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
-    await a.open(list)
-    await b.open(list)
-    t.match(await until(() => peersOf(a)[0]), { userId: bob.id, name: 'Bob', state: {} })
-    t.match(await until(() => peersOf(b)[0]), { userId: ann.id, name: 'Ann', state: {} })
+t.test("members of one checklist receive each other's presence, never their own", async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const list = await createListOf(app, ann, bob)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  await a.open(list)
+  await b.open(list)
+  t.match(await until(() => peersOf(a)[0]), { userId: bob.id, name: 'Bob', state: {} })
+  t.match(await until(() => peersOf(b)[0]), { userId: ann.id, name: 'Ann', state: {} })
 
-    const state = { itemId: randomUUID(), field: 'text', caret: 3, draft: 'Oat milk' }
-    a.send({ type: 'presence', checklistId: list, state: { draft: 'O' } })
-    a.send({ type: 'presence', checklistId: list, state })
-    t.strictSame(await until(() => peersOf(b).find(({ state }) => state?.caret)?.state), state)
-    a.send({ type: 'presence', checklistId: list, state: null })
-    await until(() => peersOf(b).length === 0)
-    a.send({ type: 'presence', checklistId: list, state: {} })
-    await until(() => peersOf(b).length === 1)
-    b.send({ type: 'close', checklistId: list })
-    await until(() => peersOf(a).length === 0)
-    t.notOk(a.messages.some(({ peers = [] }) => peers.some(({ userId }) => userId === ann.id)))
-    t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
-  }
-)
+  const state = { itemId: randomUUID(), field: 'text', caret: 3, draft: 'Oat milk' }
+  a.send({ type: 'presence', checklistId: list, state: { draft: 'O' } })
+  a.send({ type: 'presence', checklistId: list, state })
+  t.strictSame(await until(() => peersOf(b).find(({ state }) => state?.caret)?.state), state)
+  a.send({ type: 'presence', checklistId: list, state: null })
+  await until(() => peersOf(b).length === 0)
+  a.send({ type: 'presence', checklistId: list, state: {} })
+  await until(() => peersOf(b).length === 1)
+  b.send({ type: 'close', checklistId: list })
+  await until(() => peersOf(a).length === 0)
+  t.notOk(a.messages.some(({ peers = [] }) => peers.some(({ userId }) => userId === ann.id)))
+  t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
+})
 
-t.test('many keystrokes of a moment are told once, and a bad state is refused', async t => {
+t.test('many presence states are sent once, an invalid one is refused', async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -127,7 +124,7 @@ t.test('many keystrokes of a moment are told once, and a bad state is refused', 
   t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
 })
 
-t.test('a slow socket receives only the newest, once it has drained', async t => {
+t.test('a slow socket receives only the newest presence after it drains', async t => {
   const app = await build(t)
   const state = { isFull: false }
   const slow = reader('Slow', { isFull: () => state.isFull })
@@ -158,7 +155,7 @@ t.test('a slow socket receives only the newest, once it has drained', async t =>
   )
 })
 
-t.test('a state that is sent again unchanged reaches nobody again', async t => {
+t.test('an unchanged presence state is not sent again', async t => {
   const app = await build(t)
   const [ann, bob] = [reader('Ann'), reader('Bob')]
   app.presence.join(ann.visitor)
@@ -175,7 +172,7 @@ t.test('a state that is sent again unchanged reaches nobody again', async t => {
   )
 })
 
-t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
+t.test('a checklist with 150 sockets shows 100 peers and counts 50', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app, 'Ann')
@@ -211,7 +208,7 @@ t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
   await until(() => hasPeers(last, 99, 0))
 })
 
-t.test('a crowded list on two nodes shows the same peers on both', async t => {
+t.test('a checklist with 210 sockets shows the same peers on both nodes', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   const ann = await createUser(one, 'Ann')
@@ -246,7 +243,7 @@ t.test('a crowded list on two nodes shows the same peers on both', async t => {
   )
 })
 
-t.test('long drafts of many people do not make a message long', async t => {
+t.test('presence messages stay below 256 KiB with many long drafts', async t => {
   const app = await build(t)
   const last = reader('last')
   const draft = 'ö'.repeat(2000)
@@ -263,7 +260,7 @@ t.test('long drafts of many people do not make a message long', async t => {
   t.ok(last.bytes.every(bytes => bytes < 256 << 10))
 })
 
-t.test('a push that waited when its session ended is not done', async t => {
+t.test('a push that waits while its session ends is not applied', async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -295,7 +292,7 @@ t.test('a push that waited when its session ended is not done', async t => {
   t.equal(late.length, 0)
 })
 
-t.test('presence that the database lost is stored again', async t => {
+t.test('presence rows that the database lost are stored again', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   const ann = reader('Ann', { connectionId: randomUUID(), userId: randomUUID() })
@@ -308,7 +305,7 @@ t.test('presence that the database lost is stored again', async t => {
   await until(() => knownTo(ann.messages).peers.length === 1, 20_000)
 })
 
-t.test('sockets that open and close lists at once leave no row', async t => {
+t.test('a socket that opens and closes checklists quickly leaves no row', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app, 'Ann')
@@ -324,7 +321,7 @@ t.test('sockets that open and close lists at once leave no row', async t => {
   await until(async () => (await app.sql`select from presence`).length === 0)
 })
 
-t.test('people on two nodes see each other, until a node is gone', async t => {
+t.test("members on two nodes receive each other's presence until a node closes", async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   const [ann, bob] = [await createUser(one, 'Ann'), await createUser(one, 'Bob')]

@@ -93,24 +93,20 @@ async function hears(t: Test, events: LogEvent[], count: number, message: string
   )
 }
 
-t.test(
-  'a process listens with one connection and reads with another, whatever it does',
-  async t => {
-    const { apps, sql, listId, heard } = await tuned(t, 2)
-    const names = ['concord listen', 'concord tail']
-    for (const name of names)
-      t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
-    const writing = load(sql, listId)
-    await until(() => writing.count > 50)
-    const count = await writing.stop()
-    for (const events of heard) await hears(t, events, count, 'the same on every node')
-    for (const name of names) t.equal((await backends(sql, name)).length, 2)
-    await apps[1]?.close()
-    for (const name of names) await until(async () => (await backends(sql, name)).length === 1)
-  }
-)
+t.test('each node has one LISTEN connection and one log connection', async t => {
+  const { apps, sql, listId, heard } = await tuned(t, 2)
+  const names = ['concord listen', 'concord tail']
+  for (const name of names) t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
+  const writing = load(sql, listId)
+  await until(() => writing.count > 50)
+  const count = await writing.stop()
+  for (const events of heard) await hears(t, events, count, 'the same on every node')
+  for (const name of names) t.equal((await backends(sql, name)).length, 2)
+  await apps[1]?.close()
+  for (const name of names) await until(async () => (await backends(sql, name)).length === 1)
+})
 
-t.test('killed listeners and readers lose nothing under load', async t => {
+t.test('killed LISTEN and log connections lose no event under load', async t => {
   const { sql, listId, events, app } = await tuned(t)
   const writing = load(sql, listId)
   for (let round = 1; round <= 5; round++) {
@@ -128,26 +124,23 @@ t.test('killed listeners and readers lose nothing under load', async t => {
   t.equal((await backends(sql, 'concord listen')).length, 1)
 })
 
-t.test(
-  'a listener that was stopped is found out and replaced, and events come by polling meanwhile',
-  async t => {
-    const { sql, listId, events, app } = await tuned(t)
-    const [pid] = await backends(sql, 'concord listen')
-    suspend(t, pid as number)
-    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-    await hears(t, events, 1, 'heard though nobody rang')
-    await until(() => !app.pubsub.health().listening, 15_000)
-    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
-    await hears(t, events, 2, 'heard while it is known')
-    await until(() => app.pubsub.health().listening, 15_000)
-    const pids = await backends(sql, 'concord listen')
-    t.equal(pids.filter(other => other !== pid).length, 1)
-    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
-    await hears(t, events, 3, 'heard by the new one')
-  }
-)
+t.test('a stopped LISTEN connection is replaced, events arrive by polling meanwhile', async t => {
+  const { sql, listId, events, app } = await tuned(t)
+  const [pid] = await backends(sql, 'concord listen')
+  suspend(t, pid as number)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await hears(t, events, 1, 'heard though nobody rang')
+  await until(() => !app.pubsub.health().listening, 15_000)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
+  await hears(t, events, 2, 'heard while it is known')
+  await until(() => app.pubsub.health().listening, 15_000)
+  const pids = await backends(sql, 'concord listen')
+  t.equal(pids.filter(other => other !== pid).length, 1)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
+  await hears(t, events, 3, 'heard by the new one')
+})
 
-t.test('a reader that was stopped is replaced, and nothing is lost or told twice', async t => {
+t.test('a stopped log connection is replaced, no event is lost or doubled', async t => {
   const { sql, listId, events } = await tuned(t)
   const [pid] = await backends(sql, 'concord tail')
   suspend(t, pid as number)
@@ -157,7 +150,7 @@ t.test('a reader that was stopped is replaced, and nothing is lost or told twice
   await hears(t, events, 2, 'by the new one')
 })
 
-t.test('a database of another life is told to every subscriber before anything of it', async t => {
+t.test('a new epoch resets every subscriber before its events', async t => {
   const { sql, listId, events, app } = await tuned(t)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await until(() => events.length === 1)
@@ -173,7 +166,7 @@ t.test('a database of another life is told to every subscriber before anything o
   )
 })
 
-t.test('an older state that is put back becomes another life of the database', async t => {
+t.test('an older state of the database gets a new epoch', async t => {
   const { apps, sql, listId, events } = await tuned(t, 2)
   for (const text of ['item 1', 'item 2'])
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
@@ -194,38 +187,35 @@ t.test('an older state that is put back becomes another life of the database', a
   t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
 })
 
-t.test(
-  'a subscriber who takes what memory has and subscribes in one go misses nothing',
-  async t => {
-    const { sql, listId, app } = await tuned(t)
-    const writing = load(sql, listId)
-    const { epoch, head } = app.pubsub
-    // So many that a broadcast pauses in between.
-    const crowd = Array.from({ length: 2000 }, () =>
-      app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
-    )
-    const followers: number[][] = []
-    for (let n = 0; n < 20; n++) {
-      await until(() => writing.count > n * 5)
-      const recent = app.pubsub.recent({ epoch, pos: head }, 100_000) ?? []
-      const seen = recent.map(({ pos }) => pos)
-      const receive = ({ pos }: LogEvent) => {
-        if (pos > (seen.at(-1) ?? head)) seen.push(pos)
-      }
-      t.teardown(app.pubsub.subscribe(`checklist:${listId}`, { receive, reset() {} }))
-      followers.push(seen)
+t.test('a subscriber that reads the ring buffer and subscribes misses nothing', async t => {
+  const { sql, listId, app } = await tuned(t)
+  const writing = load(sql, listId)
+  const { epoch, head } = app.pubsub
+  // So many that a broadcast pauses in between.
+  const crowd = Array.from({ length: 2000 }, () =>
+    app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
+  )
+  const followers: number[][] = []
+  for (let n = 0; n < 20; n++) {
+    await until(() => writing.count > n * 5)
+    const recent = app.pubsub.recent({ epoch, pos: head }, 100_000) ?? []
+    const seen = recent.map(({ pos }) => pos)
+    const receive = ({ pos }: LogEvent) => {
+      if (pos > (seen.at(-1) ?? head)) seen.push(pos)
     }
-    const count = await writing.stop()
-    await until(() => followers.every(seen => seen.length >= count))
-    const all = (await sql`select pos from events where pos > ${head} order by pos`).map(
-      ({ pos }) => Number(pos)
-    )
-    for (const seen of followers) t.strictSame(seen, all)
-    for (const stop of crowd) stop()
+    t.teardown(app.pubsub.subscribe(`checklist:${listId}`, { receive, reset() {} }))
+    followers.push(seen)
   }
-)
+  const count = await writing.stop()
+  await until(() => followers.every(seen => seen.length >= count))
+  const all = (await sql`select pos from events where pos > ${head} order by pos`).map(({ pos }) =>
+    Number(pos)
+  )
+  for (const seen of followers) t.strictSame(seen, all)
+  for (const stop of crowd) stop()
+})
 
-t.test('who waits for a position hears when everybody has it, or goes on in time', async t => {
+t.test('reached resolves on delivery of the position, or on timeout', async t => {
   const { sql, listId, app, events } = await tuned(t)
   const { head } = app.pubsub
   await app.pubsub.reached(head)
@@ -236,7 +226,7 @@ t.test('who waits for a position hears when everybody has it, or goes on in time
   await app.pubsub.reached(head + 1_000_000)
 })
 
-t.test('the bell is rung once a commit and never fails one', async t => {
+t.test('one commit sends one notification', async t => {
   const { url, sql, listId, events } = await tuned(t)
   const payloads: string[] = []
   const ear = postgres(url, { max: 1 })
@@ -250,7 +240,7 @@ t.test('the bell is rung once a commit and never fails one', async t => {
   t.equal(payloads.filter(payload => payload === '').length, 1)
 })
 
-t.test('a reader advances through events of 500 kB each', async t => {
+t.test('the log reader delivers events of 500 kB each', async t => {
   const { sql, projectId, listId, events, app } = await tuned(t)
   await insertLargeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
   await until(() => events.length === 100, 60_000)
@@ -264,7 +254,7 @@ t.test('a reader advances through events of 500 kB each', async t => {
   t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
 })
 
-t.test('an event larger than the memory of a node is delivered and not kept', async t => {
+t.test('an event larger than the ring buffer is delivered and not kept', async t => {
   const { sql, projectId, listId, events, app } = await tuned(t)
   const { epoch, head } = app.pubsub
   await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
@@ -278,7 +268,7 @@ t.test('an event larger than the memory of a node is delivered and not kept', as
   await hears(t, events, 1, 'what comes after it')
 })
 
-t.test('a reader advances by smaller pages when large ones fail', async t => {
+t.test('the log reader continues with smaller pages when large ones fail', async t => {
   const { sql, projectId, listId, events } = await tuned(t)
   // A page of more than 16 events fails, as one does that takes too long.
   await sql.begin(async tx => {

@@ -16,7 +16,7 @@ const trySignIn = (email: string, password: string) =>
   call('POST', '/auth/signin', { body: { email, password } })
 const me = async (token: string) => (await call('GET', '/users/me', { token })).status
 
-t.test('the next password works, the old one does not, and every other session ends', async t => {
+t.test('a new password replaces the old one and ends other sessions', async t => {
   const ann = await createUser(app)
   const other = await signIn(app, ann)
   const feed = await openFeed(t, url, { cookie: other.cookie })
@@ -33,7 +33,7 @@ t.test('the next password works, the old one does not, and every other session e
   t.equal((await trySignIn(ann.email, NEXT)).status, 200)
 })
 
-t.test('without the current password, or with a bad next one, nothing changes', async t => {
+t.test('a wrong current or an invalid next password changes nothing', async t => {
   const ann = await createUser(app)
   const other = await signIn(app, ann)
   const wrong = await change(ann.token, NEXT, NEXT)
@@ -57,7 +57,7 @@ t.test('without the current password, or with a bad next one, nothing changes', 
   t.equal((await trySignIn(ann.email, ann.password)).status, 200)
 })
 
-t.test('of two changes at once one counts', async t => {
+t.test('of two concurrent password changes one succeeds', async t => {
   await times(10, async index => {
     const ann = await createUser(app)
     const nexts = ['first of the two', 'second of the two']
@@ -68,7 +68,7 @@ t.test('of two changes at once one counts', async t => {
   })
 })
 
-t.test('nobody gets in by the old password while it is being changed', async t => {
+t.test('a sign-in during a password change leaves no usable session', async t => {
   const DATABASE_URL = await createDatabase(t)
   const [one, two] = [await startNode(t, { DATABASE_URL }), await startNode(t, { DATABASE_URL })]
   const outcomes = { 'was let in and is out again': 0, 'was refused': 0 }
@@ -97,7 +97,7 @@ t.test('nobody gets in by the old password while it is being changed', async t =
   t.comment(outcomes)
 })
 
-t.test('a sign-in that has seen the old password comes too late, or is ended', async t => {
+t.test('a sign-in that verified the old password fails or is ended', async t => {
   for (const isLate of [true, false]) {
     const ann = await createUser(app)
     const attempts = [

@@ -34,7 +34,7 @@ async function passGrace(cookie: string) {
   await app.sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${sessionId}`
 }
 
-t.test('a refresh answers a working access token and the next cookie, to the byte', async t => {
+t.test('a refresh returns an access token and the next cookie', async t => {
   const { id, cookie } = await createUser(app)
   const reply = await refresh(cookie)
   t.equal(reply.statusCode, 200)
@@ -49,7 +49,7 @@ t.test('a refresh answers a working access token and the next cookie, to the byt
   t.equal(me.json().id, id)
 })
 
-t.test('twenty tabs at once all get the same next cookie by one rotation', async t => {
+t.test('twenty concurrent refreshes return the same cookie after one rotation', async t => {
   const { cookie } = await createUser(app)
   const replies = await Promise.all(Array.from({ length: 20 }, () => refresh(cookie)))
   t.ok(replies.every(({ statusCode }) => statusCode === 200))
@@ -61,7 +61,7 @@ t.test('twenty tabs at once all get the same next cookie by one rotation', async
   t.equal((await sessionOf(cookie))?.counter, 1, 'one rotation a grace')
 })
 
-t.test('the predecessor answers within the grace and ends the session after it', async t => {
+t.test('a used token works in the grace period, then ends the session', async t => {
   const { cookie, headers } = await createUser(app)
   const next = cookieOf(await refresh(cookie))
   t.equal(cookieOf(await refresh(cookie)), next)
@@ -77,7 +77,7 @@ t.test('the predecessor answers within the grace and ends the session after it',
   t.equal(me.statusCode, 401, 'and so are its access tokens')
 })
 
-t.test('two rotations behind there is no grace', async t => {
+t.test('a token two rotations old ends the session without grace', async t => {
   const { cookie } = await createUser(app)
   const second = cookieOf(await refresh(cookie))
   await passGrace(cookie)
@@ -88,7 +88,7 @@ t.test('two rotations behind there is no grace', async t => {
   t.equal((await refresh(third)).statusCode, 403)
 })
 
-t.test('without a grace every refresh rotates and every reuse ends the session', async t => {
+t.test('with REFRESH_GRACE=0 every reuse ends the session', async t => {
   const strict = await build(t, { REFRESH_GRACE: '0' })
   const { cookie } = await createUser(strict)
   const second = cookieOf(await refresh(cookie, {}, strict))
@@ -98,7 +98,7 @@ t.test('without a grace every refresh rotates and every reuse ends the session',
   t.equal((await refresh(third, {}, strict)).statusCode, 403)
 })
 
-t.test('no cookie is 401', async t => {
+t.test('a refresh without a cookie returns 401', async t => {
   for (const cookie of [undefined, 'other=1', 'refresh=', 'Refresh=x']) {
     const reply = await refresh(cookie)
     t.equal(reply.statusCode, 401, `${cookie}`)
@@ -106,7 +106,7 @@ t.test('no cookie is 401', async t => {
   }
 })
 
-t.test('a cookie that we did not make is 403', async t => {
+t.test('a forged cookie returns 403', async t => {
   const { cookie } = await createUser(app)
   const value = cookie.slice('refresh='.length)
   const forged = [
@@ -131,7 +131,7 @@ t.test('a cookie that we did not make is 403', async t => {
   t.equal((await refresh(cookie)).statusCode, 200, 'nothing has happened to the session')
 })
 
-t.test('of several cookies the good one counts, and of two good ones none', async t => {
+t.test('one valid cookie among several is used, two are refused', async t => {
   const [ann, eve] = [await createUser(app), await createUser(app)]
   t.equal((await refresh(`refresh=planted; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${ann.cookie}; ${ann.cookie}`)).statusCode, 200)
@@ -139,7 +139,7 @@ t.test('of several cookies the good one counts, and of two good ones none', asyn
   t.equal((await sessionOf(eve.cookie))?.counter, 0)
 })
 
-t.test('a session that is signed out, expired or gone does not profit from the grace', async t => {
+t.test('an ended session cannot refresh in the grace period', async t => {
   const change = {
     'signed out': (id: string) => app.sql`update sessions set revoked_at = now() where id = ${id}`,
     expired: (id: string) => app.sql`update sessions set expires_at = now() where id = ${id}`,
@@ -154,7 +154,7 @@ t.test('a session that is signed out, expired or gone does not profit from the g
   }
 })
 
-t.test('a session has an end that no refresh moves', async t => {
+t.test('a refresh does not extend SESSION_MAX_AGE', async t => {
   const short = await build(t, { SESSION_MAX_AGE: '2', REFRESH_GRACE: '0' })
   const { cookie } = await createUser(short)
   let reply = await refresh(cookie, {}, short)
@@ -169,7 +169,7 @@ t.test('a session has an end that no refresh moves', async t => {
   })
 })
 
-t.test('a ring of secrets verifies with all and signs with the first', async t => {
+t.test('every secret of the ring verifies, the first one signs', async t => {
   const DATABASE_URL = await createDatabase(t)
   const [old, next] = [
     'the old secret of the service that retires',
@@ -188,7 +188,7 @@ t.test('a ring of secrets verifies with all and signs with the first', async t =
   t.equal((await refresh(reissued, {}, after)).statusCode, 200)
 })
 
-t.test('a page of another site cannot refresh', async t => {
+t.test('a page of another origin cannot refresh', async t => {
   const { cookie } = await createUser(app)
   t.equal((await refresh(cookie, { origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await refresh(cookie, { 'sec-fetch-site': 'cross-site' })).statusCode, 403)

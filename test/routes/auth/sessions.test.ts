@@ -14,7 +14,7 @@ const list = async (token: string) => {
 const me = async (token: string) => (await call('GET', '/users/me', { token })).status
 const refresh = async (cookie: string) => (await call('POST', '/auth/refresh', { cookie })).status
 
-t.test('a user sees where they are signed in', async t => {
+t.test('a user lists their sessions', async t => {
   const ann = await createUser(app)
   const headers = { 'user-agent': `phone ${'x'.repeat(300)}` }
   const { email, password } = ann
@@ -49,7 +49,7 @@ t.test('a user sees where they are signed in', async t => {
   t.equal(used?.id, second.id, 'a refresh is a use')
 })
 
-t.test('one session can be ended, once', async t => {
+t.test('a user ends one session, once', async t => {
   const ann = await createUser(app)
   const phone = await signIn(app, ann)
   const feed = await openFeed(t, url, { cookie: phone.cookie })
@@ -71,7 +71,7 @@ t.test('one session can be ended, once', async t => {
   t.equal(again.body.code, 'SESSION_NOT_FOUND')
 })
 
-t.test("somebody else's session is as unknown as one that never was", async t => {
+t.test("another user's session returns the same 404 as an unknown one", async t => {
   const [ann, eve] = [await createUser(app), await createUser(app)]
   const foreign = await call('DELETE', `/auth/sessions/${sessionIdOf(ann.token)}`, eve)
   const unknown = await call('DELETE', `/auth/sessions/${randomUUID()}`, eve)
@@ -87,7 +87,7 @@ t.test("somebody else's session is as unknown as one that never was", async t =>
   }
 })
 
-t.test('all sessions but this one can be ended', async t => {
+t.test('a user ends all other sessions', async t => {
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const others = await times(3, () => signIn(app, ann))
   t.equal((await call('DELETE', '/auth/sessions', { token: ann.token })).status, 204)
@@ -104,14 +104,14 @@ t.test('all sessions but this one can be ended', async t => {
   )
 })
 
-t.test('ending the session that asks is signing out', async t => {
+t.test('a user ends the current session', async t => {
   const ann = await createUser(app)
   const path = `/auth/sessions/${sessionIdOf(ann.token)}`
   t.equal((await call('DELETE', path, { token: ann.token })).status, 204)
   t.equal(await me(ann.token), 401)
 })
 
-t.test('signing in ends the session whose cookie it brings, whoever had it', async t => {
+t.test('a sign-in ends the session of the cookie it sends', async t => {
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const { email, password } = bob
   const other = await call('POST', '/auth/signin', {
@@ -136,7 +136,7 @@ t.test('signing in ends the session whose cookie it brings, whoever had it', asy
   t.equal(again.status, 200)
 })
 
-t.test('of more than 50 sessions the longest idle go, however many come at once', async t => {
+t.test('of more than 50 sessions the longest idle ones end', async t => {
   const ann = await createUser(app)
   const idle = await signIn(app, ann)
   await app.sql`update sessions set last_used_at = now() - interval '1 day' where id = ${sessionIdOf(idle.token)}`

@@ -7,7 +7,7 @@ const app = await build(t)
 const someone = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })
 const signUp = (payload: object) => app.inject({ method: 'POST', url: '/auth/signup', payload })
 
-t.test('an account is made, without its password in the answer', async t => {
+t.test('a sign-up returns the account without its password', async t => {
   const account = someone()
   const reply = await signUp(account)
   t.equal(reply.statusCode, 201)
@@ -18,7 +18,7 @@ t.test('an account is made, without its password in the answer', async t => {
   t.equal(reply.headers['set-cookie'], undefined)
 })
 
-t.test('an email is taken in every spelling', async t => {
+t.test('a taken email is refused in any letter case', async t => {
   const account = someone()
   t.equal((await signUp(account)).statusCode, 201)
   for (const email of [account.email, account.email.toUpperCase()]) {
@@ -28,7 +28,7 @@ t.test('an email is taken in every spelling', async t => {
   }
 })
 
-t.test('of 50 who want one email at once, one gets it', async t => {
+t.test('of 50 concurrent sign-ups with one email one succeeds', async t => {
   const account = someone()
   const replies = await Promise.all(Array.from({ length: 50 }, () => signUp(account)))
   const statuses = replies.map(({ statusCode }) => statusCode).sort()
@@ -37,7 +37,7 @@ t.test('of 50 who want one email at once, one gets it', async t => {
   t.equal(users.length, 1)
 })
 
-t.test('a field that is missing, empty, malformed or of another type is named', async t => {
+t.test('an invalid field is refused with an error that names it', async t => {
   const bad: [string, unknown[]][] = [
     [
       'email',
@@ -76,7 +76,7 @@ t.test('a field that is missing, empty, malformed or of another type is named', 
   }
 })
 
-t.test('what is no account is refused', async t => {
+t.test('a body that is no account is refused', async t => {
   for (const payload of [{}, [], { ...someone(), admin: true }]) {
     t.equal((await signUp(payload)).statusCode, 400)
   }
@@ -89,7 +89,7 @@ t.test('what is no account is refused', async t => {
   t.equal(text.statusCode, 415)
 })
 
-t.test('strings that are hostile elsewhere are names and passwords here', async t => {
+t.test('hostile strings are accepted as names and passwords', async t => {
   const hostile = [
     "'; drop table users; --",
     '<script>alert(1)</script>',
@@ -106,11 +106,11 @@ t.test('strings that are hostile elsewhere are names and passwords here', async 
   }
 })
 
-t.test('blanks around a name are cut', async t => {
+t.test('blanks around a name are removed', async t => {
   t.equal((await signUp({ ...someone(), name: '  Ann  O. ' })).json().name, 'Ann  O.')
 })
 
-t.test('the shortest password is what the operator says, in characters', async t => {
+t.test('PASSWORD_MIN_LENGTH counts characters', async t => {
   const strict = await build(t, { PASSWORD_MIN_LENGTH: '12' })
   for (const [password, status] of [
     ['12345678901', 400],

@@ -6,7 +6,7 @@ import { createUser } from '../../support/users.ts'
 const app = await build(t)
 const { sql } = app
 
-t.test('who creates a project is its owner', async t => {
+t.test('the creator of a project is its owner', async t => {
   const ann = await createUser(app)
   const reply = await ann.request('POST', '/projects', { name: '  Summer fair\n' })
   t.equal(reply.statusCode, 201)
@@ -17,7 +17,7 @@ t.test('who creates a project is its owner', async t => {
   t.strictSame((await ann.request('GET', '/projects')).json(), { projects: [project] })
 })
 
-t.test('the log tells who created it, over which way', async t => {
+t.test('the log names the creator and source of a project', async t => {
   const ann = await createUser(app)
   const { id } = (await ann.request('POST', '/projects', { name: 'Fair' })).json()
   const events = await sql`
@@ -36,7 +36,7 @@ t.test('the log tells who created it, over which way', async t => {
   )
 })
 
-t.test('a name may be any line of text', async t => {
+t.test('a name is any single line of text', async t => {
   const ann = await createUser(app)
   for (const name of hostileNames) {
     const reply = await ann.request('POST', '/projects', { name: ` ${name}  ` })
@@ -50,7 +50,7 @@ t.test('a name may be any line of text', async t => {
   )
 })
 
-t.test('what is no name is refused', async t => {
+t.test('an invalid name is refused', async t => {
   const ann = await createUser(app)
   for (const name of invalidNames) {
     const reply = await ann.request('POST', '/projects', { name })
@@ -65,27 +65,27 @@ t.test('what is no name is refused', async t => {
   t.strictSame((await ann.request('GET', '/projects')).json(), { projects: [] })
 })
 
-t.test('without a token there are no projects', async t => {
+t.test('projects require an access token', async t => {
   for (const method of ['GET', 'POST'] as const) {
     const reply = await app.inject({ method, url: '/projects', payload: { name: 'Fair' } })
     t.equal(reply.statusCode, 401)
   }
 })
 
-t.test('an account that is gone creates nothing', async t => {
+t.test('a deleted account cannot create a project', async t => {
   const ann = await createUser(app)
   await sql`delete from users where id = ${ann.id}`
   const reply = await ann.request('POST', '/projects', { name: 'Fair' })
   t.equal(reply.statusCode, 401)
 })
 
-t.test('everybody sees only what they are in', async t => {
+t.test('a user lists only their own projects', async t => {
   const [ann, bob] = [await createUser(app), await createUser(app)]
   await ann.request('POST', '/projects', { name: 'Fair' })
   t.strictSame((await bob.request('GET', '/projects')).json(), { projects: [] })
 })
 
-t.test('more than 100 projects come in pages', async t => {
+t.test('more than 100 projects are returned in pages', async t => {
   const ann = await createUser(app)
   await sql`
     with project as (
@@ -109,7 +109,7 @@ t.test('more than 100 projects come in pages', async t => {
   t.equal(new Set(ids).size, 150)
 })
 
-t.test('pages of every size add up', async t => {
+t.test('pages of every size return all projects', async t => {
   const ann = await createUser(app)
   for (const name of ['a', 'b', 'c', 'd']) await ann.request('POST', '/projects', { name })
   for (const limit of [1, 2, 3, 4]) {
@@ -126,7 +126,7 @@ t.test('pages of every size add up', async t => {
   }
 })
 
-t.test('what is no page is refused', async t => {
+t.test('an invalid page is refused', async t => {
   const ann = await createUser(app)
   for (const query of [
     'limit=0',

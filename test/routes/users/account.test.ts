@@ -25,7 +25,7 @@ t.test('a user changes their name', async t => {
   t.equal((await call('PATCH', '/users/me', { body: { name: 'Eve' } })).status, 401)
 })
 
-t.test('a user deletes their account: sessions end, the email is free again', async t => {
+t.test('a deleted account ends its sessions and frees its email', async t => {
   const ann = await createUser(app)
   const other = await signIn(app, ann)
   const feed = await openFeed(t, url, { cookie: other.cookie })
@@ -45,7 +45,7 @@ t.test('a user deletes their account: sessions end, the email is free again', as
   t.not(again.body.id, ann.id)
 })
 
-t.test('it takes the password', async t => {
+t.test('deleting an account requires the password', async t => {
   const ann = await createUser(app)
   t.equal((await remove(ann.token, 'wrong')).body.code, 'WRONG_PASSWORD')
   for (const password of [undefined, '', null, 7]) {
@@ -56,7 +56,7 @@ t.test('it takes the password', async t => {
   t.equal((await me(ann.token)).status, 200)
 })
 
-t.test('the projects that nobody else owns go too, by the hand of their owner', async t => {
+t.test('deleting an account deletes its sole projects and names the actor', async t => {
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = async (name: string) =>
     (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string
@@ -80,7 +80,7 @@ t.test('the projects that nobody else owns go too, by the hand of their owner', 
   t.match(gone.data, { projectId: mine, actorId: ann.id, source: 'http' })
 })
 
-t.test('the last owners of a project can all leave at once', async t => {
+t.test('the last owners of a project can delete their accounts concurrently', async t => {
   for (let round = 0; round < 100; round++) {
     // Without the password, whose hash would take longer than the race.
     const users = await app.sql<{ id: string }[]>`
@@ -105,7 +105,7 @@ t.test('the last owners of a project can all leave at once', async t => {
   t.equal((await app.sql`select from projects where name = 'all of ours'`).length, 0)
 })
 
-t.test('who signs in while the account goes gets nothing that works', async t => {
+t.test('a sign-in concurrent with account deletion leaves nothing usable', async t => {
   await times(20, async () => {
     const ann = await createUser(app)
     const { email, password } = ann

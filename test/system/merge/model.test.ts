@@ -45,111 +45,108 @@ const move = fc.record({
 })
 type Move = typeof move extends fc.Arbitrary<infer Value> ? Value : never
 
-t.test(
-  'random people, operations, resends and SQL: all end with the same list, no word is lost',
-  async t => {
-    const app = await build(t)
-    await fc.assert(
-      fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 40 }), async moves => {
-        const { sql } = app
-        const { listId, users, submit, addItems } = await insertChecklist(app, [
-          'owner',
-          'editor',
-          'editor',
-          'editor'
-        ])
-        await addItems('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
-        const views = await Promise.all(users.map(() => empty()))
-        const accepted: { op: Operation; result: Result }[] = []
+t.test('random operations, resends and SQL converge without losing a word', async t => {
+  const app = await build(t)
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 40 }), async moves => {
+      const { sql } = app
+      const { listId, users, submit, addItems } = await insertChecklist(app, [
+        'owner',
+        'editor',
+        'editor',
+        'editor'
+      ])
+      await addItems('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
+      const views = await Promise.all(users.map(() => empty()))
+      const accepted: { op: Operation; result: Result }[] = []
 
-        for (const one of moves) await play(one)
-        const fresh = await Promise.all(
-          users.map((_, n) => refresh(views[n] as View, Number.POSITIVE_INFINITY))
+      for (const one of moves) await play(one)
+      const fresh = await Promise.all(
+        users.map((_, n) => refresh(views[n] as View, Number.POSITIVE_INFINITY))
+      )
+
+      const {
+        pos: _pos,
+        epoch: _epoch,
+        role: _role,
+        ...snapshot
+      } = await readChecklist(sql, users[0] as string, listId)
+      const seen = {
+        title: snapshot.title,
+        rev: snapshot.rev,
+        items: snapshot.items,
+        conflicts: byId(snapshot.conflicts)
+      }
+      for (const view of [...fresh, await refresh(await empty(0), Number.POSITIVE_INFINITY)]) {
+        t.strictSame(shown(view), seen)
+      }
+      const { changes } = await readChanges(sql, users[0] as string, listId, {
+        since: 0,
+        limit: 500,
+        bytes: 1e9
+      })
+      t.strictSame(
+        changes.map(({ rev }) => rev),
+        changes.map((_, n) => n + 1)
+      )
+      for (const one of accepted) t.ok(isKept(one, changes), JSON.stringify(one))
+
+      async function play({ who, what, a, b, news, isSentTwice }: Move) {
+        const view = views[who] as View
+        await refresh(view, news)
+        const operation = operationOf(view, what, a, b)
+        if (!operation) return plainSql(a, b)
+        const op = { opId: randomUUID(), ...operation } as Operation
+        const [result] = await submit(users[who] as string, [op])
+        if (!result) throw new Error('no result')
+        if (isSentTwice) {
+          const [again] = await submit(users[who] as string, [op])
+          // What was refused may be possible a second later; what was decided stays decided.
+          const expected = result.outcome === 'rejected' ? result : { ...result, duplicate: true }
+          t.strictSame(again, expected)
+        }
+        if (result.outcome !== 'rejected') accepted.push({ op, result })
+      }
+
+      async function plainSql(a: number, b: number) {
+        const [item] = await sql<{ id: string }[]>`
+          select id from checklist_items where checklist_id = ${listId} order by id offset ${a % 4} limit 1`
+        if (!item) return
+        if (b % 3 === 0) await sql`delete from checklist_items where id = ${item.id}`
+        else
+          await sql`update checklist_items set done = not done, text = ${sentence(a, b)} where id = ${item.id}`
+      }
+
+      async function empty(since?: number): Promise<View> {
+        if (since === 0) return { rev: 0, title: '', items: new Map(), conflicts: new Map() }
+        const { rev, title, items, conflicts } = await readChecklist(
+          sql,
+          users[0] as string,
+          listId
         )
+        return {
+          rev,
+          title,
+          items: new Map(items.map(item => [item.id, item])),
+          conflicts: new Map(conflicts.map(conflict => [conflict.id, conflict]))
+        }
+      }
 
-        const {
-          pos: _pos,
-          epoch: _epoch,
-          role: _role,
-          ...snapshot
-        } = await readChecklist(sql, users[0] as string, listId)
-        const seen = {
-          title: snapshot.title,
-          rev: snapshot.rev,
-          items: snapshot.items,
-          conflicts: byId(snapshot.conflicts)
-        }
-        for (const view of [...fresh, await refresh(await empty(0), Number.POSITIVE_INFINITY)]) {
-          t.strictSame(shown(view), seen)
-        }
+      async function refresh(view: View, limit: number): Promise<View> {
+        const most = Math.min(limit, 500)
+        if (most === 0) return view
         const { changes } = await readChanges(sql, users[0] as string, listId, {
-          since: 0,
-          limit: 500,
+          since: view.rev,
+          limit: most,
           bytes: 1e9
         })
-        t.strictSame(
-          changes.map(({ rev }) => rev),
-          changes.map((_, n) => n + 1)
-        )
-        for (const one of accepted) t.ok(isKept(one, changes), JSON.stringify(one))
-
-        async function play({ who, what, a, b, news, isSentTwice }: Move) {
-          const view = views[who] as View
-          await refresh(view, news)
-          const operation = operationOf(view, what, a, b)
-          if (!operation) return plainSql(a, b)
-          const op = { opId: randomUUID(), ...operation } as Operation
-          const [result] = await submit(users[who] as string, [op])
-          if (!result) throw new Error('no result')
-          if (isSentTwice) {
-            const [again] = await submit(users[who] as string, [op])
-            // What was refused may be possible a second later; what was decided stays decided.
-            const expected = result.outcome === 'rejected' ? result : { ...result, duplicate: true }
-            t.strictSame(again, expected)
-          }
-          if (result.outcome !== 'rejected') accepted.push({ op, result })
-        }
-
-        async function plainSql(a: number, b: number) {
-          const [item] = await sql<{ id: string }[]>`
-          select id from checklist_items where checklist_id = ${listId} order by id offset ${a % 4} limit 1`
-          if (!item) return
-          if (b % 3 === 0) await sql`delete from checklist_items where id = ${item.id}`
-          else
-            await sql`update checklist_items set done = not done, text = ${sentence(a, b)} where id = ${item.id}`
-        }
-
-        async function empty(since?: number): Promise<View> {
-          if (since === 0) return { rev: 0, title: '', items: new Map(), conflicts: new Map() }
-          const { rev, title, items, conflicts } = await readChecklist(
-            sql,
-            users[0] as string,
-            listId
-          )
-          return {
-            rev,
-            title,
-            items: new Map(items.map(item => [item.id, item])),
-            conflicts: new Map(conflicts.map(conflict => [conflict.id, conflict]))
-          }
-        }
-
-        async function refresh(view: View, limit: number): Promise<View> {
-          const most = Math.min(limit, 500)
-          if (most === 0) return view
-          const { changes } = await readChanges(sql, users[0] as string, listId, {
-            since: view.rev,
-            limit: most,
-            bytes: 1e9
-          })
-          for (const change of changes) apply(view, change)
-          return view
-        }
-      }),
-      { numRuns: 25, endOnFailure: true }
-    )
-  }
-)
+        for (const change of changes) apply(view, change)
+        return view
+      }
+    }),
+    { numRuns: 25, endOnFailure: true }
+  )
+})
 
 /** An operation that makes sense for what a person sees; undefined when it is the turn of plain SQL. */
 function operationOf(

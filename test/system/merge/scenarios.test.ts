@@ -15,12 +15,12 @@ const overHttp =
     return result
   }
 
-t.test('every case comes out as agreed over HTTP', async t => {
+t.test('every merge scenario has its expected outcome over HTTP', async t => {
   const app = await build(t)
   await playAll(t, app, await crew(app), overHttp(app))
 })
 
-t.test('every case comes out as agreed over a socket', async t => {
+t.test('every merge scenario has its expected outcome over a socket', async t => {
   const app = await build(t)
   const url = await listen(app)
   const people = await crew(app)
@@ -40,7 +40,7 @@ async function playAll(t: Test, app: FastifyInstance, people: Crew, send: Send) 
       hasComeOut(t, scenario, await play(app, people, scenario, { send }))
     })
     if (!scenario.eitherOrder) continue
-    await t.test(`${scenario.id} the other way round`, async t => {
+    await t.test(`${scenario.id} in reverse order`, async t => {
       const { items, title } = await play(app, people, scenario, { send, isReversed: true })
       t.strictSame({ items, title }, { items: scenario.expect.items, title: scenario.expect.title })
     })

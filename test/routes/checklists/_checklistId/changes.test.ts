@@ -23,7 +23,7 @@ async function checklist(items: number) {
 
 const revs = ({ changes }: Changes) => changes.map(({ rev }: Change) => rev)
 
-t.test('every change says what was, what is and who did it', async t => {
+t.test('a change contains its values, author and source', async t => {
   const { id, path } = await checklist(1)
   const [item] = await sql<
     [{ id: string }]
@@ -51,7 +51,7 @@ t.test('every change says what was, what is and who did it', async t => {
   for (const { at } of changes) t.match(at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 })
 
-t.test('a client reads on from the revision it has', async t => {
+t.test('a client continues from its revision', async t => {
   const { path } = await checklist(9)
   const ask = async (query: string): Promise<Changes> =>
     (await team.viewer.request('GET', `${path}?${query}`)).json()
@@ -64,7 +64,7 @@ t.test('a client reads on from the revision it has', async t => {
   t.strictSame(await ask('since=10'), { from: 11, to: 10, head: 10, changes: [] })
 })
 
-t.test('what is older than what is kept answers 410', async t => {
+t.test('a compacted revision returns 410', async t => {
   const { id, path } = await checklist(5)
   await sql`delete from events where checklist_id = ${id} and rev <= 3`
   for (const since of [0, 1, 2]) {
@@ -79,14 +79,14 @@ t.test('what is older than what is kept answers 410', async t => {
   t.equal((await team.viewer.request('GET', `${path}?since=6`)).statusCode, 200)
 })
 
-t.test('a revision that the list never had answers 410, as after a restore', async t => {
+t.test('a future revision returns 410, as after a restore', async t => {
   const { path } = await checklist(1)
   for (const since of [3, Number.MAX_SAFE_INTEGER]) {
     t.equal((await team.viewer.request('GET', `${path}?since=${since}`)).statusCode, 410)
   }
 })
 
-t.test('who deleted a list is told by its changes', async t => {
+t.test('the changes of a deleted checklist include its deletion', async t => {
   const { id, path } = await checklist(0)
   await sql`update checklists set deleted_at = now() where id = ${id}`
   const reply = await team.viewer.request('GET', `${path}?since=1`)
@@ -94,7 +94,7 @@ t.test('who deleted a list is told by its changes', async t => {
   t.match(reply.json().changes, [{ rev: 2, kind: 'checklist.deleted', after: { deleted: true } }])
 })
 
-t.test('a stranger, and who was removed, finds nothing', async t => {
+t.test('outsiders and former members receive 404', async t => {
   const { path } = await checklist(1)
   const denied = await team.outsider.request('GET', path)
   t.equal(denied.statusCode, 404)
@@ -108,7 +108,7 @@ t.test('a stranger, and who was removed, finds nothing', async t => {
   await team.owner.request('POST', `${team.url}/members`, member)
 })
 
-t.test('what is no revision is refused', async t => {
+t.test('an invalid revision or limit is refused', async t => {
   const { path } = await checklist(1)
   for (const query of ['since=-1', 'since=x', 'since=1.5', 'since=1e99', 'limit=0', 'limit=501']) {
     const reply = await team.viewer.request('GET', `${path}?${query}`)
@@ -118,7 +118,7 @@ t.test('what is no revision is refused', async t => {
   t.equal((await team.viewer.request('GET', '/checklists/x/changes')).statusCode, 400)
 })
 
-t.test('the history of one item leaves out the rest, and its pages end at the head', async t => {
+t.test('the history of one item omits others and ends at the head', async t => {
   const { id, path } = await checklist(3)
   const [item] = await sql<
     [{ id: string }]
@@ -138,7 +138,7 @@ t.test('the history of one item leaves out the rest, and its pages end at the he
   t.equal((await team.viewer.request('GET', `${path}?item=x`)).statusCode, 400)
 })
 
-t.test('pages are bounded in bytes and can be continued to the head', async t => {
+t.test('pages are bounded in bytes and continue to the head', async t => {
   const { id, path } = await checklist(0)
   const { projectId } = team
   await insertLargeEvents(sql, { projectId, listId: id, count: 40, bytes: 100_000 })

@@ -14,7 +14,7 @@ async function checklist(): Promise<{ id: string; path: string }> {
   return { id, path: `/checklists/${id}` }
 }
 
-t.test('every member reads it whole, with their own role', async t => {
+t.test('every member reads the checklist with their own role', async t => {
   const { id, path } = await checklist()
   const [epoch] = await sql<[{ epoch: string }]>`select log_epoch() as epoch`
   for (const role of ['owner', 'editor', 'viewer'] as const) {
@@ -26,7 +26,7 @@ t.test('every member reads it whole, with their own role', async t => {
   }
 })
 
-t.test('items come in order, as they are', async t => {
+t.test('a checklist contains its items in order', async t => {
   const { id, path } = await checklist()
   await sql`
     insert into checklist_items (checklist_id, text, done, due_on, position)
@@ -48,7 +48,7 @@ t.test('items come in order, as they are', async t => {
   )
 })
 
-t.test('open conflicts come with it, as they are', async t => {
+t.test('a checklist contains its open conflicts', async t => {
   const { id, path } = await checklist()
   await sql`
     insert into conflicts (checklist_id, field, base, ours, theirs, ours_by)
@@ -69,7 +69,7 @@ t.test('open conflicts come with it, as they are', async t => {
   })
 })
 
-t.test('a stranger finds nothing, as everybody where nothing is', async t => {
+t.test('an outsider receives the same 404 as for an unknown checklist', async t => {
   const { id, path } = await checklist()
   const denied = await team.outsider.request('GET', path)
   t.equal(denied.statusCode, 404)
@@ -85,7 +85,7 @@ t.test('a stranger finds nothing, as everybody where nothing is', async t => {
   t.equal(capitals.statusCode, 200)
 })
 
-t.test('a deleted one is gone for members, and never was for strangers', async t => {
+t.test('a deleted checklist returns 410 to members, 404 to outsiders', async t => {
   const { id, path } = await checklist()
   await sql`update checklists set deleted_at = now() where id = ${id}`
   const reply = await team.viewer.request('GET', path)
@@ -96,7 +96,7 @@ t.test('a deleted one is gone for members, and never was for strangers', async t
   t.equal((await team.viewer.request('GET', path)).statusCode, 200)
 })
 
-t.test('revision and items are of one moment, however busy it is', async t => {
+t.test('revision and items are consistent during concurrent writes', async t => {
   const { id, path } = await checklist()
   const writers = Array.from({ length: 4 }, async () => {
     for (let n = 0; n < 25; n++) {
@@ -115,7 +115,7 @@ t.test('revision and items are of one moment, however busy it is', async t => {
   t.equal((await team.viewer.request('GET', path)).json().rev, 101)
 })
 
-t.test('it takes one query', async t => {
+t.test('reading a checklist takes one query', async t => {
   const { path } = await checklist()
   const queries: string[] = []
   sql.options.debug = (_connection, query) => queries.push(query)

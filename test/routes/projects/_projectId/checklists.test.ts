@@ -33,7 +33,7 @@ t.test('owners and editors create checklists', async t => {
   }
 })
 
-t.test('a viewer and a stranger create none', async t => {
+t.test('a viewer and an outsider cannot create a checklist', async t => {
   const body = { title: 'Mine' }
   const viewer = await team.viewer.request('POST', checklists, body)
   t.equal(viewer.statusCode, 403)
@@ -50,7 +50,7 @@ t.test('a viewer and a stranger create none', async t => {
   t.strictSame((await team.viewer.request('GET', checklists)).json(), { checklists: [] })
 })
 
-t.test('a title may be any line of text, and nothing else', async t => {
+t.test('a title is any single line of text', async t => {
   const { owner, url } = await team.another()
   for (const title of hostileNames) {
     const reply = await owner.request('POST', `${url}/checklists`, { title: `${title} ` })
@@ -67,7 +67,7 @@ t.test('a title may be any line of text, and nothing else', async t => {
   t.equal(checklists.length, hostileNames.length)
 })
 
-t.test('a list shows how far each checklist is, and leaves deleted ones out', async t => {
+t.test('the list contains each revision and omits deleted checklists', async t => {
   const { owner, url } = await team.another()
   const create = async (title: string) =>
     (await owner.request('POST', `${url}/checklists`, { title })).json()
@@ -80,7 +80,7 @@ t.test('a list shows how far each checklist is, and leaves deleted ones out', as
   t.ok(checklists[0].updatedAt > kept.updatedAt)
 })
 
-t.test('more than 100 checklists come in pages', async t => {
+t.test('more than 100 checklists are returned in pages', async t => {
   const { viewer, url, projectId } = await team.another()
   await sql`
     insert into checklists (project_id, title)

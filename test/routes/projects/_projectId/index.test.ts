@@ -9,7 +9,7 @@ const app = await build(t)
 const { sql } = app
 const team = await createTeam(app)
 
-t.test('every member reads the project, with their own role', async t => {
+t.test('every member reads the project with their own role', async t => {
   for (const role of ['owner', 'editor', 'viewer'] as const) {
     const reply = await team[role].request('GET', team.url)
     t.equal(reply.statusCode, 200)
@@ -17,7 +17,7 @@ t.test('every member reads the project, with their own role', async t => {
   }
 })
 
-t.test('an owner renames it', async t => {
+t.test('an owner renames a project', async t => {
   const { owner, viewer, url, projectId } = await team.another()
   for (const name of hostileNames) {
     const reply = await owner.request('PATCH', url, { name: `\t${name} ` })
@@ -33,7 +33,7 @@ t.test('an owner renames it', async t => {
   }
 })
 
-t.test('the log tells who renamed it, and nothing when the name stays', async t => {
+t.test('the log names who renamed a project, once', async t => {
   const { owner, url, projectId } = await team.another()
   await owner.request('PATCH', url, { name: 'Fête' })
   await owner.request('PATCH', url, { name: 'Fête ' })
@@ -46,7 +46,7 @@ t.test('the log tells who renamed it, and nothing when the name stays', async t 
   t.strictSame([...events], [{ before: 'Fair', after: 'Fête', actor_id: owner.id, source: 'http' }])
 })
 
-t.test('who is no owner neither renames nor deletes it', async t => {
+t.test('an editor and a viewer can neither rename nor delete', async t => {
   const { url } = team
   for (const role of ['editor', 'viewer'] as const) {
     for (const [method, payload] of [['PATCH', { name: 'Mine' }], ['DELETE']] as const) {
@@ -58,7 +58,7 @@ t.test('who is no owner neither renames nor deletes it', async t => {
   t.equal((await team.owner.request('GET', url)).json().name, 'Fair')
 })
 
-t.test('to a stranger it is as if it were not there', async t => {
+t.test('an outsider receives the same 404 as for an unknown project', async t => {
   for (const [method, payload] of [['GET'], ['PATCH', { name: 'Mine' }], ['DELETE']] as const) {
     const denied = await team.outsider.request(method, team.url, payload)
     const missing = await team.owner.request(method, `/projects/${randomUUID()}`, payload)
@@ -73,7 +73,7 @@ t.test('to a stranger it is as if it were not there', async t => {
   t.equal((await team.owner.request('GET', team.url)).statusCode, 200)
 })
 
-t.test('an owner deletes it, and everything in it goes', async t => {
+t.test('deleting a project deletes everything in it', async t => {
   const { owner, editor, url, projectId } = await team.another()
   const { id } = (await editor.request('POST', `${url}/checklists`, { title: 'To buy' })).json()
   await sql`insert into checklist_items (checklist_id, text) values (${id}, 'Chairs')`
@@ -101,7 +101,7 @@ t.test('an owner deletes it, and everything in it goes', async t => {
   )
 })
 
-t.test('of many who delete it at once, one does', async t => {
+t.test('of four concurrent deletions one succeeds', async t => {
   const { owner, editor, url } = await team.another()
   await owner.request('PATCH', `${url}/members/${editor.id}`, { role: 'owner' })
   const replies = await Promise.all(
@@ -111,7 +111,7 @@ t.test('of many who delete it at once, one does', async t => {
   t.strictSame(statuses, [204, 404, 404, 404])
 })
 
-t.test('the projects that nobody else owns go with an account', async t => {
+t.test('deleting an account deletes the projects it alone owns', async t => {
   const { viewer } = team
   const ann = await createUser(app)
   const [alone, shared] = await Promise.all(
@@ -127,7 +127,7 @@ t.test('the projects that nobody else owns go with an account', async t => {
   t.equal((await viewer.request('GET', `${shared}`)).statusCode, 200)
 })
 
-t.test('it takes one query', async t => {
+t.test('renaming a project takes one query', async t => {
   const queries: string[] = []
   for (const { options } of [sql, app.writeSql]) {
     options.debug = (_connection, query) => queries.push(query)

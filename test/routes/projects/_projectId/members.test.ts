@@ -11,7 +11,7 @@ const members = `${team.url}/members`
 const statuses = (replies: { statusCode: number }[]) =>
   replies.map(({ statusCode }) => statusCode).sort()
 
-t.test('every member sees all of them, in the order they came', async t => {
+t.test('every member lists all members in the order of joining', async t => {
   for (const role of ['owner', 'editor', 'viewer'] as const) {
     const reply = await team[role].request('GET', members)
     t.equal(reply.statusCode, 200)
@@ -23,7 +23,7 @@ t.test('every member sees all of them, in the order they came', async t => {
   }
 })
 
-t.test('an owner adds somebody, who is in from then on', async t => {
+t.test('an owner adds a user, who can read at once', async t => {
   const { owner, outsider, url, projectId } = await team.another()
   const role = 'editor'
   const email = outsider.email.toUpperCase()
@@ -46,7 +46,7 @@ t.test('an owner adds somebody, who is in from then on', async t => {
   t.strictSame(event, { user_id: outsider.id, actor_id: owner.id, source: 'http' })
 })
 
-t.test('nobody is added twice, or unknown', async t => {
+t.test('a member cannot be added twice, nor an unknown user', async t => {
   const { owner, editor } = team
   const twice = await owner.request('POST', members, { email: editor.email, role: 'owner' })
   t.equal(twice.statusCode, 409)
@@ -58,7 +58,7 @@ t.test('nobody is added twice, or unknown', async t => {
   t.equal(unknown.json().code, 'USER_NOT_FOUND')
 })
 
-t.test('of 20 who add the same person at once, one does', async t => {
+t.test('of 20 concurrent additions of one user one succeeds', async t => {
   const { owner, outsider, url } = await team.another()
   const member = { email: outsider.email, role: 'viewer' }
   const replies = await Promise.all(
@@ -67,7 +67,7 @@ t.test('of 20 who add the same person at once, one does', async t => {
   t.strictSame(statuses(replies), [201, ...Array(19).fill(409)])
 })
 
-t.test('an owner changes what somebody may do', async t => {
+t.test('an owner changes the role of a member', async t => {
   const { owner, editor, viewer, url } = await team.another()
   const member = `${url}/members/${viewer.id}`
   t.equal((await viewer.request('POST', `${url}/checklists`, { title: 'a' })).statusCode, 403)
@@ -85,7 +85,7 @@ t.test('an owner changes what somebody may do', async t => {
   )
 })
 
-t.test('everybody may leave, and an owner may remove', async t => {
+t.test('a member can leave, and an owner can remove members', async t => {
   const { owner, editor, viewer, url } = await team.another()
   const left = await editor.request('DELETE', `${url}/members/${editor.id.toUpperCase()}`)
   t.equal(left.statusCode, 204)
@@ -105,7 +105,7 @@ t.test('everybody may leave, and an owner may remove', async t => {
   )
 })
 
-t.test('who is no owner manages nobody', async t => {
+t.test('an editor and a viewer cannot manage members', async t => {
   const { viewer, owner, outsider } = team
   const attempts = [
     ['POST', members, { email: outsider.email, role: 'viewer' }],
@@ -123,7 +123,7 @@ t.test('who is no owner manages nobody', async t => {
   }
 })
 
-t.test('to a stranger there is nobody', async t => {
+t.test('an outsider receives 404 for every member route', async t => {
   const { outsider, owner, viewer } = team
   const missing = `/projects/${randomUUID()}/members`
   const attempts = [
@@ -144,7 +144,7 @@ t.test('to a stranger there is nobody', async t => {
   }
 })
 
-t.test('who is nobody here can be neither changed nor removed', async t => {
+t.test('a user who is no member can be neither changed nor removed', async t => {
   const { owner, outsider } = team
   for (const id of [outsider.id, randomUUID()]) {
     for (const method of ['PATCH', 'DELETE'] as const) {
@@ -156,7 +156,7 @@ t.test('who is nobody here can be neither changed nor removed', async t => {
   }
 })
 
-t.test('what is malformed is named', async t => {
+t.test('a malformed request is refused with an error that names the field', async t => {
   const { owner, viewer } = team
   const { email } = team.outsider
   const bad: [string, 'POST' | 'PATCH', string, unknown][] = [
@@ -183,7 +183,7 @@ t.test('what is malformed is named', async t => {
   }
 })
 
-t.test('a project keeps an owner', async t => {
+t.test('a project keeps its last owner', async t => {
   const { owner, editor, url } = await team.another()
   const self = `${url}/members/${owner.id}`
   for (const [method, payload] of [['DELETE'], ['PATCH', { role: 'viewer' }]] as const) {
@@ -203,7 +203,7 @@ async function twoOwners() {
   return { ...rest, ann: owner, bob: editor }
 }
 
-t.test('of two owners who leave at once, one stays', async t => {
+t.test('of two owners who leave at once one stays', async t => {
   const { ann, bob, viewer, url } = await twoOwners()
   const replies = await Promise.all(
     [ann, bob].map(({ request, id }) => request('DELETE', `${url}/members/${id}`))
@@ -213,7 +213,7 @@ t.test('of two owners who leave at once, one stays', async t => {
   t.equal(left.filter(({ role }: { role: string }) => role === 'owner').length, 1)
 })
 
-t.test('of two owners who demote each other at once, one is heard', async t => {
+t.test('of two owners who demote each other at once one succeeds', async t => {
   const { ann, bob, url } = await twoOwners()
   const role = { role: 'viewer' }
   const replies = await Promise.all([
@@ -223,7 +223,7 @@ t.test('of two owners who demote each other at once, one is heard', async t => {
   t.strictSame(statuses(replies), [200, 403])
 })
 
-t.test('who is removed while they add somebody does one of the two', async t => {
+t.test('a concurrently removed owner adds a member before or not at all', async t => {
   const { ann, bob, outsider, url } = await twoOwners()
   const [removed, added] = await Promise.all([
     ann.request('DELETE', `${url}/members/${bob.id}`),
@@ -242,7 +242,7 @@ t.test('who is removed while they add somebody does one of the two', async t => 
   t.strictSame([...order], [{ kind: 'member.removed' }], 'nothing comes after the removal')
 })
 
-t.test('who leaves while the project is deleted waits for nobody in a circle', async t => {
+t.test('leaving and deleting a project at once causes no deadlock', async t => {
   const { ann, bob, viewer, url } = await twoOwners()
   const replies = await Promise.all([
     ann.request('DELETE', url),
@@ -255,7 +255,7 @@ t.test('who leaves while the project is deleted waits for nobody in a circle', a
   for (const { statusCode } of replies) t.ok(statusCode < 500)
 })
 
-t.test('members come in pages', async t => {
+t.test('members are returned in pages', async t => {
   const { owner, url } = await team.another()
   const path = `${url}/members?limit=2`
   const first = (await owner.request('GET', path)).json()
