@@ -9,8 +9,8 @@ t.test('every subscriber receives exactly its events under faults', async t => {
     ms: 8000,
     faults: ['killListeners', 'killReaders', 'killPools', 'killNode']
   })
-  const { wrong, ...figures } = report
+  const { violations, ...figures } = report
   t.comment(figures)
-  t.strictSame(wrong.slice(0, 20), [])
+  t.strictSame(violations.slice(0, 20), [])
   t.ok(report.events > 100 && report.deliveries > 1000, `${report.deliveries} deliveries`)
 })
