@@ -43,7 +43,7 @@ t.test('a second signal exits at once with 1', async t => {
     JWT_SECRET: 'x'.repeat(32)
   })
   const { port } = await waitForStart(service)
-  // A request whose body never comes keeps the service draining.
+  // A request without its body keeps the service draining.
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   t.teardown(() => socket.destroy())
   socket.write(

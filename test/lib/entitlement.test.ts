@@ -22,7 +22,7 @@ const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
 
 t.test('a member is entitled to events after joining and about themselves', async t => {
   t.equal(isEntitled(event, me, inProject), true)
-  t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+  t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before the user joined')
   t.equal(isEntitled({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
   t.equal(isEntitled({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject), true)
   t.equal(
@@ -98,15 +98,15 @@ t.test('readVisibleAfter returns the events that isEntitled allows', async t => 
         { rows: 7, bytes: 1e9 },
         { rows: 500, bytes: 2000 }
       ]) {
-        const answered = await pages(userId, feed, pos, most)
-        t.strictSame(answered, expected, `in pages of ${most.rows} rows, ${most.bytes} bytes`)
+        const found = await pages(userId, feed, pos, most)
+        t.strictSame(found, expected, `in pages of ${most.rows} rows, ${most.bytes} bytes`)
       }
       seen += expected.length
     }
   }
   t.ok(seen > 50, `${seen} of ${events.length}`)
 
-  /** Reads on until nothing is left; no page is much larger than it may be. */
+  /** Reads all pages and checks that each is within its limits, up to its last event. */
   async function pages(userId: string, feed: Feed, pos: number, most: Most) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
@@ -120,7 +120,7 @@ t.test('readVisibleAfter returns the events that isEntitled allows', async t => 
   }
 })
 
-/** An event without what only its page knows. */
+/** Returns an event without the field that only a page has. */
 function plain(event: LogEvent): LogEvent {
   const { held: _, ...rest } = event as LogEvent & Weighed
   return rest

@@ -13,7 +13,7 @@ t.test('every error has a unique code of the catalogue', async t => {
 })
 
 t.test('the catalogue contains every Fastify code that routes can return', async t => {
-  // Our not-found handler, our router and our routes leave no way to these.
+  // The not-found handler, the router and the routes never return these.
   const unreachable = [
     'FST_ERR_NOT_FOUND',
     'FST_ERR_CTP_INSTANCE_ALREADY_STARTED',
@@ -21,8 +21,8 @@ t.test('the catalogue contains every Fastify code that routes can return', async
     'FST_ERR_ROUTE_MISSING_CONTENT_TYPE',
     'FST_ERR_ROUTE_MISSING_CONTENT'
   ]
-  const answered = Object.entries(errorCodes).flatMap(([code, Refusal]) =>
+  const returned = Object.entries(errorCodes).flatMap(([code, Refusal]) =>
     (new Refusal().statusCode ?? 500) < 500 && !unreachable.includes(code) ? [code] : []
   )
-  t.strictSame(codes.filter(code => code.startsWith('FST_')).sort(), answered.sort())
+  t.strictSame(codes.filter(code => code.startsWith('FST_')).sort(), returned.sort())
 })

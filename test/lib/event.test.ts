@@ -42,7 +42,7 @@ t.test('changeJson contains the values before and after the change', async t => 
     after: { text: 'b' }
   })
   const added = JSON.parse(changeJson({ ...event, itemId: null, before: null }))
-  t.notOk('before' in added || 'itemId' in added, 'what is not there is left out')
+  t.notOk('before' in added || 'itemId' in added, 'null fields are omitted')
 })
 
 t.test('feedJson contains the ids and values of the event', async t => {

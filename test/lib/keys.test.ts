@@ -8,7 +8,7 @@ t.test('keyRing keeps the order and derives distinct keys per secret', async t =
     ['one', 'two']
   )
   t.equal(new Set(ring.flatMap(({ kid, refresh }) => [kid, refresh.toString('hex')])).size, 4)
-  t.strictSame(ring, keyRing(['one', 'two']), 'the same on every node')
+  t.strictSame(ring, keyRing(['one', 'two']), 'equal on every node')
 })
 
 t.test('the public key id reveals no part of the key', async t => {

@@ -6,7 +6,7 @@ import { createLimiter } from '../../lib/limiter.ts'
 const full = () => new Error('full')
 const waitMs = 60_000
 
-/** Jobs that end when told to, and the names of those that began, in order. */
+/** Returns jobs that run until `end(name)`, and the names of the started ones in order. */
 function jobs() {
   const begun: string[] = []
   const gates = new Map<string, () => void>()

@@ -7,14 +7,14 @@ import { words } from '../../lib/words.ts'
 
 const mergeText = (...texts: [string, string, string]) => merge(...texts)?.value ?? null
 
-/** base, live, wanted, what comes of it; null: ask. */
+/** `merged` is null when the merge is a conflict. */
 type Case = [base: string, live: string, wanted: string, merged: string | null]
 
 function check(name: string, cases: Case[]) {
   t.test(name, async t => {
     for (const [base, live, wanted, merged] of cases) {
       t.equal(mergeText(base, live, wanted), merged, `${live} + ${wanted}`)
-      t.equal(mergeText(base, wanted, live), merged, 'the other way round')
+      t.equal(mergeText(base, wanted, live), merged, 'sides swapped')
     }
   })
 }
@@ -131,7 +131,7 @@ check('changes of parts of one word merge, except digits', [
   ['Read a/b/c', 'Read x/b/c', 'Read a/y/c', null],
   ['Read a/b.1/c', 'Read x/b.1/c', 'Read a/b.2/c', null],
   ['on 2026-mar-01', 'on 2025-mar-01', 'on 2026-mar-02', null],
-  // Between repeated parts the place is open.
+  // Between repeated parts the place is ambiguous.
   ['Say na-na-na-hey now', 'Say na-na-hey now', 'Say na-na-na-hi now', null],
   ['Say a\u200db-c-d', 'Say x\u200db-c-d', 'Say a\u200db-c-e', null]
 ])
@@ -139,7 +139,7 @@ check('changes of parts of one word merge, except digits', [
 check('a side that made the same change and more wins', [
   ['Order blue chairs', 'Order green chairs', 'Order green tables', 'Order green tables'],
   ['a b c d', 'x b c d', 'x y z d', 'x y z d'],
-  // A shared word amid others that one side replaced is chance.
+  // One word that both sides share within replaced words is a coincidence.
   [
     'buy 3 bottles of butter and bread',
     'buy 3 bottles of paper and bread',
@@ -282,7 +282,7 @@ t.test('texts beyond the limits conflict, unless one side is unchanged', async t
   t.equal(
     mergeText(numbers(0, 100), `first ${numbers(1, 100)}`, numbers(0, 400)),
     `first ${numbers(1, 400)}`,
-    'one long addition is no trouble'
+    'one long addition merges'
   )
 })
 
@@ -309,7 +309,7 @@ t.test('the ten examples of docs/merging.md merge as documented', async t => {
   t.equal(rows.length, 10)
   for (const [base, live, wanted, result] of rows) {
     t.equal(mergeText(base, live, wanted) ?? 'conflict', result, `${live} + ${wanted}`)
-    t.equal(mergeText(base, wanted, live) ?? 'conflict', result, 'the other way round')
+    t.equal(mergeText(base, wanted, live) ?? 'conflict', result, 'sides swapped')
   }
 })
 
@@ -355,7 +355,7 @@ t.test('a text of more than 64 parts returns one part by both', async t => {
   t.strictSame(merged?.parts, [{ length: merged?.value.length, by: 'both' }])
 })
 
-/** The parts of a merge with their text. */
+/** Returns the parts of a merge with their text. */
 function runs(...texts: [string, string, string]) {
   const { value, parts } = merge(...texts) ?? { value: '', parts: [] }
   let end = 0
@@ -394,7 +394,7 @@ const texts = fc.oneof(
   { weight: 6, arbitrary: edited() }
 )
 
-/** A text of few or of many words, and two that come of it by splices. */
+/** Generates a text of up to 20 words and two texts made from it by splices. */
 function edited() {
   const word = fc.oneof(
     fc.constantFrom('a', 'b', 'c', 'd', 'A', '12', '- [ ]', '- [x]'),
@@ -504,14 +504,14 @@ always('a merge splits no character', (base, live, wanted) => {
 })
 
 /**
- * Base words, some of them changed: kept, replaced, deleted, or with words added after, by nobody
- * or by one of the two. Every added word is new, so that the merged text is known.
+ * Generates base words that neither or one of the sides changed: replaced, deleted, or followed by an added word.
+ * Every added word is new, so that the merged text is known.
  */
 const known = fc
   .array(
     fc.record({
       word: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
-      by: fc.constantFrom('nobody', 'nobody', 'live', 'wanted'),
+      by: fc.constantFrom('neither', 'neither', 'live', 'wanted'),
       change: fc.constantFrom('replace', 'add', 'delete')
     }),
     { minLength: 1, maxLength: 20 }
@@ -524,10 +524,10 @@ t.test('changes with an unchanged word between them merge completely or conflict
     fc.property(known, ({ steps, isDistinct }) => {
       const text = (...by: string[]) =>
         steps
-          .flatMap(({ word, by: who, change }, i) => {
+          .flatMap(({ word, by: side, change }, i) => {
             const old = isDistinct ? `${word}${i}` : word
-            // A deleted copy of a repeated word could be any: only distinct ones are deleted.
-            if (!by.includes(who) || (change === 'delete' && !isDistinct)) return old
+            // Which copy of a repeated word was deleted is ambiguous, so only distinct words are deleted.
+            if (!by.includes(side) || (change === 'delete' && !isDistinct)) return old
             return change === 'replace' ? `new${i}` : change === 'add' ? [old, `new${i}`] : []
           })
           .join(' ')
@@ -548,8 +548,8 @@ t.test('a merge of distinct words equals that of diff3', async t => {
     fc.property(distinct, ({ steps }) => {
       const text = (by?: string) =>
         steps
-          .flatMap(({ by: who, change }, i) => {
-            if (by !== who) return `w${i}`
+          .flatMap(({ by: side, change }, i) => {
+            if (by !== side) return `w${i}`
             return change === 'replace' ? `new${i}` : change === 'add' ? [`w${i}`, `new${i}`] : []
           })
           .join(' ')

@@ -9,7 +9,7 @@ const argon2 = 'node_modules/@node-rs/argon2'
 const driver = 'node_modules/postgres/src/connection.js'
 const [patch] = parsePatch(await readFile(join(root, 'patches/postgres+3.4.9.patch'), 'utf8'))
 
-/** A folder like an installation whose install scripts did not run. */
+/** Creates a copy of an installation whose install scripts did not run. */
 async function installation(t: Test): Promise<string> {
   const folder = t.testdir({})
   for (const path of [
@@ -67,7 +67,7 @@ t.test('the install script patches the driver once, without changing hard links'
 
   const { ino } = await stat(join(folder, driver))
   t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
-  t.equal((await stat(join(folder, driver))).ino, ino, 'not written again')
+  t.equal((await stat(join(folder, driver))).ino, ino, 'the file is not written again')
 })
 
 t.test('the install script links the installed Node if npm did not', async t => {
@@ -92,7 +92,7 @@ t.test('the install script fails for an unknown version of the driver', async t 
   t.equal(await read(folder), other)
 })
 
-// The Node of the machine, which runs npm.
+// The Node that runs npm; the tests run on the installed one.
 const host = process.env.npm_node_execpath ?? process.execPath
 const [version = ''] = spawnSync(host, ['--version'], { encoding: 'utf8' }).stdout.split('\n')
 const skip = /^v(1\d|2[0-3]|24\.[0-8])\./.test(version) ? false : `${version} is new enough`

@@ -10,11 +10,11 @@ t.test('the ring buffer returns events after a position, or null', async t => {
   for (const event of events(11, 15, 16)) ring.push(event)
   t.strictSame(ring.after(10, 9), events(11, 15, 16))
   t.strictSame(ring.after(12, 9), events(15, 16), 'positions have gaps')
-  t.strictSame(ring.after(10, 2), events(11, 15), 'the first ones of them')
+  t.strictSame(ring.after(10, 2), events(11, 15), 'the first two')
   t.strictSame(ring.after(99, 9), [])
-  t.equal(ring.after(9, 9), null, 'what came before it knows nothing of')
+  t.equal(ring.after(9, 9), null, 'before the floor')
   ring.push({ pos: 17, bytes: 1 })
-  t.equal(ring.after(10, 9), null, '11 has gone')
+  t.equal(ring.after(10, 9), null, '11 was dropped')
   t.strictSame(ring.after(11, 9), events(15, 16, 17))
 })
 
@@ -23,7 +23,11 @@ t.test('the ring buffer is bounded in events and bytes', async t => {
   for (const pos of [1, 2, 3]) ring.push({ pos, bytes: 40 })
   t.strictSame(ring.span, { events: 2, bytes: 80, floor: 1 })
   ring.push({ pos: 4, bytes: 1000 })
-  t.strictSame(ring.span, { events: 0, bytes: 0, floor: 4 }, 'one that is too heavy is not kept')
+  t.strictSame(
+    ring.span,
+    { events: 0, bytes: 0, floor: 4 },
+    'an event larger than maxBytes is not kept'
+  )
   t.equal(ring.after(3, 9), null)
   t.strictSame(ring.after(4, 9), [])
 })

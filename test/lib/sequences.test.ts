@@ -3,7 +3,7 @@ import { createSequences } from '../../lib/sequences.ts'
 
 t.test('isNext is true for the number after the last one', async t => {
   const { isNext } = createSequences(10)
-  t.equal(isNext('a', 7), true, 'the first that is seen')
+  t.equal(isNext('a', 7), true, 'the first number')
   t.equal(isNext('a', 8), true)
   t.equal(isNext('b', 1), true)
   t.equal(isNext('a', 10), false, '9 is missing')

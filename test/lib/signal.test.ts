@@ -2,17 +2,17 @@ import t from 'tap'
 import { createSignal } from '../../lib/signal.ts'
 
 t.test('several notifications before a wait count once', async t => {
-  const bell = createSignal()
-  bell.ring()
-  bell.ring()
-  t.equal(await bell.rung(60_000), true)
-  t.equal(await bell.rung(1), false)
+  const signal = createSignal()
+  signal.ring()
+  signal.ring()
+  t.equal(await signal.rung(60_000), true)
+  t.equal(await signal.rung(1), false)
 })
 
 t.test('a notification ends a pending wait', async t => {
-  const bell = createSignal()
-  const rung = bell.rung(60_000)
-  bell.ring()
-  t.equal(await rung, true)
-  t.equal(await bell.rung(1), false, 'and is used up')
+  const signal = createSignal()
+  const waiting = signal.rung(60_000)
+  signal.ring()
+  t.equal(await waiting, true)
+  t.equal(await signal.rung(1), false, 'one notification ends one wait')
 })

@@ -6,7 +6,7 @@ t.test('a token bucket allows a burst, then the rate', async t => {
   const buckets = createTokenBuckets({ rate: 20, burst: 100 })
   t.equal(buckets.take('a', 100, 5000, 0), 0)
   t.equal(buckets.take('a', 20, 5000, 0), 1000)
-  t.equal(buckets.take('b', 1, 5000, 0), 0, 'another client has a bucket of its own')
+  t.equal(buckets.take('b', 1, 5000, 0), 0, 'every key has its own bucket')
   t.equal(buckets.take('a', 100, 5000, 0), 6000, 'too long to wait: nothing is taken')
   t.equal(buckets.take('a', 20, 5000, 0), 2000)
   t.equal(buckets.take('a', 100, 5000, 60_000), 0, 'full again')

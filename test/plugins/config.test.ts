@@ -73,7 +73,7 @@ t.test('retention shorter than the life of an access token is refused', async t 
       RETENTION_DAYS: String(RETENTION_DAYS)
     })
   const day = 86_400
-  // Clocks may be 60 s apart.
+  // The clocks of nodes may differ by 60 s.
   t.equal(read(day - 60, 1).retentionDays, 1)
   t.throws(() => read(day - 59, 1), { message: /^RETENTION_DAYS [^\n]+$/ })
   t.throws(() => read(2_147_483, 24), { message: /^RETENTION_DAYS / })

@@ -15,11 +15,11 @@ import { tcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
-// Most of the time is spent waiting: for heartbeats, expiries and reconnects.
+// These tests mostly wait for heartbeats, expiries and reconnects, so they run concurrently.
 t.jobs = 4
 
-/** A listening node, somebody with a project and a checklist on it, and somebody without. */
-async function stage(t: Test, env: NodeJS.ProcessEnv = {}) {
+/** Starts a node with two users, Ann with a project and a checklist, Bob without. */
+async function setUp(t: Test, env: NodeJS.ProcessEnv = {}) {
   const app = await build(t, env)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -36,18 +36,18 @@ const addItem = ({ sql }: FastifyInstance, listId: string, text: string) => sql`
 
 const textOf = ({ data }: SseEvent) => (data.after as { text?: string } | undefined)?.text
 
-/** The texts of the next added items. */
-async function texts(feed: Feed, count: number) {
+/** Returns the texts of the next added items. */
+async function nextTexts(feed: Feed, count: number) {
   const found = []
   while (found.length < count) found.push(textOf(await feed.next('item.added')))
   return found
 }
 
 t.test('an idle stream receives heartbeats with the newest cursor', async t => {
-  const { app, url, ann, bob } = await stage(t)
+  const { app, url, ann, bob } = await setUp(t)
   const feed = await openFeed(t, url, bob.headers)
   const { id } = await feed.next('ready')
-  await ann.request('POST', '/projects', { name: 'nothing to Bob' })
+  await ann.request('POST', '/projects', { name: 'not of Bob' })
   const beat = await feed.next('heartbeat')
   t.strictSame(beat.data, {})
   t.not(beat.id, id)
@@ -55,7 +55,7 @@ t.test('an idle stream receives heartbeats with the newest cursor', async t => {
 })
 
 t.test('an added member receives the addition and every later event', async t => {
-  const { app, url, ann, bob, projectId, listId, addBob } = await stage(t)
+  const { app, url, ann, bob, projectId, listId, addBob } = await setUp(t)
   const feed = await openFeed(t, url, bob.headers)
   t.match(await feed.next(), {
     event: 'ready',
@@ -98,21 +98,24 @@ t.test('an added member receives the addition and every later event', async t =>
 })
 
 t.test('a user receives no event of another project', async t => {
-  const { app, url, ann, bob, listId, addBob } = await stage(t)
-  const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
+  const { app, url, ann, bob, listId, addBob } = await setUp(t)
+  const [annFeed, bobFeed] = [
+    await openFeed(t, url, ann.headers),
+    await openFeed(t, url, bob.headers)
+  ]
   await addItem(app, listId, 'Milk')
-  await hers.next('item.added')
+  await annFeed.next('item.added')
   await addBob()
-  await his.next('member.added')
+  await bobFeed.next('member.added')
   t.strictSame(
-    his.events.map(({ event }) => event),
+    bobFeed.events.map(({ event }) => event),
     ['ready', 'member.added']
   )
 })
 
 t.test('the stream consists of exactly the specified bytes', async t => {
-  const { app, url, ann, listId, projectId } = await stage(t)
-  const reply = await stream(t, url, ann.headers)
+  const { app, url, ann, listId, projectId } = await setUp(t)
+  const reply = await openResponse(t, url, ann.headers)
   t.equal(reply.statusCode, 200)
   t.match(reply.headers, {
     'content-type': 'text/event-stream',
@@ -145,21 +148,21 @@ t.test('the stream consists of exactly the specified bytes', async t => {
 })
 
 t.test('an EventSource misses no event over a restart', async t => {
-  const first = await stage(t)
+  const first = await setUp(t)
   const { app, url, ann, listId } = first
   const source = new EventSource(`${url}/events`, {
     fetch: (input, init) =>
       fetch(input, { ...init, headers: { ...init.headers, cookie: ann.cookie } })
   })
   t.teardown(() => source.close())
-  const heard: string[] = []
+  const received: string[] = []
   source.addEventListener('item.added', ({ data, lastEventId }) => {
     t.match(lastEventId, /^[0-9a-f]{12}\.[0-9a-z]+$/)
-    heard.push(JSON.parse(data).after.text)
+    received.push(JSON.parse(data).after.text)
   })
   await once(source as unknown as EventTarget, 'ready')
   await addItem(app, listId, 'before')
-  await until(() => heard.length === 1)
+  await until(() => received.length === 1)
   const { databaseUrl } = app.config
   await app.close()
   const next = await build(t, { DATABASE_URL: databaseUrl })
@@ -167,21 +170,21 @@ t.test('an EventSource misses no event over a restart', async t => {
   await next.listen({ host: '127.0.0.1', port: Number(new URL(url).port) })
   await once(source as unknown as EventTarget, 'ready')
   await addItem(next, listId, 'after')
-  await until(() => heard.length === 3)
-  t.strictSame(heard, ['before', 'meanwhile', 'after'])
+  await until(() => received.length === 3)
+  t.strictSame(received, ['before', 'meanwhile', 'after'])
 })
 
 t.test('an EventSource reconnects after the database was away', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
-  const { app, url, ann, listId } = await stage(t, { DATABASE_URL: proxy.url })
+  const { app, url, ann, listId } = await setUp(t, { DATABASE_URL: proxy.url })
   proxy.close()
   const accept = { accept: 'text/event-stream', cookie: ann.cookie }
   const away = await fetch(`${url}/events`, { headers: accept })
   t.equal(away.status, 200)
   t.match(away.headers.get('content-type'), /^text\/event-stream/)
-  t.match(await away.text(), /^retry: \d+\n$/, 'no block without data')
+  t.match(await away.text(), /^retry: \d+\n$/, 'only the retry field')
   const plain = await fetch(`${url}/events`, { headers: { cookie: ann.cookie } })
-  t.equal(plain.status, 503, 'whoever does not come again by itself is told why')
+  t.equal(plain.status, 503, 'a client that is no EventSource receives 503')
 
   const source = new EventSource(`${url}/events`, {
     fetch: (input, init) =>
@@ -191,19 +194,19 @@ t.test('an EventSource reconnects after the database was away', async t => {
   await once(source as unknown as EventTarget, 'open')
   await proxy.reopen()
   await once(source as unknown as EventTarget, 'ready')
-  const heard = once(source as unknown as EventTarget, 'item.added')
+  const received = once(source as unknown as EventTarget, 'item.added')
   await until(() => addItem(app, listId, 'afterwards'))
-  const [{ data }] = await heard
+  const [{ data }] = await received
   t.equal(JSON.parse(data).after.text, 'afterwards')
 })
 
 t.test('a stream resumes after its cursor on any node', async t => {
-  const { app, url, ann, listId } = await stage(t)
+  const { app, url, ann, listId } = await setUp(t)
   const first = await openFeed(t, url, ann.headers)
   const names = Array.from({ length: 30 }, (_, n) => `item ${n}`)
   for (const name of names) await addItem(app, listId, name)
-  await texts(first, names.length)
-  // A node that starts now has none of it in memory and reads the log.
+  await nextTexts(first, names.length)
+  // The ring buffer of a new node is empty, so it reads the log.
   const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
   const otherUrl = await listen(other)
   const resumed = []
@@ -221,16 +224,16 @@ t.test('a stream resumes after its cursor on any node', async t => {
   }
   await addItem(other, listId, 'live again')
   const everything = [...names, 'live again']
-  await texts(first, 1)
+  await nextTexts(first, 1)
   for (const { feed, seen, cursor } of resumed) {
     t.match(await feed.next(), { event: 'ready', id: cursor })
-    t.strictSame(await texts(feed, everything.length - seen), everything.slice(seen))
-    t.strictSame(feed.events.slice(1), first.events.slice(seen + 1), 'the same bytes')
+    t.strictSame(await nextTexts(feed, everything.length - seen), everything.slice(seen))
+    t.strictSame(feed.events.slice(1), first.events.slice(seen + 1), 'the same events')
   }
 })
 
 t.test('a cursor older than the ring buffer resumes from the log', async t => {
-  const { app, url, ann, listId } = await stage(t)
+  const { app, url, ann, listId } = await setUp(t)
   const before = await openFeed(t, url, ann.headers)
   const { id: cursor } = await before.next('ready')
   before.stop()
@@ -241,13 +244,13 @@ t.test('a cursor older than the ring buffer resumes from the log', async t => {
   await until(() => app.pubsub.health().ring.events === 10_000)
   const after = await openFeed(t, url, ann.headers, { cursor })
   t.strictSame(
-    await texts(after, 10_500),
+    await nextTexts(after, 10_500),
     Array.from({ length: 10_500 }, (_, n) => `Chair ${n + 1}`)
   )
 })
 
 t.test('a stream resumed on a node behind the database misses nothing', async t => {
-  const { app, url, ann, listId } = await stage(t)
+  const { app, url, ann, listId } = await setUp(t)
   const { id: cursor } = await (await openFeed(t, url, ann.headers)).next('ready')
   const [tail] = await app.sql`
     select pid
@@ -255,16 +258,16 @@ t.test('a stream resumed on a node behind the database misses nothing', async t 
     where application_name = 'concord tail'
     and datname = current_database()`
   const resume = suspend(t, tail?.pid)
-  await addItem(app, listId, 'unheard')
+  await addItem(app, listId, 'while suspended')
   const feed = await openFeed(t, url, ann.headers, { cursor })
-  t.strictSame(await texts(feed, 1), ['unheard'])
+  t.strictSame(await nextTexts(feed, 1), ['while suspended'])
   resume()
-  await addItem(app, listId, 'heard')
-  t.strictSame(await texts(feed, 1), ['heard'])
+  await addItem(app, listId, 'after the suspension')
+  t.strictSame(await nextTexts(feed, 1), ['after the suspension'])
 })
 
 t.test('a stream can be limited to some projects', async t => {
-  const { app, url, ann, projectId, listId } = await stage(t)
+  const { app, url, ann, projectId, listId } = await setUp(t)
   const second = await createProject(ann, 'Second')
   const third = await createProject(ann, 'Third')
   const one = await openFeed(t, url, ann.headers, { query: `?project=${projectId}` })
@@ -284,7 +287,7 @@ t.test('a stream can be limited to some projects', async t => {
 })
 
 t.test('an unknown cursor receives reset, then live events', async t => {
-  const { app, url, ann, listId } = await stage(t)
+  const { app, url, ann, listId } = await setUp(t)
   const { epoch, head } = app.pubsub
   const cursors: [string, string][] = [
     ['garbage', 'unknown'],
@@ -308,7 +311,7 @@ t.test('an unknown cursor receives reset, then live events', async t => {
     })
   }
   for (const { feed, reason } of feeds) {
-    t.match(await feed.next(), { event: 'ready', id: '' }, 'no cursor before the reset')
+    t.match(await feed.next(), { event: 'ready', id: '' }, 'ready has no cursor before a reset')
     t.match(await feed.next(), { event: 'reset', data: { reason } })
   }
   await addItem(app, listId, 'Milk')
@@ -320,7 +323,7 @@ t.test('an unknown cursor receives reset, then live events', async t => {
 })
 
 t.test('a new epoch resets every open stream', async t => {
-  const { app, url, ann, listId } = await stage(t)
+  const { app, url, ann, listId } = await setUp(t)
   const feed = await openFeed(t, url, ann.headers)
   const { id: old } = await feed.next('ready')
   await app.sql`update log_state set generation = generation + 1`
@@ -334,7 +337,7 @@ t.test('a new epoch resets every open stream', async t => {
 })
 
 t.test('a backup restored into another database resets streams and checklists', async t => {
-  const { app, url, ann, listId } = await stage(t)
+  const { app, url, ann, listId } = await setUp(t)
   const feed = await openFeed(t, url, ann.headers)
   await addItem(app, listId, 'in the backup')
   const { id: cursor } = await feed.next('item.added')
@@ -350,11 +353,11 @@ t.test('a backup restored into another database resets streams and checklists', 
   t.match(await live.next('reset'), { reason: 'restored' })
   t.match(await live.next('snapshot'), { checklist: { rev: 3 } })
   await addItem(restored, listId, 'live again')
-  t.strictSame(await texts(resumed, 1), ['live again'])
+  t.strictSame(await nextTexts(resumed, 1), ['live again'])
 })
 
 t.test('a cursor below the retention floor receives reset', async t => {
-  const { app, url, ann } = await stage(t)
+  const { app, url, ann } = await setUp(t)
   const feed = await openFeed(t, url, ann.headers)
   const { id: cursor } = await feed.next('ready')
   await app.sql`update log_state set floor_pos = ${app.pubsub.head + 1}`
@@ -363,7 +366,7 @@ t.test('a cursor below the retention floor receives reset', async t => {
 })
 
 t.test('a removed member receives no event after the removal', async t => {
-  const { app, url, ann, bob, projectId, listId, addBob, removeBob } = await stage(t)
+  const { app, url, ann, bob, projectId, listId, addBob, removeBob } = await setUp(t)
   const live = await openFeed(t, url, bob.headers)
   const { id: cursor } = await live.next('ready')
   await addBob()
@@ -377,7 +380,7 @@ t.test('a removed member receives no event after the removal', async t => {
   t.match(live.events[3]?.data, { userId: bob.id, projectId, role: 'editor' })
 
   const back = await openFeed(t, url, bob.headers, { cursor })
-  // Of the time before they joined again only what is about themselves.
+  // Of the time before the second join, only the membership events of the user are sent.
   const own = ['ready', 'member.added', 'member.removed', 'member.added', 'item.added']
   for (const kind of own) t.equal((await back.next()).event, kind)
   t.equal(textOf(back.events.at(-1) as SseEvent), 'seen again')
@@ -393,37 +396,40 @@ t.test('a removed member receives no event after the removal', async t => {
 })
 
 t.test('a member within one commit receives only the events between', async t => {
-  const { app, url, ann, bob, projectId, listId } = await stage(t)
-  const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
-  for (const feed of [hers, his]) await feed.next('ready')
+  const { app, url, ann, bob, projectId, listId } = await setUp(t)
+  const [annFeed, bobFeed] = [
+    await openFeed(t, url, ann.headers),
+    await openFeed(t, url, bob.headers)
+  ]
+  for (const feed of [annFeed, bobFeed]) await feed.next('ready')
   await app.sql.begin(async tx => {
     const add = (text: string) =>
       tx`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
     for (const n of [1, 2]) {
-      await add(`without him ${n}`)
+      await add(`before joining ${n}`)
       await tx`
         insert into project_members (project_id, user_id, role)
         values (${projectId}, ${bob.id}, 'viewer')`
-      await add(`with him ${n}`)
+      await add(`as a member ${n}`)
       await tx`delete from project_members where user_id = ${bob.id}`
     }
-    await add('without him 3')
+    await add('before joining 3')
   })
-  t.strictSame(await texts(hers, 5), [
-    ...['without him 1', 'with him 1', 'without him 2', 'with him 2'],
-    'without him 3'
+  t.strictSame(await nextTexts(annFeed, 5), [
+    ...['before joining 1', 'as a member 1', 'before joining 2', 'as a member 2'],
+    'before joining 3'
   ])
   for (const n of [1, 2]) {
-    t.equal((await his.next()).event, 'member.added')
-    t.equal(textOf(await his.next()), `with him ${n}`)
-    t.equal((await his.next()).event, 'member.removed')
+    t.equal((await bobFeed.next()).event, 'member.added')
+    t.equal(textOf(await bobFeed.next()), `as a member ${n}`)
+    t.equal((await bobFeed.next()).event, 'member.removed')
   }
   const nextId = await insertProject(app.sql, bob.id)
-  t.match(await his.next(), { event: 'member.added', data: { project: { id: nextId } } })
+  t.match(await bobFeed.next(), { event: 'member.added', data: { project: { id: nextId } } })
 })
 
 t.test('the end of a session ends only its streams', async t => {
-  const { app, url, ann, bob } = await stage(t)
+  const { app, url, ann, bob } = await setUp(t)
   const byToken = await openFeed(t, url, ann.headers)
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
   const others = await openFeed(t, url, bob.headers)
@@ -438,7 +444,7 @@ t.test('the end of a session ends only its streams', async t => {
   for (const feed of [byToken, byCookie]) {
     t.match(await feed.next(), { event: 'session.ended', data: { reason: 'signed_out' } })
     await feed.ended
-    t.equal(feed.events.length, 2, 'the refresh did not end it, and nothing came after the end')
+    t.equal(feed.events.length, 2, 'only ready and session.ended were sent')
   }
   await app.sql`delete from users where id = ${bob.id}`
   t.match(await others.next('session.ended'), { data: { reason: 'account_deleted' } })
@@ -446,7 +452,7 @@ t.test('the end of a session ends only its streams', async t => {
 })
 
 t.test('a stream ends with its access token, one by cookie continues', async t => {
-  const { app, url, ann, listId } = await stage(t, { ACCESS_TOKEN_TTL: '2' })
+  const { app, url, ann, listId } = await setUp(t, { ACCESS_TOKEN_TTL: '2' })
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
   const reply = await app.inject({
     method: 'POST',
@@ -467,7 +473,7 @@ t.test('a stream ends with its access token, one by cookie continues', async t =
 
 t.test('a stream is authorised before its first byte', async t => {
   const allowed = 'https://app.example.com'
-  const { app, url, ann } = await stage(t, { ALLOWED_ORIGINS: allowed })
+  const { app, url, ann } = await setUp(t, { ALLOWED_ORIGINS: allowed })
   const status = async (headers: Record<string, string>) => {
     const feed = await openFeed(t, url, headers)
     feed.stop()
@@ -481,7 +487,7 @@ t.test('a stream is authorised before its first byte', async t => {
   t.equal(
     await status({ ...ann.headers, origin: 'https://evil.example' }),
     200,
-    'a token is no cookie'
+    'a token is valid from any origin'
   )
   t.equal(await status({ cookie }), 200)
   t.equal(await status({ cookie: 'other=1' }), 401)
@@ -500,7 +506,7 @@ t.test('a stream is authorised before its first byte', async t => {
 })
 
 t.test('HEAD /events returns 405', async t => {
-  const { url, ann } = await stage(t)
+  const { url, ann } = await setUp(t)
   const req = request(`${url}/events`, { method: 'HEAD', headers: ann.headers }).end()
   const [reply] = (await once(req, 'response')) as [IncomingMessage]
   t.equal(reply.statusCode, 405)
@@ -510,12 +516,14 @@ t.test('HEAD /events returns 405', async t => {
 })
 
 t.test('close ends every stream with a time to reconnect', async t => {
-  const { app, url, ann } = await stage(t)
-  const replies = await Promise.all(Array.from({ length: 50 }, () => stream(t, url, ann.headers)))
+  const { app, url, ann } = await setUp(t)
+  const replies = await Promise.all(
+    Array.from({ length: 50 }, () => openResponse(t, url, ann.headers))
+  )
   const bodies = Promise.all(replies.map(body))
   const closing = app.close()
   const late = await app.inject({ url: '/events', headers: ann.headers })
-  t.equal(late.statusCode, 200, 'an EventSource that comes now is not answered 503')
+  t.equal(late.statusCode, 200, 'an EventSource receives 200 while the node closes')
   t.match(late.payload, /^retry: \d+\n$/)
   await closing
   const times = new Set()
@@ -524,11 +532,11 @@ t.test('close ends every stream with a time to reconnect', async t => {
     t.ok(Number(retry) >= 1000 && Number(retry) <= 3000, `retry: ${retry}`)
     times.add(retry)
   }
-  t.ok(times.size > 10, 'not all at once')
+  t.ok(times.size > 10, 'the reconnect times differ')
 })
 
-/** The answer to `GET /events` as it comes. */
-async function stream(t: Test, url: string, headers: Record<string, string>) {
+/** Opens `GET /events` and returns the response. */
+async function openResponse(t: Test, url: string, headers: Record<string, string>) {
   const req = get(`${url}/events`, { headers, agent: false })
   t.teardown(() => req.destroy())
   const [reply] = (await once(req, 'response')) as [IncomingMessage]

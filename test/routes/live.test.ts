@@ -8,8 +8,8 @@ import { suspend } from '../support/suspend.ts'
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
-/** Two people, the second with `role`, and a checklist of theirs with one item. */
-async function shared(app: FastifyInstance, role = 'editor') {
+/** Creates two members, the second with `role`, and a checklist with one item. */
+async function createSharedList(app: FastifyInstance, role = 'editor') {
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const projectId = await createProject(ann)
   await addMember(ann, projectId, bob, role)
@@ -35,7 +35,7 @@ const setText = (itemId: string, from: string, to: string) => ({
 t.test('an edit reaches the other member, and its author before the ack', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { ann, bob, listId, itemId } = await shared(app)
+  const { ann, bob, listId, itemId } = await createSharedList(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   const { checklist } = await a.open(listId)
   t.match(checklist, {
@@ -59,15 +59,15 @@ t.test('an edit reaches the other member, and its author before the ack', async 
     source: 'ws'
   }
   t.match(await b.change(), { ...change, before: { text: 'Milk' }, after: { text: 'Oat milk' } })
-  const [heard, ack] = a.messages.slice(-2)
-  t.match(heard, { type: 'changes', from: 3, to: 3, head: 3, changes: [change] })
+  const [changes, ack] = a.messages.slice(-2)
+  t.match(changes, { type: 'changes', from: 3, to: 3, head: 3, changes: [change] })
   t.equal(ack?.type, 'ack')
 })
 
 t.test('a change by psql reaches every member', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { ann, bob, listId } = await shared(app)
+  const { ann, bob, listId } = await createSharedList(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
   await b.open(listId)
@@ -86,7 +86,7 @@ t.test('a change by psql reaches every member', async t => {
 t.test('a reconnecting client receives only the missed changes', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { ann, listId, itemId } = await shared(app)
+  const { ann, listId, itemId } = await createSharedList(app)
   const a = await openLive(t, url, ann.headers)
   await a.open(listId)
   await a.push(listId, setText(itemId, 'Milk', 'Oat milk'))
@@ -96,19 +96,19 @@ t.test('a reconnecting client receives only the missed changes', async t => {
   await a.push(listId, setText(itemId, 'Soy milk', 'Rice milk'))
   t.match(await again.next('changes'), { from: 5, to: 5 })
   const nothingNew = { type: 'changes', from: 6, to: 5, head: 5, changes: [] }
-  t.match(await again.open(listId, { since: 5 }), nothingNew, 'an answer all the same')
+  t.match(await again.open(listId, { since: 5 }), nothingNew, 'an empty range without new changes')
 
-  const foreign = await openLive(t, url, ann.headers)
-  foreign.send({ type: 'open', checklistId: listId, since: 2, epoch: 'another' })
-  t.match(await foreign.next('reset'), { reason: 'restored' })
-  t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
-  foreign.send({ type: 'open', checklistId: listId, since: 99 })
-  t.match(await foreign.next('reset'), { reason: 'compacted' })
-  t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
+  const stale = await openLive(t, url, ann.headers)
+  stale.send({ type: 'open', checklistId: listId, since: 2, epoch: 'another' })
+  t.match(await stale.next('reset'), { reason: 'restored' })
+  t.match(await stale.next('snapshot'), { checklist: { rev: 5 } })
+  stale.send({ type: 'open', checklistId: listId, since: 99 })
+  t.match(await stale.next('reset'), { reason: 'compacted' })
+  t.match(await stale.next('snapshot'), { checklist: { rev: 5 } })
 })
 
-/** Lets a node read nothing of the log. Answers the way to let it go on. */
-async function deafen(t: Test, { sql }: FastifyInstance) {
+/** Suspends the connection with which a node reads the log. Returns a function that resumes it. */
+async function suspendTail(t: Test, { sql }: FastifyInstance) {
   const [tail] = await sql`
     select pid
     from pg_stat_activity
@@ -119,10 +119,10 @@ async function deafen(t: Test, { sql }: FastifyInstance) {
 
 t.test('a node that cannot read the log closes instead of acknowledging', async t => {
   const app = await build(t)
-  const { ann, listId, itemId } = await shared(app)
+  const { ann, listId, itemId } = await createSharedList(app)
   const a = await openLive(t, await listen(app), ann.headers)
   await a.open(listId)
-  await deafen(t, app)
+  await suspendTail(t, app)
   const op = setText(itemId, 'Milk', 'Oat milk')
   a.send({ type: 'push', checklistId: listId, ops: [op] })
   t.equal(await a.closed, 1012)
@@ -137,16 +137,16 @@ t.test('a node that cannot read the log closes instead of acknowledging', async 
 t.test('events before a snapshot are not sent after it', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { bob, projectId, listId } = await shared(app)
+  const { bob, projectId, listId } = await createSharedList(app)
   const b = await openLive(t, url, bob.headers)
-  const goOn = await deafen(t, app)
+  const resume = await suspendTail(t, app)
   const addBob = (role: string) => insertMember(app.sql, projectId, bob.id, role)
   const removeBob = () => app.sql`delete from project_members where user_id = ${bob.id}`
   await removeBob()
   await addBob('viewer')
   t.match(await b.open(listId), { type: 'snapshot', checklist: { role: 'viewer' } })
   await app.sql`update checklists set title = 'To get' where id = ${listId}`
-  goOn()
+  resume()
   t.match(await b.change(), { kind: 'checklist.updated' })
   t.notOk(b.messages.some(({ type }) => type === 'revoked'))
   await removeBob()
@@ -158,7 +158,7 @@ t.test('events before a snapshot are not sent after it', async t => {
 t.test('a removed member receives revoked and no further change', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { ann, bob, projectId, listId, itemId } = await shared(app)
+  const { ann, bob, projectId, listId, itemId } = await createSharedList(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
   await b.open(listId)
@@ -184,7 +184,7 @@ t.test('a removed member receives revoked and no further change', async t => {
 t.test('deleting a checklist or its project sends revoked', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { ann, bob, projectId, listId } = await shared(app)
+  const { ann, bob, projectId, listId } = await createSharedList(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
   await b.open(listId)
@@ -202,7 +202,7 @@ t.test('deleting a checklist or its project sends revoked', async t => {
 t.test('an outsider and malformed messages receive errors, the socket stays', async t => {
   const app = await build(t)
   const url = await listen(app)
-  const { listId, itemId } = await shared(app)
+  const { listId, itemId } = await createSharedList(app)
   const eve = await createUser(app, 'Eve')
   const client = await openLive(t, url, eve.headers)
   t.match(await client.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })

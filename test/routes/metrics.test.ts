@@ -41,6 +41,6 @@ t.test('GET /metrics counts deliveries, clients and resets', async t => {
   t.notMatch(
     (await app.inject({ url: '/metrics' })).payload,
     new RegExp(ann.email),
-    'nothing about people'
+    'no email of a user'
   )
 })

@@ -18,7 +18,7 @@ t.test('a catch-up does not read events of other projects', async t => {
   const mine = await insertProject(sql, userId)
   const others = await insertProject(sql)
   await sql`insert into checklists (project_id, title) values (${mine}, 'List')`
-  // More than it takes no longer to read as a whole.
+  // So many that the plan uses an index.
   await sql`
     insert into events (pos, kind, project_id, before, source, at)
     select nextval('events_pos'), 'project.updated', ${others}, ${sql.json({ name: 'x'.repeat(500) })}, 'sql', now()
@@ -36,7 +36,7 @@ t.test('a catch-up does not read events of other projects', async t => {
     )
     await recentlyEnded(tx, 900)
   })
-  t.ok(read < 100, `${read} rows of the log`)
+  t.ok(read < 100, `${read} rows of the log were read`)
 })
 
 t.test('a page does not read values beyond its byte limit', async t => {
@@ -51,7 +51,7 @@ t.test('a page does not read values beyond its byte limit', async t => {
     [{ first: number }]
   >`select min(pos) as first from events where rev = 2`
   const pos = first - 1
-  // Some ten events fit, and a value of 50 kB is stored in some 26 pieces.
+  // About ten events fit, and a value of 50 kB is stored in about 26 TOAST chunks.
   const bytes = 500_000
   const most = { rows: 500, bytes }
 
@@ -66,22 +66,22 @@ t.test('a page does not read values beyond its byte limit', async t => {
   }
   for (const [name, read] of Object.entries(readers)) {
     let count = 0
-    const pieces = await piecesRead(sql, async tx => {
+    const chunks = await chunksRead(sql, async tx => {
       count = await read(tx)
     })
     t.equal(count, 10, name)
-    t.ok(pieces < 400, `${name}: ${pieces} pieces of large values`)
+    t.ok(chunks < 400, `${name}: ${chunks} TOAST chunks`)
   }
 })
 
-/** How many pieces of large values some queries read. */
-async function piecesRead(sql: Sql, query: (tx: Sql) => Promise<void>): Promise<number> {
+/** Returns how many TOAST chunks of events some queries read. */
+async function chunksRead(sql: Sql, query: (tx: Sql) => Promise<void>): Promise<number> {
   const [{ name }] = await sql<[{ name: string }]>`
     select reltoastrelid::regclass::text as name from pg_class where oid = 'events'::regclass`
   return rowsRead(sql, query, name.replace('pg_toast.', ''))
 }
 
-/** How many rows of a table some queries read. */
+/** Returns how many rows of a table some queries read. */
 function rowsRead(sql: Sql, query: (tx: Sql) => Promise<void>, table = 'events'): Promise<number> {
   return sql.begin(async tx => {
     const before = await read()

@@ -18,8 +18,8 @@ t.test('a start applies changed functions again', async t => {
     as $$ select '"wrong"'::jsonb $$`
   await sql`update functions_applied set digest = 'that of another version'`
   t.match(await migrate(sql), ['checklists.sql', /./])
-  const [row] = await sql`select rejected('invalid') as answer`
-  t.match(row, { answer: { outcome: 'rejected', code: 'invalid' } })
+  const [row] = await sql`select rejected('invalid') as result`
+  t.match(row, { result: { outcome: 'rejected', code: 'invalid' } })
 })
 
 t.test('a start refuses the database of a preview version', async t => {

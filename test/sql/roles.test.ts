@@ -10,8 +10,8 @@ import { createDatabase } from '../support/database.ts'
 
 const tables = ['users', 'projects', 'project_members', 'checklists', 'checklist_items']
 
-/** A service, and a connection of another role that may write the five tables and nothing else. */
-async function withWriter(t: Test) {
+/** Starts a node, and a connection of another role that may only write the five tables. */
+async function setUpWriter(t: Test) {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const name = `writer_${randomBytes(6).toString('hex')}`
@@ -37,7 +37,7 @@ async function eventsOf(owner: postgres.Sql) {
 }
 
 t.test('writes of a role with five tables are logged completely', async t => {
-  const { owner, sql } = await withWriter(t)
+  const { owner, sql } = await setUpWriter(t)
   const [ann, project] = [randomUUID(), randomUUID()]
   const [list, item] = [randomUUID(), randomUUID()]
   await sql`insert into users (id, email, name) values (${ann}, 'ann@example.com', 'Ann')`
@@ -67,7 +67,7 @@ t.test('writes of a role with five tables are logged completely', async t => {
 })
 
 t.test('a write of another role updates the open conflict', async t => {
-  const { app, sql } = await withWriter(t)
+  const { app, sql } = await setUpWriter(t)
   const { apply, addItems, users, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
   const edit = (to: string) => ({
@@ -81,12 +81,12 @@ t.test('a write of another role updates the open conflict', async t => {
   t.match(await read(), { conflicts: [{ ours: 'Rye', oursBy: null, theirs: 'Tea' }] })
   const updated = (await eventsOf(app.sql)).at(-1)
   t.match(updated, { kind: 'conflict.updated' })
-  t.notOk('base' in JSON.parse(updated?.before ?? ''), 'what stays is not stored twice')
+  t.notOk('base' in JSON.parse(updated?.before ?? ''), 'an unchanged value is not stored')
   t.match(JSON.parse(updated?.after ?? ''), { base: 'Milk', ours: 'Rye' })
 })
 
 t.test('another role can neither call functions nor read the log', async t => {
-  const { sql, owner } = await withWriter(t)
+  const { sql, owner } = await setUpWriter(t)
   const functions = await owner<{ name: string; args: string }[]>`
     select proname as name, pg_get_function_identity_arguments(oid) as args
     from pg_proc
@@ -109,7 +109,7 @@ t.test('another role can neither call functions nor read the log', async t => {
 })
 
 t.test('another role cannot attach our trigger functions to its tables', async t => {
-  const { sql, owner } = await withWriter(t)
+  const { sql, owner } = await setUpWriter(t)
   const triggers = await owner<{ name: string }[]>`
     select proname as name from pg_proc
     where pronamespace = 'public'::regnamespace and prorettype = 'trigger'::regtype`
@@ -122,7 +122,7 @@ t.test('another role cannot attach our trigger functions to its tables', async t
 })
 
 t.test('objects earlier in the search_path of another role are not used', async t => {
-  const { sql, owner } = await withWriter(t)
+  const { sql, owner } = await setUpWriter(t)
   const { count } = await owner`select from pg_roles where rolsuper`
   const role = (await sql`select current_user as name`)[0]?.name as string
   await owner.unsafe(`create schema ${role} authorization ${role}`)
@@ -147,7 +147,7 @@ t.test('objects earlier in the search_path of another role are not used', async 
 })
 
 t.test('another role cannot forge the actor or bypass the log', async t => {
-  const { app, sql, owner } = await withWriter(t)
+  const { app, sql, owner } = await setUpWriter(t)
   const { ownerId, listId, users } = await insertChecklist(app)
   const head = (await eventsOf(owner)).at(-1)?.pos ?? 0
   await sql.begin(async tx => {
@@ -169,7 +169,7 @@ t.test('another role cannot forge the actor or bypass the log', async t => {
 })
 
 t.test('the documented import role writes tables and reads no hash', async t => {
-  const { sql, owner } = await withWriter(t)
+  const { sql, owner } = await setUpWriter(t)
   const role = (await sql`select current_user as name`)[0]?.name as string
   const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8')
   const [, grants = ''] = /create role importer[^;]*;\n((?: *grant [^;]*;\n)+)/.exec(readme) ?? []

@@ -77,16 +77,16 @@ t.test('a damaged password hash is logged without the hash', async t => {
 t.test('sign-ins beyond the queue return 503, later ones succeed', async t => {
   const wide = await startNode(t)
   const ann = await createUser(wide.app)
-  // Four times fifty sockets: what one caller opens would not fill the queue.
-  const callers = Array.from({ length: 4 }, () => httpClient(t, wide.url))
-  const replies = await times(200, index => signIn(callers[index % 4] as HttpClient, ann))
-  const answered = Map.groupBy(replies, ({ status }) => status)
-  t.strictSame([...answered.keys()].sort(), [200, 503])
-  const refused = answered.get(503) ?? []
+  // Four clients of 50 sockets each, because one would not fill the queue.
+  const clients = Array.from({ length: 4 }, () => httpClient(t, wide.url))
+  const replies = await times(200, index => signIn(clients[index % 4] as HttpClient, ann))
+  const byStatus = Map.groupBy(replies, ({ status }) => status)
+  t.strictSame([...byStatus.keys()].sort(), [200, 503])
+  const refused = byStatus.get(503) ?? []
   t.ok(refused.length > 0)
   for (const { headers, body } of refused) {
     t.equal(body.code, 'TOO_BUSY')
     t.match(headers['retry-after'], /^[1-9]\d*$/)
   }
-  t.equal((await signIn(wide.call, ann)).status, 200, 'and then it works again')
+  t.equal((await signIn(wide.call, ann)).status, 200, 'a later sign-in succeeds')
 })

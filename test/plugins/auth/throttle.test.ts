@@ -15,14 +15,14 @@ interface Guess {
   cookie?: string
 }
 
-/** A guess from the same address as all others, or the one that is given. */
+/** Sends a sign-in from one address for all guesses, or from `from`. */
 function guess(call: HttpClient, email: string, about: Guess = {}) {
   const { password = 'wrong', from = '192.0.2.1', cookie } = about
   const headers = { 'x-forwarded-for': from }
   return call('POST', '/auth/signin', { body: { email, password }, headers, cookie })
 }
 
-const elsewhere = '192.0.2.2'
+const otherAddress = '192.0.2.2'
 const unknown = () => `${randomUUID()}@example.com`
 const statuses = (replies: { status: number }[]) => replies.map(({ status }) => status)
 
@@ -52,9 +52,9 @@ t.test('ten wrong passwords from one address block it on every node', async t =>
     isRefused(t, await guess(call, ann.email, { password: ann.password }))
     const { password } = ann
     t.equal(
-      (await guess(call, ann.email, { password, from: elsewhere })).status,
+      (await guess(call, ann.email, { password, from: otherAddress })).status,
       200,
-      'from elsewhere'
+      'from another address'
     )
   }
   t.equal((await guess(one.call, bob.email, { password: bob.password })).status, 200)
@@ -62,7 +62,7 @@ t.test('ten wrong passwords from one address block it on every node', async t =>
   const key = `guess at ${ann.email} from 192.0.2.1`
   await one.app.sql`update throttles set resets_at = now() where key = ${key}`
   t.equal((await guess(two.call, ann.email, { password: ann.password })).status, 200)
-  t.equal((await guess(two.call, ann.email)).status, 401, 'counting starts anew')
+  t.equal((await guess(two.call, ann.email)).status, 401, 'the count restarts')
 })
 
 t.test('an unknown email is throttled like a known one', async t => {
@@ -76,7 +76,7 @@ t.test('a hundred wrong passwords from many networks block the account', async t
   const { email, password } = ann
   await guess(call, email, { from: '2001:db8:7:1::1' })
   await app.sql`update throttles set count = 99 where key = ${`guess at ${email}`}`
-  t.equal((await guess(call, email, { from: '2001:db8:7:2::1' })).status, 401, 'the hundredth')
+  t.equal((await guess(call, email, { from: '2001:db8:7:2::1' })).status, 401, 'guess 100')
   isRefused(t, await guess(call, email, { from: '2001:db8:7:3::1' }))
   isRefused(t, await guess(call, email, { password, from: '2001:db8:7:4::1' }))
   t.equal((await guess(call, email, { password, cookie: ann.cookie })).status, 200)
@@ -122,7 +122,7 @@ t.test('correct passwords do not count as guesses', async t => {
   t.strictSame(new Set(statuses(replies)), new Set([200]))
   for (let count = 0; count < 9; count++) await guess(call, ann.email)
   t.equal((await guess(call, ann.email, { password })).status, 200)
-  t.equal((await guess(call, ann.email)).status, 401, 'the tenth')
+  t.equal((await guess(call, ann.email)).status, 401, 'guess 10')
   isRefused(t, await guess(call, ann.email, { password }))
 })
 
@@ -146,7 +146,7 @@ t.test('a hundred wrong passwords block an address for all accounts', async t =>
   const ann = await createUser(app)
   await guess(call, unknown(), { from })
   await app.sql`update throttles set count = 99 where key = ${`guess from ${from}`}`
-  t.equal((await guess(call, unknown(), { from })).status, 401, 'the hundredth')
+  t.equal((await guess(call, unknown(), { from })).status, 401, 'guess 100')
   isRefused(t, await guess(call, unknown(), { from }))
   isRefused(t, await guess(call, ann.email, { password: ann.password, from }))
   const mapped = `::ffff:${from}`
@@ -189,7 +189,7 @@ t.test('one address can sign up 300 times an hour', async t => {
   const email = unknown()
   t.equal((await signUp(email)).status, 201)
   await app.sql`update throttles set count = 298 where key = ${`sign-up from ${from}`}`
-  t.equal((await signUp(email)).status, 409, 'who looks for accounts is counted, too')
+  t.equal((await signUp(email)).status, 409, 'a refused sign-up counts, too')
   t.equal((await signUp(unknown())).status, 201)
   isRefused(t, await signUp(unknown()), { within: 3600 })
   t.equal((await signUp(unknown(), { 'x-forwarded-for': '198.51.100.98' })).status, 201)
@@ -242,7 +242,11 @@ t.test('an owner can look up fifty unknown emails an hour', async t => {
     isRefused(t, await add(call, eve.email), { within: 3600 })
   }
   t.equal((await one.call('GET', path, { token })).body.members.length, 2)
-  t.equal((await add(one.call, unknown(), bob.token)).status, 404, 'another owner has their own')
+  t.equal(
+    (await add(one.call, unknown(), bob.token)).status,
+    404,
+    'every owner has their own count'
+  )
 })
 
 t.test('RATE_LIMIT=off throttles nothing', async t => {

@@ -4,7 +4,7 @@ import { createUser, signIn } from '../../support/users.ts'
 
 type Headers = { authorization: string }
 
-/** What a user may write at once, and the rest of it that is delayed. */
+/** How many writes of a user succeed at once, and how many more are delayed instead of refused. */
 const [burst, delayed] = [300, 60]
 
 t.test('a user who writes too fast is delayed, then refused', async t => {
@@ -31,10 +31,10 @@ t.test('a user who writes too fast is delayed, then refused', async t => {
   }
   t.ok(
     others.some(({ statusCode }) => statusCode === 429),
-    'all sessions of a user share the pace'
+    'all sessions of a user share one rate'
   )
-  t.equal(reply.statusCode, 200, 'others are not concerned')
-  t.equal(read.statusCode, 200, 'nor is reading')
+  t.equal(reply.statusCode, 200, 'another user is not limited')
+  t.equal(read.statusCode, 200, 'reads are not limited')
 })
 
 t.test('a flood of writes does not stop a user from ending sessions', async t => {

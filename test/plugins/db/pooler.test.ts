@@ -20,8 +20,8 @@ const pgbouncer = ['/usr/sbin', '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin
   .find(existsSync)
 const skip = pgbouncer === undefined && 'needs PgBouncer: apt-get install pgbouncer'
 
-/** A project with a list, its owner, and somebody who listens in both ways. */
-async function stage(t: Test, env: NodeJS.ProcessEnv) {
+/** Starts a node with a checklist, its owner, and the owner's open stream and socket. */
+async function setUp(t: Test, env: NodeJS.ProcessEnv) {
   const app = await build(t, env)
   const url = await listen(app)
   const ann = await createUser(app)
@@ -33,10 +33,10 @@ async function stage(t: Test, env: NodeJS.ProcessEnv) {
   return { app, ann, url, listId, feed, live }
 }
 
-/** Every way to write, and who hears of it. */
-async function isDelivered(
+/** Checks that changes over the socket and by SQL arrive at the stream and the socket. */
+async function checkDelivery(
   t: Test,
-  { app, listId, feed, live }: Awaited<ReturnType<typeof stage>>
+  { app, listId, feed, live }: Awaited<ReturnType<typeof setUp>>
 ) {
   const [itemId, opId] = [crypto.randomUUID(), crypto.randomUUID()]
   const op = { opId, kind: 'item.add', itemId, text: 'Milk', after: null } as const
@@ -44,19 +44,20 @@ async function isDelivered(
   await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'Bread')`
   t.match((await feed.next('item.added')).data, { after: { text: 'Milk' } })
   t.match((await feed.next('item.added')).data, { after: { text: 'Bread' } })
-  const heard = () => live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
-  await until(() => heard().length === 2)
-  t.strictSame(heard(), [2, 3], 'once, in order')
+  const receivedRevs = () =>
+    live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
+  await until(() => receivedRevs().length === 2)
+  t.strictSame(receivedRevs(), [2, 3], 'once, in order')
 }
 
 t.test('behind a transaction pooler events arrive by polling', { skip }, async t => {
   const direct = await createDatabase(t)
   const pooled = await pool(t, direct)
-  const one = await stage(t, { DATABASE_URL: pooled })
-  const ready = await one.app.inject('/health/ready')
+  const setup = await setUp(t, { DATABASE_URL: pooled })
+  const ready = await setup.app.inject('/health/ready')
   t.equal(ready.statusCode, 200)
   t.match(ready.json(), { status: 'ready', database: 'up', listener: 'polling' })
-  await isDelivered(t, one)
+  await checkDelivery(t, setup)
 })
 
 t.test(
@@ -65,19 +66,19 @@ t.test(
   async t => {
     const direct = await createDatabase(t)
     const pooled = await pool(t, direct)
-    const one = await stage(t, { DATABASE_URL: pooled, LISTEN_URL: direct })
-    t.match((await one.app.inject('/health/ready')).json(), { status: 'ready', listener: 'up' })
-    await isDelivered(t, one)
+    const setup = await setUp(t, { DATABASE_URL: pooled, LISTEN_URL: direct })
+    t.match((await setup.app.inject('/health/ready')).json(), { status: 'ready', listener: 'up' })
+    await checkDelivery(t, setup)
   }
 )
 
-/** PgBouncer in transaction mode in front of a database, as the README says to set it up. */
+/** Starts PgBouncer in transaction mode, as documented in the README. Returns the URL of the database through it. */
 async function pool(t: Test, url: string): Promise<string> {
   const { hostname, port, username, password, pathname } = new URL(url)
   const folder = await mkdtemp(join(tmpdir(), 'concord-pgbouncer-'))
   await chmod(folder, 0o755)
   const file = join(folder, 'pgbouncer.ini')
-  const own = await freePort()
+  const poolerPort = await freePort()
   const name = pathname.slice(1)
   await writeFile(
     file,
@@ -86,7 +87,7 @@ async function pool(t: Test, url: string): Promise<string> {
 ${name} = host=${hostname} port=${port} user=${username} password=${decodeURIComponent(password)}
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = ${own}
+listen_port = ${poolerPort}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
@@ -103,11 +104,11 @@ ${process.getuid?.() === 0 ? 'user = postgres' : ''}
     await rm(folder, { recursive: true })
   })
   await until(async () => {
-    const socket = connect(own, '127.0.0.1')
+    const socket = connect(poolerPort, '127.0.0.1')
     await once(socket, 'connect')
     socket.destroy()
     return true
   })
-  // Older ones than 1.21 know nothing of prepared statements.
-  return `postgres://concord@127.0.0.1:${own}/${name}?prepare=false`
+  // PgBouncer before 1.21 does not support prepared statements.
+  return `postgres://concord@127.0.0.1:${poolerPort}/${name}?prepare=false`
 }

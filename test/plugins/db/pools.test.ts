@@ -10,14 +10,14 @@ t.test('requests recover after the database connections stall', async t => {
   const app = await build(t, { DATABASE_URL: proxy.url })
   const url = await listen(app)
   const { headers } = await createUser(app)
-  const ask = async () => (await fetch(`${url}/users/me`, { headers })).status
+  const readStatus = async () => (await fetch(`${url}/users/me`, { headers })).status
   const size = 8
   const held = await Promise.all(Array.from({ length: size }, () => app.sql.reserve()))
-  for (const one of held) one.release()
+  for (const connection of held) connection.release()
   proxy.stall()
-  const waiting = Array.from({ length: 2 * size }, ask)
-  t.strictSame(new Set(await Promise.all(waiting)), new Set([503]), 'who waited may come again')
-  t.equal(await ask(), 200)
+  const waiting = Array.from({ length: 2 * size }, readStatus)
+  t.strictSame(new Set(await Promise.all(waiting)), new Set([503]), 'pending requests return 503')
+  t.equal(await readStatus(), 200)
   await until(() => app.pubsub.health().listening, 20_000)
   await until(async () => (await app.inject('/health/ready')).statusCode === 200)
 })

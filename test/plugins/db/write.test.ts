@@ -11,8 +11,8 @@ t.test('a locked row delays only the requests that need it', async t => {
   const psql = postgres(url, { max: 1, onnotice: () => {} })
   t.teardown(() => psql.end({ timeout: 1 }))
   const [ann, bob] = [await createUser(app), await createUser(app)]
-  const create = (who: typeof ann) =>
-    app.inject({ method: 'POST', url: '/projects', headers: who.headers, payload: { name: 'P' } })
+  const create = (user: typeof ann) =>
+    app.inject({ method: 'POST', url: '/projects', headers: user.headers, payload: { name: 'P' } })
   const { id } = (await create(ann)).json()
   const rename = (name: string) =>
     app.inject({ method: 'PATCH', url: `/projects/${id}`, headers: ann.headers, payload: { name } })
@@ -25,14 +25,14 @@ t.test('a locked row delays only the requests that need it', async t => {
     await release.promise
   })
   await held.promise
-  let answered = 0
+  let finished = 0
   const waiting = Array.from({ length: 30 }, async (_, n) => {
     const reply = await rename(`Name ${n}`)
-    answered++
+    finished++
     return reply
   })
   for (let n = 0; n < 20; n++) t.equal((await create(bob)).statusCode, 201)
-  t.equal(answered, 0)
+  t.equal(finished, 0)
   release.resolve()
   await holding
   for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
@@ -77,5 +77,5 @@ t.test('a held commit lock blocks no reads, and 503 means not written', async t 
   await until(() => statuses.length === 60)
   const created = statuses.filter(status => status === 201).length
   const [projects] = await app.sql<[{ count: number }]>`select count(*) from projects`
-  t.equal(projects.count, created, 'what was answered 201 exists, and nothing else')
+  t.equal(projects.count, created, 'exactly the projects that returned 201 exist')
 })

@@ -11,8 +11,8 @@ const { app, url, call } = await startNode(t, {
 const ann = await createUser(app)
 const { email, password } = ann
 
-/** Who asks, and whether they may use the cookie. */
-const callers: [Record<string, string>, boolean][] = [
+/** Headers of a request, and whether it may use the cookie. */
+const origins: [Record<string, string>, boolean][] = [
   [{}, true],
   [{ origin: LISTED }, true],
   [{ origin: LISTED, 'sec-fetch-site': 'cross-site' }, true],
@@ -28,7 +28,7 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: '' }, false],
   [{ origin: 'https://evil.example' }, false],
   [{ origin: 'https://evil.example', 'sec-fetch-site': 'same-origin' }, false],
-  // look-alikes of the listed one: scheme, port, parent, child, ending, letters, list
+  // variants of the listed origin: scheme, port, parent, child, suffix, letters, list
   [{ origin: 'http://app.example.com' }, false],
   [{ origin: 'https://app.example.com:8443' }, false],
   [{ origin: 'https://example.com' }, false],
@@ -39,7 +39,7 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: 'https://app.example.com@evil.example' }, false],
   [{ origin: `${LISTED}, https://evil.example` }, false],
   [{ origin: `${LISTED} https://evil.example` }, false],
-  // and of this one
+  // variants of the own origin
   [{ origin: 'https://api.example.com' }, false],
   [{ origin: 'https://api.example.com:3001' }, false],
   [{ origin: `https://${HOST}.evil.example` }, false],
@@ -50,30 +50,34 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: HOST }, false],
   [{ origin: `//${HOST}` }, false],
   [{ origin: `https://${HOST}/page` }, false],
-  // who the request says that it is for is up to who sends it
+  // headers that the client controls do not change the own origin
   [{ origin: 'https://evil.example', 'x-forwarded-host': 'evil.example' }, false],
   [{ origin: 'https://evil.example', forwarded: 'host=evil.example' }, false]
 ]
 
 t.test('only the own and listed origins may use the cookie', async t => {
-  for (const [caller, isAllowed] of callers) {
-    const headers = { host: HOST, ...caller }
+  for (const [sender, isAllowed] of origins) {
+    const headers = { host: HOST, ...sender }
     let { cookie } = await signIn(app, ann)
     for (const path of ['/auth/signin', '/auth/refresh', '/auth/signout']) {
       const body = path === '/auth/signin' ? { email, password } : undefined
       const reply = await call('POST', path, { cookie, headers, body })
-      const name = `${path} ${JSON.stringify(caller)}`
+      const name = `${path} ${JSON.stringify(sender)}`
       t.equal(reply.status, isAllowed ? 200 : 403, name)
       if (isAllowed) cookie = reply.cookie
       else t.match(reply, { cookie: '', body: { code: 'FOREIGN_ORIGIN' } }, name)
     }
     if (isAllowed) continue
-    t.equal((await call('POST', '/auth/refresh', { cookie })).status, 200, 'nothing has happened')
+    t.equal(
+      (await call('POST', '/auth/refresh', { cookie })).status,
+      200,
+      'the session is unchanged'
+    )
   }
 })
 
 t.test('a foreign origin opens a stream by token, not by cookie', async t => {
-  for (const [headers, isAllowed] of callers) {
+  for (const [headers, isAllowed] of origins) {
     const { cookie } = ann
     const sent = { ...headers, host: HOST }
     if (isAllowed) continue
@@ -93,7 +97,7 @@ t.test('CORS allows only the listed origins', async t => {
     t.equal(headers['access-control-allow-credentials'], 'true')
     t.match(headers.vary, /origin/i)
   }
-  const foreign = callers.flatMap(([{ origin }, isAllowed]) => (isAllowed || !origin ? [] : origin))
+  const foreign = origins.flatMap(([{ origin }, isAllowed]) => (isAllowed || !origin ? [] : origin))
   for (const origin of foreign) {
     const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
     t.not(headers['access-control-allow-origin'], origin)
@@ -102,7 +106,7 @@ t.test('CORS allows only the listed origins', async t => {
 })
 
 t.test('a preflight allows only the listed origins', async t => {
-  const ask = (origin: string) =>
+  const preflight = (origin: string) =>
     call('OPTIONS', '/users/me', {
       headers: {
         origin,
@@ -110,16 +114,16 @@ t.test('a preflight allows only the listed origins', async t => {
         'access-control-request-headers': 'authorization, content-type'
       }
     })
-  const ours = await ask(LISTED)
-  t.equal(ours.status, 204)
-  t.match(ours.headers, {
+  const listed = await preflight(LISTED)
+  t.equal(listed.status, 204)
+  t.match(listed.headers, {
     'access-control-allow-origin': LISTED,
     'access-control-allow-methods': /PATCH.*DELETE/,
     'access-control-allow-headers': 'authorization, content-type',
     'access-control-max-age': '600'
   })
   t.not(
-    (await ask('https://evil.example')).headers['access-control-allow-origin'],
+    (await preflight('https://evil.example')).headers['access-control-allow-origin'],
     'https://evil.example'
   )
 })

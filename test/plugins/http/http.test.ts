@@ -28,8 +28,8 @@ const Note = Type.Object(
   { additionalProperties: false }
 )
 
-/** The HTTP rules without a database, on routes that exist only here. */
-async function hygiene(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
+/** Builds the HTTP plugins without a database, with routes for these tests. */
+async function buildHttp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
   const config = readConfig({
     DATABASE_URL: 'postgres://nowhere',
     JWT_SECRET: 'x'.repeat(32),
@@ -78,7 +78,7 @@ function post(app: FastifyInstance, payload: string | Buffer, type = 'applicatio
 }
 
 t.test('a valid body is accepted unchanged', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const body = { text: '\u{1f600} é \n', done: true, tags: ['a'], due: '2024-02-29', kind: 'a' }
   t.strictSame((await post(app, JSON.stringify(body))).json(), body)
   t.equal((await post(app, '{"text":"a"}', 'application/json; charset=utf-8')).statusCode, 200)
@@ -86,7 +86,7 @@ t.test('a valid body is accepted unchanged', async t => {
 })
 
 t.test('a body is never coerced, the error names the field', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const refused: [unknown, RegExp][] = [
     [{ text: null }, /body\/text must be string/],
     [{ text: ['a'] }, /body\/text must be string/],
@@ -115,11 +115,11 @@ t.test('a body is never coerced, the error names the field', async t => {
     t.equal(response.statusCode, 400)
   }
   const long = await post(app, JSON.stringify({ text: 'a', ['k'.repeat(10_000)]: 1 }))
-  t.ok(long.body.length < 300, 'what was sent is not sent back')
+  t.ok(long.body.length < 300, 'the error does not repeat the body')
 })
 
 t.test('a body that is not well-formed JSON in UTF-8 returns 400', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const refused: [string | Buffer, RegExp][] = [
     ['', /body must be object/],
     ['{', /JSON/],
@@ -149,7 +149,7 @@ t.test('a body that is not well-formed JSON in UTF-8 returns 400', async t => {
 })
 
 t.test('only application/json up to the size limit is accepted', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const types = ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'nonsense']
   for (const type of types) t.equal((await post(app, '{"text":"a"}', type)).statusCode, 415, type)
   const none = await app.inject({ method: 'POST', url: '/notes', payload: Buffer.from('{}') })
@@ -159,7 +159,7 @@ t.test('only application/json up to the size limit is accepted', async t => {
 })
 
 t.test('a route without a body accepts every empty body', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
   const types = [
@@ -188,7 +188,7 @@ t.test('a route without a body accepts every empty body', async t => {
 })
 
 t.test('an aborted body returns 400, not 500', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const replies: ServerResponse[] = []
   app.server.on('request', (_request, reply) => replies.push(reply))
   await app.listen({ port: 0 })
@@ -207,15 +207,15 @@ t.test('an aborted body returns 400, not 500', async t => {
 })
 
 t.test('a known path returns 405 and Allow for other methods', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const id = '0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'
-  const ask = async (method: string, url: string, headers = {}) => {
+  const send = async (method: string, url: string, headers = {}) => {
     const {
       statusCode,
-      headers: got,
+      headers: received,
       body
     } = await app.inject({ method: method as 'GET', url, headers })
-    return [statusCode, got.allow, method === 'HEAD' || JSON.parse(body || '{}').code]
+    return [statusCode, received.allow, method === 'HEAD' || JSON.parse(body || '{}').code]
   }
   const refused: [string, string, string][] = [
     ['GET', '/notes', 'POST'],
@@ -231,17 +231,17 @@ t.test('a known path returns 405 and Allow for other methods', async t => {
   ]
   for (const [method, url, allow] of refused) {
     const code = method === 'HEAD' || 'METHOD_NOT_ALLOWED'
-    t.strictSame(await ask(method, url), [405, allow, code], `${method} ${url}`)
+    t.strictSame(await send(method, url), [405, allow, code], `${method} ${url}`)
   }
   const large = { 'content-type': 'text/plain', 'content-length': '999999999' }
-  t.strictSame(await ask('PUT', '/notes', large), [405, 'POST', 'METHOD_NOT_ALLOWED'])
+  t.strictSame(await send('PUT', '/notes', large), [405, 'POST', 'METHOD_NOT_ALLOWED'])
   for (const method of ['GET', 'QUERY', 'OPTIONS', 'POST']) {
-    t.strictSame(await ask(method, '/nowhere'), [404, undefined, 'ROUTE_NOT_FOUND'], method)
+    t.strictSame(await send(method, '/nowhere'), [404, undefined, 'ROUTE_NOT_FOUND'], method)
   }
 })
 
 t.test('a CORS preflight returns 204 despite the 405 handler', async t => {
-  const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
+  const app = await buildHttp(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const headers = { origin: 'https://app.example.com', 'access-control-request-method': 'PATCH' }
   const preflight = await app.inject({ method: 'OPTIONS', url: '/anything', headers })
   t.equal(preflight.statusCode, 204)
@@ -253,11 +253,11 @@ t.test('a CORS preflight returns 204 despite the 405 handler', async t => {
   const { origin } = headers
   const refused = await app.inject({ method: 'PUT', url: '/anything', headers: { origin } })
   t.equal(refused.statusCode, 405)
-  t.equal(refused.headers['access-control-allow-origin'], origin, 'a page may read the refusal')
+  t.equal(refused.headers['access-control-allow-origin'], origin, 'CORS headers are on the error')
 })
 
 t.test('an Upgrade header is ignored and the body is read', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
   const http2 =
@@ -266,14 +266,14 @@ t.test('an Upgrade header is ignored and the body is read', async t => {
   for (const upgrade of upgrades) {
     const json = 'Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"text":"a"}'
     const first = `POST /notes HTTP/1.1\r\nHost: a\r\n${upgrade}\r\n${json}`
-    const [answer, ...more] = (await raw(port, first + first)).split('HTTP/1.1 ').slice(1)
-    t.match(answer, /^200 .*connection: close.*\{"text":"a"\}$/is)
-    t.strictSame(more, [], 'the client sees that a second request in the same packet is lost')
+    const [response, ...more] = (await raw(port, first + first)).split('HTTP/1.1 ').slice(1)
+    t.match(response, /^200 .*connection: close.*\{"text":"a"\}$/is)
+    t.strictSame(more, [], 'a second request in the same packet gets no response')
   }
 })
 
 t.test('query and path parameters are coerced, errors name them', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const id = '0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'
   t.strictSame((await app.inject(`/notes/${id}`)).json(), { limit: 10 })
   t.strictSame((await app.inject(`/notes/${id}?limit=5&project=a`)).json(), {
@@ -291,7 +291,7 @@ t.test('query and path parameters are coerced, errors name them', async t => {
 })
 
 t.test('an internal error returns 500 without details', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const response = await app.inject('/broken')
   t.strictSame(response.json(), {
     statusCode: 500,
@@ -303,7 +303,7 @@ t.test('an internal error returns 500 without details', async t => {
 })
 
 t.test('personal responses are not cached', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   const personal = await app.inject({ method: 'POST', url: '/auth/refresh' })
   t.equal(personal.headers['cache-control'], 'no-store')
   t.equal(personal.headers['x-content-type-options'], 'nosniff')
@@ -311,20 +311,20 @@ t.test('personal responses are not cached', async t => {
 })
 
 t.test('only listed origins may read responses', async t => {
-  const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
-  const answer = async (origin: string) =>
+  const app = await buildHttp(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
+  const responseHeaders = async (origin: string) =>
     (await app.inject({ method: 'POST', url: '/auth/refresh', headers: { origin } })).headers
-  t.match(await answer('https://app.example.com'), {
+  t.match(await responseHeaders('https://app.example.com'), {
     'access-control-allow-origin': 'https://app.example.com',
     'access-control-allow-credentials': 'true'
   })
   for (const origin of ['https://evil.example', 'https://app.example.com.evil.example', 'null']) {
-    t.notOk((await answer(origin))['access-control-allow-origin'], origin)
+    t.notOk((await responseHeaders(origin))['access-control-allow-origin'], origin)
   }
 })
 
 t.test('isAllowedOrigin accepts only the own and the listed origins', async t => {
-  const app = await hygiene(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
+  const app = await buildHttp(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const allowed = (origin: string, host = 'api.example.com:3000') =>
     app.isAllowedOrigin(origin, host)
   t.ok(allowed('https://app.example.com'))
@@ -336,7 +336,7 @@ t.test('isAllowedOrigin accepts only the own and the listed origins', async t =>
 })
 
 t.test('bytes that are not HTTP return an error, the server continues', async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
   t.match(await raw(port, 'GARBAGE\r\n\r\n'), /^HTTP\/1.1 400 .*"code":"CLIENT_ERROR"/s)
@@ -356,7 +356,7 @@ t.test('bytes that are not HTTP return an error, the server continues', async t 
 })
 
 t.test('close does not wait for a stalled client', { timeout: 20_000 }, async t => {
-  const app = await hygiene(t)
+  const app = await buildHttp(t)
   await app.listen({ port: 0 })
   const { port } = app.server.address() as { port: number }
   const socket = connect(port, '127.0.0.1')

@@ -26,6 +26,6 @@ t.test('an expired session ends its streams on every node and is deleted', async
   t.strictSame([...left], [{ id: sessionIdOf(bob.token) }])
   await until(async () => (await sql`select from throttles`).length === 1)
 
-  // Its access token would have expired with it: it is not among the revoked.
+  // The access token expired with the session, so the node need not remember the session.
   t.notOk(one.app.endedSessions.has(sessionIdOf(ann.token)))
 })

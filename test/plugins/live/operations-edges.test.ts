@@ -82,7 +82,7 @@ t.test('an invalid custom resolution is rejected, the push continues', async t =
     t.match(result, { outcome: 'rejected', code: 'invalid' })
   }
   t.match(results.at(-1), { outcome: 'applied' })
-  t.equal((await read()).conflicts.length, 3, 'all are still open')
+  t.equal((await read()).conflicts.length, 3, 'all conflicts are still open')
   t.match(await apply(custom('title', '  Summer fair ')), { outcome: 'applied' })
   t.match(await apply(custom('dueOn', null)), { outcome: 'applied' })
   t.match(await read(), { title: 'Summer fair', items: [{ dueOn: null }] })
@@ -184,18 +184,18 @@ t.test('making room changes the positions of few neighbours', async t => {
 
 t.test('restoring a checklist does not touch an item of another checklist', async t => {
   const app = await build(t)
-  const [mine, theirs] = [await insertChecklist(app), await insertChecklist(app)]
-  const [itemId = ''] = await mine.addItems('mine')
-  const { rev } = await mine.read()
+  const [one, other] = [await insertChecklist(app), await insertChecklist(app)]
+  const [itemId = ''] = await one.addItems('mine')
+  const { rev } = await one.read()
   const seen = { text: 'mine', done: false, dueOn: null }
-  await mine.apply({ kind: 'item.delete', itemId, seen })
-  // What retention does after 90 days; then somebody uses the id again.
+  await one.apply({ kind: 'item.delete', itemId, seen })
+  // Retention deletes the row after 90 days; then the id is used again.
   await app.sql`delete from deleted_items where id = ${itemId}`
   await app.sql`
-    insert into checklist_items (id, checklist_id, text) values (${itemId}, ${theirs.listId}, 'theirs')`
-  await mine.apply({ kind: 'list.restoreTo', rev, seenRev: rev + 1 })
-  t.strictSame(await theirs.texts(), ['theirs'])
-  t.strictSame(await mine.texts(), [])
+    insert into checklist_items (id, checklist_id, text) values (${itemId}, ${other.listId}, 'theirs')`
+  await one.apply({ kind: 'list.restoreTo', rev, seenRev: rev + 1 })
+  t.strictSame(await other.texts(), ['theirs'])
+  t.strictSame(await one.texts(), [])
 })
 
 t.test('a checklist has at most 200 open conflicts', async t => {

@@ -22,7 +22,7 @@ const rename = (itemId: string, from: string, to: string): NewOperation => ({
   set: { text: { from, to } }
 })
 
-/** A service, and a psql beside it whose transaction holds what `hold` locks until `release`. */
+/** Starts a node and a second connection: `hold` locks rows in a transaction and returns `release`. */
 async function withPsql(t: Test) {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
@@ -47,7 +47,7 @@ async function withPsql(t: Test) {
   }
 }
 
-/** The state of a promise: the value when it is settled, else undefined. */
+/** Returns an object that holds the value or error of a promise once it has settled. */
 function watch<T>(promise: Promise<T>) {
   const watched: { value?: T; error?: unknown } = {}
   promise.then(
@@ -81,7 +81,7 @@ t.test('a locked row delays only the operations that need it', async t => {
       outcome: 'applied'
     })
   }
-  t.strictSame(waiting, [{}, {}], 'those that want the rows wait')
+  t.strictSame(waiting, [{}, {}], 'operations that need the rows wait')
   await release()
   await until(() => waiting.every(({ value }) => value))
   t.match(waiting, [{ value: { outcome: 'applied' } }, { value: { outcome: 'applied' } }])
@@ -193,7 +193,7 @@ t.test('an operation that PostgreSQL fails on is invalid, others are applied', a
   const { app } = await withPsql(t)
   const { submit, addItems, ownerId, read, listId } = await insertChecklist(app)
   const [a = '', b = ''] = await addItems('a', 'b')
-  // A constraint of the operator's own that the service does not know of.
+  // A constraint that an operator added and the service does not know.
   await app.sql`
     alter table checklist_items add constraint no_x check (text <> 'x')`
   const results = await submit(ownerId, [rename(a, 'a', 'x'), rename(b, 'b', 'c'), tick(a)])

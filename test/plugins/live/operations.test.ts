@@ -34,14 +34,14 @@ t.test('an operation sent many times, on every node, is applied once', async t =
   t.match(
     await apply(op, users[1]),
     { outcome: 'rejected', code: 'op_id_reused' },
-    'by somebody else'
+    'by another user'
   )
   const elsewhere = await insertChecklist(app)
   await insertMember(app.sql, elsewhere.projectId, ownerId)
   t.match(
     await submit(ownerId, [op], { list: elsewhere.listId }),
     [{ outcome: 'rejected', code: 'op_id_reused' }],
-    'on another list'
+    'on another checklist'
   )
   t.match(await submit(ownerId, [op, op]), [
     { duplicate: true, rev: 3 },
@@ -121,7 +121,7 @@ t.test('a checklist takes 1,000 items at one place and no more', async t => {
   t.strictSame(await texts(), ['first', ...newestFirst, 'last'])
   const extra = { kind: 'item.add' as const, itemId: randomUUID(), text: 'x', after: null }
   t.match(await apply(extra), { outcome: 'rejected', code: 'limit' })
-  t.equal((await read()).rev, 1001, 'one event for each of them, and none for others')
+  t.equal((await read()).rev, 1001, 'one event for each item and no other')
 })
 
 t.test('inserted runs stay together, next to deleted anchors and SQL positions', async t => {
@@ -215,7 +215,7 @@ t.test('an invalid operation returns its code and writes nothing', async t => {
       JSON.stringify(operation)
     )
   const again = await apply(adding('again', itemId.toUpperCase()))
-  t.match(again, { outcome: 'noop' }, 'an id that is in this list already')
+  t.match(again, { outcome: 'noop' }, 'the id of an item of this checklist')
   for (const text of ['x'.repeat(2001), '😀'.repeat(2001)])
     t.match(await apply(adding(text)), { code: 'limit' })
   t.match(await apply({ kind: 'list.rename', from: 'List', to: 'x'.repeat(201) }), {
@@ -253,7 +253,7 @@ t.test('an invalid operation returns its code and writes nothing', async t => {
   t.match(
     await apply(adding('😀'.repeat(2000))),
     { outcome: 'applied' },
-    'characters, not halves of them'
+    '2,000 characters of two code units'
   )
   t.match(await apply(adding('e\u0301  \n')), { outcome: 'applied' })
   t.equal((await read()).items[0]?.text, '\u00e9')
@@ -309,7 +309,7 @@ t.test('an item has at most twenty open conflicts', async t => {
   await apply(setText(itemId, 'Call Bob', 'Call Alice'))
   for (let n = 0; n < 20; n++) await apply(setText(itemId, 'Call Bob', `Call ${n}`), users[1])
   const again = await apply(setText(itemId, 'Call Bob', 'Call 7'), users[1])
-  t.equal(again.outcome, 'conflict', 'the same value is kept once')
+  t.equal(again.outcome, 'conflict', 'an equal value extends the conflict')
   t.match(await apply(setText(itemId, 'Call Bob', 'Call 21'), users[1]), {
     outcome: 'rejected',
     code: 'limit'
@@ -364,8 +364,8 @@ t.test('concurrent pushes on two nodes leave no revision gap', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const nodes = [await build(t, env), await build(t, env)]
   const [app] = nodes as [(typeof nodes)[0]]
-  const people = ['owner', ...Array(7).fill('editor')]
-  const { addItems, submit, users, listId, read } = await insertChecklist(app, people)
+  const roles = ['owner', ...Array(7).fill('editor')]
+  const { addItems, submit, users, listId, read } = await insertChecklist(app, roles)
   const items = await addItems(...Array.from({ length: 10 }, (_, n) => `item ${n}`))
   const before = (await read()).rev
   const outcomes = await Promise.all(
@@ -391,8 +391,8 @@ t.test('concurrent pushes on two nodes leave no revision gap', async t => {
     revs.map(({ rev }) => rev),
     revs.map((_, n) => before + 1 + n)
   )
-  const told = outcomes.flat().flatMap(({ rev, opId }) => (rev ? [{ rev, opId }] : []))
-  for (const one of told) t.match(revs[one.rev - before - 1], one)
+  const results = outcomes.flat().flatMap(({ rev, opId }) => (rev ? [{ rev, opId }] : []))
+  for (const result of results) t.match(revs[result.rev - before - 1], result)
   t.equal((await read()).items.length, 10)
 })
 

@@ -19,7 +19,7 @@ async function createListOf(app: FastifyInstance, owner: User, ...others: User[]
   return createChecklist(owner, projectId, 'L')
 }
 
-/** The peers that a client shows and how many it counts, from the messages it received. */
+/** Returns the peers that the messages show, and how many more they count. */
 function knownTo(messages: Message[]): { peers: Peer[]; others: number } {
   const known = new Map<string, Peer>()
   const received = messages.filter(({ type }) => type === 'presence')
@@ -34,7 +34,7 @@ function peersOf({ messages }: LiveClient): Peer[] {
   return knownTo(messages).peers
 }
 
-/** Opens a list on many sockets, one after the other. */
+/** Opens a checklist on many sockets, one after the other. */
 async function openMany(
   t: Test,
   count: number,
@@ -70,8 +70,8 @@ function visitor(connectionId: string, parts: Partial<Visitor> = {}): Visitor {
   }
 }
 
-/** A visitor that keeps its messages. */
-function reader(connectionId: string, parts: Partial<Visitor> = {}) {
+/** Returns a visitor that keeps its messages. */
+function recordingVisitor(connectionId: string, parts: Partial<Visitor> = {}) {
   const messages: Message[] = []
   const bytes: number[] = []
   const hear = (message: Buffer) => {
@@ -127,8 +127,8 @@ t.test('many presence states are sent once, an invalid one is refused', async t 
 t.test('a slow socket receives only the newest presence after it drains', async t => {
   const app = await build(t)
   const state = { isFull: false }
-  const slow = reader('Slow', { isFull: () => state.isFull })
-  const ann = reader('Ann')
+  const slow = recordingVisitor('Slow', { isFull: () => state.isFull })
+  const ann = recordingVisitor('Ann')
   const eve = visitor('Eve')
   app.presence.join(ann.visitor)
   const leave = app.presence.join(eve)
@@ -157,13 +157,13 @@ t.test('a slow socket receives only the newest presence after it drains', async 
 
 t.test('an unchanged presence state is not sent again', async t => {
   const app = await build(t)
-  const [ann, bob] = [reader('Ann'), reader('Bob')]
+  const [ann, bob] = [recordingVisitor('Ann'), recordingVisitor('Bob')]
   app.presence.join(ann.visitor)
   app.presence.join(bob.visitor)
   app.presence.set(ann.visitor, { caret: 1 })
   await until(() => knownTo(bob.messages).peers[0]?.state?.caret === 1)
   app.presence.set(ann.visitor, { caret: 1 })
-  const eve = reader('Eve')
+  const eve = recordingVisitor('Eve')
   app.presence.join(eve.visitor)
   await until(() => knownTo(bob.messages).peers.length === 2)
   t.strictSame(
@@ -188,7 +188,7 @@ t.test('a checklist with 150 sockets shows 100 peers and counts 50', async t => 
     t.strictSame(new Set(ids), new Set([...shown].filter(id => id !== idOf(client))))
   }
 
-  // A counted peer types, then a shown one: only the second is sent.
+  // The states of shown peers are sent, those of counted peers are not.
   last.send({ type: 'presence', checklistId: list, state: { draft: 'hidden' } })
   last.send({ type: 'ping' })
   await last.next('pong')
@@ -196,7 +196,7 @@ t.test('a checklist with 150 sockets shows 100 peers and counts 50', async t => 
   await until(() => peersOf(first).some(({ state }) => state?.draft === 'shown'))
   t.notMatch(JSON.stringify(first.messages), 'hidden')
 
-  // The next takes the place of one that leaves, with the state that it has by then.
+  // When a shown peer leaves, the next one is shown with its current state.
   for (const client of clients.slice(100, 149)) client.send({ type: 'close', checklistId: list })
   await until(() => hasPeers(first, 99, 1))
   clients[1]?.send({ type: 'close', checklistId: list })
@@ -213,18 +213,18 @@ t.test('a checklist with 210 sockets shows the same peers on both nodes', async 
   const [one, two] = [await build(t, env), await build(t, env)]
   const ann = await createUser(one, 'Ann')
   const list = await createListOf(one, ann)
-  const place = { headers: ann.headers, list }
-  const here = await openMany(t, 80, { url: await listen(one), ...place })
-  const there = await openMany(t, 130, { url: await listen(two), ...place })
-  const all = [...here, ...there]
+  const options = { headers: ann.headers, list }
+  const onFirst = await openMany(t, 80, { url: await listen(one), ...options })
+  const onSecond = await openMany(t, 130, { url: await listen(two), ...options })
+  const all = [...onFirst, ...onSecond]
   await until(() =>
     all.every((client, n) => (n < 100 ? hasPeers(client, 99, 110) : hasPeers(client, 100, 109)))
   )
   const shown = all.slice(0, 100).map(idOf)
-  const ids = peersOf(there[129] as LiveClient).map(({ connectionId }) => connectionId)
+  const ids = peersOf(onSecond[129] as LiveClient).map(({ connectionId }) => connectionId)
   t.strictSame(new Set(ids), new Set(shown))
 
-  // What the nodes exchange: who is shown and who is next, and a count.
+  // Nodes store their shown peers, the next ones and a count.
   const stored = () => one.sql<{ count: number; peers: string }[]>`
     select count, peers from presence order by count`
   await until(async () => {
@@ -236,16 +236,16 @@ t.test('a checklist with 210 sockets shows the same peers on both nodes', async 
     [80, 130]
   )
 
-  // A node that closes leaves its places to the other.
+  // After a node closes, peers of the other node are shown instead.
   await one.close()
   await until(() =>
-    there.every((client, n) => (n < 100 ? hasPeers(client, 99, 30) : hasPeers(client, 100, 29)))
+    onSecond.every((client, n) => (n < 100 ? hasPeers(client, 99, 30) : hasPeers(client, 100, 29)))
   )
 })
 
 t.test('presence messages stay below 256 KiB with many long drafts', async t => {
   const app = await build(t)
-  const last = reader('last')
+  const last = recordingVisitor('last')
   const draft = 'ö'.repeat(2000)
   for (let n = 0; n < 150; n++) {
     const ann = visitor(`Ann ${n}`)
@@ -272,7 +272,7 @@ t.test('a push that waits while its session ends is not applied', async t => {
   await a.open(list)
   const b = await openLive(t, url, bob.headers)
   b.socket.pause()
-  // Snapshots of more bytes than the kernel buffers: the push after one of them waits until the client reads.
+  // The snapshots are larger than the kernel's buffers, so a push after them waits until the client reads.
   for (let n = 0; n < 15; n++) {
     const op = { opId: randomUUID(), kind: 'list.rename', from: 'L', to: `L ${n}` }
     b.send({ type: 'open', checklistId: list })
@@ -295,12 +295,12 @@ t.test('a push that waits while its session ends is not applied', async t => {
 t.test('presence rows that the database lost are stored again', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const ann = reader('Ann', { connectionId: randomUUID(), userId: randomUUID() })
+  const ann = recordingVisitor('Ann', { connectionId: randomUUID(), userId: randomUUID() })
   const bob = visitor('Bob', { connectionId: randomUUID(), userId: randomUUID() })
   one.presence.join(ann.visitor)
   two.presence.join(bob)
   await until(() => knownTo(ann.messages).peers.length === 1)
-  await one.sql`truncate presence` // as a crash does to an unlogged table
+  await one.sql`truncate presence` // as a crash empties an unlogged table
   await until(() => knownTo(ann.messages).peers.length === 0)
   await until(() => knownTo(ann.messages).peers.length === 1, 20_000)
 })

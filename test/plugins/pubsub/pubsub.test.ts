@@ -11,8 +11,8 @@ import { until } from '../../support/until.ts'
 
 t.jobs = 4
 
-/** A checklist made with SQL and everything that `nodes` nodes publish about it. */
-async function tuned(t: Test, nodes = 1) {
+/** Inserts a checklist and subscribes to its project at each of `nodes` nodes. */
+async function setUp(t: Test, nodes = 1) {
   const url = await createDatabase(t)
   const apps = []
   for (let n = 0; n < nodes; n++) apps.push(await build(t, { DATABASE_URL: url }))
@@ -27,7 +27,7 @@ async function tuned(t: Test, nodes = 1) {
   const listId: string = list?.id
   const [log] = await sql`select max(pos)::int as head from events`
   for (const app of apps) await app.pubsub.reached(log?.head)
-  const heard = apps.map(app => {
+  const received = apps.map(app => {
     const events: LogEvent[] = []
     const stop = app.pubsub.subscribe(`project:${projectId}`, {
       receive: event => void events.push(event),
@@ -43,13 +43,13 @@ async function tuned(t: Test, nodes = 1) {
     sql,
     projectId,
     listId,
-    heard,
-    events: heard[0] as LogEvent[]
+    received,
+    events: received[0] as LogEvent[]
   }
 }
 
-/** Adds items one by one until told to stop, and answers how many there are. */
-function load(sql: postgres.Sql, listId: string) {
+/** Adds items one by one until `stop`, which returns their number. */
+function addItems(sql: postgres.Sql, listId: string) {
   let isOver = false
   let count = 0
   const done = write()
@@ -82,8 +82,8 @@ async function backends(sql: postgres.Sql, name: string): Promise<number[]> {
 
 const textOf = ({ after }: LogEvent) => JSON.parse(after ?? '{}').text
 
-/** Everything that was written, once and in order, is what was heard. */
-async function hears(t: Test, events: LogEvent[], count: number, message: string) {
+/** Waits for `count` items and checks that each was delivered once and in order. */
+async function checkDelivery(t: Test, events: LogEvent[], count: number, message: string) {
   const texts = () => events.filter(({ kind }) => kind === 'item.added').map(textOf)
   await until(() => texts().length >= count)
   t.strictSame(
@@ -94,21 +94,21 @@ async function hears(t: Test, events: LogEvent[], count: number, message: string
 }
 
 t.test('each node has one LISTEN connection and one log connection', async t => {
-  const { apps, sql, listId, heard } = await tuned(t, 2)
+  const { apps, sql, listId, received } = await setUp(t, 2)
   const names = ['concord listen', 'concord tail']
   for (const name of names) t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
-  const writing = load(sql, listId)
+  const writing = addItems(sql, listId)
   await until(() => writing.count > 50)
   const count = await writing.stop()
-  for (const events of heard) await hears(t, events, count, 'the same on every node')
+  for (const events of received) await checkDelivery(t, events, count, 'the same on every node')
   for (const name of names) t.equal((await backends(sql, name)).length, 2)
   await apps[1]?.close()
   for (const name of names) await until(async () => (await backends(sql, name)).length === 1)
 })
 
 t.test('killed LISTEN and log connections lose no event under load', async t => {
-  const { sql, listId, events, app } = await tuned(t)
-  const writing = load(sql, listId)
+  const { sql, listId, events, app } = await setUp(t)
+  const writing = addItems(sql, listId)
   for (let round = 1; round <= 5; round++) {
     for (const name of ['concord listen', 'concord tail']) {
       await until(async () => (await backends(sql, name)).length === 1)
@@ -118,40 +118,40 @@ t.test('killed LISTEN and log connections lose no event under load', async t => 
       await until(() => events.length > before + 10)
     }
   }
-  await hears(t, events, await writing.stop(), 'everything, once, in order')
+  await checkDelivery(t, events, await writing.stop(), 'every item once, in order')
   await until(() => app.pubsub.health().listening)
   t.ok(app.pubsub.health().connects > 5)
   t.equal((await backends(sql, 'concord listen')).length, 1)
 })
 
 t.test('a stopped LISTEN connection is replaced, events arrive by polling meanwhile', async t => {
-  const { sql, listId, events, app } = await tuned(t)
+  const { sql, listId, events, app } = await setUp(t)
   const [pid] = await backends(sql, 'concord listen')
   suspend(t, pid as number)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-  await hears(t, events, 1, 'heard though nobody rang')
+  await checkDelivery(t, events, 1, 'delivered by polling')
   await until(() => !app.pubsub.health().listening, 15_000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
-  await hears(t, events, 2, 'heard while it is known')
+  await checkDelivery(t, events, 2, 'delivered while not listening')
   await until(() => app.pubsub.health().listening, 15_000)
   const pids = await backends(sql, 'concord listen')
   t.equal(pids.filter(other => other !== pid).length, 1)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
-  await hears(t, events, 3, 'heard by the new one')
+  await checkDelivery(t, events, 3, 'delivered by the new connection')
 })
 
 t.test('a stopped log connection is replaced, no event is lost or doubled', async t => {
-  const { sql, listId, events } = await tuned(t)
+  const { sql, listId, events } = await setUp(t)
   const [pid] = await backends(sql, 'concord tail')
   suspend(t, pid as number)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
   await until(() => events.length >= 2, 20_000)
-  await hears(t, events, 2, 'by the new one')
+  await checkDelivery(t, events, 2, 'delivered by the new connection')
 })
 
 t.test('a new epoch resets every subscriber before its events', async t => {
-  const { sql, listId, events, app } = await tuned(t)
+  const { sql, listId, events, app } = await setUp(t)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await until(() => events.length === 1)
   const { epoch } = app.pubsub
@@ -162,17 +162,17 @@ t.test('a new epoch resets every subscriber before its events', async t => {
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
   t.notOk(
     events.some(event => textOf(event) === 'item 1'),
-    'reset() was called'
+    'reset() was called before'
   )
 })
 
 t.test('an older state of the database gets a new epoch', async t => {
-  const { apps, sql, listId, events } = await tuned(t, 2)
+  const { apps, sql, listId, events } = await setUp(t, 2)
   for (const text of ['item 1', 'item 2'])
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   await until(() => events.length === 2)
   const [before] = apps.map(({ pubsub }) => pubsub.epoch)
-  // As a snapshot of the disk would: the row, its event and the number of it never were.
+  // Restores an older state, as a disk snapshot does: the row, its event and its numbers are gone.
   await sql.begin(async tx => {
     await tx`delete from checklist_items where text = 'item 2'`
     await tx`set constraints all immediate`
@@ -183,16 +183,16 @@ t.test('an older state of the database gets a new epoch', async t => {
   await until(() => apps.every(({ pubsub }) => pubsub.epoch !== before))
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
-  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called')
+  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called before')
   t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
 })
 
 t.test('a subscriber that reads the ring buffer and subscribes misses nothing', async t => {
-  const { sql, listId, app } = await tuned(t)
-  const writing = load(sql, listId)
+  const { sql, listId, app } = await setUp(t)
+  const writing = addItems(sql, listId)
   const { epoch, head } = app.pubsub
   // So many that a broadcast pauses in between.
-  const crowd = Array.from({ length: 2000 }, () =>
+  const unsubscribes = Array.from({ length: 2000 }, () =>
     app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
   )
   const followers: number[][] = []
@@ -212,11 +212,11 @@ t.test('a subscriber that reads the ring buffer and subscribes misses nothing', 
     Number(pos)
   )
   for (const seen of followers) t.strictSame(seen, all)
-  for (const stop of crowd) stop()
+  for (const unsubscribe of unsubscribes) unsubscribe()
 })
 
 t.test('reached resolves on delivery of the position, or on timeout', async t => {
-  const { sql, listId, app, events } = await tuned(t)
+  const { sql, listId, app, events } = await setUp(t)
   const { head } = app.pubsub
   await app.pubsub.reached(head)
   const reached = app.pubsub.reached(head + 1)
@@ -227,11 +227,11 @@ t.test('reached resolves on delivery of the position, or on timeout', async t =>
 })
 
 t.test('one commit sends one notification', async t => {
-  const { url, sql, listId, events } = await tuned(t)
+  const { url, sql, listId, events } = await setUp(t)
   const payloads: string[] = []
-  const ear = postgres(url, { max: 1 })
-  t.teardown(() => ear.end({ timeout: 1 }))
-  await ear.listen('concord', payload => void payloads.push(payload))
+  const listener = postgres(url, { max: 1 })
+  t.teardown(() => listener.end({ timeout: 1 }))
+  await listener.listen('concord', payload => void payloads.push(payload))
   await sql`
     insert into checklist_items (checklist_id, text)
     select ${listId}, ${'x'.repeat(2000)}
@@ -241,7 +241,7 @@ t.test('one commit sends one notification', async t => {
 })
 
 t.test('the log reader delivers events of 500 kB each', async t => {
-  const { sql, projectId, listId, events, app } = await tuned(t)
+  const { sql, projectId, listId, events, app } = await setUp(t)
   await insertLargeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
   await until(() => events.length === 100, 60_000)
   t.strictSame(
@@ -249,28 +249,32 @@ t.test('the log reader delivers events of 500 kB each', async t => {
     events.map((_, n) => n + 2)
   )
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-  await hears(t, events, 1, 'what comes after them')
+  await checkDelivery(t, events, 1, 'the event after the large ones')
   const { ring } = app.pubsub.health()
   t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
 })
 
 t.test('an event larger than the ring buffer is delivered and not kept', async t => {
-  const { sql, projectId, listId, events, app } = await tuned(t)
+  const { sql, projectId, listId, events, app } = await setUp(t)
   const { epoch, head } = app.pubsub
   await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
   await until(() => events.length === 1, 60_000)
   const pos = events[0]?.pos as number
   await app.pubsub.reached(pos)
   t.match(app.pubsub.health().ring, { events: 0, bytes: 0, floor: pos })
-  t.equal(app.pubsub.recent({ epoch, pos: head }, 10), null, 'a client before it reads the log')
+  t.equal(
+    app.pubsub.recent({ epoch, pos: head }, 10),
+    null,
+    'a catch-up from before it must read the log'
+  )
   t.strictSame(app.pubsub.recent({ epoch, pos }, 10), [])
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-  await hears(t, events, 1, 'what comes after it')
+  await checkDelivery(t, events, 1, 'the event after the large one')
 })
 
 t.test('the log reader continues with smaller pages when large ones fail', async t => {
-  const { sql, projectId, listId, events } = await tuned(t)
-  // A page of more than 16 events fails, as one does that takes too long.
+  const { sql, projectId, listId, events } = await setUp(t)
+  // Reading a page of more than 16 events fails, as when it takes too long.
   await sql.begin(async tx => {
     await tx`
       create function of_a_small_page(value text) returns text

@@ -71,27 +71,27 @@ t.test('of two concurrent password changes one succeeds', async t => {
 t.test('a sign-in during a password change leaves no usable session', async t => {
   const DATABASE_URL = await createDatabase(t)
   const [one, two] = [await startNode(t, { DATABASE_URL }), await startNode(t, { DATABASE_URL })]
-  const outcomes = { 'was let in and is out again': 0, 'was refused': 0 }
+  const outcomes = { ended: 0, refused: 0 }
   await times(20, async () => {
     const ann = await createUser(one.app)
     let { password } = ann
     for (let round = 0; round < 5; round++) {
       const next = `password number ${round}`
       const body = { email: ann.email, password }
-      const [changed, entered] = await Promise.all([
+      const [changed, signedIn] = await Promise.all([
         one.call('POST', '/auth/password', { token: ann.token, body: { current: password, next } }),
         two.call('POST', '/auth/signin', { body })
       ])
       t.equal(changed.status, 204)
       password = next
-      if (entered.status === 401) {
-        outcomes['was refused']++
+      if (signedIn.status === 401) {
+        outcomes.refused++
         continue
       }
-      outcomes['was let in and is out again']++
-      const { cookie, body: answer } = entered
+      outcomes.ended++
+      const { cookie, body: received } = signedIn
       t.equal((await two.call('POST', '/auth/refresh', { cookie })).status, 403)
-      t.equal((await one.call('GET', '/users/me', { token: answer.accessToken })).status, 401)
+      t.equal((await one.call('GET', '/users/me', { token: received.accessToken })).status, 401)
     }
   })
   t.comment(outcomes)
@@ -105,7 +105,7 @@ t.test('a sign-in that verified the old password fails or is ended', async t => 
       () => trySignIn(ann.email, ann.password)
     ]
     if (!isLate) attempts.reverse()
-    // Both have found the password right and wait for the row, one behind the other.
+    // Both have verified the password and wait for the row, one behind the other.
     const replies: Promise<HttpResponse>[] = []
     await app.sql.begin(async sql => {
       await sql`select from users where id = ${ann.id} for update`
@@ -115,14 +115,14 @@ t.test('a sign-in that verified the old password fails or is ended', async t => 
       }
     })
     const [first, second] = await Promise.all(replies)
-    const [changed, entered] = isLate ? [first, second] : [second, first]
+    const [changed, signedIn] = isLate ? [first, second] : [second, first]
     t.equal(changed?.status, 204)
-    // Each tries again when the row is free, in whatever order.
-    t.ok(entered?.status === 401 || (await me(entered?.body.accessToken)) === 401)
+    // Each retries when the row is free, in either order.
+    t.ok(signedIn?.status === 401 || (await me(signedIn?.body.accessToken)) === 401)
   }
 })
 
-/** How many statements wait for a row. */
+/** Returns how many statements wait for a row. */
 async function waiting(): Promise<number> {
   const rows = await app.sql`
     select from pg_stat_activity

@@ -30,8 +30,8 @@ const { sql } = one.app
 const turn = (index: number) => (index % 2 ? one.call : two.call)
 const ann = await createUser(one.app)
 
-/** A session of Ann's as signing in would make it, but for the hash of her password. */
-async function session() {
+/** Inserts a session of Ann, as a sign-in does, without the time for the password hash. */
+async function insertSession() {
   const id = randomUUID()
   await sql`
     insert into sessions (id, user_id, expires_at, absolute_expires_at)
@@ -45,7 +45,7 @@ const passGrace = (id: string) =>
   sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${id}`
 
 t.test('20 tabs on two nodes cause one rotation per grace period', async t => {
-  let { id, cookie } = await session()
+  let { id, cookie } = await insertSession()
   for (let round = 1; round <= ROUNDS; round++) {
     const replies = await times(TABS, index => refresh(turn(index), cookie))
     const cookies = new Set(replies.map(({ cookie }) => cookie))
@@ -64,7 +64,7 @@ t.test('a refresh concurrent with a sign-out leaves no usable token', async t =>
   let won = 0
   await times(TABS, async index => {
     for (let round = 0; round < ROUNDS / TABS; round++) {
-      const { cookie } = await session()
+      const { cookie } = await insertSession()
       const [reply] = await Promise.all([
         refresh(turn(index), cookie),
         turn(index + 1)('POST', '/auth/signout', { cookie })
@@ -86,7 +86,7 @@ t.test('a refresh concurrent with a sign-out leaves no usable token', async t =>
 
 t.test('20 refreshes concurrent with the end of the session leave nothing usable', async t => {
   for (let round = 0; round < 20; round++) {
-    const { id, cookie } = await session()
+    const { id, cookie } = await insertSession()
     const [ended, ...replies] = await Promise.all([
       two.call('DELETE', `/auth/sessions/${id}`, { token: ann.token }),
       ...Array.from({ length: TABS }, (_, index) => refresh(turn(index), cookie))
@@ -102,7 +102,7 @@ t.test('20 refreshes concurrent with the end of the session leave nothing usable
 })
 
 t.test('a token reused after the grace period ends the session everywhere', async t => {
-  const { id, cookie } = await session()
+  const { id, cookie } = await insertSession()
   const next = await refresh(one.call, cookie)
   await passGrace(id)
   const newest = await refresh(one.call, next.cookie)
@@ -115,7 +115,7 @@ t.test('a token reused after the grace period ends the session everywhere', asyn
   const replies = await times(TABS, index => refresh(turn(index), cookie))
   t.strictSame(new Set(replies.map(({ status }) => status)), new Set([403]))
   t.ok(replies.every(({ cookie }) => cookie === ''))
-  t.equal((await refresh(two.call, newest.cookie)).status, 403, 'the newest is dead, too')
+  t.equal((await refresh(two.call, newest.cookie)).status, 403, 'the newest token is refused, too')
   for (const stream of streams) {
     t.match((await stream.next('session.ended')).data, { reason: 'reused' })
     await stream.ended
@@ -132,11 +132,11 @@ t.test('a token reused after the grace period ends the session everywhere', asyn
 t.test('the other node refuses a revoked access token within a second', async t => {
   const delays: number[] = []
   for (let round = 0; round < 20; round++) {
-    const { cookie } = await session()
+    const { cookie } = await insertSession()
     const { accessToken } = (await refresh(one.call, cookie)).body
     t.equal(await me(two.call, accessToken), 200)
     await one.call('POST', '/auth/signout', { cookie })
-    t.equal(await me(one.call, accessToken), 401, 'at once where it was revoked')
+    t.equal(await me(one.call, accessToken), 401, 'at once on the node that revoked it')
     const since = performance.now()
     await until(async () => (await me(two.call, accessToken)) === 401, 1000)
     delays.push(performance.now() - since)
@@ -162,7 +162,7 @@ t.test('a refresh succeeds after its node died between commit and response', asy
   await t.rejects(refresh(httpClient(t, base), cookie))
   t.strictSame(await service.exited, [null, 'SIGKILL'])
   const [row] = await after.app.sql`select counter from sessions where id = ${sessionIdOf(token)}`
-  t.equal(row?.counter, 1, 'it was committed')
+  t.equal(row?.counter, 1, 'the rotation was committed')
 
   const again = await refresh(after.call, cookie)
   t.equal(again.status, 200)
@@ -177,12 +177,12 @@ t.test('no session is lost while secrets are rotated under load', async t => {
     'the new secret of the service from now on'
   ]
   const DATABASE_URL = await createDatabase(t)
-  // First every node learns the new secret, then one after the other signs with it.
+  // First every node accepts the new secret, then one after the other signs with it.
   const before = await startNode(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
   const after = await startNode(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
-  const people = await times(TABS, () => createUser(before.app))
+  const users = await times(TABS, () => createUser(before.app))
   await times(TABS, async index => {
-    let { token, cookie } = people[index] as { token: string; cookie: string }
+    let { token, cookie } = users[index] as { token: string; cookie: string }
     for (let round = 0; round < 10; round++) {
       const { call } = (round + index) % 2 ? before : after
       t.equal(await me(call, token), 200)

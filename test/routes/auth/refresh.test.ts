@@ -22,13 +22,13 @@ type Reply = Awaited<ReturnType<typeof refresh>>
 const cookieOf = ({ headers }: Reply) => String(headers['set-cookie']).split(';', 1)[0] ?? ''
 const read = (cookie: string) => decodeRefreshToken(cookie.split('=')[1] ?? '', keyRing([SECRET]))
 
-async function sessionOf(cookie: string) {
+async function readSession(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}
   const [session] = await app.sql`select * from sessions where id = ${sessionId}`
   return session
 }
 
-/** As if the last rotation had been longer ago than the grace. */
+/** Moves the last rotation to before the grace period. */
 async function passGrace(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}
   await app.sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${sessionId}`
@@ -54,11 +54,11 @@ t.test('twenty concurrent refreshes return the same cookie after one rotation', 
   const replies = await Promise.all(Array.from({ length: 20 }, () => refresh(cookie)))
   t.ok(replies.every(({ statusCode }) => statusCode === 200))
   t.equal(new Set(replies.map(cookieOf)).size, 1)
-  t.equal((await sessionOf(cookie))?.counter, 1)
+  t.equal((await readSession(cookie))?.counter, 1)
 
   const more = await Promise.all(replies.map(reply => refresh(cookieOf(reply))))
   t.ok(more.every(({ statusCode }) => statusCode === 200))
-  t.equal((await sessionOf(cookie))?.counter, 1, 'one rotation a grace')
+  t.equal((await readSession(cookie))?.counter, 1, 'one rotation per grace period')
 })
 
 t.test('a used token works in the grace period, then ends the session', async t => {
@@ -71,10 +71,10 @@ t.test('a used token works in the grace period, then ends the session', async t 
   t.equal(reused.statusCode, 403)
   t.equal(reused.json().code, 'BAD_REFRESH_TOKEN')
   t.equal(reused.headers['set-cookie'], undefined)
-  t.match(await sessionOf(cookie), { revoked_reason: 'reused' })
-  t.equal((await refresh(next)).statusCode, 403, 'the newest token is dead too')
+  t.match(await readSession(cookie), { revoked_reason: 'reused' })
+  t.equal((await refresh(next)).statusCode, 403, 'the newest token is refused, too')
   const me = await app.inject({ url: '/users/me', headers })
-  t.equal(me.statusCode, 401, 'and so are its access tokens')
+  t.equal(me.statusCode, 401, 'its access tokens are refused, too')
 })
 
 t.test('a token two rotations old ends the session without grace', async t => {
@@ -128,7 +128,7 @@ t.test('a forged cookie returns 403', async t => {
     t.equal(reply.statusCode, 403, other)
     t.equal(reply.headers['set-cookie'], undefined)
   }
-  t.equal((await refresh(cookie)).statusCode, 200, 'nothing has happened to the session')
+  t.equal((await refresh(cookie)).statusCode, 200, 'the session is unchanged')
 })
 
 t.test('one valid cookie among several is used, two are refused', async t => {
@@ -136,7 +136,7 @@ t.test('one valid cookie among several is used, two are refused', async t => {
   t.equal((await refresh(`refresh=planted; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${ann.cookie}; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${eve.cookie}; ${ann.cookie}`)).statusCode, 403)
-  t.equal((await sessionOf(eve.cookie))?.counter, 0)
+  t.equal((await readSession(eve.cookie))?.counter, 0)
 })
 
 t.test('an ended session cannot refresh in the grace period', async t => {
@@ -162,7 +162,7 @@ t.test('a refresh does not extend SESSION_MAX_AGE', async t => {
   const exp = JSON.parse(
     Buffer.from(reply.json().accessToken.split('.')[1], 'base64url').toString()
   ).exp
-  t.ok(exp <= Date.now() / 1000 + 2, 'nor does an access token outlive it')
+  t.ok(exp <= Date.now() / 1000 + 2, 'the access token expires with the session')
   await until(async () => {
     reply = await refresh(cookieOf(reply), {}, short)
     return reply.statusCode === 403
@@ -192,7 +192,7 @@ t.test('a page of another origin cannot refresh', async t => {
   const { cookie } = await createUser(app)
   t.equal((await refresh(cookie, { origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await refresh(cookie, { 'sec-fetch-site': 'cross-site' })).statusCode, 403)
-  t.equal((await sessionOf(cookie))?.counter, 0)
+  t.equal((await readSession(cookie))?.counter, 0)
 
   const open = await build(t, { ALLOWED_ORIGINS: 'https://app.example' })
   const { cookie: other } = await createUser(open)

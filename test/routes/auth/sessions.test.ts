@@ -27,7 +27,7 @@ t.test('a user lists their sessions', async t => {
   t.strictSame(
     [first.id, second.id],
     [sessionIdOf(phone.body.accessToken), sessionIdOf(ann.token)],
-    'the last used first'
+    'the last used one is first'
   )
   t.strictSame(Object.keys(first).sort(), [
     'createdAt',
@@ -46,7 +46,7 @@ t.test('a user lists their sessions', async t => {
 
   t.equal(await refresh(ann.cookie), 200)
   const [used] = await list(ann.token)
-  t.equal(used?.id, second.id, 'a refresh is a use')
+  t.equal(used?.id, second.id, 'a refresh counts as a use')
 })
 
 t.test('a user ends one session, once', async t => {
@@ -54,9 +54,9 @@ t.test('a user ends one session, once', async t => {
   const phone = await signIn(app, ann)
   const feed = await openFeed(t, url, { cookie: phone.cookie })
   const path = `/auth/sessions/${sessionIdOf(phone.token)}`
-  const shouted = `/auth/sessions/${sessionIdOf(phone.token).toUpperCase()}`
+  const upperCasePath = `/auth/sessions/${sessionIdOf(phone.token).toUpperCase()}`
 
-  const { status, text } = await call('DELETE', shouted, { token: ann.token })
+  const { status, text } = await call('DELETE', upperCasePath, { token: ann.token })
   t.equal(status, 204)
   t.equal(text, '')
   t.equal(await me(phone.token), 401)
@@ -73,10 +73,10 @@ t.test('a user ends one session, once', async t => {
 
 t.test("another user's session returns the same 404 as an unknown one", async t => {
   const [ann, eve] = [await createUser(app), await createUser(app)]
-  const foreign = await call('DELETE', `/auth/sessions/${sessionIdOf(ann.token)}`, eve)
+  const ofOther = await call('DELETE', `/auth/sessions/${sessionIdOf(ann.token)}`, eve)
   const unknown = await call('DELETE', `/auth/sessions/${randomUUID()}`, eve)
-  t.equal(foreign.status, 404)
-  t.equal(foreign.text, unknown.text)
+  t.equal(ofOther.status, 404)
+  t.equal(ofOther.text, unknown.text)
   t.equal(await me(ann.token), 200)
   t.equal(await refresh(ann.cookie), 200)
   t.notOk((await list(eve.token)).some(({ id }) => id === sessionIdOf(ann.token)))
@@ -122,12 +122,12 @@ t.test('a sign-in ends the session of the cookie it sends', async t => {
   t.not(sessionIdOf(other.body.accessToken), sessionIdOf(ann.token))
   t.equal(await me(ann.token), 401)
   t.equal(await refresh(ann.cookie), 403)
-  t.equal(await me(bob.token), 200, 'the other session of that user stays')
+  t.equal(await me(bob.token), 200, 'another session of that user stays')
 
   const wrong = { email, password: 'not that' }
   const denied = await call('POST', '/auth/signin', { body: wrong, cookie: other.cookie })
   t.equal(denied.status, 401)
-  t.equal(await me(other.body.accessToken), 200, 'who fails to sign in loses nothing')
+  t.equal(await me(other.body.accessToken), 200, 'a failed sign-in ends nothing')
 
   const again = await call('POST', '/auth/signin', {
     body: { email, password },

@@ -4,11 +4,11 @@ import { build } from '../../support/app.ts'
 import { PASSWORD } from '../../support/users.ts'
 
 const app = await build(t)
-const someone = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })
+const newAccount = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })
 const signUp = (payload: object) => app.inject({ method: 'POST', url: '/auth/signup', payload })
 
 t.test('a sign-up returns the account without its password', async t => {
-  const account = someone()
+  const account = newAccount()
   const reply = await signUp(account)
   t.equal(reply.statusCode, 201)
   const { id, ...rest } = reply.json()
@@ -19,7 +19,7 @@ t.test('a sign-up returns the account without its password', async t => {
 })
 
 t.test('a taken email is refused in any letter case', async t => {
-  const account = someone()
+  const account = newAccount()
   t.equal((await signUp(account)).statusCode, 201)
   for (const email of [account.email, account.email.toUpperCase()]) {
     const reply = await signUp({ ...account, email })
@@ -29,7 +29,7 @@ t.test('a taken email is refused in any letter case', async t => {
 })
 
 t.test('of 50 concurrent sign-ups with one email one succeeds', async t => {
-  const account = someone()
+  const account = newAccount()
   const replies = await Promise.all(Array.from({ length: 50 }, () => signUp(account)))
   const statuses = replies.map(({ statusCode }) => statusCode).sort()
   t.strictSame(statuses, [201, ...Array(49).fill(409)])
@@ -68,7 +68,7 @@ t.test('an invalid field is refused with an error that names it', async t => {
   ]
   for (const [field, values] of bad) {
     for (const value of values) {
-      const reply = await signUp({ ...someone(), [field]: value })
+      const reply = await signUp({ ...newAccount(), [field]: value })
       t.equal(reply.statusCode, 400, `${field} ${JSON.stringify(value)}`)
       t.equal(reply.json().code, 'FST_ERR_VALIDATION')
       t.match(reply.json().message, field)
@@ -77,7 +77,7 @@ t.test('an invalid field is refused with an error that names it', async t => {
 })
 
 t.test('a body that is no account is refused', async t => {
-  for (const payload of [{}, [], { ...someone(), admin: true }]) {
+  for (const payload of [{}, [], { ...newAccount(), admin: true }]) {
     t.equal((await signUp(payload)).statusCode, 400)
   }
   for (const payload of ['null', '"x"', '1', '', '{', '{"email":"a@b.c","email":1}']) {
@@ -100,14 +100,14 @@ t.test('hostile strings are accepted as names and passwords', async t => {
     '\u0301'.repeat(100)
   ]
   for (const text of hostile) {
-    const reply = await signUp({ ...someone(), name: text, password: text.padEnd(7, '.') })
+    const reply = await signUp({ ...newAccount(), name: text, password: text.padEnd(7, '.') })
     t.equal(reply.statusCode, 201, text)
     t.equal(reply.json().name, text.trim())
   }
 })
 
 t.test('blanks around a name are removed', async t => {
-  t.equal((await signUp({ ...someone(), name: '  Ann  O. ' })).json().name, 'Ann  O.')
+  t.equal((await signUp({ ...newAccount(), name: '  Ann  O. ' })).json().name, 'Ann  O.')
 })
 
 t.test('PASSWORD_MIN_LENGTH counts characters', async t => {
@@ -117,7 +117,7 @@ t.test('PASSWORD_MIN_LENGTH counts characters', async t => {
     ['👩👩👩👩👩👩', 400],
     ['123456789012', 201]
   ] as const) {
-    const payload = { ...someone(), password }
+    const payload = { ...newAccount(), password }
     const reply = await strict.inject({ method: 'POST', url: '/auth/signup', payload })
     t.equal(reply.statusCode, status)
   }

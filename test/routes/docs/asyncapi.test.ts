@@ -77,18 +77,19 @@ t.test('every sent event and message matches its schema', async t => {
   await app.sql`update checklists set deleted_at = now() where id = ${listId}`
   await app.sql`update checklists set deleted_at = null where id = ${listId}`
   socket.send({ type: 'ping', n: 1 })
-  socket.send({ type: 'unheard of' })
+  socket.send({ type: 'unknown' })
   await socket.next('error')
   await ann.request('DELETE', path)
   await feed.next('member.removed')
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
   await feed.ended
 
-  for (const { event, data } of feed.events) t.strictSame(faults(events, event, data), [], event)
+  for (const { event, data } of feed.events)
+    t.strictSame(violationsOf(events, event, data), [], event)
   for (const { type, ...rest } of socket.messages) {
-    t.strictSame(faults(live, type, { type, ...rest }), [], type)
+    t.strictSame(violationsOf(live, type, { type, ...rest }), [], type)
   }
-  t.ok(faults(events, 'ready', { userId: 1 })?.length, 'what is not as described is noticed')
+  t.ok(violationsOf(events, 'ready', { userId: 1 })?.length, 'a wrong message has violations')
   const seen = new Set(feed.events.map(({ event }) => event))
   for (const event of ['ready', 'member.added', 'project.updated', 'item.added', 'session.ended']) {
     t.ok(seen.has(event), event)
@@ -97,8 +98,8 @@ t.test('every sent event and message matches its schema', async t => {
 
 const compile = AjvCompiler()({}, { customOptions: { strict: false, allErrors: true } })
 
-/** What is wrong with a message that the service sent. */
-function faults(channel: typeof events, name: string, data: object) {
+/** Returns the schema violations of a message that the service sent. */
+function violationsOf(channel: typeof events, name: string, data: object) {
   const payload = channel?.messages[`send.${name}`]?.payload
   if (!payload) return [`${name} is not described`]
   const schema = { ...payload, components: document.components }

@@ -60,10 +60,10 @@ t.test('deleting an account deletes its sole projects and names the actor', asyn
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = async (name: string) =>
     (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string
-  const [mine, ours] = [await create('mine'), await create('ours')]
+  const [own, shared] = [await create('own'), await create('shared')]
   for (const [project, role] of [
-    [mine, 'editor'],
-    [ours, 'owner']
+    [own, 'editor'],
+    [shared, 'owner']
   ]) {
     const body = { email: bob.email, role }
     await call('POST', `/projects/${project}/members`, { token: ann.token, body })
@@ -74,15 +74,15 @@ t.test('deleting an account deletes its sole projects and names the actor', asyn
   const { body } = await call('GET', '/projects', { token: bob.token })
   t.strictSame(
     body.projects.map(({ id }: { id: string }) => id),
-    [ours]
+    [shared]
   )
   const gone = await feed.next('project.deleted')
-  t.match(gone.data, { projectId: mine, actorId: ann.id, source: 'http' })
+  t.match(gone.data, { projectId: own, actorId: ann.id, source: 'http' })
 })
 
 t.test('the last owners of a project can delete their accounts concurrently', async t => {
   for (let round = 0; round < 100; round++) {
-    // Without the password, whose hash would take longer than the race.
+    // Skips the route, whose password hash would take longer than the race.
     const users = await app.sql<{ id: string }[]>`
       with project as (insert into projects (name) values ('all of ours') returning id),
       owners as (
@@ -109,14 +109,14 @@ t.test('a sign-in concurrent with account deletion leaves nothing usable', async
   await times(20, async () => {
     const ann = await createUser(app)
     const { email, password } = ann
-    const [entered, removed] = await Promise.all([
+    const [signedIn, removed] = await Promise.all([
       call('POST', '/auth/signin', { body: { email, password } }),
       remove(ann.token, password)
     ])
     t.equal(removed.status, 204)
-    t.ok([200, 401].includes(entered.status), `${entered.status}`)
-    const { cookie, body } = entered
-    if (entered.status === 401) return
+    t.ok([200, 401].includes(signedIn.status), `${signedIn.status}`)
+    const { cookie, body } = signedIn
+    if (signedIn.status === 401) return
     t.equal((await call('POST', '/auth/refresh', { cookie })).status, 403)
     t.equal((await me(body.accessToken)).status, 401)
   })

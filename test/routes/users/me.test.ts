@@ -16,7 +16,7 @@ const [header, claims] = ann.token
   .slice(0, 2)
   .map(part => JSON.parse(Buffer.from(part, 'base64url').toString()))
 
-/** A token of Ann's with some of it changed, signed as the service would. */
+/** Returns Ann's token with some fields changed, signed as the service does. */
 function signed(changes: { header?: object; claims?: object }, secret = SECRET): string {
   return signedText(
     JSON.stringify({ ...header, ...changes.header }),
@@ -35,7 +35,11 @@ t.test('a user reads their own name', async t => {
   t.equal(reply.statusCode, 200)
   t.strictSame(reply.json(), { id: ann.id, name: 'Ann' })
   t.equal((await me(`bearer  ${ann.token}`)).statusCode, 200)
-  t.equal((await me(`Bearer ${signed({})}`)).statusCode, 200, 'the forger of this file is able')
+  t.equal(
+    (await me(`Bearer ${signed({})}`)).statusCode,
+    200,
+    'a token signed by this test is valid'
+  )
 })
 
 t.test('a name changed in the database is returned at once', async t => {

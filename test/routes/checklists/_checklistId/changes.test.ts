@@ -9,8 +9,8 @@ const app = await build(t)
 const { sql } = app
 const team = await createTeam(app)
 
-/** A new checklist with items added and ticked by plain SQL, one change each. */
-async function checklist(items: number) {
+/** Creates a checklist with items that SQL added, one change each. */
+async function checklistWith(items: number) {
   const reply = await team.owner.request('POST', `${team.url}/checklists`, { title: 'To buy' })
   const { id } = reply.json()
   await sql`
@@ -24,7 +24,7 @@ async function checklist(items: number) {
 const revs = ({ changes }: Changes) => changes.map(({ rev }: Change) => rev)
 
 t.test('a change contains its values, author and source', async t => {
-  const { id, path } = await checklist(1)
+  const { id, path } = await checklistWith(1)
   const [item] = await sql<
     [{ id: string }]
   >`select id from checklist_items where checklist_id = ${id}`
@@ -52,20 +52,20 @@ t.test('a change contains its values, author and source', async t => {
 })
 
 t.test('a client continues from its revision', async t => {
-  const { path } = await checklist(9)
-  const ask = async (query: string): Promise<Changes> =>
+  const { path } = await checklistWith(9)
+  const readChanges = async (query: string): Promise<Changes> =>
     (await team.viewer.request('GET', `${path}?${query}`)).json()
-  const first = await ask('since=0&limit=4')
+  const first = await readChanges('since=0&limit=4')
   t.match(first, { from: 1, to: 4, head: 10 })
   t.strictSame(revs(first), [1, 2, 3, 4])
-  const second = await ask('since=4&limit=500')
+  const second = await readChanges('since=4&limit=500')
   t.match(second, { from: 5, to: 10, head: 10 })
   t.strictSame(revs(second), [5, 6, 7, 8, 9, 10])
-  t.strictSame(await ask('since=10'), { from: 11, to: 10, head: 10, changes: [] })
+  t.strictSame(await readChanges('since=10'), { from: 11, to: 10, head: 10, changes: [] })
 })
 
 t.test('a compacted revision returns 410', async t => {
-  const { id, path } = await checklist(5)
+  const { id, path } = await checklistWith(5)
   await sql`delete from events where checklist_id = ${id} and rev <= 3`
   for (const since of [0, 1, 2]) {
     const reply = await team.viewer.request('GET', `${path}?since=${since}`)
@@ -80,14 +80,14 @@ t.test('a compacted revision returns 410', async t => {
 })
 
 t.test('a future revision returns 410, as after a restore', async t => {
-  const { path } = await checklist(1)
+  const { path } = await checklistWith(1)
   for (const since of [3, Number.MAX_SAFE_INTEGER]) {
     t.equal((await team.viewer.request('GET', `${path}?since=${since}`)).statusCode, 410)
   }
 })
 
 t.test('the changes of a deleted checklist include its deletion', async t => {
-  const { id, path } = await checklist(0)
+  const { id, path } = await checklistWith(0)
   await sql`update checklists set deleted_at = now() where id = ${id}`
   const reply = await team.viewer.request('GET', `${path}?since=1`)
   t.equal(reply.statusCode, 200)
@@ -95,7 +95,7 @@ t.test('the changes of a deleted checklist include its deletion', async t => {
 })
 
 t.test('outsiders and former members receive 404', async t => {
-  const { path } = await checklist(1)
+  const { path } = await checklistWith(1)
   const denied = await team.outsider.request('GET', path)
   t.equal(denied.statusCode, 404)
   t.equal(denied.json().code, 'CHECKLIST_NOT_FOUND')
@@ -109,7 +109,7 @@ t.test('outsiders and former members receive 404', async t => {
 })
 
 t.test('an invalid revision or limit is refused', async t => {
-  const { path } = await checklist(1)
+  const { path } = await checklistWith(1)
   for (const query of ['since=-1', 'since=x', 'since=1.5', 'since=1e99', 'limit=0', 'limit=501']) {
     const reply = await team.viewer.request('GET', `${path}?${query}`)
     t.equal(reply.statusCode, 400, query)
@@ -119,27 +119,27 @@ t.test('an invalid revision or limit is refused', async t => {
 })
 
 t.test('the history of one item omits others and ends at the head', async t => {
-  const { id, path } = await checklist(3)
+  const { id, path } = await checklistWith(3)
   const [item] = await sql<
     [{ id: string }]
   >`select id from checklist_items where checklist_id = ${id} order by position`
   for (let n = 0; n < 3; n++)
     await sql`update checklist_items set done = not done where id = ${item.id}`
   await sql`delete from checklist_items where id <> ${item.id} and checklist_id = ${id}`
-  const ask = async (query: string): Promise<Changes> =>
+  const readChanges = async (query: string): Promise<Changes> =>
     (await team.viewer.request('GET', `${path}?item=${item.id}&${query}`)).json()
-  const all = await ask('since=0')
+  const all = await readChanges('since=0')
   t.match(all, { from: 1, to: 9, head: 9 })
   t.strictSame(revs(all), [2, 5, 6, 7])
-  const first = await ask('since=0&limit=2')
+  const first = await readChanges('since=0&limit=2')
   t.match(first, { from: 1, to: 5, head: 9 })
-  t.strictSame(revs(await ask('since=5&limit=2')), [6, 7])
-  t.match(await ask('since=7&limit=2'), { from: 8, to: 9, changes: [] })
+  t.strictSame(revs(await readChanges('since=5&limit=2')), [6, 7])
+  t.match(await readChanges('since=7&limit=2'), { from: 8, to: 9, changes: [] })
   t.equal((await team.viewer.request('GET', `${path}?item=x`)).statusCode, 400)
 })
 
 t.test('pages are bounded in bytes and continue to the head', async t => {
-  const { id, path } = await checklist(0)
+  const { id, path } = await checklistWith(0)
   const { projectId } = team
   await insertLargeEvents(sql, { projectId, listId: id, count: 40, bytes: 100_000 })
   await insertLargeEvents(sql, { projectId, listId: id, count: 1, bytes: 3_000_000 })
@@ -153,7 +153,7 @@ t.test('pages are bounded in bytes and continue to the head', async t => {
     t.match(page, { from: to + 1, head: 42 })
     t.ok(page.changes.length > 0)
     const size = page.changes.slice(0, -1).reduce((sum, one) => sum + JSON.stringify(one).length, 0)
-    t.ok(size < 1 << 20, `${size} bytes before the last`)
+    t.ok(size < 1 << 20, `${size} bytes before the last change`)
     seen.push(...revs(page))
   }
   t.strictSame(

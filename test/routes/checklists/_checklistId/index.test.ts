@@ -7,15 +7,15 @@ const app = await build(t)
 const { sql } = app
 const team = await createTeam(app)
 
-/** A new checklist of the project. */
-async function checklist(): Promise<{ id: string; path: string }> {
+/** Creates a checklist of the project. */
+async function newChecklist(): Promise<{ id: string; path: string }> {
   const reply = await team.owner.request('POST', `${team.url}/checklists`, { title: 'To buy' })
   const { id } = reply.json()
   return { id, path: `/checklists/${id}` }
 }
 
 t.test('every member reads the checklist with their own role', async t => {
-  const { id, path } = await checklist()
+  const { id, path } = await newChecklist()
   const [epoch] = await sql<[{ epoch: string }]>`select log_epoch() as epoch`
   for (const role of ['owner', 'editor', 'viewer'] as const) {
     const reply = await team[role].request('GET', path)
@@ -27,7 +27,7 @@ t.test('every member reads the checklist with their own role', async t => {
 })
 
 t.test('a checklist contains its items in order', async t => {
-  const { id, path } = await checklist()
+  const { id, path } = await newChecklist()
   await sql`
     insert into checklist_items (checklist_id, text, done, due_on, position)
     values
@@ -49,7 +49,7 @@ t.test('a checklist contains its items in order', async t => {
 })
 
 t.test('a checklist contains its open conflicts', async t => {
-  const { id, path } = await checklist()
+  const { id, path } = await newChecklist()
   await sql`
     insert into conflicts (checklist_id, field, base, ours, theirs, ours_by)
     values (${id}, 'title', '"Buy"', '"To buy"', '"To order"', ${team.owner.id})
@@ -70,7 +70,7 @@ t.test('a checklist contains its open conflicts', async t => {
 })
 
 t.test('an outsider receives the same 404 as for an unknown checklist', async t => {
-  const { id, path } = await checklist()
+  const { id, path } = await newChecklist()
   const denied = await team.outsider.request('GET', path)
   t.equal(denied.statusCode, 404)
   t.equal(denied.json().code, 'CHECKLIST_NOT_FOUND')
@@ -86,7 +86,7 @@ t.test('an outsider receives the same 404 as for an unknown checklist', async t 
 })
 
 t.test('a deleted checklist returns 410 to members, 404 to outsiders', async t => {
-  const { id, path } = await checklist()
+  const { id, path } = await newChecklist()
   await sql`update checklists set deleted_at = now() where id = ${id}`
   const reply = await team.viewer.request('GET', path)
   t.equal(reply.statusCode, 410)
@@ -97,7 +97,7 @@ t.test('a deleted checklist returns 410 to members, 404 to outsiders', async t =
 })
 
 t.test('revision and items are consistent during concurrent writes', async t => {
-  const { id, path } = await checklist()
+  const { id, path } = await newChecklist()
   const writers = Array.from({ length: 4 }, async () => {
     for (let n = 0; n < 25; n++) {
       await sql`insert into checklist_items (checklist_id, text) values (${id}, 'x')`
@@ -116,7 +116,7 @@ t.test('revision and items are consistent during concurrent writes', async t => 
 })
 
 t.test('reading a checklist takes one query', async t => {
-  const { path } = await checklist()
+  const { path } = await newChecklist()
   const queries: string[] = []
   sql.options.debug = (_connection, query) => queries.push(query)
   t.teardown(() => {

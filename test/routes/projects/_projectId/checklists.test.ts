@@ -10,9 +10,9 @@ const team = await createTeam(app)
 const checklists = `${team.url}/checklists`
 
 t.test('owners and editors create checklists', async t => {
-  const { url, projectId, ...people } = await team.another()
+  const { url, projectId, ...users } = await team.another()
   for (const role of ['owner', 'editor'] as const) {
-    const reply = await people[role].request('POST', `${url}/checklists`, { title: ' To buy ' })
+    const reply = await users[role].request('POST', `${url}/checklists`, { title: ' To buy ' })
     t.equal(reply.statusCode, 201)
     const checklist = reply.json()
     t.strictSame(Object.keys(checklist), ['id', 'projectId', 'title', 'rev', 'updatedAt'])
@@ -25,10 +25,10 @@ t.test('owners and editors create checklists', async t => {
     t.match(event, {
       kind: 'checklist.created',
       rev: checklist.rev,
-      actor_id: people[role].id,
+      actor_id: users[role].id,
       source: 'http'
     })
-    const all = (await people.viewer.request('GET', `${url}/checklists`)).json().checklists
+    const all = (await users.viewer.request('GET', `${url}/checklists`)).json().checklists
     t.strictSame(all.at(-1), checklist)
   }
 })

@@ -52,7 +52,7 @@ t.test('a member cannot be added twice, nor an unknown user', async t => {
   t.equal(twice.statusCode, 409)
   t.equal(twice.json().code, 'ALREADY_MEMBER')
   t.equal((await editor.request('GET', team.url)).json().role, 'editor')
-  const email = 'nobody@example.com'
+  const email = 'unknown@example.com'
   const unknown = await owner.request('POST', members, { email, role: 'viewer' })
   t.equal(unknown.statusCode, 404)
   t.equal(unknown.json().code, 'USER_NOT_FOUND')
@@ -75,13 +75,13 @@ t.test('an owner changes the role of a member', async t => {
   t.equal(reply.statusCode, 200)
   t.match(reply.json(), { userId: viewer.id, name: 'Vera', email: viewer.email, role: 'editor' })
   t.equal((await viewer.request('POST', `${url}/checklists`, { title: 'a' })).statusCode, 201)
-  // An id is the same in capitals.
+  // An id matches in upper case, too.
   await owner.request('PATCH', `${url}/members/${editor.id.toUpperCase()}`, { role: 'owner' })
   t.equal((await editor.request('PATCH', url, { name: 'Ours' })).statusCode, 200)
   t.equal(
     (await owner.request('PATCH', member, { role: 'editor' })).statusCode,
     200,
-    'the same again'
+    'an unchanged role'
   )
 })
 
@@ -129,7 +129,7 @@ t.test('an outsider receives 404 for every member route', async t => {
   const attempts = [
     ['GET', '', undefined],
     ['POST', '', { email: viewer.email, role: 'viewer' }],
-    ['POST', '', { email: 'nobody@example.com', role: 'viewer' }],
+    ['POST', '', { email: 'unknown@example.com', role: 'viewer' }],
     ['PATCH', `/${viewer.id}`, { role: 'owner' }],
     ['DELETE', `/${viewer.id}`, undefined],
     ['DELETE', `/${outsider.id}`, undefined]
@@ -139,8 +139,8 @@ t.test('an outsider receives 404 for every member route', async t => {
     t.equal(denied.statusCode, 404, `${method} ${path}`)
     t.equal(denied.json().code, 'PROJECT_NOT_FOUND')
     t.equal(denied.body, (await owner.request(method, missing + path, payload)).body)
-    const nobody = await app.inject({ method, url: members + path, payload })
-    t.equal(nobody.statusCode, 401)
+    const anonymous = await app.inject({ method, url: members + path, payload })
+    t.equal(anonymous.statusCode, 401)
   }
 })
 
@@ -196,15 +196,15 @@ t.test('a project keeps its last owner', async t => {
   t.equal((await owner.request('DELETE', self)).statusCode, 204)
 })
 
-/** A project with two owners. */
-async function twoOwners() {
+/** Creates a project with two owners. */
+async function createWithTwoOwners() {
   const { owner, editor, ...rest } = await team.another()
   await owner.request('PATCH', `${rest.url}/members/${editor.id}`, { role: 'owner' })
   return { ...rest, ann: owner, bob: editor }
 }
 
 t.test('of two owners who leave at once one stays', async t => {
-  const { ann, bob, viewer, url } = await twoOwners()
+  const { ann, bob, viewer, url } = await createWithTwoOwners()
   const replies = await Promise.all(
     [ann, bob].map(({ request, id }) => request('DELETE', `${url}/members/${id}`))
   )
@@ -214,7 +214,7 @@ t.test('of two owners who leave at once one stays', async t => {
 })
 
 t.test('of two owners who demote each other at once one succeeds', async t => {
-  const { ann, bob, url } = await twoOwners()
+  const { ann, bob, url } = await createWithTwoOwners()
   const role = { role: 'viewer' }
   const replies = await Promise.all([
     ann.request('PATCH', `${url}/members/${bob.id}`, role),
@@ -224,7 +224,7 @@ t.test('of two owners who demote each other at once one succeeds', async t => {
 })
 
 t.test('a concurrently removed owner adds a member before or not at all', async t => {
-  const { ann, bob, outsider, url } = await twoOwners()
+  const { ann, bob, outsider, url } = await createWithTwoOwners()
   const [removed, added] = await Promise.all([
     ann.request('DELETE', `${url}/members/${bob.id}`),
     bob.request('POST', `${url}/members`, { email: outsider.email, role: 'viewer' })
@@ -239,11 +239,11 @@ t.test('a concurrently removed owner adds a member before or not at all', async 
     order by pos desc
     limit 1
   `
-  t.strictSame([...order], [{ kind: 'member.removed' }], 'nothing comes after the removal')
+  t.strictSame([...order], [{ kind: 'member.removed' }], 'the removal is the last event')
 })
 
 t.test('leaving and deleting a project at once causes no deadlock', async t => {
-  const { ann, bob, viewer, url } = await twoOwners()
+  const { ann, bob, viewer, url } = await createWithTwoOwners()
   const replies = await Promise.all([
     ann.request('DELETE', url),
     bob.request('DELETE', `${url}/members/${bob.id}`),
