@@ -45,7 +45,7 @@ t.test('no user is entitled to the end of a session', async t => {
   )
 })
 
-t.test('readVisibleAfter returns the events that isEntitled allows', async t => {
+t.test('the query of a feed returns exactly the entitled events', async t => {
   const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
   t.teardown(() => sql.end())
   const random = createRandom(7)

@@ -18,7 +18,7 @@ const event: Loggable = {
   at
 }
 
-t.test('memoize computes a value once per object', async t => {
+t.test('a memoized function computes once per object', async t => {
   let made = 0
   const bytesOf = memoize((of: { n: number }) => {
     made++
@@ -29,7 +29,7 @@ t.test('memoize computes a value once per object', async t => {
   t.equal(made, 2)
 })
 
-t.test('changeJson contains the values before and after the change', async t => {
+t.test('a change contains the values before and after it', async t => {
   t.strictSame(JSON.parse(changeJson(event)), {
     rev: 3,
     kind: 'item.updated',
@@ -45,7 +45,7 @@ t.test('changeJson contains the values before and after the change', async t => 
   t.notOk('before' in added || 'itemId' in added, 'null fields are omitted')
 })
 
-t.test('feedJson contains the ids and values of the event', async t => {
+t.test('an event of the feed contains its ids and values', async t => {
   t.match(JSON.parse(feedJson(event)), {
     type: 'item.updated',
     projectId: 'p',
@@ -82,7 +82,7 @@ t.test('feedJson contains the ids and values of the event', async t => {
   t.match(JSON.parse(feedJson(member)), { userId: 'm', role: 'editor', project })
 })
 
-t.test('sseBytes returns one block of lines', async t => {
+t.test('a server-sent event is one block of lines', async t => {
   t.equal(String(sseBytes('x.y', 'id', '{"a":"b"}')), 'event: x.y\nid: id\ndata: {"a":"b"}\n\n')
   t.equal(String(sseBytes('x.y', null, '{}')), 'event: x.y\ndata: {}\n\n')
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { keyRing } from '../../lib/keys.ts'
 
-t.test('keyRing keeps the order and derives distinct keys per secret', async t => {
+t.test('a key ring keeps its order and derives distinct keys', async t => {
   const ring = keyRing(['one', 'two'])
   t.strictSame(
     ring.map(({ access }) => access),
@@ -17,6 +17,6 @@ t.test('the public key id reveals no part of the key', async t => {
   t.notOk(refresh.toString('base64url').includes(kid))
 })
 
-t.test('keyRing throws without a secret', async t => {
+t.test('a key ring without a secret throws', async t => {
   t.throws(() => keyRing([]), /needs a secret/)
 })

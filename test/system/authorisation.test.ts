@@ -9,8 +9,8 @@ import { type Feed, openFeed } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
-// Who may hear what: every kind of event × everybody's membership × stream and socket × live and replayed × node. What
-// they are entitled to is worked out anew from the rows of the log.
+// Checks every kind of event × history of membership × stream and socket × live and resumed × node. The entitled events
+// are computed here from the rows of the log, without code of the service.
 
 const kinds = [
   ...['project.created', 'project.updated', 'project.deleted'],
@@ -28,8 +28,8 @@ const memberships = [
   'left before',
   'leaves',
   'joins',
-  'leaves and comes back',
-  'is a stranger',
+  'leaves and joins again',
+  'is no member',
   'deletes the account'
 ] as const
 type Membership = (typeof memberships)[number]
@@ -47,15 +47,15 @@ const url = await createDatabase(t)
 const one = await build(t, { DATABASE_URL: url })
 const two = await build(t, { DATABASE_URL: url })
 const nodes = [await listen(one), await listen(two)]
-const people = new Map<Membership, User>()
-for (const membership of memberships) people.set(membership, await createUser(one, membership))
-const userOf = (membership: Membership) => people.get(membership) as User
+const users = new Map<Membership, User>()
+for (const membership of memberships) users.set(membership, await createUser(one, membership))
+const userOf = (membership: Membership) => users.get(membership) as User
 const idOf = (membership: Membership) => userOf(membership).id
 const emailOf = (membership: Membership) => userOf(membership).email
 
-// One project for everybody's membership, and one of somebody else who adds them all at the very end.
+// One project for all histories of membership, and one whose owner adds every user at the end.
 const connie = await createUser(one, 'Connie')
-const farewell = await createProject(connie, 'Farewell')
+const lastProjectId = await createProject(connie, 'Last')
 const owner = userOf('owner')
 const projectId = await createProject(owner)
 const listId = await createChecklist(owner, projectId)
@@ -63,7 +63,7 @@ const members = `/projects/${projectId}/members`
 for (const membership of [
   'left before',
   'leaves',
-  'leaves and comes back',
+  'leaves and joins again',
   'deletes the account'
 ] as const)
   await addMember(owner, projectId, userOf(membership), 'editor')
@@ -75,8 +75,8 @@ for (const node of [one, two]) await node.pubsub.reached(begin)
 
 const streams = new Map<Membership, Feed[]>()
 const sockets = new Map<Membership, LiveClient[]>()
-for (const [membership, { headers }] of people) {
-  const narrow = `?project=${projectId}&project=${farewell}`
+for (const [membership, { headers }] of users) {
+  const narrow = `?project=${projectId}&project=${lastProjectId}`
   const opened = nodes.flatMap(node => [
     openFeed(t, node, headers),
     openFeed(t, node, headers, { query: narrow })
@@ -87,7 +87,7 @@ for (const [membership, { headers }] of people) {
   for (const client of clients) await client.open(listId)
   sockets.set(membership, clients)
 }
-await everythingHappens()
+await causeEveryEvent()
 const rows = await readRows()
 
 t.test('the scenario produces every kind of event', async t => {
@@ -101,14 +101,14 @@ for (const membership of memberships) {
   const me = idOf(membership)
   const isGone = membership === 'deletes the account'
   const live = rows.filter(row => isLive(row, me)).map(({ pos }) => pos)
-  const told = (feed: Feed) =>
+  const receivedPositions = (feed: Feed) =>
     feed.events
       .filter(({ event }) => kinds.includes(event) && event !== 'session.ended')
       .map(({ id }) => parseCursor(id)?.pos)
 
   t.test(`${membership}: open streams receive exactly the entitled events`, async t => {
     const inBoth = rows.filter(
-      ({ pos, projectId: id }) => live.includes(pos) && (id === projectId || id === farewell)
+      ({ pos, projectId: id }) => live.includes(pos) && (id === projectId || id === lastProjectId)
     )
     const narrow = inBoth.map(({ pos }) => pos)
     for (const [n, feed] of (streams.get(membership) as Feed[]).entries()) {
@@ -116,16 +116,20 @@ for (const membership of memberships) {
       const name = `node ${n >> 1}, ${n % 2 === 0 ? 'all' : 'narrowed'}`
       if (isGone) {
         await feed.ended
-        t.strictSame(told(feed), expected.slice(0, told(feed).length), name)
+        t.strictSame(
+          receivedPositions(feed),
+          expected.slice(0, receivedPositions(feed).length),
+          name
+        )
         t.equal(feed.events.at(-1)?.event, 'session.ended', name)
         continue
       }
-      await until(() => told(feed).length >= expected.length)
-      t.strictSame(told(feed), expected, name)
+      await until(() => receivedPositions(feed).length >= expected.length)
+      t.strictSame(receivedPositions(feed), expected, name)
       const texts = JSON.stringify(feed.events)
       t.notOk(
         [...memberships].some(other => texts.includes(emailOf(other))),
-        'no email in it'
+        'no email of a user'
       )
     }
   })
@@ -134,14 +138,14 @@ for (const membership of memberships) {
     `${membership}: resumed streams receive exactly the entitled events`,
     { skip: isGone },
     async t => {
-      const expected = rows.filter(row => isReplayed(row, me)).map(({ pos }) => pos)
+      const expected = rows.filter(row => isResumed(row, me)).map(({ pos }) => pos)
       const fresh = await build(t, { DATABASE_URL: url })
       const cursor = `${one.pubsub.epoch}.${begin.toString(36)}`
       for (const node of [...nodes, await listen(fresh)]) {
         const feed = await openFeed(t, node, userOf(membership).headers, { cursor })
-        await until(() => told(feed).length >= expected.length)
+        await until(() => receivedPositions(feed).length >= expected.length)
         t.strictSame(
-          told(feed),
+          receivedPositions(feed),
           expected,
           node === nodes[0] || node === nodes[1] ? 'from memory' : 'from the log'
         )
@@ -150,7 +154,7 @@ for (const membership of memberships) {
   )
 
   t.test(`${membership}: sockets receive exactly the entitled changes`, async t => {
-    // A list is opened by those who may see it then; who joins later is not told of it here.
+    // Only members at the start could open the checklist, so a user who joins later receives nothing here.
     const mine =
       membership === 'joins'
         ? []
@@ -160,15 +164,15 @@ for (const membership of memberships) {
     )
     const revs = mine.slice(0, first < 0 ? undefined : first).map(({ rev }) => rev)
     for (const client of sockets.get(membership) as LiveClient[]) {
-      const heard = () =>
+      const receivedRevs = () =>
         client.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
       if (isGone) {
         t.equal(await client.closed, 4403)
-        t.strictSame(heard(), revs.slice(0, heard().length))
+        t.strictSame(receivedRevs(), revs.slice(0, receivedRevs().length))
         continue
       }
-      await until(() => heard().length >= revs.length)
-      t.strictSame(heard(), revs)
+      await until(() => receivedRevs().length >= revs.length)
+      t.strictSame(receivedRevs(), revs)
       const revoked = client.messages.filter(({ type }) => type === 'revoked')
       t.strictSame(
         revoked.map(({ reason }) => reason),
@@ -178,7 +182,7 @@ for (const membership of memberships) {
   })
 
   t.test(`${membership}: the history is readable by members only`, { skip: isGone }, async t => {
-    const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and comes back'].includes(
+    const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and joins again'].includes(
       membership
     )
     const { headers } = userOf(membership)
@@ -188,10 +192,10 @@ for (const membership of memberships) {
     })
     t.equal(reply.statusCode, isMember ? 200 : 404)
     const client = await openLive(t, nodes[1] as string, headers)
-    const answer = await client.open(listId, { since: 0 })
-    if (!isMember) return t.match(answer, { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
+    const opened = await client.open(listId, { since: 0 })
+    if (!isMember) return t.match(opened, { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
     const all = rows.filter(row => row.checklistId === listId && row.pos > begin)
-    const since = answer.changes?.filter(({ rev }) => rev >= (all[0]?.rev ?? 0)) ?? []
+    const since = opened.changes?.filter(({ rev }) => rev >= (all[0]?.rev ?? 0)) ?? []
     t.strictSame(
       since.map(({ rev, kind }) => [rev, kind]),
       all.map(({ rev, kind }) => [rev, kind])
@@ -200,46 +204,47 @@ for (const membership of memberships) {
 }
 
 function expectedRevocations(membership: Membership): string[] {
-  // The list was deleted and restored once, and followed on.
-  if (membership === 'leaves' || membership === 'leaves and comes back')
+  // The checklist was deleted and restored once while open.
+  if (membership === 'leaves' || membership === 'leaves and joins again')
     return ['deleted', 'removed']
   if (membership === 'editor') return ['deleted', 'role_changed']
   if (membership === 'viewer') return ['deleted', 'role_changed', 'role_changed']
   return membership === 'owner' ? ['deleted'] : []
 }
 
-/** The times of membership of somebody, with both ends. */
-function staysOf(me: string) {
-  const stays: { projectId: string | null; from: number; to: number }[] = []
+/** Returns the times of membership of a user in positions; both ends are included. */
+function periodsOf(me: string) {
+  const periods: { projectId: string | null; from: number; to: number }[] = []
   for (const { kind, pos, projectId, userId } of rows) {
     if (userId !== me) continue
-    if (kind === 'member.added') stays.push({ projectId, from: pos, to: Number.POSITIVE_INFINITY })
-    const stay = stays.findLast(one => one.projectId === projectId)
-    if (kind === 'member.removed' && stay) stay.to = pos
+    if (kind === 'member.added')
+      periods.push({ projectId, from: pos, to: Number.POSITIVE_INFINITY })
+    const period = periods.findLast(one => one.projectId === projectId)
+    if (kind === 'member.removed' && period) period.to = pos
   }
-  return stays
+  return periods
 }
 
-/** Whether somebody who is there all the time is told: what happens while they are a member, and what is about them. */
+/** Whether a user with an open stream receives an event: one within a membership, or one about the user. */
 function isLive({ pos, projectId, userId }: Row, me: string): boolean {
   if (pos <= begin || projectId === null) return false
-  const within = staysOf(me).some(
-    stay => stay.projectId === projectId && stay.from <= pos && pos <= stay.to
+  const within = periodsOf(me).some(
+    period => period.projectId === projectId && period.from <= pos && pos <= period.to
   )
   return within || userId === me
 }
 
-/** Whether somebody who comes back is told: of what they are in now, what came since; of what they left, that. */
-function isReplayed({ pos, projectId, userId, kind }: Row, me: string): boolean {
+/** Whether a resumed stream receives an event: of current memberships, those after joining; of others, the removal. */
+function isResumed({ pos, projectId, userId, kind }: Row, me: string): boolean {
   if (pos <= begin || projectId === null) return false
-  const now = staysOf(me).find(
-    stay => stay.projectId === projectId && stay.to === Number.POSITIVE_INFINITY
+  const now = periodsOf(me).find(
+    period => period.projectId === projectId && period.to === Number.POSITIVE_INFINITY
   )
   if (now && pos > now.from) return true
   return userId === me && (now !== undefined || kind === 'member.removed')
 }
 
-async function everythingHappens() {
+async function causeEveryEvent() {
   const { sql } = two
   const editorRequest = requestAs(two, userOf('editor'))
   const ops = (request: SendRequest, ...list: object[]) =>
@@ -286,21 +291,21 @@ async function everythingHappens() {
 
   await addMember(owner, projectId, userOf('joins'), 'viewer')
   await owner.request('DELETE', `${members}/${idOf('leaves')}`)
-  await sql`delete from project_members where user_id = ${idOf('leaves and comes back')}`
+  await sql`delete from project_members where user_id = ${idOf('leaves and joins again')}`
   await owner.request('PATCH', `${members}/${idOf('editor')}`, { role: 'viewer' })
   await sql`update project_members set role = 'editor' where user_id = ${idOf('viewer')} and project_id = ${projectId}`
   await sql`update project_members set role = 'viewer' where user_id = ${idOf('viewer')} and project_id = ${projectId}`
-  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'not for who left' })
-  await addMember(owner, projectId, userOf('leaves and comes back'), 'editor')
-  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'for who came back' })
+  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'after the removal' })
+  await addMember(owner, projectId, userOf('leaves and joins again'), 'editor')
+  await ops(owner.request, { ...add, itemId: randomUUID(), text: 'after the second join' })
   await two.inject({
     method: 'DELETE',
     url: '/users/me',
-    headers: people.get('deletes the account')?.headers,
+    headers: users.get('deletes the account')?.headers,
     payload: { password: PASSWORD }
   })
 
-  // A project that comes and goes, and one that nobody of these is in.
+  // A project that is created and deleted, and one without any of these users.
   const short = await createProject(owner, 'Short')
   await owner.request('POST', `/projects/${short}/members`, {
     email: emailOf('editor'),
@@ -308,11 +313,11 @@ async function everythingHappens() {
   })
   await createChecklist(owner, short, 'Short')
   await owner.request('DELETE', `/projects/${short}`)
-  const foreign = await createProject(connie, 'Foreign')
-  await sql`insert into checklists (project_id, title) values (${foreign}, 'Foreign')`
+  const foreignId = await createProject(connie, 'Of others')
+  await sql`insert into checklists (project_id, title) values (${foreignId}, 'Of others')`
   await ops(owner.request, { ...add, itemId: randomUUID(), text: 'the end' })
   for (const membership of memberships)
-    await addMember(connie, farewell, userOf(membership), 'viewer')
+    await addMember(connie, lastProjectId, userOf(membership), 'viewer')
 }
 
 async function head(): Promise<number> {

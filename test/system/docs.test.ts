@@ -72,7 +72,7 @@ t.test('every route describes its purpose and each status', async t => {
 
 t.test('every route documents the errors of its input', async t => {
   for (const { name, security, parameters, requestBody, responses } of operations) {
-    // these answer without the database
+    // These routes do not use the database.
     if (/^GET \/(health|docs|metrics)/.test(name)) continue
     const needs = [
       [true, [503]],
@@ -80,7 +80,7 @@ t.test('every route documents the errors of its input', async t => {
       [parameters?.some(({ in: where }) => where === 'query' || where === 'path'), [400]],
       [parameters?.some(({ in: where }) => where === 'path'), [404]],
       [requestBody, [400, 413, 415]],
-      [isPaced(name, security), [429]]
+      [isRateLimited(name, security), [429]]
     ] as const
     for (const [isNeeded, statuses] of needs) {
       for (const status of isNeeded ? statuses : []) t.ok(responses[status], `${name} ${status}`)
@@ -92,8 +92,8 @@ t.test('every route documents the errors of its input', async t => {
   }
 })
 
-/** Whether plugins/pace.ts limits a route. */
-function isPaced(name: string, security: object[] = []): boolean {
+/** Whether the write rate of a user limits a route. */
+function isRateLimited(name: string, security: object[] = []): boolean {
   return !/^GET |\/auth\//.test(name) && security.some(way => 'bearer' in way)
 }
 
@@ -143,7 +143,7 @@ t.test('the docs page loads only what its content security policy allows', async
   }
 })
 
-/** The routes of `printRoutes`: a tree, one node a line, indented by four. */
+/** Parses the tree of `printRoutes`: one node per line, indented by four. */
 function routesOf(tree: string) {
   const parents: string[] = []
   return tree.split('\n').flatMap(line => {

@@ -10,8 +10,8 @@ import { createRandom } from '../support/random.ts'
 import { until } from '../support/until.ts'
 import { insertUser } from '../support/users.ts'
 
-/** A database and the way to more connections to it, with one project, its owner and `lists` checklists. */
-async function board(t: Test, lists = 1) {
+/** Inserts a project, its owner and `lists` checklists; `connect` opens more connections. */
+async function setUp(t: Test, lists = 1) {
   const url = await createDatabase(t)
   const connect = (options = {}): Sql => {
     const sql = postgres(url, { ...connection, max: 1, ...options })
@@ -37,8 +37,8 @@ async function board(t: Test, lists = 1) {
   }
 }
 
-/** What the log says after `pos`, as short lines. */
-async function told(sql: Sql, pos = 0): Promise<string[]> {
+/** Returns kind and revision of the events after `pos`. */
+async function eventsAfter(sql: Sql, pos = 0): Promise<string[]> {
   const { events } = await readAfter(sql, pos, { rows: 100_000, bytes: 1e9 })
   return events.map(({ kind, rev }) => (rev === null ? kind : `${kind} ${rev}`))
 }
@@ -48,7 +48,7 @@ async function head(sql: Sql): Promise<number> {
   return row.pos
 }
 
-/** Reads as every client of the log does, with nothing but its cursor, until told to stop. */
+/** Reads the log like a client, with only its position, until `stop`. */
 function follow(sql: Sql) {
   const seen: LogEvent[] = []
   let isOver = false
@@ -70,10 +70,10 @@ function follow(sql: Sql) {
   }
 }
 
-/** One connection that changes items of its own on every list in every way SQL has. */
+/** Returns a writer that changes items of its own on all checklists with every kind of statement. */
 function writer(sql: Sql, listIds: string[], seed: number) {
   const random = createRandom(seed)
-  // What was committed, an item at a time: the log must tell the same.
+  // The committed changes by item, which the log must contain.
   const committed = new Map<string, string[]>()
   const items = new Map<string, { listId: string; text: string }>()
 
@@ -176,7 +176,7 @@ function writer(sql: Sql, listIds: string[], seed: number) {
 const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}').text ?? ''}`
 
 t.test('a reader with only a cursor misses nothing of ten writers', async t => {
-  const { sql, connect, listIds } = await board(t, 5)
+  const { sql, connect, listIds } = await setUp(t, 5)
   const start = await head(sql)
   const reader = follow(connect())
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
@@ -193,7 +193,7 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
   t.strictSame(
     reader.seen.map(({ pos }) => pos),
     all.map(({ pos }) => pos),
-    'what was read live is what is there, in the same order'
+    'the live reads equal the log, in order'
   )
   const ofItems = Map.groupBy(
     reader.seen.filter(({ pos }) => pos > start),
@@ -204,7 +204,7 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
   t.strictSame(
     new Map([...ofItems].map(([id, events]) => [id, events.map(noteOf)])),
     expected,
-    'every committed change once and in its order, nothing of what was rolled back'
+    'every committed change once, in order, and no rolled back one'
   )
   for (const listId of listIds) {
     const revs = reader.seen
@@ -218,11 +218,11 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
     const [counter] = await sql`select rev from checklist_revs where checklist_id = ${listId}`
     t.equal(counter?.rev, revs.length)
   }
-  t.equal((await sql`select from pending_events`).length, 0, 'nothing is left behind')
+  t.equal((await sql`select from pending_events`).length, 0, 'no pending event is left')
 })
 
 t.test('an open transaction delays no other and is logged at commit', async t => {
-  const { sql, connect, listId } = await board(t)
+  const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const slow = connect()
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -234,7 +234,7 @@ t.test('an open transaction delays no other and is logged at commit', async t =>
   })
   await began.promise
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'first committed')`
-  t.strictSame(await told(sql, start), ['item.added 2'])
+  t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
   resolve()
   await held
   const texts = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events.map(noteOf)
@@ -242,7 +242,7 @@ t.test('an open transaction delays no other and is logged at commit', async t =>
 })
 
 t.test('two transactions with opposite lock order both commit', async t => {
-  const { sql, connect, listIds } = await board(t, 2)
+  const { sql, connect, listIds } = await setUp(t, 2)
   const [one, other] = [connect(), connect()]
   const insertInto = (on: Sql, order: string[]) =>
     on.begin(async tx => {
@@ -261,7 +261,7 @@ t.test('two transactions with opposite lock order both commit', async t => {
 })
 
 t.test('a commit with synchronous_commit off is made durable', async t => {
-  const { sql, listId } = await board(t)
+  const { sql, listId } = await setUp(t)
   await sql.begin(async tx => {
     await tx`set local synchronous_commit = off`
     await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
@@ -272,7 +272,7 @@ t.test('a commit with synchronous_commit off is made durable', async t => {
 })
 
 t.test('TRUNCATE is refused with a hint', async t => {
-  const { sql } = await board(t)
+  const { sql } = await setUp(t)
   const tables = [
     'users',
     'sessions',
@@ -288,7 +288,7 @@ t.test('TRUNCATE is refused with a hint', async t => {
 })
 
 t.test('the id and the parent of a row cannot change', async t => {
-  const { sql, listIds } = await board(t, 2)
+  const { sql, listIds } = await setUp(t, 2)
   const start = await head(sql)
   await sql`insert into checklist_items (checklist_id, text) values (${listIds[0] as string}, 'x')`
   const refused = { code: '0A000' }
@@ -297,11 +297,11 @@ t.test('the id and the parent of a row cannot change', async t => {
   await t.rejects(sql`update checklists set project_id = gen_random_uuid()`, refused)
   await t.rejects(sql`update project_members set user_id = gen_random_uuid()`, refused)
   await t.rejects(sql`update projects set id = gen_random_uuid()`, refused)
-  t.strictSame(await told(sql, start), ['item.added 2'])
+  t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
 })
 
 t.test('a write that changes nothing creates no event', async t => {
-  const { sql, listId, projectId } = await board(t)
+  const { sql, listId, projectId } = await setUp(t)
   const itemId = randomUUID()
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'Milk')`
   const start = await head(sql)
@@ -315,31 +315,35 @@ t.test('a write that changes nothing creates no event', async t => {
     on conflict (id) do update set text = excluded.text`
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'x') on conflict do nothing`
   await sql`delete from checklist_items where text = 'no such'`
-  t.strictSame(await told(sql, start), [])
+  t.strictSame(await eventsAfter(sql, start), [])
   await sql`update checklist_items set done = true`
-  t.strictSame(await told(sql, start), ['item.updated 3'])
+  t.strictSame(await eventsAfter(sql, start), ['item.updated 3'])
 })
 
 t.test('deleting a parent creates one event for all its children', async t => {
-  const { sql, listIds, projectId, userId } = await board(t, 2)
+  const { sql, listIds, projectId, userId } = await setUp(t, 2)
   const [first = ''] = listIds
   await sql`insert into checklist_items (checklist_id, text) select id, 'x' from checklists, generate_series(1, 3)`
   let start = await head(sql)
   await sql`delete from checklists where id = ${first}`
-  t.strictSame(await told(sql, start), ['checklist.deleted 5'])
+  t.strictSame(await eventsAfter(sql, start), ['checklist.deleted 5'])
 
   start = await head(sql)
   await sql`delete from projects where id = ${projectId}`
-  t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'])
+  t.strictSame(await eventsAfter(sql, start), ['project.deleted', 'member.removed'])
 
   await insertProject(sql, userId)
   start = await head(sql)
   await sql`delete from users where id = ${userId}`
-  t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'], 'the sole owner goes')
+  t.strictSame(
+    await eventsAfter(sql, start),
+    ['project.deleted', 'member.removed'],
+    'a project goes with its sole owner'
+  )
 })
 
 t.test('a serialisation failure returns 40001 and the log stays complete', async t => {
-  const { sql, connect, listId } = await board(t)
+  const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const insert = (on: Sql, level: string) =>
     on.begin(`isolation level ${level}`, async tx => {
@@ -352,19 +356,19 @@ t.test('a serialisation failure returns 40001 and the log stays complete', async
     for (const end of ends) {
       if (end.status === 'rejected') t.equal(end.reason.code, '40001', level)
     }
-    // tried again, as who chose the level must
+    // A client of this isolation level must retry.
     await until(() => insert(sql, level).then(() => true))
   }
   const [count] = await sql`select count(*)::int as n from checklist_items`
   t.strictSame(
-    await told(sql, start),
+    await eventsAfter(sql, start),
     Array.from({ length: count?.n }, (_, n) => `item.added ${n + 2}`)
   )
   t.equal((await sql`select from pending_events`).length, 0)
 })
 
 t.test('ten thousand rows of one statement are logged in order', async t => {
-  const { sql, connect, listId } = await board(t)
+  const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const reader = follow(connect())
   await sql`
@@ -381,7 +385,7 @@ t.test('ten thousand rows of one statement are logged in order', async t => {
 })
 
 t.test('the actor of an event is that of its transaction', async t => {
-  const { sql, listId, userId } = await board(t)
+  const { sql, listId, userId } = await setUp(t)
   const start = await head(sql)
   const opId = randomUUID()
   await sql.begin(async tx => {
@@ -393,13 +397,13 @@ t.test('the actor of an event is that of its transaction', async t => {
     await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
   })
   await sql`update checklist_items set done = true`
-  const [mine, nobodys] = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events
-  t.match(mine, { actorId: userId, opId, source: 'ws' })
-  t.match(nobodys, { actorId: null, opId: null, source: 'sql' })
+  const [byUser, bySql] = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events
+  t.match(byUser, { actorId: userId, opId, source: 'ws' })
+  t.match(bySql, { actorId: null, opId: null, source: 'sql' })
 })
 
 t.test('a value of the maximum length is logged', async t => {
-  const { sql, listId } = await board(t)
+  const { sql, listId } = await setUp(t)
   const text = '😀'.repeat(2000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   const { events: all } = await readAfter(sql, 0, { rows: 100, bytes: 1e9 })

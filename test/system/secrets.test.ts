@@ -12,23 +12,23 @@ const JWT_SECRET = 'a secret that only this file knows about'
 const NEXT = 'a horse of another colour'
 
 const DATABASE_URL = await createDatabase(t)
-// A process of its own at its most talkative; this one only looks at the database.
+// The service is a process of its own that logs at level trace; the app of this process only queries the database.
 const service = spawnService(t, { DATABASE_URL, JWT_SECRET, LOG_LEVEL: 'trace' })
 const { address: url } = await waitForStart(service)
 const { app } = await startNode(t, { DATABASE_URL, JWT_SECRET })
 const call = httpClient(t, url)
 
-/** Everything that must be nowhere: passwords, right or wrong, and tokens. */
+/** The values that may be stored nowhere: passwords, right or wrong, and tokens. */
 const secrets = new Set<string>([JWT_SECRET, NEXT])
-const keep = <T extends { token?: string; cookie?: string; password?: string }>(who: T): T => {
-  for (const secret of [who.token, who.cookie?.slice('refresh='.length), who.password]) {
+const keep = <T extends { token?: string; cookie?: string; password?: string }>(holder: T): T => {
+  for (const secret of [holder.token, holder.cookie?.slice('refresh='.length), holder.password]) {
     if (secret) secrets.add(secret)
   }
-  return who
+  return holder
 }
 
 t.test('a sequence of account actions', async t => {
-  const ann = keep(await signUp('the password of a whole story'))
+  const ann = keep(await signUp('the password of the account'))
   const { email, password, token } = ann
   const signIn = (wrong: string, email: string) => {
     secrets.add(wrong)
@@ -36,8 +36,8 @@ t.test('a sequence of account actions', async t => {
   }
   await call('POST', '/auth/signup', { body: { email, password, name: 'Eve' } })
   await signIn('a password with a typo', email)
-  await signIn('a password of nobody', 'nobody@example.com')
-  await signIn('a password where no email is', 'no email')
+  await signIn('a password without account', 'nobody@example.com')
+  await signIn('a password with no email', 'no email')
   await call('POST', '/auth/signin', { body: `{"email":"${email}","password":"${password}"` })
   for (let count = 0; count < 11; count++)
     await signIn('a password that is guessed', 'guessed@example.com')
@@ -58,7 +58,7 @@ t.test('a sequence of account actions', async t => {
   const feed = await openFeed(t, url, { cookie: ann.cookie })
   await feed.next('ready')
   feed.stop()
-  // Where tokens do not belong, but end up all the same.
+  // Tokens in places where clients send them by mistake.
   await call('GET', `/users/me?access_token=${token}`)
   await call('GET', `/events?token=${token}&password=${password}`)
   await call('GET', '/users/me', { headers: { authorization: `Basic ${token}` } })
@@ -75,8 +75,8 @@ t.test('a sequence of account actions', async t => {
   const audit = lines.map(line => JSON.parse(line)).filter(({ event }) => event)
 
   t.test('the audit log contains every action in order', async t => {
-    const story = audit.map(({ event }) => event)
-    t.strictSame(story, [
+    const events = audit.map(({ event }) => event)
+    t.strictSame(events, [
       'account.created',
       'session.started',
       ...Array(2).fill('password.wrong'),
@@ -98,22 +98,25 @@ t.test('a sequence of account actions', async t => {
     for (const line of audit) {
       t.match(line, { ip: '127.0.0.1', reqId: /^[\da-f-]{36}$/, msg: line.event })
     }
-    const mine = audit.filter(({ userId }) => userId === ann.id)
-    t.equal(mine.length, 12)
-    const [started] = mine.filter(({ event }) => event === 'session.started')
+    const ofAnn = audit.filter(({ userId }) => userId === ann.id)
+    t.equal(ofAnn.length, 12)
+    const [started] = ofAnn.filter(({ event }) => event === 'session.started')
     t.match(started.session, /^[\da-f]{16}$/)
-    t.notOk(JSON.stringify(audit).includes(sessionIdOf(ann.token)), 'a session is named by a hash')
-    const [reused] = mine.filter(({ event }) => event === 'session.reused')
+    t.notOk(
+      JSON.stringify(audit).includes(sessionIdOf(ann.token)),
+      'the log contains hashes of session ids'
+    )
+    const [reused] = ofAnn.filter(({ event }) => event === 'session.reused')
     t.equal(reused.level, 40)
   })
 
   t.test('the log contains no secret', async t => {
     const log = service.output.stdout + service.output.stderr
     t.ok(secrets.size > 15)
-    const told = [...secrets].filter(
+    const leaked = [...secrets].filter(
       secret => log.includes(secret) || log.includes(encodeURIComponent(secret))
     )
-    t.strictSame(told, [])
+    t.strictSame(leaked, [])
     t.notOk(/argon2/.test(log))
     t.notOk(log.includes(email))
   })

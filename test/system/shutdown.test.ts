@@ -15,7 +15,7 @@ import { createUser } from '../support/users.ts'
 
 const count = { streams: 2000, sockets: 40 }
 
-async function endsInTime(t: Test, { child, exited, output }: ServiceProcess) {
+async function checkExit(t: Test, { child, exited, output }: ServiceProcess) {
   const begin = performance.now()
   child.kill('SIGTERM')
   const [code] = await exited
@@ -26,7 +26,7 @@ async function endsInTime(t: Test, { child, exited, output }: ServiceProcess) {
 
 t.test('SIGTERM under load closes every client properly in time', async t => {
   const url = await createDatabase(t)
-  // Somebody with a list, made by another node that shares the database and the secret.
+  // Another node with the same database and secret creates the user and the checklist.
   const env = { DATABASE_URL: url, JWT_SECRET }
   const other = await build(t, env)
   const ann = await createUser(other)
@@ -35,7 +35,7 @@ t.test('SIGTERM under load closes every client properly in time', async t => {
   const service = spawnService(t, { ...env, RATE_LIMIT: 'off' })
   const { address } = await waitForStart(service)
   const readers = await openRawFeeds(t, address, ann.headers, Array(count.streams).fill(undefined))
-  readers[0]?.socket.pause() // reads nothing any more, and must not keep the process
+  readers[0]?.socket.pause() // a client that does not read must not delay the exit
   const sockets = await Promise.all(
     Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
   )
@@ -44,9 +44,9 @@ t.test('SIGTERM under load closes every client properly in time', async t => {
     method: 'POST',
     headers: { ...ann.headers, 'content-length': 9 }
   })
-  half.on('error', () => {}).write('{') // never sent whole
+  half.on('error', () => {}).write('{') // never completed
 
-  // One after the other on every socket, so that some are under way whenever the signal comes.
+  // Every socket pushes one operation after the other, so that some are in flight at the signal.
   const sent = new Map<string, object>()
   const acknowledged = new Set<string>()
   for (const { socket, send } of sockets) {
@@ -71,20 +71,20 @@ t.test('SIGTERM under load closes every client properly in time', async t => {
   }
   await until(() => acknowledged.size > 2 * count.sockets)
 
-  await endsInTime(t, service)
+  await checkExit(t, service)
 
   const rest = readers.slice(1)
   await until(() => rest.every(({ isClosed }) => isClosed))
   t.ok(
     rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
-    'nobody was answered 503'
+    'no stream received 503'
   )
   const times = rest.map(({ text }) => /^retry: (\d+)$/m.exec(text)?.[1])
   t.ok(
     times.every(value => value !== undefined),
-    'every stream has a time to reconnect'
+    'every stream received a time to reconnect'
   )
-  t.ok(new Set(times).size > 100, 'not all at once')
+  t.ok(new Set(times).size > 100, 'the reconnect times differ')
   const codes = await Promise.all(sockets.map(({ closed }) => closed))
   t.strictSame(new Set(codes), new Set([1012]))
 
@@ -94,17 +94,17 @@ t.test('SIGTERM under load closes every client properly in time', async t => {
   const committed = new Set(rows.map(({ id }) => id))
   t.ok(
     [...acknowledged].every(id => committed.has(id)),
-    'what was acknowledged is there'
+    'every acknowledged operation is stored'
   )
   const unsure = [...committed].filter(id => !acknowledged.has(id))
-  t.strictSame(unsure, [], 'and what is there was acknowledged')
+  t.strictSame(unsure, [], 'every stored operation was acknowledged')
   const unanswered = [...sent].filter(([id]) => !acknowledged.has(id)).map(([, op]) => op)
   const again = await ann.request('POST', `/checklists/${listId}/ops`, {
     ops: unanswered.slice(0, 100)
   })
   t.ok(
     again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
-    'the rest is done by another node'
+    'another node applies the rest'
   )
 })
 
@@ -119,10 +119,10 @@ t.test('SIGTERM with a silent database returns 503 for pending requests', async 
   proxy.hold()
   // The interim response shows that the service has received the request.
   const headers = { ...ann.headers, expect: '100-continue' }
-  const asked = request(`${address}/projects`, { headers }).end()
-  const response = once(asked, 'response') as Promise<[IncomingMessage]>
-  await once(asked, 'continue')
-  await endsInTime(t, service)
+  const pending = request(`${address}/projects`, { headers }).end()
+  const response = once(pending, 'response') as Promise<[IncomingMessage]>
+  await once(pending, 'continue')
+  await checkExit(t, service)
   t.equal((await response)[0].statusCode, 503)
   t.equal(await live.closed, 1012)
   t.ok(readers.every(({ text }) => /^retry: \d+$/m.test(text)))

@@ -12,15 +12,15 @@ t.jobs = 2
 
 const limits = {
   events: 8000,
-  // Of what is unsent, by one reader.
+  // unsent, per client
   unsentBytes: 64 << 10,
-  // How long a slow reader may take, and a machine that is busy.
+  // The service closes a slow client after 30 s; the rest is for a busy machine.
   droppedMs: 60_000,
   busyMs: 60_000
 }
 
-/** A node, and a list whose followers are told more than the kernel takes for who does not read. */
-async function stage(t: Test) {
+/** Starts a node with a checklist; `write` adds more data than the kernel buffers for a client that does not read. */
+async function setUp(t: Test) {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app)
@@ -32,8 +32,8 @@ async function stage(t: Test) {
   return { app, url, ann, listId, write }
 }
 
-/** Two of each, a healthy one and one that stops reading: a stream and a socket. */
-async function followers(t: Test, { url, ann, listId }: Awaited<ReturnType<typeof stage>>) {
+/** Opens streams and sockets that read, and ones that stop reading. */
+async function openClients(t: Test, { url, ann, listId }: Awaited<ReturnType<typeof setUp>>) {
   const [stream, trickling] = (await openRawFeeds(t, url, ann.headers, [
     undefined,
     undefined
@@ -53,12 +53,12 @@ const revsOf = (messages: Awaited<ReturnType<typeof openLive>>['messages']) =>
 const all = Array.from({ length: limits.events }, (_, n) => n + 2)
 
 t.test('a stopped reader buffers a bounded number of bytes and catches up', async t => {
-  const one = await stage(t)
-  const { app } = one
-  const { stream, socket, healthy, live } = await followers(t, one)
-  await one.write()
-  const heard = () => healthy.events.filter(({ event }) => event === 'item.added').length
-  await until(() => heard() === limits.events, limits.busyMs)
+  const setup = await setUp(t)
+  const { app } = setup
+  const { stream, socket, healthy, live } = await openClients(t, setup)
+  await setup.write()
+  const received = () => healthy.events.filter(({ event }) => event === 'item.added').length
+  await until(() => received() === limits.events, limits.busyMs)
   await until(() => revsOf(live.messages).length === limits.events, limits.busyMs)
   await until(async () => (await readMetric(app, 'concord_stream_buffered_bytes')) > 0)
   t.ok((await readMetric(app, 'concord_stream_buffered_bytes')) < 2 * 2 * limits.unsentBytes)
@@ -67,17 +67,17 @@ t.test('a stopped reader buffers a bounded number of bytes and catches up', asyn
   stream.socket.resume()
   socket.socket.resume()
   await until(() => stream.ids.length === limits.events, limits.busyMs)
-  t.equal(new Set(stream.ids).size, limits.events, 'everything, once')
+  t.equal(new Set(stream.ids).size, limits.events, 'every event once')
   await until(() => revsOf(socket.messages).length >= limits.events, limits.busyMs)
-  t.strictSame(revsOf(socket.messages), all, 'in order')
+  t.strictSame(revsOf(socket.messages), all, 'every change once, in order')
 })
 
 t.test('a reader behind for 30 s is closed and resumes completely', async t => {
-  const one = await stage(t)
-  const { app, url, ann, listId } = one
-  const { stream, trickling, socket } = await followers(t, one)
+  const setup = await setUp(t)
+  const { app, url, ann, listId } = setup
+  const { stream, trickling, socket } = await openClients(t, setup)
   trickle(t, trickling.socket)
-  await one.write()
+  await setup.write()
   await until(
     async () => (await readMetric(app, 'concord_slow_clients_total{kind="stream"}')) === 2,
     limits.droppedMs
@@ -95,7 +95,7 @@ t.test('a reader behind for 30 s is closed and resumes completely', async t => {
   for (const { ids, cursor } of [stream, trickling]) {
     const [again] = (await openRawFeeds(t, url, ann.headers, [cursor])) as [RawFeed]
     await until(() => ids.length + again.ids.length >= limits.events, limits.busyMs)
-    t.equal(new Set([...ids, ...again.ids]).size, limits.events, 'what it had not got, once')
+    t.equal(new Set([...ids, ...again.ids]).size, limits.events, 'every missed event once')
     t.equal(ids.length + again.ids.length, limits.events)
   }
   const again = await openLive(t, url, ann.headers)
@@ -105,7 +105,7 @@ t.test('a reader behind for 30 s is closed and resumes completely', async t => {
   t.strictSame([...revsOf(socket.messages), ...revsOf(again.messages)], all)
 })
 
-/** Reads about a kilobyte a second. */
+/** Reads about a kilobyte per second. */
 function trickle(t: Test, socket: Socket) {
   socket.pause()
   const timer = setInterval(() => socket.read(100) && socket.pause(), 100)

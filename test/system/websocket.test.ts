@@ -5,7 +5,7 @@ import { closeFrame, frame, handshake, opcode, openRawSocket } from '../support/
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
-// What the Autobahn test suite asks of a server, of ours: framing, control frames, fragments, UTF-8, lengths, closing.
+// Covers the server cases of the Autobahn test suite: framing, control frames, fragments, UTF-8, lengths, closing.
 
 const app = await build(t)
 const url = await listen(app)
@@ -16,39 +16,44 @@ const frameBytes = 256 * 1024
 const pingMessage = (n: number, padding = 0) => `{"type":"ping","n":${n}}${' '.repeat(padding)}`
 const euro = Buffer.from('€') // e2 82 ac
 
-/** A welcomed connection, and what it is answered until it has been asked for `last`, or closes. */
-async function answers(t: Test, bytes: Buffer[], last?: number) {
+/** Opens a connection, sends bytes and returns what it receives until pong message `last` or the close. */
+async function exchange(t: Test, bytes: Buffer[], last?: number) {
   const raw = await openRawSocket(t, url, handshake({ ...ann.headers }))
   await raw.next()
   for (const one of bytes) raw.socket.write(one)
-  const told: string[] = []
-  for (let got = await raw.next(); got; got = await raw.next()) {
-    if (got.opcode === close) {
-      told.push(`close ${got.payload.length < 2 ? 'without a code' : got.payload.readUInt16BE(0)}`)
-      raw.socket.write(frame(close, got.payload))
+  const received: string[] = []
+  for (let message = await raw.next(); message; message = await raw.next()) {
+    if (message.opcode === close) {
+      received.push(
+        `close ${message.payload.length < 2 ? 'without a code' : message.payload.readUInt16BE(0)}`
+      )
+      raw.socket.write(frame(close, message.payload))
       await raw.closed()
       break
     }
-    if (got.opcode === pong) told.push(`pong ${got.payload.length}`)
-    if (got.opcode !== text) continue
-    const { type, n, code } = JSON.parse(got.payload.toString())
-    told.push(type === 'pong' ? `n ${n}` : `${type} ${code}`)
+    if (message.opcode === pong) received.push(`pong ${message.payload.length}`)
+    if (message.opcode !== text) continue
+    const { type, n, code } = JSON.parse(message.payload.toString())
+    received.push(type === 'pong' ? `n ${n}` : `${type} ${code}`)
     if (type === 'pong' && n === last) break
   }
   raw.socket.destroy()
-  return told
+  return received
 }
 
 /** Sends the bytes, then a ping message, whose pong must come last. */
-function accepts(name: string, bytes: Buffer[], ...told: string[]) {
+function accepts(name: string, bytes: Buffer[], ...received: string[]) {
   t.test(`the socket accepts ${name}`, async t => {
-    t.strictSame(await answers(t, [...bytes, frame(text, pingMessage(99))], 99), [...told, 'n 99'])
+    t.strictSame(await exchange(t, [...bytes, frame(text, pingMessage(99))], 99), [
+      ...received,
+      'n 99'
+    ])
   })
 }
 
 function closes(name: string, code: number | 'without a code', ...bytes: Buffer[]) {
   t.test(`${name} closes the socket: ${code}`, async t => {
-    t.equal((await answers(t, bytes)).at(-1), `close ${code}`)
+    t.equal((await exchange(t, bytes)).at(-1), `close ${code}`)
   })
 }
 
@@ -59,7 +64,7 @@ const fragments = (pieces: (Buffer | string)[]) =>
   )
 
 t.test('a bad handshake returns an error before the 101', async t => {
-  const answer = async (headers: Record<string, string | null>) =>
+  const responseHead = async (headers: Record<string, string | null>) =>
     (await openRawSocket(t, url, handshake({ ...ann.headers, ...headers }))).head
   const refused = async (status: number, code: string, headers: Record<string, string | null>) => {
     const raw = await openRawSocket(t, url, handshake({ ...ann.headers, ...headers }))
@@ -69,8 +74,8 @@ t.test('a bad handshake returns an error before the 101', async t => {
     await raw.closed()
     return raw.head
   }
-  t.match(await answer({}), /^HTTP\/1.1 101 .*sec-websocket-accept: /is)
-  t.match(await answer({ upgrade: 'WebSocket' }), /^HTTP\/1.1 101 /)
+  t.match(await responseHead({}), /^HTTP\/1.1 101 .*sec-websocket-accept: /is)
+  t.match(await responseHead({ upgrade: 'WebSocket' }), /^HTTP\/1.1 101 /)
   const version = await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-version': '12' })
   t.match(version, /sec-websocket-version: 13/i)
   await refused(400, 'BAD_HANDSHAKE', { 'sec-websocket-version': null })
@@ -88,7 +93,7 @@ t.test('a bad handshake returns an error before the 101', async t => {
 
 t.test('no extension and no subprotocol is selected', async t => {
   const offers = {
-    'sec-websocket-extensions': 'permessage-deflate', // would cost more than all the rest
+    'sec-websocket-extensions': 'permessage-deflate', // compression would cost more CPU than the rest of the service
     'sec-websocket-protocol': `${ann.token}, concord`
   }
   const { head } = await openRawSocket(t, url, handshake({ ...ann.headers, ...offers }))
@@ -229,9 +234,13 @@ closes(
 
 t.test('400 messages at once receive responses in order', async t => {
   const all = Array.from({ length: 400 }, (_, n) => n + 1)
-  const told = await answers(t, [Buffer.concat(all.map(n => frame(text, pingMessage(n))))], 400)
+  const received = await exchange(
+    t,
+    [Buffer.concat(all.map(n => frame(text, pingMessage(n))))],
+    400
+  )
   t.strictSame(
-    told,
+    received,
     all.map(n => `n ${n}`)
   )
 })

@@ -191,7 +191,7 @@ t.test('a subscriber that reads the ring buffer and subscribes misses nothing', 
   const { sql, listId, app } = await setUp(t)
   const writing = addItems(sql, listId)
   const { epoch, head } = app.pubsub
-  // So many that a broadcast pauses in between.
+  // So many subscribers that the delivery of one event takes several turns.
   const unsubscribes = Array.from({ length: 2000 }, () =>
     app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
   )

@@ -6,7 +6,7 @@ import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
 const start = ['Buy milk and bread', 'Call Bob about the rent', 'Water all the plants'] as const
 
-/** What one person does to one aspect of one item, whatever its id is on a list. */
+/** An edit of one aspect of one item, which has another id in each checklist. */
 interface Edit {
   item: 0 | 1 | 2
   aspect: 'text' | 'done' | 'dueOn' | 'place' | 'below'
@@ -49,7 +49,7 @@ function operationOf(
   return { kind: 'item.add', itemId: randomUUID(), text: word, after: itemId }
 }
 
-/** Whether two edits leave each other alone: other fields of one item, or other items. Two places are one field. */
+/** Whether two edits are independent: other fields of one item, or other items. All positions are one field. */
 function areApart(a: Edit, b: Edit): boolean {
   const isOrder = ({ aspect }: Edit) => aspect === 'place' || aspect === 'below'
   if (isOrder(a) && isOrder(b))
@@ -85,7 +85,7 @@ t.test('edits of other items or fields commute', async t => {
 
 t.test('two exclusive values conflict in either order', async t => {
   const app = await build(t)
-  const value = fc.constantFrom('Call Alice', 'Call Carol', 'Call Dave about it', 'RingBuffer Bob')
+  const value = fc.constantFrom('Call Alice', 'Call Carol', 'Call Dave about it', 'Phone Bob')
   await fc.assert(
     fc.asyncProperty(value, value, async (a, b) => {
       fc.pre(a !== b)

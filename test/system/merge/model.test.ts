@@ -10,7 +10,7 @@ import { readChecklist } from '../../../sql/checklists.ts'
 import { build } from '../../support/app.ts'
 import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
-/** What one person has on screen: the snapshot they began with and the changes they have received. */
+/** The state of one user's client: a snapshot and the changes applied to it. */
 interface View {
   rev: number
   title: string
@@ -33,14 +33,14 @@ const words = [
   'soon'
 ]
 
-/** One move of the game, made of numbers: what they mean depends on what the person sees. */
+/** One random action. Its numbers select an operation that is possible in the state of the user's client. */
 const move = fc.record({
-  who: fc.nat(3),
+  userIndex: fc.nat(3),
   what: fc.nat(13),
   a: fc.nat(1000),
   b: fc.nat(1000),
-  // how much of the news the person has seen before they apply: 0 is offline
-  news: fc.nat(6),
+  // how many changes the user's client receives before the action: 0 is offline
+  received: fc.nat(6),
   isSentTwice: fc.boolean()
 })
 type Move = typeof move extends fc.Arbitrary<infer Value> ? Value : never
@@ -91,17 +91,17 @@ t.test('random operations, resends and SQL converge without losing a word', asyn
       )
       for (const one of accepted) t.ok(isKept(one, changes), JSON.stringify(one))
 
-      async function play({ who, what, a, b, news, isSentTwice }: Move) {
-        const view = views[who] as View
-        await refresh(view, news)
+      async function play({ userIndex, what, a, b, received, isSentTwice }: Move) {
+        const view = views[userIndex] as View
+        await refresh(view, received)
         const operation = operationOf(view, what, a, b)
         if (!operation) return plainSql(a, b)
         const op = { opId: randomUUID(), ...operation } as Operation
-        const [result] = await submit(users[who] as string, [op])
+        const [result] = await submit(users[userIndex] as string, [op])
         if (!result) throw new Error('no result')
         if (isSentTwice) {
-          const [again] = await submit(users[who] as string, [op])
-          // What was refused may be possible a second later; what was decided stays decided.
+          const [again] = await submit(users[userIndex] as string, [op])
+          // A rejected operation may be possible later; any other result is final.
           const expected = result.outcome === 'rejected' ? result : { ...result, duplicate: true }
           t.strictSame(again, expected)
         }
@@ -148,7 +148,7 @@ t.test('random operations, resends and SQL converge without losing a word', asyn
   )
 })
 
-/** An operation that makes sense for what a person sees; undefined when it is the turn of plain SQL. */
+/** Returns an operation that is possible in this state, or undefined for an action by plain SQL. */
 function operationOf(
   { items, conflicts, rev, title }: View,
   what: number,
@@ -224,7 +224,7 @@ function edited(text: string, a: number, b: number): string {
   return parts.join(' ').slice(0, 150)
 }
 
-/** What every client does with a change: the same few lines whatever it is. */
+/** Applies a change to the state, as every client does. */
 function apply(view: View, { rev, kind, itemId, before, after }: Change) {
   if (rev !== view.rev + 1) throw new Error(`revision ${rev} after ${view.rev}`)
   view.rev = rev
@@ -252,7 +252,7 @@ function byId(conflicts: Conflict[]): Conflict[] {
   return conflicts.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** An accepted text was live as it was sent, or its new words were merged, or it is kept in a conflict: the log shows it. */
+/** Whether the log contains an accepted text: as sent, merged with its new words, or kept in a conflict. */
 function isKept({ op, result }: { op: Operation; result: Result }, changes: Change[]): boolean {
   if (op.kind !== 'item.set' || !op.set.text || op.set.text.from === op.set.text.to) return true
   const { from, to } = op.set.text
@@ -267,7 +267,7 @@ function isKept({ op, result }: { op: Operation; result: Result }, changes: Chan
   const isMerged = texts.some(
     ({ text, isMine }) => isMine && added.every(word => String(text).split(' ').includes(word))
   )
-  // Merging can find that all was done already.
+  // The merge may change nothing because the text contained the change already.
   const isDone = texts.some(({ text }) => text === result.value)
   return isThere || isMerged || isDone
 }
