@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { positionOf } from '../support/sse-client.ts'
 import { type Disconnect, disconnects } from './disconnects.ts'
 import type { Account, Fixtures } from './fixtures.ts'
 
@@ -159,10 +160,4 @@ export function followStream(fixtures: Fixtures, account: Account, isUnstable: b
     }
     cursor = id
   }
-}
-
-/** Returns the position in a cursor `<epoch>.<position in base 36>`, or -1. */
-function positionOf(cursor: string): number {
-  const [, digits] = /^[0-9a-f]{12}\.([0-9a-z]+)$/.exec(cursor) ?? []
-  return digits === undefined ? -1 : Number.parseInt(digits, 36)
 }

@@ -73,6 +73,12 @@ export async function openFeed(
   }
 }
 
+/** Returns the position in an event id `<epoch>.<position in base 36>`, or -1 when the id is another. */
+export function positionOf(id: string): number {
+  const [, digits] = /^[0-9a-f]{12}\.([0-9a-z]+)$/.exec(id) ?? []
+  return digits === undefined ? -1 : Number.parseInt(digits, 36)
+}
+
 /** One of many streams, on a bare socket. */
 export interface RawFeed {
   socket: Socket

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { parseCursor } from '../../lib/cursor.ts'
 import { build, listen } from '../support/app.ts'
 import { createDatabase } from '../support/database.ts'
 import { type LiveClient, openLive } from '../support/live-client.ts'
 import { addMember, createChecklist, createProject } from '../support/projects.ts'
-import { type Feed, openFeed } from '../support/sse-client.ts'
+import { type Feed, openFeed, positionOf } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
@@ -104,7 +103,7 @@ for (const membership of memberships) {
   const receivedPositions = (feed: Feed) =>
     feed.events
       .filter(({ event }) => kinds.includes(event) && event !== 'session.ended')
-      .map(({ id }) => parseCursor(id)?.pos)
+      .map(({ id }) => positionOf(id))
 
   t.test(`${membership}: open streams receive exactly the entitled events`, async t => {
     const inBoth = rows.filter(

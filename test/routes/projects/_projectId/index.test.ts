@@ -33,7 +33,7 @@ t.test('an owner renames a project', async t => {
   }
 })
 
-t.test('the log names who renamed a project, once', async t => {
+t.test('the log names the actor of a rename, once', async t => {
   const { owner, url, projectId } = await team.another()
   await owner.request('PATCH', url, { name: 'Fête' })
   await owner.request('PATCH', url, { name: 'Fête ' })

@@ -23,7 +23,7 @@ t.test('every member lists all members in the order of joining', async t => {
   }
 })
 
-t.test('an owner adds a user, who can read at once', async t => {
+t.test('an owner adds a user, the user can read at once', async t => {
   const { owner, outsider, url, projectId } = await team.another()
   const role = 'editor'
   const email = outsider.email.toUpperCase()
