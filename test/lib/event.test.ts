@@ -20,7 +20,7 @@ const event: LogEvent = {
   bytes: 324
 }
 
-t.test('an event is made into bytes once', async t => {
+t.test('a memoized function computes once per object', async t => {
   let made = 0
   const bytesOf = memoize((of: { n: number }) => {
     made++
@@ -31,7 +31,7 @@ t.test('an event is made into bytes once', async t => {
   t.equal(made, 2)
 })
 
-t.test('a change of a checklist carries what was and what is', async t => {
+t.test('a change contains the values before and after it', async t => {
   t.strictSame(JSON.parse(changeJson(event)), {
     rev: 3,
     kind: 'item.updated',
@@ -44,10 +44,10 @@ t.test('a change of a checklist carries what was and what is', async t => {
     after: { text: 'b' }
   })
   const added = JSON.parse(changeJson({ ...event, itemId: null, before: null }))
-  t.notOk('before' in added || 'itemId' in added, 'what is not there is left out')
+  t.notOk('before' in added || 'itemId' in added, 'null fields are omitted')
 })
 
-t.test('an event of the feed says what it is about', async t => {
+t.test('an event of the feed contains its ids and values', async t => {
   t.match(JSON.parse(feedJson(event)), {
     type: 'item.updated',
     projectId: 'p',

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createSignal } from '../../lib/signal.ts'
 
-t.test('rings that nobody waited for are one', async t => {
+t.test('several notifications before a wait count once', async t => {
   const signal = createSignal()
   signal.notify()
   signal.notify()
@@ -9,10 +9,10 @@ t.test('rings that nobody waited for are one', async t => {
   t.equal(await signal.wait(1), false)
 })
 
-t.test('a ring wakes who waits', async t => {
+t.test('a notification ends a pending wait', async t => {
   const signal = createSignal()
-  const rung = signal.wait(60_000)
+  const waiting = signal.wait(60_000)
   signal.notify()
-  t.equal(await rung, true)
-  t.equal(await signal.wait(1), false, 'and is used up')
+  t.equal(await waiting, true)
+  t.equal(await signal.wait(1), false, 'one notification ends one wait')
 })

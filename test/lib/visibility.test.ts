@@ -6,7 +6,7 @@ import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { PageLimits, Sized } from '../../sql/event-page.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { type Memberships, readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
-import { database } from '../support/app.ts'
+import { createDatabase as database } from '../support/database.ts'
 import { createRandom } from '../support/random.ts'
 
 const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
