@@ -14,8 +14,8 @@ t.test('GET /metrics counts deliveries, clients and resets', async t => {
   t.equal(statusCode, 200)
   t.match(headers['content-type'], /^text\/plain; version=0\.0\.4/)
   t.match(payload, /# TYPE concord_commit_to_write_seconds histogram/)
-  t.equal(await readMetric(app, 'concord_listening'), 1)
-  t.equal(await readMetric(app, 'concord_listener_connects'), 1)
+  t.equal(await readMetric(app, 'concord_listener_up'), 1)
+  t.equal(await readMetric(app, 'concord_listener_connects_total'), 1)
 
   const feed = await openFeed(t, url, ann.headers)
   await feed.next('ready')
@@ -28,7 +28,7 @@ t.test('GET /metrics counts deliveries, clients and resets', async t => {
   await until(
     async () => (await readMetric(app, 'concord_commit_to_write_seconds_count')) === before + 2
   )
-  t.equal(await readMetric(app, 'concord_log_head'), app.pubsub.deliveredHead)
+  t.equal(await readMetric(app, 'concord_delivered_head'), app.pubsub.deliveredHead)
   t.equal(await readMetric(app, 'concord_revision_gaps_total'), 0)
 
   const lost = await openFeed(t, url, ann.headers, { cursor: 'garbage' })

@@ -1,11 +1,16 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import t from 'tap'
 import { Environment } from '../../schemas/config.ts'
 
 const root = join(import.meta.dirname, '../..')
 const read = (name: string) => readFileSync(join(root, name), 'utf8')
 const readme = read('README.md')
+const docs = readdirSync(join(root, 'docs')).filter(name => name.endsWith('.md'))
+const pages = [
+  ...['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md'],
+  ...docs.map(name => `docs/${name}`)
+]
 const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
 const variables = Object.entries(Environment.properties).map(
@@ -39,8 +44,28 @@ t.test('the README names every npm script', async t => {
   t.strictSame([...new Set(named)].sort(), known.sort())
 })
 
-t.test('every file and link that the README names exists', async t => {
-  const links = [...readme.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, path = '']) => path)
-  const files = [...readme.matchAll(/\b(?:[\w-]+\/)*[\w.-]+\.(?:ts|sql)\b/g)].map(([path]) => path)
-  for (const path of new Set([...links, ...files])) t.ok(existsSync(join(root, path)), path)
+t.test('every link and file in the pages exists', async t => {
+  for (const page of pages) {
+    const text = read(page)
+    const links = [...text.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, link = '']) => link)
+    for (const link of new Set(links)) {
+      const [path = '', anchor] = link.split('#')
+      const file = path === '' ? page : join(dirname(page), path)
+      t.ok(existsSync(join(root, file)), `${page}: ${link}`)
+      if (anchor !== undefined) t.ok(anchorsOf(read(file)).includes(anchor), `${page}: ${link}`)
+    }
+    const files = [...text.matchAll(/\b(?:[\w-]+\/)+[\w.-]+\.(?:ts|sql)\b/g)].map(([path]) => path)
+    for (const file of new Set(files)) t.ok(existsSync(join(root, file)), `${page}: ${file}`)
+  }
 })
+
+/** Returns the anchors that GitHub gives to the headings of a page. */
+function anchorsOf(text: string): string[] {
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading)
+  return headings.map(heading =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-')
+  )
+}
