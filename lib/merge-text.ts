@@ -1,9 +1,10 @@
+import { maximum } from '../schemas/limits.ts'
 import { type By, type Chunk, mergeChunk, type Run, run } from './merge-chunk.ts'
 import { type Edit, isAlike, isAlikeInBoth, lowerCase, wordEdits } from './word-edits.ts'
 import { isWord, words } from './words.ts'
 
-// `units`: UTF-16 units of a text; an item of 2,000 characters has at most 4,000.
-const limits = { units: 4_000, parts: 64 }
+// UTF-16 code units of a text, of which a character has at most two, and parts of a result.
+const limits = { units: 2 * maximum.textLength, parts: maximum.mergedParts }
 
 /**
  * A merged text, and who wrote which part of it: each part is `length` UTF-16 units of `value`, in

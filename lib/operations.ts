@@ -1,7 +1,5 @@
+import { maximum } from '../schemas/limits.ts'
 import type { Operation } from '../schemas/operation.ts'
-
-/** Characters that the text of an item and the title of a list may have, and the items of a list. */
-export const longest = { text: 2000, title: 200, list: 1000 }
 
 /**
  * An operation as it may be written, or the code of why it may not. Of a custom answer to a conflict it has
@@ -84,7 +82,7 @@ function withValues(op: ConflictResolve): Operation {
   const { value, ...rest } = op
   refuseIf((op.choice === 'custom') !== (value !== undefined))
   refuseIf((op.choice === 'both') !== (op.newItemId !== undefined))
-  if (op.seen !== null) refuseIfLonger(op.seen, longest.text)
+  if (op.seen !== null) refuseIfLonger(op.seen, maximum.textLength)
   if (value === undefined) return op
   const values: ConflictValues =
     value === null
@@ -135,13 +133,13 @@ function title(value: string): string {
 // A text that a person saw may be anything; in the stored form it can be compared with the live one.
 function seenText(value: string): string {
   const clean = value.normalize('NFC').replace(/\r\n?/g, '\n').trimEnd()
-  refuseIfLonger(clean, longest.text)
+  refuseIfLonger(clean, maximum.textLength)
   return clean
 }
 
 function seenTitle(value: string): string {
   const clean = value.normalize('NFC').trim()
-  refuseIfLonger(clean, longest.title)
+  refuseIfLonger(clean, maximum.nameLength)
   return clean
 }
 

@@ -1,13 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { wellFormed } from './scalars.ts'
 import { Email, PersonName } from './user.ts'
 
-// The limit is for form's sake: argon2id takes as long for 4 KiB as for 7 bytes.
 const Password = (minLength: number) =>
   Type.String({
     ...wellFormed,
     minLength,
-    maxLength: 1024,
+    maxLength: maximum.passwordLength,
     description: 'any characters; compared in Unicode normal form C',
     examples: ['correct horse battery staple']
   })

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Conflict } from './conflict.ts'
 import type { Item } from './item.ts'
+import { maximum } from './limits.ts'
 import { Id, Nullable, OneOf, Timestamp } from './scalars.ts'
 
 export const ChangeKind = OneOf(
@@ -79,10 +80,10 @@ export const ChangesQuery = Type.Object(
     item: Type.Optional(Id('only what happened to this item')),
     limit: Type.Integer({
       minimum: 1,
-      maximum: 500,
-      default: 500,
+      maximum: maximum.changesPerPage,
+      default: maximum.changesPerPage,
       description: 'changes at most',
-      examples: [500]
+      examples: [maximum.changesPerPage]
     })
   },
   { additionalProperties: false }

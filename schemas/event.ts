@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, wellFormed } from './scalars.ts'
 
 /** What `GET /events` can be asked. */
@@ -6,7 +7,7 @@ export const FeedQuery = Type.Object(
   {
     project: Type.Optional(
       Type.Array(Id('id of a project'), {
-        maxItems: 100,
+        maxItems: maximum.projectsPerStream,
         description: 'only events of these projects; repeatable',
         examples: [['0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10']]
       })

@@ -2,6 +2,7 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Change } from './change.ts'
 import { Checklist } from './checklist.ts'
 import { ErrorCode } from './error.ts'
+import { maximum } from './limits.ts'
 import { Operation, Result } from './operation.ts'
 import { Peer, PresenceState } from './presence.ts'
 import { Role } from './project.ts'
@@ -33,9 +34,13 @@ const fromClient = [
       })
     )
   }),
-  message('push', 'Do 1–100 operations in order', {
+  message('push', `Do 1–${maximum.operationsPerPush} operations in order`, {
     checklistId: ChecklistId,
-    ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' })
+    ops: Type.Array(Operation, {
+      minItems: 1,
+      maxItems: maximum.operationsPerPush,
+      description: 'done in this order'
+    })
   }),
   message('presence', 'Show other sockets where you are; null shows you no more', {
     checklistId: ChecklistId,
@@ -110,7 +115,7 @@ const fromServer = [
     {
       checklistId: ChecklistId,
       peers: Type.Array(Peer, {
-        maxItems: 200,
+        maxItems: 2 * maximum.shownPeers,
         description: 'what changed: at most 100 peers that are shown and 100 that are shown no more'
       }),
       others: Type.Optional(

@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 const Text = (description: string, example = 'Order 12 chairs') =>
@@ -59,7 +60,7 @@ const ItemAdd = operation('item.add', 'Adds one item (itemId, text) or several i
   items: optional(
     Type.Array(Type.Object(NewItem, { additionalProperties: false }), {
       minItems: 1,
-      maxItems: 200,
+      maxItems: maximum.itemsPerAdd,
       description: 'items that stay together, in order'
     })
   ),
@@ -174,7 +175,13 @@ export const Operation = Type.Unsafe<Part>({
 export type Operation = Part
 
 export const Operations = Type.Object(
-  { ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' }) },
+  {
+    ops: Type.Array(Operation, {
+      minItems: 1,
+      maxItems: maximum.operationsPerPush,
+      description: 'done in this order'
+    })
+  },
   { additionalProperties: false, description: 'Operations of one person on one checklist' }
 )
 export type Operations = Static<typeof Operations>
@@ -203,10 +210,11 @@ export const Result = Type.Object(
           { additionalProperties: false }
         ),
         {
-          maxItems: 64,
+          maxItems: maximum.mergedParts,
           description:
             'with merged: who wrote which part of value, in order; the lengths add up to that of value, ' +
-            'and adjoining parts differ in by. Deleted words are in no part. One part by both when there are more than 64'
+            'and adjoining parts differ in by. Deleted words are in no part. One part by both when there are more than ' +
+            maximum.mergedParts
         }
       )
     ),

@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 
 /** Where a page ends: when its last row came to be, in microseconds since 1970, and its id. */
 const cursor = {
@@ -10,10 +11,10 @@ export const PageQuery = Type.Object(
   {
     limit: Type.Integer({
       minimum: 1,
-      maximum: 100,
-      default: 100,
+      maximum: maximum.rowsPerPage,
+      default: maximum.rowsPerPage,
       description: 'rows of one page',
-      examples: [100]
+      examples: [maximum.rowsPerPage]
     }),
     after: Type.Optional(
       Type.String({ ...cursor, description: '`next` of the page before; opaque' })

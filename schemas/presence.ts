@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 export const PresenceState = Type.Object(
@@ -13,7 +14,7 @@ export const PresenceState = Type.Object(
     draft: Type.Optional(
       Type.String({
         ...wellFormed,
-        maxLength: 2000,
+        maxLength: maximum.textLength,
         description: 'what they have typed and not sent yet'
       })
     )

@@ -1,4 +1,5 @@
 import { type SchemaOptions, type Static, type TSchema, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 
 export const Id = (description: string) =>
   Type.String({
@@ -40,7 +41,7 @@ const CONTROL = `\\u0000-\\u001f\\u007f-\\u009f${HALVES}`
 /** A name or title. Blanks at the ends do not count, and `trim()` cuts them before anything is stored. */
 export const Line = (description: string, example: string) =>
   Type.String({
-    pattern: `^\\s*[^\\s${CONTROL}](?:[^${CONTROL}]{0,198}[^\\s${CONTROL}])?\\s*$`,
-    description: `${description}: 1–200 characters of one line, without the blanks at its ends`,
+    pattern: `^\\s*[^\\s${CONTROL}](?:[^${CONTROL}]{0,${maximum.nameLength - 2}}[^\\s${CONTROL}])?\\s*$`,
+    description: `${description}: 1–${maximum.nameLength} characters of one line, without the blanks at its ends`,
     examples: [example]
   })

@@ -1,10 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, Line } from './scalars.ts'
 
 /** ASCII only: what two people see as the same address is then one string, but for case. */
 export const Email = Type.String({
   format: 'email',
-  maxLength: 254,
+  maxLength: maximum.emailLength,
   description: 'ASCII; letter case does not matter',
   examples: ['ann@example.com']
 })

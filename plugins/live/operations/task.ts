@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mergeText } from '../../../lib/merge-text.ts'
-import { type Checked, checkOperation, isStorable, longest } from '../../../lib/operations.ts'
+import { type Checked, checkOperation, isStorable } from '../../../lib/operations.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
 import type { Decision, Entry } from '../../../sql/operations.ts'
 
@@ -98,7 +99,10 @@ export function weightOf({ steps, results }: Task): number {
 function weightOfStep({ checked, size }: Step): number {
   if (!('op' in checked)) return 0
   const { op } = checked
-  const rows = { 'list.restoreTo': longest.list, 'item.add': 'items' in op ? op.items?.length : 1 }
+  const rows = {
+    'list.restoreTo': maximum.itemsPerChecklist,
+    'item.add': 'items' in op ? op.items?.length : 1
+  }
   return (rows[op.kind as keyof typeof rows] ?? 1) + Math.floor(size / 8192)
 }
 

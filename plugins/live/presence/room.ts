@@ -1,3 +1,4 @@
+import { maximum } from '../../../schemas/limits.ts'
 import type { NodePresence } from '../../../sql/presence.ts'
 import { nothing, type Present, type Presents, peerJson, storedJson } from './present.ts'
 
@@ -15,8 +16,8 @@ export interface Visitor {
 
 const limits = {
   // Of a list: those who joined first, as long as their JSON is not longer than this, in characters.
-  shown: 100,
-  shownChars: 64 << 10,
+  shown: maximum.shownPeers,
+  shownChars: maximum.shownPeersJson,
   // Those who are next, sent to other nodes too, so that a place that becomes free is taken at once.
   next: 20
 }

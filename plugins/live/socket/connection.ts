@@ -5,13 +5,13 @@ import type { RawData, WebSocket } from 'ws'
 import { createBatch } from '../../../lib/batch.ts'
 import { createTokenBuckets } from '../../../lib/token-bucket.ts'
 import { withTimeout } from '../../../lib/with-timeout.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import type { ServerMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
-import { createMessageHandler, type MessageHandlerParts, limits as spoken } from './messages.ts'
+import { createMessageHandler, type MessageHandlerParts } from './messages.ts'
 
 /** The numbers of one socket. */
-export const limits = {
-  frameBytes: 256 << 10,
+const limits = {
   pingMs: 25_000,
   pongMs: 10_000,
   // More than this unsent and the client is slow; longer than this it comes back and resumes instead.
@@ -97,7 +97,6 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     if (endedSessions.has(sessionId)) return endSession()
     expire()
     ping()
-    const { frameBytes } = limits
     send({
       type: 'welcome',
       userId,
@@ -105,7 +104,11 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
       connectionId,
       epoch: pubsub.epoch,
       heartbeatMs: limits.pingMs,
-      limits: { frameBytes, ...spoken }
+      limits: {
+        frameBytes: maximum.frameBytes,
+        opsAPush: maximum.operationsPerPush,
+        checklists: maximum.checklistsPerSocket
+      }
     })
   }
 

@@ -7,10 +7,11 @@ import type { WebSocket } from 'ws'
 import { TooManySockets } from '../../../lib/errors.ts'
 import { createQuota } from '../../../lib/quota.ts'
 import { buildValidator } from '../../../lib/validation.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import { ClientMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { refuseSocket } from '../../http/errors.ts'
-import { createConnection, limits } from './connection.ts'
+import { createConnection } from './connection.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -45,7 +46,7 @@ export default fp(
 
     await app.register(websocket, {
       options: {
-        maxPayload: limits.frameBytes,
+        maxPayload: maximum.frameBytes,
         perMessageDeflate: false,
         // The default selects what the client offers first, which may be its token.
         handleProtocols: () => false

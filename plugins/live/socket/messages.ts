@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
 import { schemaErrorFormatter } from '../../../lib/validation.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import type { ClientMessage } from '../../../schemas/live.ts'
 import type { LogEvent } from '../../../sql/log.ts'
 import type { Identity } from '../../auth/authenticate.ts'
@@ -26,12 +27,6 @@ export interface MessageHandlerParts {
   onProlonged: (expiresAt: number) => void
   /** Called when the database cannot be asked. */
   onFailure: (error: unknown) => void
-}
-
-/** The numbers of what is said. */
-export const limits = {
-  opsAPush: 100,
-  checklists: 100
 }
 
 /** What a client says on a socket and is answered, and the checklists that it follows. */
@@ -117,8 +112,8 @@ export function createMessageHandler(app: FastifyInstance, parts: MessageHandler
   async function openList(place: Place) {
     const { checklistId } = place
     following.get(checklistId)?.stop()
-    if (following.size >= limits.checklists) {
-      const message = `a socket follows ${limits.checklists} checklists at most: close one first`
+    if (following.size >= maximum.checklistsPerSocket) {
+      const message = `a socket follows ${maximum.checklistsPerSocket} checklists at most: close one first`
       return send({ type: 'error', code: 'TOO_MANY_CHECKLISTS', message, checklistId })
     }
     const list = createSubscription(app, {
