@@ -66,7 +66,7 @@ export const ErrorBody = Type.Object(
     error: Type.String({ description: 'name of the HTTP status', examples: ['Not Found'] }),
     message: Type.String({
       description: 'what went wrong and what to do, for developers; may change',
-      examples: ['no such project']
+      examples: ['you have no project with this id']
     })
   },
   { title: 'Error', description: 'The body of every response with a status of 400 or above' }
