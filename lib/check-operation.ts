@@ -1,7 +1,5 @@
+import { maximum } from '../schemas/limits.ts'
 import type { Operation } from '../schemas/operation.ts'
-
-/** Limits of a checklist: characters of the text of an item, characters of the title, and items. */
-export const maxLengths = { text: 2000, title: 200, list: 1000 }
 
 /**
  * A valid operation in stored form, or the code of its rejection. A `conflict.resolve` with a custom value has
@@ -89,7 +87,7 @@ function normalizeValue(op: ConflictResolve): Operation {
   const { value, ...rest } = op
   rejectIf((op.choice === 'custom') !== (value !== undefined))
   rejectIf((op.choice === 'both') !== (op.newItemId !== undefined))
-  if (op.seen !== null) rejectIfLonger(op.seen, maxLengths.text)
+  if (op.seen !== null) rejectIfLonger(op.seen, maximum.textLength)
   if (value === undefined) return op
   const values: ConflictValues =
     value === null
@@ -148,13 +146,13 @@ function normalizeTitle(value: string): string {
 // Texts in `from` and `seen` are not stored, so they may be empty or contain control characters.
 function normalizeSeenText(value: string): string {
   const clean = value.normalize('NFC').replace(/\r\n?/g, '\n').trimEnd()
-  rejectIfLonger(clean, maxLengths.text)
+  rejectIfLonger(clean, maximum.textLength)
   return clean
 }
 
 function normalizeSeenTitle(value: string): string {
   const clean = value.normalize('NFC').trim()
-  rejectIfLonger(clean, maxLengths.title)
+  rejectIfLonger(clean, maximum.nameLength)
   return clean
 }
 

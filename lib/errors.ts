@@ -1,14 +1,14 @@
 import create from '@fastify/error'
 import type { ErrorCode } from '../schemas/error.ts'
 
-/** Makes the class of a refusal from a code of the catalogue, a sentence that says what to do, and a status. */
+/** Returns the class of an error with a code of the catalogue, a message that tells the client what to do, and a status. */
 const createError = (code: ErrorCode, message: string, status: number) =>
   create(code, message, status)
 
 export const RouteNotFound = createError('ROUTE_NOT_FOUND', 'there is no %s %s: see /docs', 404)
 export const MethodNotAllowed = createError(
   'METHOD_NOT_ALLOWED',
-  'there is no %s %s: the header Allow lists the methods',
+  'there is no %s %s: the header Allow lists the methods of this path',
   405
 )
 export const BadRequest = createError('BAD_REQUEST', '%s', 400)
@@ -21,12 +21,12 @@ export const BadCredentials = createError('BAD_CREDENTIALS', 'email or password 
 export const WrongPassword = createError('WRONG_PASSWORD', 'the password is wrong', 401)
 export const TooOften = createError(
   'TOO_OFTEN',
-  'too many attempts: try again after the seconds in Retry-After',
+  'too many attempts: try again after the seconds in the header Retry-After',
   429
 )
 export const NoToken = createError(
   'NO_TOKEN',
-  'send an access token: Authorization: Bearer <token>',
+  'the access token is missing: send Authorization: Bearer <access token>',
   401
 )
 export const BadToken = createError(
@@ -36,7 +36,7 @@ export const BadToken = createError(
 )
 export const TokenExpired = createError(
   'TOKEN_EXPIRED',
-  'the access token has expired: POST /auth/refresh',
+  'the access token has expired: get a new one with POST /auth/refresh',
   403
 )
 export const NoCookie = createError(
@@ -46,10 +46,14 @@ export const NoCookie = createError(
 )
 export const BadRefresh = createError(
   'BAD_REFRESH_TOKEN',
-  'the refresh token is not valid any more: sign in again',
+  'the refresh token is not valid: sign in again',
   403
 )
-export const SessionNotFound = createError('SESSION_NOT_FOUND', 'no such session', 404)
+export const SessionNotFound = createError(
+  'SESSION_NOT_FOUND',
+  'you have no session with this id',
+  404
+)
 export const ForeignOrigin = createError(
   'FOREIGN_ORIGIN',
   'this origin is not allowed: add it to ALLOWED_ORIGINS',
@@ -60,57 +64,69 @@ export const Forbidden = createError(
   'your role in this project does not allow this',
   403
 )
-export const UserNotFound = createError(
-  'USER_NOT_FOUND',
-  'nobody has an account with this email',
+export const UserNotFound = createError('USER_NOT_FOUND', 'no account has this email', 404)
+export const ProjectNotFound = createError(
+  'PROJECT_NOT_FOUND',
+  'you have no project with this id',
   404
 )
-export const ProjectNotFound = createError('PROJECT_NOT_FOUND', 'no such project', 404)
-export const MemberNotFound = createError('MEMBER_NOT_FOUND', 'no such member in this project', 404)
-export const ChecklistNotFound = createError('CHECKLIST_NOT_FOUND', 'no such checklist', 404)
+export const MemberNotFound = createError(
+  'MEMBER_NOT_FOUND',
+  'this project has no such member',
+  404
+)
+export const ChecklistNotFound = createError(
+  'CHECKLIST_NOT_FOUND',
+  'you have no checklist with this id',
+  404
+)
 export const ChecklistDeleted = createError(
   'CHECKLIST_DELETED',
-  'this checklist was deleted: list.restore brings it back',
+  'this checklist was deleted: the operation list.restore restores it',
   410
 )
 export const Compacted = createError(
   'COMPACTED',
-  'changes this old are not kept: fetch the checklist again',
+  'these changes are not stored any more: get the checklist again',
   410
 )
-export const AlreadyMember = createError('ALREADY_MEMBER', 'this user is a member already', 409)
+export const AlreadyMember = createError(
+  'ALREADY_MEMBER',
+  'this user is a member of the project already',
+  409
+)
 export const LastOwner = createError(
   'LAST_OWNER',
-  'a project needs an owner: make somebody else owner first',
+  'a project needs an owner: make another member owner first',
   409
 )
 export const TooManyStreams = createError(
   'TOO_MANY_STREAMS',
-  'you have %s streams open already: close one first, and share one between tabs',
+  'you already have %s open streams: close one first, or share one between tabs',
   429
 )
 export const TooManySockets = createError(
   'TOO_MANY_SOCKETS',
-  'you have %s sockets open already: close one first; one socket follows many checklists',
+  'you already have %s open sockets: close one first; one socket can open many checklists',
   429
 )
 export const TooBusy = createError(
   'TOO_BUSY',
-  'too many requests of this kind at once: try again shortly',
+  'too many concurrent requests of this kind: try again soon',
   503
 )
 export const Busy = createError(
   'BUSY',
-  'another transaction holds what you want to change: nothing was written, try again shortly',
+  'another transaction has locked the data to change: nothing was written, try again soon',
   503
 )
 export const DatabaseAway = createError(
   'DATABASE_UNAVAILABLE',
-  'the database cannot be reached at the moment: try again shortly',
+  'the database cannot be reached: try again soon',
   503
 )
 export const UpgradeRequired = createError(
   'UPGRADE_REQUIRED',
-  'this route is a WebSocket: connect with ws:// or wss://',
+  'this route needs a WebSocket: connect with ws:// or wss://',
   426
 )

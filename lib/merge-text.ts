@@ -1,9 +1,10 @@
+import { maximum } from '../schemas/limits.ts'
 import { type Chunk, mergeChunk, type Origin, type Run, run } from './merge-chunk.ts'
 import { type Edit, isAlike, isAlikeInBoth, lowerCaseWords, wordEdits } from './word-edits.ts'
 import { isWord, tokenize } from './words.ts'
 
-// `units`: UTF-16 units of a text; 2,000 characters, the limit of an item, have at most 4,000.
-const limits = { units: 4_000, parts: 64 }
+// UTF-16 code units of a text, of which a character has at most two, and parts of a result.
+const limits = { units: 2 * maximum.textLength, parts: maximum.mergedParts }
 
 /**
  * A merged text and the origin of its parts, in order. Each part is `length` UTF-16 units of `value`, at least one;

@@ -10,19 +10,20 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       exposeHeadRoute: false,
       schema: {
         tags: ['live'],
-        summary: 'Follow your projects live',
+        summary: 'Stream the events of the current user',
         description:
-          'A Server-Sent Events stream of every event of your projects and about you: in commit order, each once, ' +
-          'resumed without a gap after `Last-Event-ID`, or an explicit `reset`. With a Bearer token, or with the ' +
-          "refresh cookie so that a browser's plain `new EventSource('/events')` works. While the database is away, a " +
-          'client that accepts `text/event-stream` gets a stream that ends at once and says when to come back: an ' +
-          'EventSource would give up at a 503.',
+          "Opens a Server-Sent Events stream of all events of the user's projects and all events about the user, in " +
+          'commit order and each once. With `Last-Event-ID` it resumes without a gap, or sends `reset` when it ' +
+          "cannot. Authenticate with a Bearer token, or with the refresh cookie, which a browser's " +
+          "`new EventSource('/events')` sends. While the database cannot be reached, a client that accepts " +
+          '`text/event-stream` gets a stream that ends at once after `retry`, because an EventSource does not ' +
+          'reconnect after a 503.',
         security: [{ bearer: [] }, { cookie: [] }],
         querystring: FeedQuery,
         headers: FeedHeaders,
         response: {
           200: {
-            description: 'the stream; it ends with the access token or the session',
+            description: 'The stream. It ends when the access token expires or the session ends',
             content: { 'text/event-stream': { schema: Type.String() } }
           },
           400: ErrorBody,

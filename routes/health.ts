@@ -20,8 +20,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/health/live',
     schema: {
       ...docs,
-      summary: 'Is the process alive',
-      description: 'Asks nothing else: to be started anew when it does not answer.',
+      summary: 'Check that the process is running',
+      description: 'Checks nothing else. Restart the process when it does not respond.',
       response: { 200: Liveness }
     },
     handler: async () => ({ status: 'ok' as const })
@@ -32,9 +32,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/health/ready',
     schema: {
       ...docs,
-      summary: 'Can it serve requests',
+      summary: 'Check that the service can serve requests',
       description:
-        '503 while the database is away or its log cannot be read, and when the service closes.',
+        '503 while the database cannot be reached or the log cannot be read, and during a shutdown.',
       response: { 200: Readiness, 503: Readiness }
     },
     handler: async (_request, reply) => {

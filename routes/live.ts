@@ -9,11 +9,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     exposeHeadRoute: false,
     schema: {
       tags: ['live'],
-      summary: 'Edit checklists together',
+      summary: 'Edit checklists live, over a WebSocket',
       description:
-        'A WebSocket of JSON messages: follow checklists, push operations, hear every change in order. The messages ' +
-        'are described in `/docs/asyncapi.json`. With a Bearer token, or with the refresh cookie of a browser. 400 ' +
-        '`BAD_HANDSHAKE` when the handshake is none of RFC 6455.',
+        'Opens a WebSocket for JSON messages: subscribe to checklists, push operations, and receive all changes in ' +
+        'order. `/docs/asyncapi.json` describes the messages. Authenticate with a Bearer token or the refresh ' +
+        'cookie. 400 `BAD_HANDSHAKE` when the handshake does not follow RFC 6455.',
       security: [{ bearer: [] }, { cookie: [] }],
       response: { ...refusals(400, 401, 403, 426, 429, 503) }
     },

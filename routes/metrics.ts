@@ -9,11 +9,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/metrics',
     schema: {
       tags: ['operations'],
-      summary: 'Numbers for Prometheus',
-      description: 'Of this node: what is delivered, how fast, to how many, and what went wrong.',
+      summary: 'Get the metrics for Prometheus',
+      description: 'Metrics of this node: deliveries, their latency, connected clients, errors.',
       response: {
         200: {
-          description: 'the text format of Prometheus',
+          description: 'Prometheus text format',
           content: { 'text/plain': { schema: Type.String() } }
         }
       }

@@ -1,56 +1,59 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { wellFormed } from './scalars.ts'
 import { Email, PersonName } from './user.ts'
 
-// The limit is for form's sake: argon2id takes as long for 4 KiB as for 7 bytes.
 const Password = (minLength: number) =>
   Type.String({
     ...wellFormed,
     minLength,
-    maxLength: 1024,
-    description: 'any characters; compared in Unicode normal form C',
+    maxLength: maximum.passwordLength,
+    description: 'any characters; normalized to Unicode NFC before it is hashed',
     examples: ['correct horse battery staple']
   })
 
 export const SignUp = (passwordMinLength: number) =>
   Type.Object(
     { email: Email, password: Password(passwordMinLength), name: PersonName },
-    { additionalProperties: false, description: 'The new account' }
+    { additionalProperties: false, description: 'Data of a new account' }
   )
 
-// A password too short for any account is a wrong one.
+// No minimum length: a password that is too short for any account is a wrong one (401).
 export const SignIn = Type.Object(
   { email: Email, password: Password(1) },
-  { additionalProperties: false, description: 'The account' }
+  { additionalProperties: false, description: 'Email and password of an account' }
 )
 export type SignIn = Static<typeof SignIn>
 
 export const PasswordChange = (passwordMinLength: number) =>
   Type.Object(
     { current: Password(1), next: Password(passwordMinLength) },
-    { additionalProperties: false, description: 'The password so far and the next one' }
+    { additionalProperties: false, description: 'The current password and the new one' }
   )
 
-/** What proves that it is the user who asks, and not who found their screen unlocked. */
+/** Proves that the request comes from the user, and not from another person at their unlocked screen. */
 export const PasswordProof = Type.Object(
   { password: Password(1) },
-  { additionalProperties: false, description: 'The password, once more' }
+  { additionalProperties: false, description: 'The current password, to confirm the request' }
 )
 
 export const AccessToken = Type.Object(
   {
     accessToken: Type.String({
-      description: 'for `Authorization: Bearer`',
+      description: 'access token, to send as `Authorization: Bearer <accessToken>`',
       examples: ['eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IjFhMmIzYzRkIn0.eyJzdWIiOiI…']
     })
   },
-  { title: 'AccessToken', description: 'An access token; the refresh token comes as a cookie' }
+  {
+    title: 'AccessToken',
+    description: 'A new access token; the refresh token is in the cookie `refresh`'
+  }
 )
 export type AccessToken = Static<typeof AccessToken>
 
 const Uuid = Type.String({ pattern: '^[\\da-f]{8}-([\\da-f]{4}-){3}[\\da-f]{12}$' })
 
-/** What an access token says, after RFC 9068. */
+/** The claims of an access token (RFC 9068). */
 export const AccessClaims = Type.Object({
   iss: Type.Literal('concord'),
   aud: Type.Literal('concord'),

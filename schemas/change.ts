@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { Conflict } from './conflict.ts'
 import type { Item } from './item.ts'
+import { maximum } from './limits.ts'
 import { Id, Nullable, OneOf, Timestamp } from './scalars.ts'
 
 export const ChangeKind = OneOf(
@@ -16,23 +17,23 @@ export const ChangeKind = OneOf(
     'conflict.updated',
     'conflict.resolved'
   ],
-  { description: 'what happened', examples: ['item.updated'] }
+  { description: 'type of the change', examples: ['item.updated'] }
 )
 export type ChangeKind = Static<typeof ChangeKind>
 
-/** A checklist as its own changes tell of it. */
+/** A checklist in `before` and `after` of its changes. */
 export interface ChecklistState {
   id: string
   title: string
   deleted: boolean
 }
 
-// Not a union: the serializer would validate every change against each part of it.
+// Not a union, because the serializer would validate every change against each part of it.
 const State = (description: string) =>
   Type.Unsafe<Item | ChecklistState | Conflict>({
     type: 'object',
     additionalProperties: true,
-    description: `${description}: an Item, {id,title,deleted} of the checklist, or a Conflict, by kind`,
+    description: `${description}: an Item, {id, title, deleted} of the checklist, or a Conflict, depending on kind`,
     examples: [
       {
         id: '0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10',
@@ -46,18 +47,21 @@ const State = (description: string) =>
 
 export const Change = Type.Object(
   {
-    rev: Type.Integer({ description: '1, 2, 3 … a checklist, without a gap', examples: [17] }),
+    rev: Type.Integer({
+      description: 'revision of the checklist that this change made: 1, 2, 3, … without gaps',
+      examples: [17]
+    }),
     kind: ChangeKind,
-    itemId: Type.Optional(Id('the item that the change is about')),
-    before: Type.Optional(State('What was; absent when it is new')),
-    after: Type.Optional(State('What is; absent when it is gone')),
-    actorId: Nullable(Id('who made the change; null for plain SQL')),
-    opId: Nullable(Id('the operation that made it; null for plain SQL')),
+    itemId: Type.Optional(Id('id of the item; absent for a change of the checklist itself')),
+    before: Type.Optional(State('State before the change; absent for a new one')),
+    after: Type.Optional(State('State after the change; absent for a deleted one')),
+    actorId: Nullable(Id('id of the user who made the change; null for plain SQL')),
+    opId: Nullable(Id('id of the operation that made the change; null when there was none')),
     source: OneOf(['ws', 'http', 'sql'], {
-      description: 'the way it came in',
+      description: 'interface that the change was made through',
       examples: ['ws']
     }),
-    at: Timestamp('when it was committed')
+    at: Timestamp('time of the commit')
   },
   {
     title: 'Change',
@@ -73,16 +77,16 @@ const Rev = (description: string) =>
 export const ChangesQuery = Type.Object(
   {
     since: Type.Integer({
-      ...Rev('revision that the client has; 0 for none'),
+      ...Rev('newest revision that the client has; 0 for all changes'),
       default: 0
     }),
-    item: Type.Optional(Id('only what happened to this item')),
+    item: Type.Optional(Id('id of an item: return only its changes')),
     limit: Type.Integer({
       minimum: 1,
-      maximum: 500,
-      default: 500,
-      description: 'changes at most',
-      examples: [500]
+      maximum: maximum.changesPerPage,
+      default: maximum.changesPerPage,
+      description: 'maximum number of changes',
+      examples: [maximum.changesPerPage]
     })
   },
   { additionalProperties: false }
@@ -90,11 +94,11 @@ export const ChangesQuery = Type.Object(
 
 export const Changes = Type.Object(
   {
-    from: Rev('`since` + 1'),
-    to: Rev('revision after these changes: `since` of the next request'),
-    head: Rev('newest revision of the list; fetch on while `to` is lower'),
-    changes: Type.Array(Change)
+    from: Rev('first revision of this page: `since` + 1'),
+    to: Rev('last revision of this page: `since` of the next request'),
+    head: Rev('newest revision of the checklist; request the next page while `to` is lower'),
+    changes: Type.Array(Change, { description: 'in order of `rev`' })
   },
-  { additionalProperties: false, description: 'Changes of one checklist, in order' }
+  { additionalProperties: false, description: 'A page of the changes of a checklist' }
 )
 export type Changes = Static<typeof Changes>

@@ -8,7 +8,7 @@ import { Id, Line, Timestamp } from './scalars.ts'
 const ChecklistId = Id('id of the checklist')
 export const ChecklistTitle = Line('Title of the checklist', 'To buy')
 const ChecklistRev = Type.Integer({
-  description: 'number of its newest change',
+  description: 'revision: number of the newest change of the checklist',
   examples: [17]
 })
 
@@ -19,17 +19,17 @@ export const Checklist = Type.Object(
     title: ChecklistTitle,
     rev: ChecklistRev,
     epoch: Type.String({
-      description: 'which life of the database `rev` belongs to; another one after a restore',
+      description: 'id of the database that `rev` belongs to; it changes when a backup is restored',
       examples: ['ce98dd9f6b7a']
     }),
     role: Role,
-    items: Type.Array(Item, { description: 'in order' }),
-    conflicts: Type.Array(Conflict, { description: 'open ones, the oldest first' })
+    items: Type.Array(Item, { description: 'all items, in order' }),
+    conflicts: Type.Array(Conflict, { description: 'open conflicts, the oldest first' })
   },
   {
     title: 'Checklist',
     additionalProperties: false,
-    description: 'A whole checklist as it was at one moment'
+    description: 'A whole checklist, all of it from one moment'
   }
 )
 export type Checklist = Static<typeof Checklist>
@@ -40,7 +40,7 @@ export const ChecklistSummary = Type.Object(
     projectId: ProjectId,
     title: ChecklistTitle,
     rev: ChecklistRev,
-    updatedAt: Timestamp('when it changed last')
+    updatedAt: Timestamp('time of the newest change')
   },
   {
     title: 'ChecklistSummary',
@@ -58,7 +58,7 @@ export type Checklists = Static<typeof Checklists>
 
 export const NewChecklist = Type.Object(
   { title: ChecklistTitle },
-  { additionalProperties: false, description: 'What is said of a checklist' }
+  { additionalProperties: false, description: 'Data of a new checklist' }
 )
 
 export const ChecklistParams = Type.Object({ checklistId: ChecklistId })

@@ -3,13 +3,13 @@ import { type Static, Type } from '@sinclair/typebox'
 const Seconds = (fallback: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 2_147_483, default: fallback, description })
 
-/** The environment, one property a variable. The README's table is checked against it. */
+/** The environment variables. A test compares the table in the README with them. */
 export const Environment = Type.Object({
   PORT: Type.Integer({
     minimum: 0,
     maximum: 65535,
     default: 3000,
-    description: 'port to listen on; 0 takes a free one'
+    description: 'port to listen on; 0 for any free port'
   }),
   HOST: Type.String({ minLength: 1, default: '127.0.0.1', description: 'address to listen on' }),
   DATABASE_URL: Type.Optional(
@@ -22,44 +22,44 @@ export const Environment = Type.Object({
     Type.String({
       pattern: '^postgres(ql)?://',
       description:
-        'direct DSN of the LISTEN connection, for databases behind a pooler; without it DATABASE_URL'
+        'direct URL of the database for LISTEN, when DATABASE_URL is a pooler; default DATABASE_URL'
     })
   ),
   DATA_DIR: Type.String({
     minLength: 1,
     default: './.data',
-    description: 'folder of the embedded database and of what is made once'
+    description: 'folder of the embedded database and of the generated secret'
   }),
   JWT_SECRET: Type.Optional(
     Type.String({
       description:
-        'ring of secrets of 32 characters or more, comma-separated: the first signs, all verify; required with DATABASE_URL, else made once and kept in DATA_DIR'
+        'secrets of 32 characters or more, comma-separated: the first one signs tokens, all of them verify; required with DATABASE_URL, otherwise generated once and stored in DATA_DIR'
     })
   ),
-  ACCESS_TOKEN_TTL: Seconds(900, 'life of an access token, seconds'),
-  REFRESH_TOKEN_TTL: Seconds(604_800, 'life of a refresh token and of its cookie, seconds'),
+  ACCESS_TOKEN_TTL: Seconds(900, 'lifetime of an access token, in seconds'),
+  REFRESH_TOKEN_TTL: Seconds(604_800, 'lifetime of a refresh token and of its cookie, in seconds'),
   SESSION_MAX_AGE: Type.Integer({
     minimum: 1,
     maximum: 315_360_000,
     default: 2_592_000,
-    description: 'absolute life of a session, seconds'
+    description: 'maximum lifetime of a session, in seconds'
   }),
   REFRESH_GRACE: Type.Integer({
     minimum: 0,
     maximum: 3600,
     default: 30,
-    description: 'seconds in which the predecessor of a rotated refresh token still answers'
+    description: 'seconds for which a refresh token is still accepted after it was rotated'
   }),
   PASSWORD_MIN_LENGTH: Type.Integer({
     minimum: 1,
     maximum: 128,
     default: 7,
-    description: 'shortest password, in code points; raise it for a public service'
+    description: 'minimum length of a password, in characters; raise it for a public service'
   }),
   ALLOWED_ORIGINS: Type.String({
     default: '',
     description:
-      'exact origins, comma-separated, for CORS, CSRF and WebSocket; none means same origin only'
+      'origins that browsers may send requests from (CORS, CSRF, WebSocket), comma-separated; default same origin only'
   }),
   TRUST_PROXY: Type.String({
     default: 'false',
@@ -67,19 +67,19 @@ export const Environment = Type.Object({
   }),
   RATE_LIMIT: Type.Union([Type.Literal('on'), Type.Literal('off')], {
     default: 'on',
-    description: 'off for load tests'
+    description: 'off disables all rate limits, for load tests'
   }),
   LOG_LEVEL: Type.Union(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(level =>
       Type.Literal(level)
     ),
-    { default: 'info', description: 'level of the log' }
+    { default: 'info', description: 'lowest level that is logged' }
   ),
   RETENTION_DAYS: Type.Integer({
     minimum: 1,
     maximum: 3650,
     default: 7,
-    description: 'age after which events may be dropped, days; not shorter than ACCESS_TOKEN_TTL'
+    description: 'age at which events may be deleted, in days; not shorter than ACCESS_TOKEN_TTL'
   })
 })
 export type Environment = Static<typeof Environment>

@@ -4,7 +4,7 @@ import { OneOf } from './scalars.ts'
 /** Every `code` of an error, over HTTP and on sockets. A new one is added here and in lib/errors.ts. */
 export const ErrorCode = OneOf(
   [
-    // requests that no route handles
+    // requests without a route
     'CLIENT_ERROR',
     'FST_ERR_BAD_URL',
     'FST_ERR_MAX_PARAM_LENGTH',
@@ -55,25 +55,25 @@ export const ErrorCode = OneOf(
     // any other refusal of a library
     'ERROR'
   ],
-  { description: 'stable, for programs', examples: ['PROJECT_NOT_FOUND'] }
+  { description: 'stable code of the error, for programs', examples: ['PROJECT_NOT_FOUND'] }
 )
 export type ErrorCode = Static<typeof ErrorCode>
 
 export const ErrorBody = Type.Object(
   {
-    statusCode: Type.Integer({ description: 'the HTTP status', examples: [404] }),
+    statusCode: Type.Integer({ description: 'HTTP status code', examples: [404] }),
     code: ErrorCode,
-    error: Type.String({ description: 'name of the status', examples: ['Not Found'] }),
+    error: Type.String({ description: 'name of the HTTP status', examples: ['Not Found'] }),
     message: Type.String({
-      description: 'what went wrong and what to do, for people',
-      examples: ['no such project']
+      description: 'what went wrong and what to do, for developers; may change',
+      examples: ['you have no project with this id']
     })
   },
-  { title: 'Error', description: 'Every answer of 400 and above' }
+  { title: 'Error', description: 'The body of every response with a status of 400 or above' }
 )
 export type ErrorBody = Static<typeof ErrorBody>
 
-/** The part of a route's `response` that lists its refusals: `{ 201: User, ...refusals(400, 409) }`. */
+/** Returns the error responses of a route, to list in its `response`: `{ 201: User, ...refusals(400, 409) }`. */
 export function refusals<const Status extends number>(...statuses: Status[]) {
   return Object.fromEntries(statuses.map(status => [status, ErrorBody])) as Record<
     Status,

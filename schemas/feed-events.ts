@@ -8,19 +8,23 @@ const data = (description: string, fields: TProperties) =>
   Type.Object(fields, { additionalProperties: false, description })
 
 const Reason = (...reasons: string[]) =>
-  OneOf(reasons, { description: 'why', examples: reasons.slice(0, 1) })
+  OneOf(reasons, { description: 'reason', examples: reasons.slice(0, 1) })
 
-const ProjectId = Id('the project')
-const ProjectName = data('The project', {
+const ProjectId = Id('id of the project')
+const ProjectName = data('A project', {
   id: ProjectId,
   name: Type.Optional(
-    Type.String({ description: 'absent when it was deleted', examples: ['Summer fair'] })
+    Type.String({
+      description: 'name of the project; absent when the project was deleted',
+      examples: ['Summer fair']
+    })
   )
 })
 
 const { actorId, opId, source, at, itemId, before, after } = Change.properties
 const trace = { actorId, opId, source, at }
-const Kind = (type: string) => Type.Literal(type, { description: 'the same as `event`' })
+const Kind = (type: string) =>
+  Type.Literal(type, { description: 'type of the event, the same as `event`' })
 
 const projectEvent = (type: string, description: string) =>
   data(description, {
@@ -36,17 +40,17 @@ const memberEvent = (type: string, description: string) =>
   data(description, {
     type: Kind(type),
     projectId: ProjectId,
-    userId: Id('the member'),
+    userId: Id('id of the member'),
     role: Role,
     project: ProjectName,
     ...trace
   })
 
 const checklistEvent = (type: string) =>
-  data('A change of a checklist', {
+  data('A checklist was changed', {
     type: Kind(type),
     projectId: ProjectId,
-    checklistId: Id('the checklist'),
+    checklistId: Id('id of the checklist'),
     rev: Change.properties.rev,
     itemId,
     before,
@@ -54,17 +58,20 @@ const checklistEvent = (type: string) =>
     ...trace
   })
 
-/** The `data` of everything that `GET /events` sends, by its `event`. */
+/** The schema of `data` of every event that `GET /events` sends, by `event`. */
 export const FeedEvents: Record<string, TSchema> = {
-  ready: data('The stream is open', {
-    userId: Id('whose events these are'),
+  ready: data('The first event of every stream', {
+    userId: Id('id of the user whose events are sent'),
     epoch: Checklist.properties.epoch
   }),
-  heartbeat: data('Nothing happened lately; its `id` is the newest cursor', {}),
-  reset: data('Events are missing: fetch again what is on screen. The stream goes on live', {
-    reason: Reason('unknown', 'expired', 'restored')
-  }),
-  'session.ended': data('The last event: the session is over', {
+  heartbeat: data('Sent at least every 20 s; its `id` is the newest cursor', {}),
+  reset: data(
+    'The stream cannot resume after the cursor, so events are missing: load all data again. The stream continues live',
+    {
+      reason: Reason('unknown', 'expired', 'restored')
+    }
+  ),
+  'session.ended': data('The session has ended, and this is the last event of the stream', {
     reason: Reason(
       'signed_out',
       'reused',
@@ -76,11 +83,14 @@ export const FeedEvents: Record<string, TSchema> = {
       'account_deleted'
     )
   }),
-  'project.created': projectEvent('project.created', 'A new project, for who created it'),
-  'project.updated': projectEvent('project.updated', 'A project has another name'),
-  'project.deleted': projectEvent('project.deleted', 'A project and all in it is gone'),
-  'member.added': memberEvent('member.added', 'Somebody came into a project'),
-  'member.updated': memberEvent('member.updated', 'A member has another role'),
-  'member.removed': memberEvent('member.removed', 'A member is gone; to them, their last event'),
+  'project.created': projectEvent('project.created', 'A project was created; sent to its creator'),
+  'project.updated': projectEvent('project.updated', 'A project was renamed'),
+  'project.deleted': projectEvent('project.deleted', 'A project was deleted, with its checklists'),
+  'member.added': memberEvent('member.added', 'A user was added to a project'),
+  'member.updated': memberEvent('member.updated', 'The role of a member was changed'),
+  'member.removed': memberEvent(
+    'member.removed',
+    'A member was removed from a project or left it; for this user it is the last event of the project'
+  ),
   ...Object.fromEntries(ChangeKind.enum.map((kind: string) => [kind, checklistEvent(kind)]))
 }

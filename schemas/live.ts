@@ -2,12 +2,13 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { Change } from './change.ts'
 import { Checklist } from './checklist.ts'
 import { ErrorCode } from './error.ts'
+import { maximum } from './limits.ts'
 import { Operation, Result } from './operation.ts'
 import { Peer, PresenceState } from './presence.ts'
 import { Role } from './project.ts'
 import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
-const ChecklistId = Id('the checklist')
+const ChecklistId = Id('id of the checklist')
 const Rev = (description: string) =>
   Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description, examples: [17] })
 
@@ -22,44 +23,52 @@ const message = <Kind extends string, Fields extends Record<string, TSchema>>(
   )
 
 const fromClient = [
-  message('open', 'Follow a checklist: a snapshot, or with `since` what changed', {
+  message(
+    'open',
+    'Subscribe to a checklist: the service sends a snapshot, or with `since` the changes after it',
+    {
+      checklistId: ChecklistId,
+      since: Type.Optional(Rev('newest revision that the client has')),
+      epoch: Type.Optional(
+        Type.String({
+          ...wellFormed,
+          maxLength: 64,
+          description: 'epoch of `since`, from the snapshot'
+        })
+      )
+    }
+  ),
+  message('push', `Apply 1–${maximum.operationsPerPush} operations in order`, {
     checklistId: ChecklistId,
-    since: Type.Optional(Rev('revision that the client has')),
-    epoch: Type.Optional(
-      Type.String({
-        ...wellFormed,
-        maxLength: 64,
-        description: 'the epoch that `since` belongs to'
-      })
-    )
+    ops: Type.Array(Operation, {
+      minItems: 1,
+      maxItems: maximum.operationsPerPush,
+      description: 'the operations, applied in this order'
+    })
   }),
-  message('push', 'Do 1–100 operations in order', {
-    checklistId: ChecklistId,
-    ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' })
-  }),
-  message('presence', 'Show other sockets where you are; null shows you no more', {
+  message('presence', 'Show other users what you are editing, or with null stop showing it', {
     checklistId: ChecklistId,
     state: Nullable(PresenceState)
   }),
-  message('close', 'Follow a checklist no longer', { checklistId: ChecklistId }),
-  message('auth', 'Prolong a socket that was opened with an access token', {
+  message('close', 'Unsubscribe from a checklist', { checklistId: ChecklistId }),
+  message('auth', 'Extend the life of a socket that was opened with an access token', {
     accessToken: Type.String({
       ...wellFormed,
       minLength: 1,
       maxLength: 4096,
-      description: 'of the same user and session'
+      description: 'a new access token of the same user and session'
     })
   }),
-  message('ping', 'Ask for a pong', {
-    n: Type.Optional(Type.Number({ description: 'comes back' }))
+  message('ping', 'Request a `pong`', {
+    n: Type.Optional(Type.Number({ description: 'a number that the pong repeats' }))
   })
 ] as const
 
-/** What a client may send on `GET /live`. */
+/** A message from a client on `GET /live`. */
 export const ClientMessage = Type.Unsafe<Static<(typeof fromClient)[number]>>({
   type: 'object',
   title: 'ClientMessage',
-  description: 'What a client may send on GET /live',
+  description: 'A message from the client',
   discriminator: { propertyName: 'type' },
   required: ['type'],
   oneOf: fromClient
@@ -67,89 +76,93 @@ export const ClientMessage = Type.Unsafe<Static<(typeof fromClient)[number]>>({
 export type ClientMessage = Static<(typeof fromClient)[number]>
 
 const fromServer = [
-  message('welcome', 'The first message', {
-    userId: Id('who the socket belongs to'),
-    sessionId: Id('the session that opened it'),
-    connectionId: Id('this socket, as others see it in `presence`'),
-    epoch: Type.String({ description: 'which life of the database revisions belong to' }),
+  message('welcome', 'The first message on every socket', {
+    userId: Id('id of the user'),
+    sessionId: Id('id of the session that opened the socket'),
+    connectionId: Id('id of this socket in `presence`'),
+    epoch: Type.String({ description: 'id of the database that revisions belong to' }),
     heartbeatMs: Type.Integer({
-      description: 'a ping of the protocol comes at least this often, milliseconds'
+      description: 'longest time between two WebSocket pings of the service, in milliseconds'
     }),
     limits: Type.Object(
       {
-        frameBytes: Type.Integer({ description: 'of one message' }),
-        opsAPush: Type.Integer({ description: 'operations in one push' }),
-        checklists: Type.Integer({ description: 'open on one socket' })
+        frameBytes: Type.Integer({ description: 'maximum size of a message, in bytes' }),
+        opsAPush: Type.Integer({ description: 'maximum number of operations in a push' }),
+        checklists: Type.Integer({
+          description: 'maximum number of checklists that are open on a socket'
+        })
       },
-      { additionalProperties: false, description: 'what the service takes' }
+      { additionalProperties: false, description: 'limits of a socket' }
     )
   }),
-  message('snapshot', 'A whole checklist', { checklist: Checklist }),
-  message('changes', 'Changes in order; `from` is always the last `to` + 1', {
+  message('snapshot', 'A whole checklist, the response to `open`', { checklist: Checklist }),
+  message('changes', 'Changes of a checklist; `from` is always the previous `to` + 1', {
     checklistId: ChecklistId,
-    from: Rev('first revision'),
-    to: Rev('last revision'),
-    head: Rev('newest revision known'),
-    changes: Type.Array(Change, { description: 'in order' })
+    from: Rev('revision of the first change'),
+    to: Rev('revision of the last change'),
+    head: Rev('newest revision of the checklist'),
+    changes: Type.Array(Change, { description: 'in order of `rev`' })
   }),
-  message('reset', 'What the client has cannot be continued: a snapshot follows', {
+  message('reset', 'The service cannot send the changes after `since`: a snapshot follows', {
     checklistId: ChecklistId,
-    reason: OneOf(['compacted', 'restored'], { description: 'why' })
+    reason: OneOf(['compacted', 'restored'], { description: 'reason' })
   }),
-  message('ack', 'What became of a push; after its commit and its changes', {
+  message('ack', 'The results of a push; sent after the commit and after its changes', {
     checklistId: ChecklistId,
-    results: Type.Array(Result, { description: 'one per operation, in order' })
+    results: Type.Array(Result, { description: 'one result per operation, in order' })
   }),
   message(
     'presence',
-    'Other sockets on the list, at most five times a second. The first message after `open` holds all peers ' +
-      'that are shown, later ones those that joined, changed or left. At most 100 peers are shown, those that ' +
-      'joined first, and fewer when their JSON exceeds 64 KiB; when one leaves, the next is shown. A client ' +
-      'keeps peers by `connectionId`, removes those whose `state` is null, and forgets all of them when it ' +
-      'sends `open`',
+    'The other sockets that have the checklist open, at most five messages a second. The first message after ' +
+      '`open` contains all peers that are shown, later ones those that joined, changed or left. ' +
+      `At most ${maximum.shownPeers} peers are shown, those that joined first, and fewer when their JSON exceeds ` +
+      `${maximum.shownPeersJson / 1024} KiB; when one of them leaves, the next one is shown. A client stores peers ` +
+      'by `connectionId`, removes those whose `state` is null, and removes all of them when it sends `open`',
     {
       checklistId: ChecklistId,
       peers: Type.Array(Peer, {
-        maxItems: 200,
-        description: 'what changed: at most 100 peers that are shown and 100 that are shown no more'
+        maxItems: 2 * maximum.shownPeers,
+        description: `the peers that changed: at most ${maximum.shownPeers} that are shown and as many that are not shown any more`
       }),
       others: Type.Optional(
         Type.Integer({
           minimum: 1,
           description:
-            'how many sockets are on the list besides this one and the shown peers; absent when there are ' +
-            'none. A message that changes nothing but this number comes at most once a second'
+            'number of sockets that have the checklist open, without this one and the shown peers; absent when there ' +
+            'are none. When only this number changes, a message is sent at most once a second'
         })
       )
     }
   ),
-  message('revoked', 'What the person may do with the list has changed', {
+  message('revoked', 'The rights of the user on the checklist have changed', {
     checklistId: ChecklistId,
-    reason: OneOf(['removed', 'role_changed', 'deleted'], { description: 'why' }),
+    reason: OneOf(['removed', 'role_changed', 'deleted'], { description: 'reason' }),
     role: Type.Optional(Role)
   }),
-  message('auth', 'The socket was prolonged', {
+  message('auth', 'The life of the socket was extended', {
     expiresAt: Type.String({
       format: 'date-time',
-      description: 'when it closes unless prolonged again'
+      description: 'time at which the socket closes, unless it is extended again'
     })
   }),
-  message('pong', 'Answer to a ping', {
-    n: Type.Optional(Type.Number({ description: 'as it came' }))
+  message('pong', 'The response to `ping`', {
+    n: Type.Optional(Type.Number({ description: '`n` of the ping' }))
   }),
-  message('error', 'A message was refused; the socket stays', {
+  message('error', 'A message was refused; the socket stays open', {
     code: ErrorCode,
-    message: Type.String({ description: 'what went wrong, for people' }),
+    message: Type.String({ description: 'what went wrong, for developers; may change' }),
     checklistId: Type.Optional(ChecklistId),
-    retryAfterMs: Type.Optional(Type.Integer({ description: 'when to try again' }))
+    retryAfterMs: Type.Optional(
+      Type.Integer({ description: 'time to wait before the next try, in milliseconds' })
+    )
   })
 ] as const
 
-/** What the service sends on `GET /live`. */
+/** A message from the service on `GET /live`. */
 export const ServerMessage = Type.Unsafe<Static<(typeof fromServer)[number]>>({
   type: 'object',
   title: 'ServerMessage',
-  description: 'What the service sends on GET /live',
+  description: 'A message from the service',
   discriminator: { propertyName: 'type' },
   required: ['type'],
   oneOf: fromServer

@@ -12,9 +12,9 @@ export const Member = Type.Object(
     name: PersonName,
     email: Email,
     role: Role,
-    addedAt: Timestamp('when the user became a member')
+    addedAt: Timestamp('time at which the user was added')
   },
-  { title: 'Member', additionalProperties: false, description: 'Somebody in a project' }
+  { title: 'Member', additionalProperties: false, description: 'A member of a project' }
 )
 export type Member = Static<typeof Member>
 
@@ -26,13 +26,16 @@ export type Members = Static<typeof Members>
 
 export const NewMember = Type.Object(
   { email: Email, role: Role },
-  { additionalProperties: false, description: 'Who is added, by the email of their account' }
+  {
+    additionalProperties: false,
+    description: 'The user to add, by the email of their account, and their role'
+  }
 )
 export type NewMember = Static<typeof NewMember>
 
 export const RoleBody = Type.Object(
   { role: Role },
-  { additionalProperties: false, description: 'What a member may do from now on' }
+  { additionalProperties: false, description: 'The new role of the member' }
 )
 
 export const MemberParams = Type.Object({ projectId: ProjectId, userId: MemberId })

@@ -1,4 +1,5 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 const Text = (description: string, example = 'Order 12 chairs') =>
@@ -14,13 +15,18 @@ const Day = (description: string) =>
 const Rev = (description: string) =>
   Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description, examples: [16] })
 const ItemId = Id('id of the item')
-const After = Nullable(Id('the item that it goes below; null is the top of the list'))
+const After = Nullable(
+  Id('id of the item below which it is put; null for the top of the checklist')
+)
 const optional = Type.Optional
 
 const FromTo = <Schema extends TSchema>(value: Schema) =>
   Type.Object(
     { from: value, to: value },
-    { additionalProperties: false, description: 'what the person saw, and what they want' }
+    {
+      additionalProperties: false,
+      description: 'value that the user saw (from), and the new value (to)'
+    }
   )
 
 const operation = <Kind extends string, Fields extends Record<string, TSchema>>(
@@ -31,14 +37,14 @@ const operation = <Kind extends string, Fields extends Record<string, TSchema>>(
   Type.Object(
     {
       opId: Id(
-        'made by the client: sent again, the operation answers the same and changes nothing'
+        'id of the operation, made by the client; when it is sent again, it returns the same result and changes nothing'
       ),
-      kind: Type.Literal(kind, { description: 'what it does' }),
+      kind: Type.Literal(kind, { description: 'kind of the operation' }),
       at: optional(
         Type.String({
           ...wellFormed,
           maxLength: 40,
-          description: "the client's time, for its own use",
+          description: 'time of the client, which the service ignores',
           examples: ['2025-11-22T10:28:13.370Z']
         })
       ),
@@ -50,94 +56,109 @@ const operation = <Kind extends string, Fields extends Record<string, TSchema>>(
 const NewItem = {
   itemId: Id('id of the new item, made by the client'),
   text: Text('text of the new item'),
-  done: optional(Type.Boolean({ description: 'whether it is ticked; false when absent' })),
-  dueOn: optional(Day('day it is due'))
+  done: optional(Type.Boolean({ description: 'whether the item is ticked; default false' })),
+  dueOn: optional(Day('due date'))
 }
 
-const ItemAdd = operation('item.add', 'Adds one item (itemId, text) or several in a row (items)', {
-  after: After,
-  items: optional(
-    Type.Array(Type.Object(NewItem, { additionalProperties: false }), {
-      minItems: 1,
-      maxItems: 200,
-      description: 'items that stay together, in order'
-    })
-  ),
-  itemId: optional(NewItem.itemId),
-  text: optional(NewItem.text),
-  done: NewItem.done,
-  dueOn: NewItem.dueOn
-})
+const ItemAdd = operation(
+  'item.add',
+  'Adds one item (itemId, text), or several below one another (items)',
+  {
+    after: After,
+    items: optional(
+      Type.Array(Type.Object(NewItem, { additionalProperties: false }), {
+        minItems: 1,
+        maxItems: maximum.itemsPerAdd,
+        description:
+          'the items, in order; they stay together when others add items at the same place'
+      })
+    ),
+    itemId: optional(NewItem.itemId),
+    text: optional(NewItem.text),
+    done: NewItem.done,
+    dueOn: NewItem.dueOn
+  }
+)
 
-const ItemSet = operation('item.set', 'Changes text, tick and date of an item, together or apart', {
-  itemId: ItemId,
-  set: Type.Object(
-    {
-      text: optional(FromTo(Text('text'))),
-      done: optional(FromTo(Type.Boolean({ description: 'tick' }))),
-      dueOn: optional(FromTo(Day('day it is due')))
-    },
-    { additionalProperties: false, minProperties: 1, description: 'the fields to change' }
-  )
-})
+const ItemSet = operation(
+  'item.set',
+  'Changes text, tick or due date of an item, or several of them',
+  {
+    itemId: ItemId,
+    set: Type.Object(
+      {
+        text: optional(FromTo(Text('text of the item'))),
+        done: optional(FromTo(Type.Boolean({ description: 'whether the item is ticked' }))),
+        dueOn: optional(FromTo(Day('due date')))
+      },
+      { additionalProperties: false, minProperties: 1, description: 'the fields to change' }
+    )
+  }
+)
 
-const ItemMove = operation('item.move', 'Puts an item below another', {
+const ItemMove = operation('item.move', 'Moves an item below another one', {
   itemId: ItemId,
   after: After
 })
 
-const ItemDelete = operation('item.delete', 'Deletes an item, if it is as the person saw it', {
-  itemId: ItemId,
-  seen: Type.Object(
-    {
-      text: Text('text'),
-      done: Type.Boolean({ description: 'tick' }),
-      dueOn: Day('day it is due')
-    },
-    { additionalProperties: false, description: 'what the person had on screen' }
-  )
-})
+const ItemDelete = operation(
+  'item.delete',
+  'Deletes an item; if it was edited meanwhile, it stays and a conflict opens',
+  {
+    itemId: ItemId,
+    seen: Type.Object(
+      {
+        text: Text('text of the item'),
+        done: Type.Boolean({ description: 'whether the item is ticked' }),
+        dueOn: Day('due date')
+      },
+      { additionalProperties: false, description: 'the item as the user saw it' }
+    )
+  }
+)
 
-const ItemRestore = operation('item.restore', 'Brings a deleted item back to its place', {
+const ItemRestore = operation('item.restore', 'Restores a deleted item, at its place', {
   itemId: ItemId
 })
 
-const ListRename = operation('list.rename', 'Changes the title', {
-  from: Text('title that the person saw', 'To buy'),
-  to: Text('title that they want', 'To buy on Friday')
+const ListRename = operation('list.rename', 'Changes the title of the checklist', {
+  from: Text('title that the user saw', 'To buy'),
+  to: Text('new title', 'To buy on Friday')
 })
 
-const ListDelete = operation('list.delete', 'Deletes the list, if nobody else changed it since', {
-  seenRev: Rev('revision that the person saw'),
-  force: optional(Type.Boolean({ description: 'delete it all the same' }))
-})
+const ListDelete = operation(
+  'list.delete',
+  'Deletes the checklist, unless another user changed it after `seenRev`',
+  {
+    seenRev: Rev('revision that the user saw'),
+    force: optional(Type.Boolean({ description: 'delete it even if another user changed it' }))
+  }
+)
 
-const ListRestore = operation('list.restore', 'Brings a deleted list back', {})
+const ListRestore = operation('list.restore', 'Restores a deleted checklist', {})
 
 const ListRestoreTo = operation(
   'list.restoreTo',
-  'Puts title and items back to an earlier revision',
+  'Restores title and items as they were at an earlier revision',
   {
-    rev: Rev('revision to go back to'),
-    seenRev: Rev('revision that the person saw')
+    rev: Rev('revision to restore'),
+    seenRev: Rev('revision that the user saw')
   }
 )
 
-const ConflictResolve = operation(
-  'conflict.resolve',
-  'Chooses between the two values of a conflict',
-  {
-    conflictId: Id('id of the conflict'),
-    choice: OneOf(['ours', 'theirs', 'both', 'custom', 'keep', 'delete'], {
-      description:
-        'the live value, the kept one, both (text), another one; keep or delete the item (alive)',
-      examples: ['theirs']
-    }),
-    value: optional(Nullable(Text('with custom: text, title or date'))),
-    seen: Nullable(Text('the live value that the person saw; of alive, the text of the item')),
-    newItemId: optional(Id('with both: id of the item that gets the kept text'))
-  }
-)
+const ConflictResolve = operation('conflict.resolve', 'Resolves a conflict by choosing a value', {
+  conflictId: Id('id of the conflict'),
+  choice: OneOf(['ours', 'theirs', 'both', 'custom', 'keep', 'delete'], {
+    description:
+      'the live value, the kept one, both (text), another one; keep or delete the item (alive)',
+    examples: ['theirs']
+  }),
+  value: optional(Nullable(Text('with choice custom: the text, title or date'))),
+  seen: Nullable(
+    Text('the value of the checklist that the user saw; for alive, the text of the item')
+  ),
+  newItemId: optional(Id('with choice both: id of a new item, which gets the text of `theirs`'))
+})
 
 const parts = [
   ItemAdd,
@@ -154,11 +175,12 @@ const parts = [
 
 type Part = Static<(typeof parts)[number]>
 
-/** What a person does to a checklist, with the values they started from. */
+/** A change of a checklist by a user, with the values that the user saw, so that concurrent edits can be merged. */
 export const Operation = Type.Unsafe<Part>({
   type: 'object',
   title: 'Operation',
-  description: 'What a person does to a checklist, with the values they started from',
+  description:
+    'A change of a checklist, with the values that the user saw, so that concurrent edits can be merged',
   discriminator: { propertyName: 'kind' },
   required: ['kind'],
   oneOf: parts,
@@ -174,43 +196,57 @@ export const Operation = Type.Unsafe<Part>({
 export type Operation = Part
 
 export const Operations = Type.Object(
-  { ops: Type.Array(Operation, { minItems: 1, maxItems: 100, description: 'done in this order' }) },
-  { additionalProperties: false, description: 'Operations of one person on one checklist' }
+  {
+    ops: Type.Array(Operation, {
+      minItems: 1,
+      maxItems: maximum.operationsPerPush,
+      description: 'the operations, applied in this order'
+    })
+  },
+  { additionalProperties: false, description: 'Operations of a user on a checklist' }
 )
 export type Operations = Static<typeof Operations>
 
 export const Result = Type.Object(
   {
-    opId: Id('the operation that this answers'),
+    opId: Id('id of the operation'),
     outcome: OneOf(['applied', 'merged', 'conflict', 'noop', 'dropped', 'rejected'], {
       description:
-        'applied; merged with what others did; conflict: kept beside the live value until someone chooses; ' +
-        'noop: it was so already; dropped: the item is deleted; rejected: nothing was written, see code',
+        'applied: done as sent; merged: combined with the edit of another user; conflict: the value is kept until a ' +
+        'user chooses; noop: nothing to change; dropped: the item is deleted; rejected: nothing was written, see code',
       examples: ['applied']
     }),
-    rev: Type.Optional(Type.Integer({ description: 'last revision that it made', examples: [17] })),
-    value: Type.Optional(Text('with merged: the text that is live now')),
+    rev: Type.Optional(
+      Type.Integer({ description: 'last revision that the operation made', examples: [17] })
+    ),
+    value: Type.Optional(Text('with merged: the merged text')),
     parts: Type.Optional(
       Type.Array(
         Type.Object(
           {
-            length: Type.Integer({ minimum: 1, maximum: 8_000, description: 'UTF-16 code units' }),
+            length: Type.Integer({
+              minimum: 1,
+              maximum: 8_000,
+              description: 'length of the part, in UTF-16 code units'
+            }),
             by: OneOf(['base', 'live', 'wanted', 'both'], {
               description:
-                'base: as it was; live: written by others; wanted: written by this operation; both: by both alike'
+                'author of the part. base: in the text before both edits; live: written by another user; wanted: written ' +
+                'by this operation; both: written by both'
             })
           },
           { additionalProperties: false }
         ),
         {
-          maxItems: 64,
+          maxItems: maximum.mergedParts,
           description:
-            'with merged: who wrote which part of value, in order; the lengths add up to that of value, ' +
-            'and adjoining parts differ in by. Deleted words are in no part. One part by both when there are more than 64'
+            'with merged: the parts of value by author, in order. Their lengths add up to that of value, and adjacent ' +
+            'parts differ in `by`. Deleted words are in no part. If there are more parts than ' +
+            `${maximum.mergedParts}, value is one part by both`
         }
       )
     ),
-    conflictId: Type.Optional(Id('with conflict: the conflict')),
+    conflictId: Type.Optional(Id('with conflict: id of the conflict')),
     code: Type.Optional(
       OneOf(
         [
@@ -225,17 +261,21 @@ export const Result = Type.Object(
           'item_deleted',
           'already_resolved'
         ],
-        { description: 'why it was rejected, dropped or had nothing to do', examples: ['stale'] }
+        { description: 'reason of rejected, dropped or noop', examples: ['stale'] }
       )
     ),
-    duplicate: Type.Optional(Type.Boolean({ description: 'true when this was decided earlier' }))
+    duplicate: Type.Optional(
+      Type.Boolean({
+        description: 'true when the operation was sent before: this is its first result'
+      })
+    )
   },
-  { title: 'Result', additionalProperties: false, description: 'What became of one operation' }
+  { title: 'Result', additionalProperties: false, description: 'The result of an operation' }
 )
 export type Result = Static<typeof Result>
 
 export const Results = Type.Object(
-  { results: Type.Array(Result, { description: 'one per operation, in order' }) },
-  { additionalProperties: false, description: 'What became of the operations' }
+  { results: Type.Array(Result, { description: 'one result per operation, in order' }) },
+  { additionalProperties: false, description: 'The results of the operations' }
 )
 export type Results = Static<typeof Results>

@@ -1,39 +1,47 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, Nullable, OneOf, wellFormed } from './scalars.ts'
 
 export const PresenceState = Type.Object(
   {
-    itemId: Type.Optional(Id('the item that the person is at')),
+    itemId: Type.Optional(Id('id of the item that the user is editing')),
     field: Type.Optional(
-      OneOf(['text', 'dueOn', 'title'], { description: 'the field they are in' })
+      OneOf(['text', 'dueOn', 'title'], { description: 'field that the user is editing' })
     ),
     caret: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 10_000, description: 'where in the text, in characters' })
+      Type.Integer({
+        minimum: 0,
+        maximum: 10_000,
+        description: 'position of the caret in the text, in characters'
+      })
     ),
     draft: Type.Optional(
       Type.String({
         ...wellFormed,
-        maxLength: 2000,
-        description: 'what they have typed and not sent yet'
+        maxLength: maximum.textLength,
+        description: 'text that the user has typed and not sent yet'
       })
     )
   },
-  { additionalProperties: false, description: 'Where a person is; nothing of it is stored' }
+  {
+    additionalProperties: false,
+    description: 'What a user is editing at the moment; it is not stored'
+  }
 )
 export type PresenceState = Static<typeof PresenceState>
 
 export const Peer = Type.Object(
   {
-    connectionId: Id('of the socket: one person may have several'),
-    userId: Id('the person'),
-    name: Type.String({ description: 'name of the person', examples: ['Ann'] }),
+    connectionId: Id('id of the socket; one user may have several sockets'),
+    userId: Id('id of the user'),
+    name: Type.String({ description: 'name of the user', examples: ['Ann'] }),
     state: Nullable(PresenceState)
   },
   {
     additionalProperties: false,
     description:
-      'Another socket on a checklist. `state` is {} until it sends one, and null when it has left or is ' +
-      'only counted in `others` from now on'
+      'Another socket that has the checklist open. `state` is {} until it sends one, and null when it has left or is ' +
+      'no longer shown, only counted in `others`'
   }
 )
 export type Peer = Static<typeof Peer>

@@ -6,7 +6,8 @@ export const ProjectId = Id('id of the project')
 export const ProjectName = Line('Name of the project', 'Summer fair')
 
 export const Role = OneOf(['owner', 'editor', 'viewer'], {
-  description: 'an owner may do everything, an editor change checklists, a viewer read',
+  description:
+    'role of a member: owners may do everything, editors change checklists, viewers only read',
   examples: ['editor']
 })
 export type Role = Static<typeof Role>
@@ -16,12 +17,12 @@ export const Project = Type.Object(
     id: ProjectId,
     name: ProjectName,
     role: Role,
-    createdAt: Timestamp('when the project was created')
+    createdAt: Timestamp('time of creation')
   },
   {
     title: 'Project',
     additionalProperties: false,
-    description: 'A project, with the role of whoever asks'
+    description: 'A project, with the role of the current user'
   }
 )
 export type Project = Static<typeof Project>
@@ -34,7 +35,7 @@ export type Projects = Static<typeof Projects>
 
 export const ProjectBody = Type.Object(
   { name: ProjectName },
-  { additionalProperties: false, description: 'What is said of a project' }
+  { additionalProperties: false, description: 'Name of a project' }
 )
 
 export const ProjectParams = Type.Object({ projectId: ProjectId })

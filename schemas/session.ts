@@ -6,19 +6,28 @@ const SessionId = Id('id of the session')
 export const SessionInfo = Type.Object(
   {
     id: SessionId,
-    createdAt: Timestamp('when they signed in'),
-    lastUsedAt: Timestamp('when they signed in or last refreshed'),
-    ip: Type.String({ description: 'from where it was last used', examples: ['192.0.2.7'] }),
-    userAgent: Type.String({ description: 'and with what', examples: ['Mozilla/5.0'] }),
-    current: Type.Boolean({ description: 'is it the one that asks?', examples: [true] })
+    createdAt: Timestamp('time of the sign-in'),
+    lastUsedAt: Timestamp('time of the last refresh, or of the sign-in'),
+    ip: Type.String({
+      description: 'IP address of the last refresh or the sign-in',
+      examples: ['192.0.2.7']
+    }),
+    userAgent: Type.String({
+      description: 'User-Agent header of the last refresh or the sign-in',
+      examples: ['Mozilla/5.0']
+    }),
+    current: Type.Boolean({
+      description: 'whether this is the session of the request',
+      examples: [true]
+    })
   },
-  { title: 'Session', description: 'Somewhere a user is signed in' }
+  { title: 'Session', description: 'A session: one device or browser where the user is signed in' }
 )
 export type SessionInfo = Static<typeof SessionInfo>
 
 export const Sessions = Type.Object(
   { sessions: Type.Array(SessionInfo) },
-  { description: 'The sessions, the last used first' }
+  { description: 'The sessions of the current user, the last used first' }
 )
 
 export const SessionParams = Type.Object({ sessionId: SessionId })

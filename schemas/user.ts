@@ -1,15 +1,16 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { maximum } from './limits.ts'
 import { Id, Line } from './scalars.ts'
 
-/** ASCII only: what two people see as the same address is then one string, but for case. */
+/** ASCII only, so that two addresses that look the same differ at most in letter case. */
 export const Email = Type.String({
   format: 'email',
-  maxLength: 254,
-  description: 'ASCII; letter case does not matter',
+  maxLength: maximum.emailLength,
+  description: 'email address, ASCII only; letter case does not matter',
   examples: ['ann@example.com']
 })
 
-export const PersonName = Line('Name of a person', 'Ann')
+export const PersonName = Line('Name of the user', 'Ann')
 
 const UserId = Id('id of the user')
 
@@ -21,11 +22,11 @@ export type User = Static<typeof User>
 
 export const Me = Type.Object(
   { id: UserId, name: PersonName },
-  { title: 'Me', description: 'Who asks' }
+  { title: 'Me', description: 'The current user' }
 )
 export type Me = Static<typeof Me>
 
 export const Rename = Type.Object(
   { name: PersonName },
-  { additionalProperties: false, description: 'What they are called from now on' }
+  { additionalProperties: false, description: 'The new name of the user' }
 )

@@ -13,8 +13,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/password',
     schema: {
       tags: ['accounts'],
-      summary: 'Change my password',
-      description: 'Ends every other session.',
+      summary: 'Change the password of the current user',
+      description: 'Ends all other sessions of the user.',
       security: [{ bearer: [] }],
       body: PasswordChange(config.passwordMinLength),
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }

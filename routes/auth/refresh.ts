@@ -15,8 +15,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['accounts'],
       summary: 'Get a new access token',
       description:
-        'Answers an access token and the next refresh token. The one it replaces still works for ' +
-        'some seconds, for tabs that ask at once; used any later, it ends the session.',
+        'Returns an access token, and the next refresh token in the cookie `refresh`. The previous refresh token is ' +
+        'accepted for some seconds more, for concurrent requests of other tabs; used later, it ends the session.',
       security: [{ cookie: [] }],
       response: { 200: AccessToken, ...refusals(401, 403, 503) }
     },

@@ -14,8 +14,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/sessions',
     schema: {
       ...docs,
-      summary: 'List my sessions',
-      description: 'Every place where I am signed in, the last used first; 50 at most.',
+      summary: 'List the sessions of the current user',
+      description:
+        'The devices and browsers where the user is signed in, the last used first; 50 at most.',
       response: { 200: Sessions, ...refusals(401, 403, 503) }
     },
     onRequest: app.authenticate,
@@ -27,8 +28,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/sessions/:sessionId',
     schema: {
       ...docs,
-      summary: 'End one of my sessions',
-      description: 'Its tokens stop working within a second, and its streams end.',
+      summary: 'End a session of the current user',
+      description: 'Its tokens are refused and its streams end, within a second.',
       params: SessionParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
     },
@@ -49,8 +50,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/sessions',
     schema: {
       ...docs,
-      summary: 'End all my other sessions',
-      description: 'Leaves only the one that asks.',
+      summary: 'End all other sessions of the current user',
+      description: 'Only the session of this request remains.',
       response: { 204: NoContent, ...refusals(401, 403, 503) }
     },
     config: { writeRate: false },

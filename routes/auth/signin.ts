@@ -14,10 +14,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/signin',
     schema: {
       tags: ['accounts'],
-      summary: 'Begin a session',
+      summary: 'Sign in',
       description:
-        'Answers an access token, and the refresh token as the cookie `refresh`. Ends the session ' +
-        'whose cookie came with the request.',
+        'Creates a session. Returns an access token, and a refresh token in the cookie `refresh`. Ends the session ' +
+        'of the cookie that the request sent, if any.',
       body: SignIn,
       response: { 200: AccessToken, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },

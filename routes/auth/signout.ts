@@ -11,8 +11,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/signout',
     schema: {
       tags: ['accounts'],
-      summary: 'End the session',
-      description: 'Takes the cookie away, whatever is in it.',
+      summary: 'Sign out',
+      description:
+        'Ends the session of the refresh cookie and deletes the cookie, also when it is not valid.',
       security: [{ cookie: [] }, {}],
       response: { 200: Type.Object({}, { description: 'Signed out' }), ...refusals(403, 503) }
     },

@@ -14,8 +14,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/signup',
     schema: {
       tags: ['accounts'],
-      summary: 'Make an account',
-      description: 'One an email address. Signing in is the next step.',
+      summary: 'Create an account',
+      description: 'An email address can have one account. Does not sign in.',
       body: SignUp(config.passwordMinLength),
       response: { 201: User, ...refusals(400, 409, 413, 415, 429, 503) }
     },

@@ -12,10 +12,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/asyncapi.json',
     schema: {
       tags: ['live'],
-      summary: 'Describe streams and sockets',
-      description: 'AsyncAPI 3.0: every event of `GET /events` and every message of `GET /live`.',
+      summary: 'Get the description of streams and sockets',
+      description:
+        'An AsyncAPI 3.0 document of all events of `GET /events` and all messages of `GET /live`.',
       response: {
-        200: Type.Object({}, { additionalProperties: true, description: 'The document' })
+        200: Type.Object({}, { additionalProperties: true, description: 'The AsyncAPI document' })
       }
     },
     handler: async ({ host, protocol }) => {
@@ -44,27 +45,27 @@ const document = {
   info: {
     title: 'Concord, live',
     version: packageJson.version,
-    description: `${packageJson.description}. Requests and answers: [OpenAPI](/docs).`,
+    description: `${packageJson.description}. Requests and responses: [OpenAPI](/docs).`,
     license: { name: packageJson.license }
   },
   defaultContentType: 'application/json',
   ...describeChannels({
     events: {
       address: '/events',
-      summary: 'Events of my projects',
+      summary: 'Events of the current user',
       description:
-        'Server-Sent Events: `event` is the name of the message, `data` its payload, `id` the cursor ' +
-        'to resume after. In commit order, each event once, or an explicit `reset`.',
+        'Server-Sent Events: `event` is the name of the message, `data` its payload, `id` the cursor to resume ' +
+        'after. All events are sent in commit order and each once; `reset` is sent when events are missing.',
       bindings: { http: { query: FeedQuery, headers: FeedHeaders } },
       sends: FeedEvents
     },
     live: {
       address: '/live',
-      summary: 'Editing checklists together',
+      summary: 'Live editing of checklists',
       description:
-        'A WebSocket of JSON text frames, one message each. Close codes: 4400 too many bad frames, ' +
-        '4401 token expired, 4403 session ended, 4408 too slow, 4429 too many frames, 1001 and 1012 ' +
-        'restart; connect again after all but 4403.',
+        'A WebSocket for JSON text frames, one message per frame. Close codes: 4400 too many bad frames, ' +
+        '4401 token expired, 4403 session ended, 4408 client too slow, 4429 too many frames, 1001 and 1012 ' +
+        'restart of the service. Reconnect after all of them except 4403.',
       bindings: { ws: { method: 'GET' } },
       sends: byType(ServerMessage),
       receives: byType(ClientMessage)

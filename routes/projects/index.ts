@@ -15,7 +15,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Create a project',
-      description: 'Whoever creates it is its first owner.',
+      description: 'The current user becomes its owner.',
       body: ProjectBody,
       response: { 201: Project, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
@@ -31,8 +31,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '',
     schema: {
       ...docs,
-      summary: 'List my projects',
-      description: 'All projects that I am a member of, the oldest first.',
+      summary: 'List the projects of the current user',
+      description: 'All projects of which the current user is a member, the oldest first.',
       querystring: PageQuery,
       response: { 200: Projects, ...refusals(400, 401, 403, 503) }
     },

@@ -16,8 +16,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/me',
     schema: {
       ...docs,
-      summary: 'Who am I',
-      description: 'The account that the access token belongs to.',
+      summary: 'Get the current user',
+      description: 'Returns the user of the access token.',
       response: { 200: Me, ...refusals(401, 403, 503) }
     },
     onRequest: app.authenticate,
@@ -33,8 +33,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/me',
     schema: {
       ...docs,
-      summary: 'Change my name',
-      description: 'Other members of my projects see it from now on.',
+      summary: 'Change the name of the current user',
+      description: 'The other members of their projects see the new name.',
       body: Rename,
       response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
@@ -51,8 +51,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/me',
     schema: {
       ...docs,
-      summary: 'Delete my account',
-      description: 'With all my sessions, and the projects that nobody else owns.',
+      summary: 'Delete the account of the current user',
+      description: 'Ends all its sessions and deletes the projects that have no other owner.',
       body: PasswordProof,
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },

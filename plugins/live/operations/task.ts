@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto'
-import {
-  type CheckedOperation,
-  checkOperation,
-  isStorable,
-  maxLengths
-} from '../../../lib/check-operation.ts'
+import { type CheckedOperation, checkOperation, isStorable } from '../../../lib/check-operation.ts'
 import { mergeText } from '../../../lib/merge-text.ts'
 import { lockRetryMs } from '../../../lib/postgres/locks.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
 import type { Decision, Entry } from '../../../sql/operations.ts'
 
@@ -100,7 +96,7 @@ function weightOf({ checked, size }: Step): number {
   if (!('op' in checked)) return 0
   const { op } = checked
   const rows = {
-    'list.restoreTo': maxLengths.list,
+    'list.restoreTo': maximum.itemsPerChecklist,
     'item.add': 'items' in op ? op.items?.length : 1
   }
   return (rows[op.kind as keyof typeof rows] ?? 1) + Math.floor(size / 8192)

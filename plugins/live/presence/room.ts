@@ -1,3 +1,4 @@
+import { maximum } from '../../../schemas/limits.ts'
 import type { NodePresence } from '../../../sql/presence.ts'
 import {
   type JoinedPeer,
@@ -21,8 +22,8 @@ export interface PresenceConnection {
 
 const limits = {
   // Shown peers of a checklist: the first to join, up to this number and these characters of JSON.
-  shown: 100,
-  shownChars: 64 << 10,
+  shown: maximum.shownPeers,
+  shownChars: maximum.shownPeersJson,
   // The next peers in the order of joining. They are stored for other nodes too, so that they are shown as soon as
   // a shown peer leaves.
   next: 20

@@ -4,19 +4,14 @@ import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { createTokenBuckets } from '../../../lib/token-bucket.ts'
 import { withTimeout } from '../../../lib/with-timeout.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { shutdownLimits } from '../../http/shutdown.ts'
-import {
-  createMessageHandler,
-  type MessageHandlerParts,
-  limits as messageLimits
-} from './messages.ts'
+import { createMessageHandler, type MessageHandlerParts } from './messages.ts'
 import { createSender } from './sender.ts'
 import type { Subscription } from './subscription.ts'
 
-/** The limits of one socket. */
-export const limits = {
-  frameBytes: 256 << 10,
+const limits = {
   pingMs: 25_000,
   pongMs: 10_000,
   // Messages that wait while one is handled; further ones stay in the socket.
@@ -101,7 +96,6 @@ export function createConnection(
     if (endedSessions.has(sessionId)) return endSession()
     startExpiry()
     startPing()
-    const { frameBytes } = limits
     sender.send({
       type: 'welcome',
       userId,
@@ -109,7 +103,11 @@ export function createConnection(
       connectionId,
       epoch: pubsub.epoch,
       heartbeatMs: limits.pingMs,
-      limits: { frameBytes, ...messageLimits }
+      limits: {
+        frameBytes: maximum.frameBytes,
+        opsAPush: maximum.operationsPerPush,
+        checklists: maximum.checklistsPerSocket
+      }
     })
   }
 

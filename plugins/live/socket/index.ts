@@ -6,11 +6,12 @@ import type { WebSocket } from 'ws'
 import { TooManySockets } from '../../../lib/errors.ts'
 import { createQuota } from '../../../lib/quota.ts'
 import { buildValidator } from '../../../lib/validation.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import { ClientMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { refuseSocket } from '../../http/errors.ts'
 import { closeAll, shutdownLimits } from '../../http/shutdown.ts'
-import { limits as connectionLimits, createConnection } from './connection.ts'
+import { createConnection } from './connection.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,7 +31,7 @@ async function socket(app: FastifyInstance) {
 
   await app.register(websocket, {
     options: {
-      maxPayload: connectionLimits.frameBytes,
+      maxPayload: maximum.frameBytes,
       perMessageDeflate: false,
       // The default selects the first protocol that the client offers, which may be its token.
       handleProtocols: () => false

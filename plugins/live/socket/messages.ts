@@ -3,6 +3,7 @@ import { describeError } from '../../../lib/error-body.ts'
 import type { LogEvent } from '../../../lib/event.ts'
 import { refusalOf } from '../../../lib/postgres/errors.ts'
 import { schemaErrorFormatter } from '../../../lib/validation.ts'
+import { maximum } from '../../../schemas/limits.ts'
 import type { ClientMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import type { PresenceConnection } from '../presence/room.ts'
@@ -23,12 +24,6 @@ export interface MessageHandlerParts {
   onNewExpiry: (expiresAt: number) => void
   /** Called when a subscription cannot query the database. */
   onFailure: (error: unknown) => void
-}
-
-/** The limits of messages, as `welcome` contains them. */
-export const limits = {
-  opsAPush: 100,
-  checklists: 100
 }
 
 /** Handles the messages of a client on one socket, and sends their responses. */
@@ -100,8 +95,8 @@ export function createMessageHandler(
   async function open(request: OpenRequest) {
     const { checklistId } = request
     subscriptions.get(checklistId)?.close()
-    if (subscriptions.size >= limits.checklists) {
-      const message = `a socket follows ${limits.checklists} checklists at most: close one first`
+    if (subscriptions.size >= maximum.checklistsPerSocket) {
+      const message = `a socket follows ${maximum.checklistsPerSocket} checklists at most: close one first`
       return send({ type: 'error', code: 'TOO_MANY_CHECKLISTS', message, checklistId })
     }
     const subscription = createSubscription(app, {

@@ -15,13 +15,12 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/changes',
     schema: {
       tags: ['checklists'],
-      summary: 'Read what changed since a revision',
+      summary: 'List the changes of a checklist after a revision',
       description:
-        'For every member of its project, also of a deleted checklist. 410 `COMPACTED` when `since` ' +
-        'is older than what is kept, or no revision of this list (after a restore of the database): ' +
-        'read the checklist again. With `item`, the history of one item: who changed what, when and how. ' +
-        'A page of large changes ends before `limit`, after about 1 MiB: read on from `to` while it is ' +
-        'lower than `head`.',
+        'For every member of its project, also for a deleted checklist. 410 `COMPACTED` when the changes after ' +
+        '`since` are not stored any more, or the checklist has no such revision (after a restore of the database): ' +
+        'get the checklist again. With `item`, returns the history of one item. A page of large changes ends after ' +
+        'about 1 MiB, before `limit`: while `to` is lower than `head`, request the next page with `since=to`.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       querystring: ChangesQuery,

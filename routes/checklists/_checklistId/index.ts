@@ -11,10 +11,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '',
     schema: {
       tags: ['checklists'],
-      summary: 'Read a checklist',
+      summary: 'Get a checklist',
       description:
-        'The whole list as it is at one moment, for every member of its project. 410 ' +
-        '`CHECKLIST_DELETED` when it was deleted: the operation `list.restore` brings it back.',
+        'Returns the checklist with all items and open conflicts. For every member of its project. 410 ' +
+        '`CHECKLIST_DELETED` when it was deleted: the operation `list.restore` restores it.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       response: { 200: Checklist, ...refusals(400, 401, 403, 404, 410, 503) }

@@ -12,9 +12,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['checklists'],
       summary: 'Change a checklist',
       description:
-        'Does 1–100 operations in order and answers what became of each; the same as `push` on `/live`. What can be ' +
-        'merged is merged, what cannot is kept as a conflict, nothing is overwritten. A refused operation does not ' +
-        'stop the ones after it.',
+        'Applies 1–100 operations in order and returns a result for each; the same as `push` on `/live`. For owners ' +
+        'and editors. Concurrent edits are merged, or kept as a conflict when they cannot be merged; none is ' +
+        'overwritten. The operations after a rejected one are applied all the same.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       body: Operations,

@@ -16,7 +16,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Create a checklist',
-      description: 'For owners and editors.',
+      description: 'Only for owners and editors.',
       body: NewChecklist,
       response: { 201: ChecklistSummary, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
@@ -36,7 +36,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'List the checklists of a project',
-      description: 'For every member, the oldest first, deleted ones left out.',
+      description: 'For every member; the oldest first, without deleted ones.',
       querystring: PageQuery,
       response: { 200: Checklists, ...refusals(400, 401, 403, 404, 503) }
     },

@@ -14,8 +14,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '',
     schema: {
       ...docs,
-      summary: 'Read a project',
-      description: 'For its members; to everybody else it is not there.',
+      summary: 'Get a project',
+      description: 'For its members; all other users get 404.',
       response: { 200: Project, ...refusals(400, 401, 403, 404, 503) }
     },
     onRequest: app.authenticate,
@@ -28,7 +28,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Rename a project',
-      description: 'For owners.',
+      description: 'Only for owners.',
       body: ProjectBody,
       response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
@@ -43,7 +43,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Delete a project',
-      description: 'For owners. Its checklists go with it, and nothing brings them back.',
+      description:
+        'Deletes the project and its checklists; this cannot be undone. Only for owners.',
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 429, 503) }
     },
     onRequest: app.authenticate,

@@ -24,8 +24,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/members',
     schema: {
       ...docs,
-      summary: 'List the members',
-      description: 'For every member, the longest-standing first.',
+      summary: 'List the members of a project',
+      description: 'For every member; the longest-standing member first.',
       params: ProjectParams,
       querystring: PageQuery,
       response: { 200: Members, ...refusals(400, 401, 403, 404, 503) }
@@ -41,8 +41,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Add a member',
       description:
-        'For owners. 404 `USER_NOT_FOUND` when no account has this email, 429 after 50 of these in an ' +
-        'hour; 409 `ALREADY_MEMBER` when the user is in the project: PATCH changes a role.',
+        'Only for owners. 404 `USER_NOT_FOUND` when no account has this email, and 429 after 50 such responses in ' +
+        'an hour. 409 `ALREADY_MEMBER` when the user is a member already: use PATCH to change the role.',
       params: ProjectParams,
       body: NewMember,
       response: { 201: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
@@ -68,7 +68,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Change the role of a member',
-      description: 'For owners. 409 `LAST_OWNER` when nobody would be owner any more.',
+      description:
+        'Only for owners. 409 `LAST_OWNER` when the project would have no owner any more.',
       params: MemberParams,
       body: RoleBody,
       response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
@@ -83,10 +84,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/members/:userId',
     schema: {
       ...docs,
-      summary: 'Remove a member, or leave',
+      summary: 'Remove a member, or leave a project',
       description:
-        'For owners, and for every member who leaves. 409 `LAST_OWNER` when nobody would be owner ' +
-        'any more.',
+        'Owners may remove every member; all members may remove themselves. 409 `LAST_OWNER` when the project ' +
+        'would have no owner any more.',
       params: MemberParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 429, 503) }
     },
