@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import postgres from 'postgres'
-import { runningUrl } from '../lib/embedded-postgres/server.ts'
+import { findRunningUrl } from '../lib/embedded-postgres/server.ts'
 import { attacks } from './attack/attacks.ts'
 import { createBystander } from './attack/bystander.ts'
 import { target } from './attack/figures.ts'
@@ -38,7 +38,7 @@ if (names.length === 0 || !(seconds > 0)) {
 const service = await startService({ RATE_LIMIT: 'on', ACCESS_TOKEN_TTL: '7200' })
 try {
   const { url, folder, log } = service
-  const databaseUrl = (await runningUrl(folder)) ?? ''
+  const databaseUrl = (await findRunningUrl(folder)) ?? ''
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} })
   const bystander = await createBystander(url)
   await bystander.measure(warmUpMs)

@@ -24,14 +24,14 @@ import { percentile, round, sum } from './support/statistics.ts'
  *
  * Latency is from the commit, by the clock of the database, to the read in this process. Memory is the resident set size of
  * the process of the service. Exits with 1 when a stream that reads misses an event or receives one twice, or when a slow
- * client costs more memory than README.md states.
+ * client costs more memory than docs/performance.md states.
  *
  * node bench/slow.ts [seconds of each turn = 20]
  */
 const seconds = Number(process.argv[2] ?? 20)
 const size = { clients: 1000, items: 50, text: 2000, changes: 2 }
 const interval = { quietMs: 100, busyMs: 1000, memoryMs: 500, warmUpMs: 2000 }
-/** Limit in README.md of the memory of a slow client: unsent bytes, a page of events, and the connection. */
+/** Limit in docs/performance.md of the memory of a slow client: unsent bytes, a page of events, and the connection. */
 const maxKb = 400
 
 interface OtherClients {

@@ -1,10 +1,10 @@
 import postgres from 'postgres'
-import { runningUrl } from '../lib/embedded-postgres/server.ts'
+import { readConfig } from '../lib/config.ts'
+import { findRunningUrl } from '../lib/embedded-postgres/server.ts'
 import { startFailure } from '../lib/start-failure.ts'
-import { readConfig } from '../plugins/config.ts'
 
 /*
- * psql for machines without it: runs SQL on the database of the running service, as whoever has its files.
+ * psql for machines without it: runs SQL on the database of the running service, as the owner of its files.
  *
  * npm run sql -- "<statement>"
  */
@@ -19,17 +19,17 @@ try {
 
 async function run(text: string) {
   const { databaseUrl, dataDir } = readConfig()
-  const url = databaseUrl ?? (await runningUrl(dataDir))
+  const url = databaseUrl ?? (await findRunningUrl(dataDir))
   if (!url) throw new Error(`no database runs in ${dataDir}: npm start starts one`)
   const sql = postgres(url, { max: 1, connection: { application_name: 'concord sql' } })
   try {
-    show(await sql.unsafe(text))
+    print(await sql.unsafe(text))
   } finally {
     await sql.end()
   }
 }
 
-function show(result: postgres.RowList<postgres.Row[]>) {
+function print(result: postgres.RowList<postgres.Row[]>) {
   if (result.length > 0) console.table([...result])
   else process.stdout.write(`${result.command} ${result.count ?? ''}\n`)
 }

@@ -1,19 +1,18 @@
-/** What can be told to keep what is written, and to send it in one go. */
 interface Corkable {
   cork(): void
   uncork(): void
 }
 
-/** Gathers what one tick writes into one system call. */
-export function createBatch(wire: Corkable) {
+/** Sends everything that one tick writes to a stream in one system call. */
+export function createBatch(stream: Corkable) {
   let isCorked = false
 
   return {
-    /** To be called before every write. */
+    /** Must be called before every write. */
     begin() {
       if (isCorked) return
       isCorked = true
-      wire.cork()
+      stream.cork()
       process.nextTick(flush)
     },
     flush
@@ -23,6 +22,6 @@ export function createBatch(wire: Corkable) {
   function flush() {
     if (!isCorked) return
     isCorked = false
-    wire.uncork()
+    stream.uncork()
   }
 }

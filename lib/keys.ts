@@ -1,20 +1,22 @@
 import { hkdfSync } from 'node:crypto'
 
-/** What one secret gives. `kid` names it in public without telling anything of it. */
+/** The keys of one secret. `kid` identifies them in public and reveals nothing of the secret. */
 export interface Key {
   kid: string
   access: string
   refresh: Buffer
 }
 
+/** The keys of all secrets, in their order: the first signs, all verify. */
+export type Keys = [Key, ...Key[]]
+
 /**
- * The keys of a ring of secrets, in its order: the first signs, all verify.
- * Refresh tokens get a key of their own (HKDF-SHA-256, RFC 5869), so that no token of one kind
- * can ever pass for one of the other.
+ * Derives the keys of each secret. Refresh tokens have a key of their own (HKDF-SHA-256, RFC 5869), so that no token of one
+ * kind is ever valid as one of the other. Throws when there is no secret.
  */
-export function keyRing(secrets: readonly string[]): [Key, ...Key[]] {
+export function deriveKeys(secrets: readonly string[]): Keys {
   const [first, ...others] = secrets
-  if (!first) throw new Error('a key ring needs a secret')
+  if (!first) throw new Error('deriveKeys needs a secret')
   return [keyOf(first), ...others.map(keyOf)]
 }
 

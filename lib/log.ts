@@ -1,18 +1,24 @@
 import type { FastifyRequest } from 'fastify'
+import pretty from 'pino-pretty'
 
 /**
- * Options of the logger. What a line holds is listed here, not what is left out: no query string,
- * header, cookie or body, and of an error nothing but what says where it happened.
+ * Returns the options of the logger: readable lines on a terminal, JSON elsewhere. A line contains the fields listed here
+ * and nothing else of a request or error: no query string, header, cookie or body.
  */
-export function loggerOptions(level: string) {
-  return { level, serializers: { req: requestLine, res: answerLine, err: errorLine } }
+export function loggerOptions(level: string, isTerminal: boolean) {
+  const options = { level, serializers: { req: requestLine, res: responseLine, err: errorLine } }
+  if (!isTerminal) return options
+  return {
+    ...options,
+    stream: pretty({ sync: true, ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' })
+  }
 }
 
 function requestLine({ method, url, ip }: FastifyRequest) {
   return { method, url: url.replace(/\?.*/s, ''), remoteAddress: ip }
 }
 
-function answerLine({ statusCode }: { statusCode?: number }) {
+function responseLine({ statusCode }: { statusCode?: number }) {
   return { statusCode }
 }
 

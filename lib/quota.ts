@@ -1,19 +1,19 @@
-/** How many each may hold at once, such as the open streams of a user. */
-export function createQuota(most: number) {
-  const held = new Map<string, number>()
+/** Counts what each holder has open at once, such as the streams of a user. */
+export function createQuota(max: number) {
+  const counts = new Map<string, number>()
 
   return {
-    isUsedUp: (holder: string): boolean => (held.get(holder) ?? 0) >= most,
+    isUsedUp: (holder: string): boolean => (counts.get(holder) ?? 0) >= max,
 
-    /** Counts one more, which it does not refuse. */
+    /** Counts one more, also above the maximum. */
     take(holder: string): void {
-      held.set(holder, (held.get(holder) ?? 0) + 1)
+      counts.set(holder, (counts.get(holder) ?? 0) + 1)
     },
 
-    giveBack(holder: string): void {
-      const rest = (held.get(holder) ?? 0) - 1
-      if (rest > 0) held.set(holder, rest)
-      else held.delete(holder)
+    release(holder: string): void {
+      const count = (counts.get(holder) ?? 0) - 1
+      if (count > 0) counts.set(holder, count)
+      else counts.delete(holder)
     }
   }
 }

@@ -1,27 +1,27 @@
 export type Signal = ReturnType<typeof createSignal>
 
-/** A doorbell: any number of rings while nobody looks are one. */
+/** Wakes one waiter. Any number of notifications between two waits count as one. */
 export function createSignal() {
-  let isRung = false
+  let isNotified = false
   let wake = () => {}
 
   return {
-    ring() {
-      isRung = true
+    notify() {
+      isNotified = true
       wake()
     },
 
-    /** Waits for a ring, at most `ms`; answers whether there was one since the last look. */
-    async rung(ms: number): Promise<boolean> {
-      if (!isRung) {
+    /** Waits for a notification, at most `ms` milliseconds. Returns whether there was one since the last wait. */
+    async wait(ms: number): Promise<boolean> {
+      if (!isNotified) {
         const { promise, resolve } = Promise.withResolvers<void>()
         const timer = setTimeout(resolve, ms)
         wake = resolve
         await promise
         clearTimeout(timer)
       }
-      const was = isRung
-      isRung = false
+      const was = isNotified
+      isNotified = false
       return was
     }
   }

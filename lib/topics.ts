@@ -1,11 +1,11 @@
-/** Who wants what: a topic is a string, a subscriber anything with an identity. */
 export type Topics<S> = ReturnType<typeof createTopics<S>>
 
+/** Stores which subscribers have subscribed to which topics. */
 export function createTopics<S>() {
   const topics = new Map<string, Set<S>>()
 
   return {
-    /** Adds a subscriber and answers the way to remove it. */
+    /** Subscribes to a topic. Returns the function that unsubscribes. */
     subscribe(topic: string, subscriber: S): () => void {
       const subscribers = topics.get(topic) ?? new Set()
       topics.set(topic, subscribers.add(subscriber))
@@ -15,7 +15,7 @@ export function createTopics<S>() {
       }
     },
 
-    /** Every subscriber of any of these topics, once. */
+    /** Returns every subscriber of any of these topics, once. */
     of(names: readonly string[]): Set<S> {
       const found = new Set<S>()
       for (const name of names) {
@@ -24,12 +24,12 @@ export function createTopics<S>() {
       return found
     },
 
-    /** Whether somebody subscribes to any of these topics. */
+    /** Returns whether a subscriber has subscribed to any of these topics. */
     has(names: readonly string[], subscriber: S): boolean {
       return names.some(name => topics.get(name)?.has(subscriber))
     },
 
-    /** Every subscriber of any topic, once. */
+    /** Returns every subscriber of any topic, once. */
     all(): Set<S> {
       return this.of([...topics.keys()])
     },

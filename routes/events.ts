@@ -32,13 +32,13 @@ const routes: FastifyPluginAsyncTypebox = async app => {
           503: ErrorBody
         }
       },
+      onRequest: app.authenticateSubscriber,
       errorHandler: app.feedErrorHandler
     },
-    async (request, reply) => {
-      const identity = await app.identify(request)
+    async ({ identity, headers, query }, reply) => {
       app.openFeed(reply, identity, {
-        cursor: request.headers['last-event-id'] ?? request.query.last_event_id,
-        projects: request.query.project
+        cursor: headers['last-event-id'] ?? query.last_event_id,
+        projects: query.project
       })
     }
   )

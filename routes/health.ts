@@ -4,7 +4,7 @@ import { Liveness, Readiness } from '../schemas/health.ts'
 import { ping } from '../sql/health.ts'
 
 const limits = {
-  /** A database slower than this is as good as none. */
+  /** A database that responds more slowly counts as down. */
   pingMs: 1000,
   retryAfterSeconds: 2
 }
@@ -12,13 +12,8 @@ const limits = {
 const docs = { tags: ['operations'] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, pubsub } = app
-  let isDraining = false
+  const { sql, pubsub, shutdown } = app
   let pinging: Promise<boolean> | undefined
-
-  app.addHook('preClose', async () => {
-    isDraining = true
-  })
 
   app.route({
     method: 'GET',
@@ -43,23 +38,23 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 200: Readiness, 503: Readiness }
     },
     handler: async (_request, reply) => {
-      const readiness = await look()
+      const readiness = await check()
       if (readiness.status === 'ready') return readiness
       return reply.code(503).header('retry-after', limits.retryAfterSeconds).send(readiness)
     }
   })
 
-  async function look(): Promise<Readiness> {
-    const database = (await answersInTime()) ? 'up' : 'down'
+  async function check(): Promise<Readiness> {
+    const database = (await respondsInTime()) ? 'up' : 'down'
     const { reading, listening, lag } = pubsub.health()
     const listener = !reading ? 'down' : listening ? 'up' : 'polling'
     const isReady = database === 'up' && reading
-    const status = isDraining ? 'draining' : isReady ? 'ready' : 'unavailable'
+    const status = shutdown.isClosing ? 'draining' : isReady ? 'ready' : 'unavailable'
     return { status, database, listener, lag }
   }
 
-  function answersInTime(): Promise<boolean> {
-    // One at a time: against a frozen database probes would take connection after connection.
+  function respondsInTime(): Promise<boolean> {
+    // One query at a time: probes of a database that hangs would use up the connections.
     pinging ??= ping(sql)
       .then(() => true)
       .catch(() => false)

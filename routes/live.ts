@@ -17,22 +17,14 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       security: [{ bearer: [] }, { cookie: [] }],
       response: { ...refusals(400, 401, 403, 426, 429, 503) }
     },
-    onRequest: [
-      app.refuseForeignOrigin,
-      async request => {
-        request.identity = await app.identify(request)
-        app.admitLive(request.identity)
-      }
-    ],
+    onRequest: [app.refuseForeignOrigin, app.authenticateSubscriber, app.refuseTooManySockets],
     handler: async () => {
       // RFC 9110, 15.5.22
       throw Object.assign(new UpgradeRequired(), {
         headers: { connection: 'close, upgrade', upgrade: 'websocket' }
       })
     },
-    wsHandler: (socket, { identity, raw }) => {
-      if (identity) app.openLive(socket, raw.socket, identity)
-    }
+    wsHandler: (socket, { identity, raw }) => app.openSocket(socket, raw.socket, identity)
   })
 }
 

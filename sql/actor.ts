@@ -1,9 +1,9 @@
 import type { Sql } from './executor.ts'
 
 /**
- * `with ${withActor(sql, actorId)}, …` tells the log who writes. Its triggers read it as the statement
- * ends, but a `with` that nothing reads is never evaluated: the write selects `from acting`, or
- * from something that does.
+ * Returns the CTE that names the author of a write to the log: `with ${withActor(sql, actorId)}, …`. The triggers of
+ * the log read these settings. PostgreSQL does not evaluate a CTE that nothing reads, so the write has to select
+ * `from acting`, directly or through another CTE.
  */
 export function withActor(sql: Sql, actorId: string, { source = 'http', opId = '' } = {}) {
   return sql`

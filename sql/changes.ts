@@ -1,46 +1,56 @@
 import { ChecklistNotFound, Compacted } from '../lib/errors.ts'
 import type { Change, Changes } from '../schemas/change.ts'
+import { changeColumns, isLastPage, type Sized, selectPage } from './event-page.ts'
 import type { Sql } from './executor.ts'
-import { isLast, type Weighed, within } from './page.ts'
 
-/** A row of the log, where what is absent from a change is null. */
+/** A row of a page: an absent field of a change is null, and so are all of them when the page is empty. */
 type ChangeRow = { [Key in keyof Omit<Change, 'before' | 'after'>]-?: Change[Key] | null } & {
   /** JSON */
   before: string | null
   after: string | null
-} & Kept &
-  Weighed
+} & History &
+  Sized
 
-/** How much of a list's history there is, where the list belongs, and the head of the log in the same snapshot. */
-interface Kept {
+/** The history of a checklist, from the snapshot of the page. */
+interface History {
+  /** newest revision of the checklist */
   head: number
+  /** oldest revision that is stored; head + 1 when none is */
   oldest: number
   projectId: string
+  /** newest position of the log */
   pos: number
 }
 
-export interface ChangesAsked {
+export interface ChangesRequest {
   since: number
-  /** changes at most */
+  /** maximum number of changes */
   limit: number
-  /** Weight at which a page ends before its limit; the last change may exceed it. */
+  /** maximum size, which the last change may exceed */
   bytes: number
   /** only changes of this item */
   item?: string
 }
 
 /**
- * Returns the changes of a checklist after revision `since`, in order, as many as fit; also of a deleted one,
- * so that clients learn who deleted it. Throws ChecklistNotFound when there is none or the actor is not a
- * member, Compacted when `since` is older than what is kept, or a revision that the list never had.
+ * Returns a page of the changes of a checklist after revision `since`, in order. A deleted checklist has changes too,
+ * so that clients learn who deleted it. Throws ChecklistNotFound when there is none or the actor is not a member,
+ * Compacted when changes after `since` have been deleted or the list has not reached that revision.
  */
 export async function readChanges(
   sql: Sql,
   actorId: string,
   checklistId: string,
-  { since, limit, bytes, item }: ChangesAsked
-): Promise<Changes & Pick<Kept, 'projectId' | 'pos'>> {
-  const most = { rows: limit, bytes }
+  { since, limit, bytes, item }: ChangesRequest
+): Promise<Changes & Pick<History, 'projectId' | 'pos'>> {
+  const limits = { rows: limit, bytes }
+  const positions = sql`
+    select pos
+    from events
+    where checklist_id = checklists.id
+    and rev > ${since}
+    ${item === undefined ? sql`` : sql`and item_id = ${item}`}
+    order by rev`
   const rows = await sql<ChangeRow[]>`
     select
       checklist_revs.rev as head,
@@ -51,20 +61,7 @@ export async function readChanges(
     from checklists
     join project_members using (project_id)
     join checklist_revs on checklist_id = checklists.id
-    left join lateral (${within(
-      sql,
-      most,
-      sql`
-      rev, kind, item_id as "itemId", before::text, after::text,
-      actor_id as "actorId", op_id as "opId", source, at`,
-      sql`
-      select pos
-      from events
-      where checklist_id = checklists.id
-      and rev > ${since}
-      ${item === undefined ? sql`` : sql`and item_id = ${item}`}
-      order by rev`
-    )}) as change on true
+    left join lateral (${selectPage(sql, limits, changeColumns(sql), positions)}) as change on true
     where checklists.id = ${checklistId}
     and user_id = ${actorId}
     order by change.rev
@@ -72,12 +69,12 @@ export async function readChanges(
   const [first] = rows
   if (!first) throw new ChecklistNotFound()
   const { head, oldest, projectId, pos } = first
-  // Revisions have no gap: with the one after `since` all that follow are there.
+  // Revisions have no gap: if the one after `since` is stored, all later ones are.
   if (since > head || (since < head && oldest > since + 1)) throw new Compacted()
   const page = first.rev === null ? [] : rows
   const changes = page.map(toChange)
-  // A page that is not full says that nothing more has happened up to the head.
-  const to = isLast(page, most) ? head : (changes.at(-1)?.rev ?? since)
+  // The last page reaches the head, even if its last change is older (`item` leaves changes out).
+  const to = isLastPage(page, limits) ? head : (changes.at(-1)?.rev ?? since)
   return { from: since + 1, to, head, changes, projectId, pos }
 }
 

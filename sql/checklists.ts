@@ -2,10 +2,10 @@ import { ChecklistDeleted, ChecklistNotFound, ProjectNotFound } from '../lib/err
 import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checklist.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Sql } from './executor.ts'
-import { requireGranted, withMember } from './membership.ts'
-import { keyset, paged } from './page.ts'
+import { requireAllowed, withMember } from './membership.ts'
+import { keyset, toPage } from './page.ts'
 
-/** By an owner or editor. Throws ProjectNotFound, Forbidden. */
+/** Only for owners and editors. Throws ProjectNotFound, Forbidden. */
 export async function createChecklist(
   sql: Sql,
   actorId: string,
@@ -25,8 +25,8 @@ export async function createChecklist(
     from me
     left join created on true
   `
-  const { id } = requireGranted<{ id: string }>(row)
-  // Revisions are given out inside COMMIT: no statement sees the one it causes.
+  const { id } = requireAllowed<{ id: string }>(row)
+  // Revisions are numbered during COMMIT, so the statement above cannot return the one that it causes.
   const [checklist] = await sql<[ChecklistSummary?]>`
     select ${summary(sql)}
     from checklists
@@ -37,19 +37,22 @@ export async function createChecklist(
   return checklist
 }
 
-/** Those not deleted. Throws ProjectNotFound when there is none or the actor is not a member. */
+/**
+ * Returns a page of the checklists that are not deleted, the oldest first. Throws ProjectNotFound when the project does
+ * not exist or the actor is not a member.
+ */
 export async function listChecklists(
   sql: Sql,
   actorId: string,
   projectId: string,
   query: PageQuery
 ): Promise<Checklists> {
-  const { place, isAfter, order } = keyset(sql, 'created_at', 'id', query)
-  const rows = await sql<(ChecklistSummary & { place: string })[]>`
+  const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
+  const rows = await sql<(ChecklistSummary & { rowCursor: string })[]>`
     select checklist.*
     from project_members as me
     left join lateral (
-      select ${summary(sql)}, ${place}
+      select ${summary(sql)}, ${rowCursor}
       from checklists
       join checklist_revs on checklist_id = checklists.id
       where project_id = me.project_id
@@ -61,7 +64,7 @@ export async function listChecklists(
     and me.user_id = ${actorId}
   `
   if (rows.length === 0) throw new ProjectNotFound()
-  const { page, next } = paged(
+  const { page, next } = toPage(
     rows.filter(({ id }) => id),
     query
   )
@@ -69,8 +72,8 @@ export async function listChecklists(
 }
 
 /**
- * The whole checklist from one snapshot, with the head of the log in the same snapshot.
- * Throws ChecklistNotFound when there is none or the actor is not a member, ChecklistDeleted.
+ * Returns a whole checklist and the newest position of the log (`pos`), from one snapshot.
+ * Throws ChecklistNotFound when it does not exist or the actor is not a member, ChecklistDeleted.
  */
 export async function readChecklist(
   sql: Sql,

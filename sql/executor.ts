@@ -1,4 +1,4 @@
 import type postgres from 'postgres'
 
-/** What every data function takes first: a pool or a transaction, with int8 read as number. */
+/** The first parameter of every data function: a pool or a transaction, which parses int8 as number. */
 export type Sql = postgres.Sql<{ bigint: number }>

@@ -1,6 +1,6 @@
 import type { Sql } from './executor.ts'
 
-/** Costs the database next to nothing. */
+/** Throws when the database does not execute a query. */
 export async function ping(sql: Sql): Promise<void> {
   await sql`select 1`
 }

@@ -1,118 +1,124 @@
-import type { Loggable } from '../lib/event.ts'
+import type { PendingQuery, Row } from 'postgres'
+import type { LogEvent } from '../lib/event.ts'
+import { eventColumns, isLastPage, type PageLimits, type Sized, selectPage } from './event-page.ts'
 import type { Sql } from './executor.ts'
-import { isLast, type Most, type Weighed, within } from './page.ts'
 
-/** One row of the log. */
-export interface LogEvent extends Loggable {
-  /** weight in memory, roughly */
-  bytes: number
-}
-
-/** Where the log stands: which life of the database it is, its newest position, and from where on it is whole. */
-export interface Head {
+/** The state of the log. Events up to the position `floor` may have been deleted. */
+export interface LogState {
   epoch: string
-  head: number
+  committedHead: number
   floor: number
 }
 
-/** Some events in order, from one snapshot with where the log stands. */
-export interface Page extends Head {
+/** Events in order of position, with the state of the log from the same snapshot. */
+export interface EventPage extends LogState {
   events: LogEvent[]
-  /** Whether no more than these were there to read. */
+  /** Whether there is no later event to read. */
   isLast: boolean
 }
 
-type EventRow = Head & LogEvent & Weighed
+type EventRow = LogState & LogEvent & Sized
 
-/** The memberships of a user, from one snapshot with where the log stands. */
-export interface Feed extends Head {
+/** The memberships of a user, with the state of the log from the same snapshot. */
+export interface Memberships extends LogState {
   projects: { projectId: string; sincePos: number; role: string }[]
 }
 
-export async function readHead(sql: Sql): Promise<Head> {
-  const [row] = await sql<[Head]>`
-    select ${head(sql)}
+export async function readLogState(sql: Sql): Promise<LogState> {
+  const [row] = await sql<[LogState]>`
+    select ${stateColumns(sql)}
     from log_state`
   return row
 }
 
-/** Returns the next events after a position, within `most`. */
-export async function readAfter(sql: Sql, pos: number, most: Most): Promise<Page> {
-  const rows = await sql<EventRow[]>`
-    select ${head(sql)}, event.*
-    from ${state(sql)}
-    left join lateral (${within(
-      sql,
-      most,
-      columns(sql),
-      sql`
-      select pos
-      from events
-      where pos > ${pos}
-      order by pos`
-    )}) as event on true
-    order by event.pos`
-  return paged(rows, most)
+/** Returns a page of the events after a position. */
+export async function readAfter(sql: Sql, pos: number, limits: PageLimits): Promise<EventPage> {
+  const positions = sql`
+    select pos
+    from events
+    where pos > ${pos}
+    order by pos`
+  return readPage(sql, limits, positions)
 }
 
-/** Where a user belongs. */
-export async function readMemberships(sql: Sql, userId: string): Promise<Feed> {
-  const [feed] = await sql<[Feed]>`
+export async function readMemberships(sql: Sql, userId: string): Promise<Memberships> {
+  const [memberships] = await sql<[Memberships]>`
     select
-      ${head(sql)},
+      ${stateColumns(sql)},
       coalesce((
         select jsonb_agg(jsonb_build_object('projectId', project_id, 'sincePos', since_pos, 'role', role))
         from project_members
         where user_id = ${userId}
       ), '[]') as projects
     from log_state`
-  return feed
+  return memberships
+}
+
+/** Returns a page of the events that a user may receive, after `pos` and up to `memberships.committedHead`. */
+export async function readVisibleAfter(
+  sql: Sql,
+  {
+    userId,
+    memberships,
+    pos,
+    limits
+  }: { userId: string; memberships: Memberships; pos: number; limits: PageLimits }
+): Promise<EventPage> {
+  const { projects, committedHead } = memberships
+  const range = { after: pos, upTo: committedHead }
+  return readPage(
+    sql,
+    limits,
+    entitledPositions(sql, { userId, projects, range, limit: limits.rows })
+  )
 }
 
 /**
- * Returns what a user is entitled to see again, after `pos` and up to the head of the feed, within `most`:
- * the same rule as `isEntitled` in lib/entitlement.ts.
+ * Selects the positions of the events that a user may receive: the rule of `isEntitled` in lib/, in SQL. It reads the
+ * indexes by project and by user, so that the events of other projects cost nothing.
  */
-export async function readVisibleAfter(
+function entitledPositions(
   sql: Sql,
-  { userId, feed, pos, most }: { userId: string; feed: Feed; pos: number; most: Most }
-): Promise<Page> {
-  const projects = feed.projects.map(({ projectId }) => projectId)
-  const since = feed.projects.map(({ sincePos }) => sincePos)
-  // Along the indexes by project and by user: events of other projects are not touched.
-  const rows = await sql<EventRow[]>`
-    select ${head(sql)}, event.*
-    from ${state(sql)}
-    left join lateral (${within(
-      sql,
-      most,
-      columns(sql),
-      sql`
-      select theirs.pos
-      from unnest(${projects}::uuid[], ${since}::bigint[]) as mine (project_id, since_pos)
-      cross join lateral (
-        select pos
-        from events
-        where project_id is not null
-        and (project_id, pos) > (mine.project_id, greatest(since_pos, ${pos}))
-        and (project_id, pos) <= (mine.project_id, ${feed.head})
-        order by project_id, pos
-        limit ${most.rows}
-      ) as theirs
-      union
+  {
+    userId,
+    projects,
+    range: { after, upTo },
+    limit
+  }: {
+    userId: string
+    projects: Memberships['projects']
+    range: { after: number; upTo: number }
+    limit: number
+  }
+) {
+  const ids = projects.map(({ projectId }) => projectId)
+  const since = projects.map(({ sincePos }) => sincePos)
+  return sql`
+    select in_project.pos
+    from unnest(${ids}::uuid[], ${since}::bigint[]) as membership (project_id, since_pos)
+    cross join lateral (
       select pos
       from events
-      where user_id = ${userId}
-      and pos > ${pos}
-      and pos <= ${feed.head}
-      and (project_id = any (${projects}::uuid[]) or kind = 'member.removed')
-      order by pos`
-    )}) as event on true
-    order by event.pos`
-  return paged(rows, most)
+      where project_id is not null
+      and (project_id, pos) > (membership.project_id, greatest(since_pos, ${after}))
+      and (project_id, pos) <= (membership.project_id, ${upTo})
+      order by project_id, pos
+      limit ${limit}
+    ) as in_project
+    union
+    select pos
+    from events
+    where user_id = ${userId}
+    and pos > ${after}
+    and pos <= ${upTo}
+    and (project_id = any (${ids}::uuid[]) or kind = 'member.removed')
+    order by pos`
 }
 
-/** Makes every cursor unknown, by giving the database another epoch than this one; once, whoever else does. */
+/**
+ * Gives the database another epoch, which invalidates every cursor. Does nothing if its epoch is not `epoch` any more,
+ * so that it changes once when several nodes call this.
+ */
 export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
   await sql.begin(async tx => {
     await tx`lock table log_state in share row exclusive mode`
@@ -120,27 +126,30 @@ export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
   })
 }
 
-/** Tells every node that something happened, or, with a payload, that this node is alive. */
-export async function ring(sql: Sql, payload = ''): Promise<void> {
+/** Sends a NOTIFY to every node: without a payload that there are new events, with one that this node is alive. */
+export async function notify(sql: Sql, payload = ''): Promise<void> {
   await sql`select pg_notify('concord', ${payload})`
 }
 
-// Subqueries, so that they are asked once and not once a row.
-const head = (sql: Sql) => sql`
-  (select log_epoch()) as epoch,
-  greatest((select max(pos) from events), floor_pos) as head,
-  floor_pos as floor`
-
-// Without the limit a plan expects two thousand rows in this table of one, and stores the page away for the next.
-const state = (sql: Sql) => sql`(select floor_pos from log_state limit 1) as log_state`
-
-const columns = (sql: Sql) => sql`
-  events.pos, kind, events.project_id as "projectId", checklist_id as "checklistId", rev, item_id as "itemId",
-  user_id as "userId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at`
-
-// A page without events is one row of nulls.
-function paged(rows: EventRow[], most: Most): Page {
-  const { epoch, head, floor } = rows[0] as EventRow
+async function readPage(
+  sql: Sql,
+  limits: PageLimits,
+  positions: PendingQuery<Row[]>
+): Promise<EventPage> {
+  // The limit of 1 tells the planner that log_state has one row. For two thousand it would materialize the page.
+  const rows = await sql<EventRow[]>`
+    select ${stateColumns(sql)}, event.*
+    from (select floor_pos from log_state limit 1) as log_state
+    left join lateral (${selectPage(sql, limits, eventColumns(sql), positions)}) as event on true
+    order by event.pos`
+  const { epoch, committedHead, floor } = rows[0] as EventRow
+  // An empty page is one row of nulls.
   const events = rows.filter(({ pos }) => pos !== null)
-  return { epoch, head, floor, events, isLast: isLast(events, most) }
+  return { epoch, committedHead, floor, events, isLast: isLastPage(events, limits) }
 }
+
+// Subqueries, which run once and not once per row.
+const stateColumns = (sql: Sql) => sql`
+  (select log_epoch()) as epoch,
+  greatest((select max(pos) from events), floor_pos) as "committedHead",
+  floor_pos as floor`

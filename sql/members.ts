@@ -3,22 +3,25 @@ import type { Member, Members, NewMember } from '../schemas/member.ts'
 import type { PageQuery } from '../schemas/page.ts'
 import type { Role } from '../schemas/project.ts'
 import type { Sql } from './executor.ts'
-import { requireGranted, withMember } from './membership.ts'
-import { keyset, paged } from './page.ts'
+import { requireAllowed, withMember } from './membership.ts'
+import { keyset, toPage } from './page.ts'
 
-/** Throws ProjectNotFound when there is none or the actor is not a member. */
+/**
+ * Returns a page of the members, the longest-standing first. Throws ProjectNotFound when the project does not exist or
+ * the actor is not a member.
+ */
 export async function listMembers(
   sql: Sql,
   actorId: string,
   projectId: string,
   query: PageQuery
 ): Promise<Members> {
-  const { place, isAfter, order } = keyset(sql, 'added_at', 'user_id', query)
-  const rows = await sql<(Member & { place: string })[]>`
+  const { rowCursor, isAfter, order } = keyset(sql, 'added_at', 'user_id', query)
+  const rows = await sql<(Member & { rowCursor: string })[]>`
     select member.*
     from project_members as me
     left join lateral (
-      select user_id as "userId", name, email, role, added_at as "addedAt", ${place}
+      select user_id as "userId", name, email, role, added_at as "addedAt", ${rowCursor}
       from project_members
       join users on users.id = user_id
       where project_id = me.project_id
@@ -29,7 +32,7 @@ export async function listMembers(
     and me.user_id = ${actorId}
   `
   if (rows.length === 0) throw new ProjectNotFound()
-  const { page, next } = paged(
+  const { page, next } = toPage(
     rows.filter(({ userId }) => userId),
     query
   )
@@ -37,10 +40,10 @@ export async function listMembers(
 }
 
 /**
- * Returns the id of the user with this email, in canonical form, whom the actor may add; undefined when there is none.
- * Throws ProjectNotFound, Forbidden.
+ * Returns the id of the user with this email, in canonical form, undefined when no account has it. Throws
+ * ProjectNotFound, Forbidden when the actor may not add members.
  */
-export async function findAddable(
+export async function findUserToAdd(
   sql: Sql,
   actorId: string,
   projectId: string,
@@ -53,11 +56,11 @@ export async function findAddable(
     where project_id = ${projectId}
     and user_id = ${actorId}
   `
-  return requireGranted<{ id: string | null }>(row).id ?? undefined
+  return requireAllowed<{ id: string | null }>(row).id ?? undefined
 }
 
 /**
- * By an owner; the email in canonical form.
+ * Adds the user with this email, in canonical form. Only for owners.
  * Throws ProjectNotFound, Forbidden, UserNotFound, AlreadyMember.
  */
 export async function addMember(
@@ -68,7 +71,7 @@ export async function addMember(
 ): Promise<Member> {
   const [row] = await sql`
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
-    person as materialized (
+    new_member as materialized (
       select id, name, email
       from me, users
       where me.is_allowed
@@ -78,22 +81,22 @@ export async function addMember(
     added as (
       insert into project_members (project_id, user_id, role)
       select ${projectId}, id, ${role}
-      from person
+      from new_member
       on conflict do nothing
       returning role, added_at as "addedAt"
     )
-    select me.is_allowed as "isAllowed", person.id as "userId", name, email, added.*
+    select me.is_allowed as "isAllowed", new_member.id as "userId", name, email, added.*
     from me
-    left join person on true
+    left join new_member on true
     left join added on true
   `
-  const member = requireGranted<Partial<Member>>(row)
+  const member = requireAllowed<Partial<Member>>(row)
   if (!member.userId) throw new UserNotFound()
   if (!member.addedAt) throw new AlreadyMember()
   return member as Member
 }
 
-/** By an owner. Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner. */
+/** Changes the role of a member. Only for owners. Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner. */
 export async function changeRole(
   sql: Sql,
   actorId: string,
@@ -118,13 +121,13 @@ export async function changeRole(
     left join changed on true
     left join users on users.id = changed.user_id
   `
-  const member = requireGranted<Partial<Member>>(row)
+  const member = requireAllowed<Partial<Member>>(row)
   if (!member.userId) throw new MemberNotFound()
   return member as Member
 }
 
 /**
- * By an owner or by the member.
+ * Removes a member. Only for owners and for the member themselves.
  * Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner.
  */
 export async function removeMember(
@@ -148,6 +151,6 @@ export async function removeMember(
     from me
     left join removed on true
   `
-  const { userId: removed } = requireGranted<{ userId: string | null }>(row)
+  const { userId: removed } = requireAllowed<{ userId: string | null }>(row)
   if (!removed) throw new MemberNotFound()
 }

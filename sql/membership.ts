@@ -4,12 +4,12 @@ import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * The head of every statement that writes in a project, `with ${withMember(…)}, …`: `me` is the
- * membership of the actor, if there is one, and whether its role allows the write.
+ * Returns the CTEs of every write in a project: `with ${withMember(…)}, …`. `me` is the membership of the actor, no row
+ * when there is none, and `is_allowed` whether the role allows the write.
  *
- * Writers in one project take turns, and a role stays what it is until what it allowed is committed.
- * The project is locked before the members: the other way round, a member who leaves and an owner
- * who deletes the project would wait for each other.
+ * The locks make writers in one project take turns and keep the role until the write is committed. The project is
+ * locked before the member: in the other order, a member who leaves and an owner who deletes the project would
+ * deadlock.
  */
 export function withMember(sql: Sql, actorId: string, projectId: string, isAllowed: Fragment) {
   return sql`
@@ -30,10 +30,10 @@ export function withMember(sql: Sql, actorId: string, projectId: string, isAllow
 }
 
 /**
- * What such a statement found, whose columns begin with `is_allowed as "isAllowed"`.
- * Throws ProjectNotFound for a stranger, as if the project were not there, and Forbidden.
+ * Returns the row of a statement that begins with `withMember` and selects `"isAllowed"`. Throws ProjectNotFound when
+ * the project does not exist or the actor is not a member, Forbidden when the role does not allow the write.
  */
-export function requireGranted<Result>(row: Row | undefined): Result {
+export function requireAllowed<Result>(row: Row | undefined): Result {
   if (!row) throw new ProjectNotFound()
   if (!row.isAllowed) throw new Forbidden()
   return row as Result

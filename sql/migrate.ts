@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import Postgrator from 'postgrator'
 import type { Sql, TransactionSql } from 'postgres'
 
-const MIGRATION_LOCK = 0x636f6e63 // "conc": one node migrates, the others wait for it
+const MIGRATION_LOCK = 0x636f6e63 // "conc": one node migrates, the others wait
 
 const FUNCTION = /^create or replace function (\w+)/gm
 
@@ -14,10 +14,9 @@ const folders = {
 }
 
 /**
- * Brings the database up to date in one transaction and returns the names of the files that it applied: the
- * numbered files of `schema/` that are new, each once, and all of `functions/` whenever one of them changed.
- * Throws when the database belongs to a newer service or to a preview of this one, or when a file of
- * `schema/` was edited after it had been applied.
+ * Updates the database in one transaction: applies the new numbered files of `schema/`, and all files of `functions/`
+ * if one of them changed. Returns the names of the files that it applied. Throws when the database belongs to a newer
+ * service or to a preview of this one, or when a file of `schema/` was edited after it had been applied.
  */
 export function migrate(sql: Sql): Promise<string[]> {
   return sql.begin(async tx => {
@@ -35,23 +34,26 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
     schemaTable: 'schema_version',
     execQuery: async query => ({ rows: await tx.unsafe(query) })
   })
-  const [have, known] = [await postgrator.getDatabaseVersion(), await postgrator.getMaxVersion()]
+  const [current, newest] = [
+    await postgrator.getDatabaseVersion(),
+    await postgrator.getMaxVersion()
+  ]
   if (await isPreview(tx)) {
     throw new Error(
       'the database was made by a preview of this service, whose tables cannot be brought up to date: ' +
         'move DATA_DIR away, or name an empty database in DATABASE_URL'
     )
   }
-  if (have > known) {
+  if (current > newest) {
     throw new Error(
-      `the database has schema version ${have}, this service knows ${known}: start a newer service`
+      `the database has schema version ${current}, this service knows ${newest}: start a newer service`
     )
   }
   const applied = await postgrator.migrate()
   return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
 }
 
-/** Returns whether the first migration of this database was the one that made only the accounts. */
+/** Returns whether the first migration of this database was that of the preview, which created only the accounts. */
 async function isPreview(tx: TransactionSql): Promise<boolean> {
   const [{ exists }] = await tx<[{ exists: boolean }]>`
     select to_regclass('schema_version') is not null as exists`
@@ -60,10 +62,7 @@ async function isPreview(tx: TransactionSql): Promise<boolean> {
   return first?.name === 'accounts'
 }
 
-/**
- * Replaces every function and trigger when their files are not those that were applied last, and lets no role but
- * the owner execute them.
- */
+/** Replaces every function and trigger if a file changed since, and lets no role but the owner execute them. */
 async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   const names = (await readdir(folders.functions)).sort()
   const files = await Promise.all(
@@ -73,11 +72,11 @@ async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   const { count } = await tx`
     update functions_applied set digest = ${digest} where digest is distinct from ${digest}`
   if (count === 0) return []
-  // A function may call one of a later file.
+  // A function may call one from a later file.
   await tx`set local check_function_bodies = off`
   for (const file of files) await tx.unsafe(file)
   const functions = files.flatMap(file => [...file.matchAll(FUNCTION)].map(([, name = '']) => name))
-  // By default every role may call a function, and hang a trigger function on a table of its own.
+  // By default every role may call a function, or use a trigger function for a table of its own.
   await tx`revoke execute on function ${tx(functions)} from public`
   return names
 }

@@ -7,17 +7,17 @@ export interface Entry {
   actor: string
   list: string
   source: 'ws' | 'http'
-  /** of the operation as it was sent: the same id with another digest is another operation */
+  /** Digest of the operation: the same id with another digest is another operation. */
   digest: string
   op: Operation
-  /** words merged with a live text that was answered as `needs` */
+  /** The merge that `needs` asked for: see sql/functions/operations.sql. */
   merge?: { live: string; value: string | null; parts?: Result['parts'] }
 }
 
 /**
- * The answer to one entry: its result, with what it wrote and with the error of PostgreSQL that made it invalid, if
- * any; or, when nothing was written, `needs`: the live text that its words have to be merged with (null: it has to
- * be the first of a statement), or `busy`: another transaction holds a row that it wants.
+ * The decision of one entry, as decide_operation returns it: its result, with what it wrote (`wrote`) or the error of
+ * PostgreSQL that made it invalid (`fault`); or, when nothing was written, `needs`, the live text to merge with (null:
+ * send it as the first of a statement), or `busy`, the kind of the row that another transaction holds.
  */
 export type Decision =
   | (Omit<Result, 'opId'> & {
@@ -29,16 +29,17 @@ export type Decision =
   | { busy: 'list' | 'item'; fault?: string }
 
 /**
- * Decides and writes a batch in one statement. `pos` is the last position written, null when nothing was. Throws
- * 55P03 when another transaction holds the commit lock for longer than the connection's lock_timeout.
+ * Decides and writes a batch in one statement. Returns the last position written (null when nothing was) and the
+ * decision of each entry, null for entries after one of the same job that could not be decided. Throws 55P03 when
+ * another transaction holds the commit lock for longer than the connection's lock_timeout.
  */
 export async function applyOperations(
   sql: Sql,
   batch: Entry[]
 ): Promise<{ pos: number | null; results: (Decision | null)[] }> {
-  const [{ answer }] = await sql<
-    [{ answer: { pos: number | null; results: (Decision | null)[] } }]
+  const [{ applied }] = await sql<
+    [{ applied: { pos: number | null; results: (Decision | null)[] } }]
   >`
-    select apply_operations(${sql.json(batch as never)}) as answer`
-  return answer
+    select apply_operations(${sql.json(batch as never)}) as applied`
+  return applied
 }

@@ -1,19 +1,18 @@
 import type { Sql } from './executor.ts'
 
-/** Who is on a checklist, of those connected to one node. */
+/** The sockets of one node that have a checklist open. */
 export interface NodePresence {
   checklistId: string
-  /** all of them */
   count: number
-  /** JSON array of `[joinedAt, Peer]`: the first of them */
+  /** JSON array of `[joinedAt, Peer]`: the sockets that joined first */
   peers: string
 }
 
 const STALE_SECONDS = 20
 
 /**
- * Stores what changed on this node and returns what the other nodes stored for `checklistIds`, in one
- * statement. Deletes the rows of `left`, checklists without anybody on this node.
+ * Stores the presence that changed on this node, deletes that of the checklists in `left`, which no socket of this
+ * node has open any more, and returns the presence on other nodes for `checklistIds`, in one statement.
  */
 export function exchangePresence(
   sql: Sql,
@@ -23,12 +22,12 @@ export function exchangePresence(
   checklistIds: string[]
 ): Promise<(NodePresence & { nodeId: string })[]> {
   return sql<(NodePresence & { nodeId: string })[]>`
-    with gone as (
+    with deleted as (
       delete from presence
       where node_id = ${nodeId}
       and checklist_id = any (${left}::uuid[])
     ),
-    put as (
+    stored as (
       insert into presence (checklist_id, node_id, count, peers)
       select checklist_id, ${nodeId}, count, peers
       from unnest(
@@ -47,8 +46,8 @@ export function exchangePresence(
 }
 
 /**
- * Marks the rows of this node as fresh and deletes those that crashed nodes left. Returns the checklists that
- * have a row of this node: a database that crashed has lost them, for the table is unlogged.
+ * Marks the rows of this node as fresh and deletes those of crashed nodes. Returns the checklists that still have a
+ * row of this node: a crash of the database empties the table, which is unlogged.
  */
 export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[]> {
   const rows = await sql<{ checklistId: string }[]>`
@@ -60,6 +59,6 @@ export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[
 }
 
 /** Deletes the rows of this node. */
-export async function clearPresence(sql: Sql, nodeId: string): Promise<void> {
+export async function deletePresence(sql: Sql, nodeId: string): Promise<void> {
   await sql`delete from presence where node_id = ${nodeId}`
 }

@@ -3,10 +3,10 @@ import type { PageQuery } from '../schemas/page.ts'
 import type { Project, Projects } from '../schemas/project.ts'
 import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
-import { requireGranted, withMember } from './membership.ts'
-import { keyset, paged } from './page.ts'
+import { requireAllowed, withMember } from './membership.ts'
+import { keyset, toPage } from './page.ts'
 
-/** The actor becomes its owner. Throws BadToken when their account is gone. */
+/** Creates a project, with the actor as its owner. Throws BadToken when the account of the actor was deleted. */
 export async function createProject(sql: Sql, actorId: string, name: string): Promise<Project> {
   const [project] = await sql<[Project?]>`
     with ${withActor(sql, actorId)},
@@ -30,21 +30,22 @@ export async function createProject(sql: Sql, actorId: string, name: string): Pr
   return project
 }
 
+/** Returns a page of the projects of the actor, the oldest first. */
 export async function listProjects(sql: Sql, actorId: string, query: PageQuery): Promise<Projects> {
-  const { place, isAfter, order } = keyset(sql, 'created_at', 'id', query)
-  const rows = await sql<(Project & { place: string })[]>`
-    select id, name, role, created_at as "createdAt", ${place}
+  const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
+  const rows = await sql<(Project & { rowCursor: string })[]>`
+    select id, name, role, created_at as "createdAt", ${rowCursor}
     from projects
     join project_members on project_id = projects.id
     where user_id = ${actorId}
     and ${isAfter}
     ${order}
   `
-  const { page, next } = paged(rows, query)
+  const { page, next } = toPage(rows, query)
   return { projects: page, next }
 }
 
-/** Throws ProjectNotFound when there is none or the actor is not a member. */
+/** Throws ProjectNotFound when the project does not exist or the actor is not a member. */
 export async function findProject(sql: Sql, actorId: string, projectId: string): Promise<Project> {
   const [project] = await sql<[Project?]>`
     select id, name, role, created_at as "createdAt"
@@ -57,7 +58,7 @@ export async function findProject(sql: Sql, actorId: string, projectId: string):
   return project
 }
 
-/** By an owner. Throws ProjectNotFound, Forbidden. */
+/** Only for owners. Throws ProjectNotFound, Forbidden. */
 export async function renameProject(
   sql: Sql,
   actorId: string,
@@ -78,10 +79,10 @@ export async function renameProject(
     from me
     left join renamed on true
   `
-  return requireGranted<Project>(row)
+  return requireAllowed<Project>(row)
 }
 
-/** By an owner. Throws ProjectNotFound, Forbidden. */
+/** Only for owners. Throws ProjectNotFound, Forbidden. */
 export async function deleteProject(sql: Sql, actorId: string, projectId: string): Promise<void> {
   const [row] = await sql`
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
@@ -94,5 +95,5 @@ export async function deleteProject(sql: Sql, actorId: string, projectId: string
     select is_allowed as "isAllowed"
     from me
   `
-  requireGranted(row)
+  requireAllowed(row)
 }

@@ -1,30 +1,30 @@
 import type { Sql } from './executor.ts'
 
-/** How long things are kept, and how much one statement may do. */
+/** The retention periods, and how many rows one statement may delete. */
 export interface Retention {
-  /** of the feed, days */
+  /** of events in the feed */
   feedDays: number
-  /** of a checklist's changes, days, and how many of its last are kept however old they are */
+  /** of the changes of a checklist */
   historyDays: number
+  /** The newest changes of a checklist, which are kept at any age. */
   historyChanges: number
-  /** of what became of an operation, days */
+  /** of the results of operations */
   operationDays: number
-  /** rows */
+  /** rows per statement */
   limit: number
 }
 
 /**
- * Moves the floor of the feed past the next events that are older than the feed is kept, and deletes those
- * that belong to no checklist. A cursor below the floor gets `reset`. Returns how many it passed.
+ * Moves the floor of the feed past the next old events, and deletes those of them that belong to no checklist: a
+ * stream with a cursor below the floor is sent `reset`. Returns how many events the floor passed.
  *
- * The floor stops at the first event that is young. Time stamps come from the database's clock, which may
- * have been ahead: a stamp in the future tells nothing, and such an event is as old as the next one with a
- * stamp of the past.
+ * The floor stops before the first young event. The database's clock may have been ahead, so a time stamp in the
+ * future is ignored: such an event counts as being as old as the next one with a time stamp in the past.
  */
-export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
+export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
   const { isOld, isYoung } = ages(sql, feedDays)
   const [{ count }] = await sql<[{ count: number }]>`
-    with following as (
+    with next_events as (
       select pos, at, checklist_id
       from events
       where pos > (select floor_pos from log_state)
@@ -32,12 +32,12 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
       limit ${limit}
     ),
     stamped as (
-      select pos, at from following
+      select pos, at from next_events
       union all
       (
         select pos, at
         from events
-        where pos > (select max(pos) from following)
+        where pos > (select max(pos) from next_events)
         and at <= now()
         order by pos
         limit 1
@@ -51,7 +51,7 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
     ),
     passed as (
       select pos, checklist_id
-      from following
+      from next_events
       where pos <= (select pos from old)
     ),
     raised as (
@@ -59,7 +59,7 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
       set floor_pos = greatest(floor_pos, (select max(pos) from passed))
       where exists (select from passed)
     ),
-    dropped as (
+    deleted as (
       delete from events
       where pos in (select pos from passed where checklist_id is null)
     )
@@ -68,13 +68,13 @@ export async function raiseFloor(sql: Sql, { feedDays, limit }: Retention): Prom
 }
 
 /**
- * Deletes changes of checklists that are old, below the floor of the feed and not among the last of their
- * list; all old ones of a list that was deleted. Returns how many. Later requests for them get 410.
+ * Deletes the changes of checklists that are old, below the floor of the feed, and not among the newest
+ * `historyChanges` of their list; of a deleted list all that are old. Returns how many. Requests for them get 410.
  *
- * What goes is always the beginning of a history, whatever its time stamps say: readers take the first
- * revision for a sign that all later ones are there. Stamps in the future count as in `raiseFloor`.
+ * Only the beginning of a history is deleted, whatever the time stamps: readChanges concludes from the first revision
+ * that all later ones are stored. Time stamps in the future count as in `deleteOldEvents`.
  */
-export async function trimHistories(
+export async function deleteOldChanges(
   sql: Sql,
   { historyDays, historyChanges, limit }: Retention
 ): Promise<number> {
@@ -114,28 +114,28 @@ export async function trimHistories(
   return count
 }
 
-// An event with a stamp in the future is neither.
+// An event with a time stamp in the future is neither.
 const ages = (sql: Sql, days: number) => ({
   isOld: sql`at < now() - make_interval(days => ${days})`,
   isYoung: sql`at between now() - make_interval(days => ${days}) and now()`
 })
 
-/** Drops the results of old operations: sent again after that, one is decided anew. Answers how many. */
-export function forgetOperations(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
-  return forget(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
+/** Deletes old results of operations, and returns how many. After that, a resent operation is decided again. */
+export function deleteOldResults(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
+  return deleteOlder(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
 }
 
-/** Drops items that were deleted as long ago as changes are kept. Answers how many. */
-export function forgetItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
-  return forget(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
+/** Deletes the items that were deleted `historyDays` ago, so that they cannot be restored. Returns how many. */
+export function deleteOldItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  return deleteOlder(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
 }
 
-/** Drops conflicts that were resolved as long ago as changes are kept. Answers how many. */
-export function forgetConflicts(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
-  return forget(sql, { table: 'conflicts', since: 'resolved_at', days: historyDays, limit })
+/** Deletes the conflicts that were resolved `historyDays` ago, and returns how many. */
+export function deleteOldConflicts(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
+  return deleteOlder(sql, { table: 'conflicts', since: 'resolved_at', days: historyDays, limit })
 }
 
-async function forget(
+async function deleteOlder(
   sql: Sql,
   { table, since, days, limit }: { table: string; since: string; days: number; limit: number }
 ): Promise<number> {

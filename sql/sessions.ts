@@ -5,7 +5,7 @@ import type { RefreshToken } from '../lib/refresh-token.ts'
 import type { SessionInfo } from '../schemas/session.ts'
 import type { Account } from './users.ts'
 
-/** What a token of a session is made of. */
+/** The values of a session that its tokens contain. */
 export interface Session {
   id: string
   userId: string
@@ -13,29 +13,30 @@ export interface Session {
   expiresAt: Date
 }
 
-/** Lives, in seconds. */
-export interface Lives {
+/** in seconds */
+export interface Lifetimes {
   refreshTokenTtl: number
   sessionMaxAge: number
   refreshGrace: number
 }
 
-/** The most sessions a user has at a time. */
-const MOST = 50
+/** live sessions of one user */
+const MAX_SESSIONS = 50
 
 /**
- * Begins a session, and ends the one that it replaces and the longest idle of too many. Answers the
- * session and what ended, undefined when the password has been changed since the account was read.
+ * Creates a session and ends the one that it replaces. When the user has too many, also ends the ones that were idle
+ * for longest. Returns the session and the ids of those that ended, undefined when the password has been changed since
+ * the account was read.
  */
 export async function createSession(
   sql: Sql,
   { id, passwordVersion }: Account,
   { client, replaced = null }: { client: ClientInfo; replaced?: string | null },
-  { refreshTokenTtl, sessionMaxAge }: Lives
+  { refreshTokenTtl, sessionMaxAge }: Lifetimes
 ): Promise<(Session & { ended: string[] }) | undefined> {
   const isLive = sql`revoked_at is null and expires_at > now()`
   const [, [session]] = await sql.begin(sql => [
-    // One sign-in of a user at a time, and none while their password is being changed.
+    // One sign-in of a user at a time, and none while the password is being changed.
     sql`select from users where id = ${id} for no key update`,
     sql<[(Session & { ended: string[] })?]>`
       with account as (
@@ -60,7 +61,7 @@ export async function createSession(
         where ${isLive}
         and sessions.id is distinct from ${replaced}
         order by last_used_at desc
-        offset ${MOST - 1}
+        offset ${MAX_SESSIONS - 1}
       ),
       ended as (
         update sessions
@@ -79,7 +80,7 @@ export async function createSession(
   return session
 }
 
-/** The live sessions of a user, the last used first. */
+/** Returns the live sessions of a user, the last used first. */
 export function listSessions(sql: Sql, userId: string, currentId: string): Promise<SessionInfo[]> {
   return sql<SessionInfo[]>`
     select
@@ -94,18 +95,17 @@ export function listSessions(sql: Sql, userId: string, currentId: string): Promi
 }
 
 /**
- * Uses a refresh token: the session as it is now, undefined when the token is good for nothing, and
- * `isReused` when somebody came back with a token long rotated, which has ended the session.
+ * Uses a refresh token. Returns the session with its new counter, undefined when the token is not valid. A token that
+ * was rotated longer ago than the grace period was copied: `isReused` is true, and the session has ended.
  *
- * One statement, so that tabs racing each other, a sign-out, or another node find the row either
- * before or after, never in between. At most one rotation per grace: whoever else comes in it gets
- * the token that the first one got.
+ * One statement, so that a concurrent refresh or sign-out, on any node, runs entirely before or after it. The token is
+ * rotated at most once per grace period: further requests in it return the same counter.
  */
 export async function rotateSession(
   sql: Sql,
   { sessionId, counter }: RefreshToken,
   { ip, userAgent }: ClientInfo,
-  { refreshTokenTtl, refreshGrace }: Lives
+  { refreshTokenTtl, refreshGrace }: Lifetimes
 ): Promise<(Session & { isReused: boolean }) | undefined> {
   const grace = sql`make_interval(secs => ${refreshGrace})`
   const isDue = sql`counter = ${counter} and (rotated_at is null or rotated_at <= now() - ${grace})`
@@ -132,7 +132,7 @@ export async function rotateSession(
   return session
 }
 
-/** Whose session has ended by this; undefined when it had before. */
+/** Ends a session. Returns the id of its user, undefined when it had ended before. */
 export async function signOut(sql: Sql, id: string): Promise<string | undefined> {
   const [ended] = await sql<{ userId: string }[]>`
     update sessions
@@ -144,7 +144,7 @@ export async function signOut(sql: Sql, id: string): Promise<string | undefined>
   return ended?.userId
 }
 
-/** Ends one session of a user. Throws SessionNotFound when they have no such session. */
+/** Ends a session of a user. Throws SessionNotFound when the user has no such live session. */
 export async function endSession(sql: Sql, userId: string, id: string): Promise<void> {
   const { count } = await sql`
     update sessions
@@ -157,7 +157,7 @@ export async function endSession(sql: Sql, userId: string, id: string): Promise<
   if (count === 0) throw new SessionNotFound()
 }
 
-/** Ends all sessions of a user but one, and answers which. */
+/** Ends all sessions of a user but one. Returns the ids of those that ended. */
 export async function endOtherSessions(sql: Sql, userId: string, keep: string): Promise<string[]> {
   const ended = await sql<{ id: string }[]>`
     update sessions
@@ -170,7 +170,10 @@ export async function endOtherSessions(sql: Sql, userId: string, keep: string): 
   return ended.map(({ id }) => id)
 }
 
-/** At most `limit` of those that are over. The log tells their streams, unless they had ended before. */
+/**
+ * Deletes at most `limit` expired sessions and returns how many. A trigger logs `session.ended`, which closes their
+ * streams, unless they had ended before.
+ */
 export async function deleteExpiredSessions(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
     delete from sessions
@@ -185,12 +188,13 @@ export async function deleteExpiredSessions(sql: Sql, limit: number): Promise<nu
   return count
 }
 
+/** The user of a session. */
 export interface Owner {
   userId: string
   name: string
 }
 
-/** Whose the session is, while it lives. */
+/** Returns the user of a live session, else undefined. */
 export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | undefined> {
   const [owner] = await sql<[Owner?]>`
     select user_id as "userId", name
@@ -203,11 +207,11 @@ export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | un
   return owner
 }
 
-/** Whose the session of a refresh token is, while the token would be good for a refresh. */
+/** Returns the user of a refresh token that is valid for a refresh, else undefined. */
 export async function findTokenOwner(
   sql: Sql,
   { sessionId, counter }: RefreshToken,
-  { refreshGrace }: Lives
+  { refreshGrace }: Lifetimes
 ): Promise<Owner | undefined> {
   const [owner] = await sql<[Owner?]>`
     select user_id as "userId", name
@@ -225,9 +229,9 @@ export async function findTokenOwner(
 }
 
 /** Returns the sessions that ended within `seconds`, for which an access token may be accepted. */
-export async function recentlyEnded(sql: Sql, seconds: number): Promise<string[]> {
-  // From the log, because deleting a user deletes their rows in `sessions`. Of a session that expired, every access
-  // token expired before it.
+export async function findEndedSessions(sql: Sql, seconds: number): Promise<string[]> {
+  // From the log, because deleting a user deletes their rows in `sessions`. The access tokens of an expired session
+  // have expired before it.
   const rows = await sql<{ id: string }[]>`
     select after ->> 'sessionId' as id
     from events

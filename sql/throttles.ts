@@ -1,14 +1,17 @@
 import type { Sql } from 'postgres'
 
-/** How many of one thing are allowed in how many seconds. */
+/** A limit of attempts per key: `allowed` of them in `seconds`. */
 export interface Throttle {
   key: string
   allowed: number
   seconds: number
 }
 
-/** Returns the seconds until none of them is used up any more; undefined when none is. */
-export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
+/** Returns the seconds until every throttle allows an attempt again, undefined when all do now. */
+export async function findSecondsToWait(
+  sql: Sql,
+  throttles: Throttle[]
+): Promise<number | undefined> {
   const [row] = await sql<[{ seconds: number | null }]>`
     select ceil(extract(epoch from max(resets_at) - now()))::integer as seconds
     from throttles
@@ -19,10 +22,10 @@ export async function secondsUsedUp(sql: Sql, throttles: Throttle[]): Promise<nu
   return row.seconds ?? undefined
 }
 
-/** Counts one in each. Returns the seconds to wait when that was too many, else undefined. */
-export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
+/** Counts an attempt in each throttle. Returns the seconds to wait when it exceeds one of them, else undefined. */
+export async function countAttempt(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
   const isOver = sql`throttles.resets_at <= now()`
-  // In the order of keys, or two statements that count the same would wait for each other.
+  // Ordered by key, so that two statements with the same keys do not deadlock.
   const [row] = await sql<[{ seconds: number | null }]>`
     with counted as (
       insert into throttles (key, allowed, count, resets_at)
@@ -31,7 +34,7 @@ export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number 
         ${throttles.map(({ key }) => key)}::text[],
         ${throttles.map(({ allowed }) => allowed)}::integer[],
         ${throttles.map(({ seconds }) => seconds)}::integer[]
-      ) as one (key, allowed, seconds)
+      ) as throttle (key, allowed, seconds)
       order by key
       on conflict (key) do update
       set
@@ -47,8 +50,8 @@ export async function countOne(sql: Sql, throttles: Throttle[]): Promise<number 
   return row.seconds ?? undefined
 }
 
-/** Deletes at most `limit` of those that are over. Returns how many it deleted. */
-export async function forgetThrottles(sql: Sql, limit: number): Promise<number> {
+/** Deletes at most `limit` throttles whose time is over. Returns how many it deleted. */
+export async function deleteExpiredThrottles(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
     delete from throttles
     where key in (

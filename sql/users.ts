@@ -9,12 +9,12 @@ export interface NewUser {
   passwordHash: string
 }
 
-/** The new account, or undefined when the email is taken. */
+/** Returns the new account, undefined when the email is taken. */
 export async function createUser(
   sql: Sql,
   { email, name, passwordHash }: NewUser
 ): Promise<User | undefined> {
-  // Asking first and inserting then fails under concurrent sign-ups: the constraint decides.
+  // The constraint decides: a query before the insert would miss a concurrent sign-up.
   const [user] = await sql<User[]>`
     insert into users (email, name, password_hash)
     values (${email}, ${name}, ${passwordHash})
@@ -43,18 +43,18 @@ export async function renameUser(sql: Sql, id: string, name: string): Promise<Me
   return user
 }
 
-/** A user at one password: what is done with it fails once the password is another. */
+/** A user and the version of their password: functions that take it do nothing once the password was changed. */
 export interface Account {
   id: string
   passwordVersion: number
 }
 
 export interface Credentials extends Account {
-  /** Null in an account made with plain SQL, which cannot sign in. */
+  /** Null for an account created with plain SQL, which cannot sign in. */
   passwordHash: string | null
 }
 
-/** Of a user by id, or by email in canonical form. */
+/** Returns the credentials of the user with this id, or email in canonical form. */
 export async function findCredentials(
   sql: Sql,
   by: { id: string } | { email: string }
@@ -67,7 +67,7 @@ export async function findCredentials(
   return credentials
 }
 
-/** The same password, hashed anew. */
+/** Stores another hash of the same password. */
 export async function replacePasswordHash(
   sql: Sql,
   { id, passwordVersion }: Account,
@@ -82,8 +82,8 @@ export async function replacePasswordHash(
 }
 
 /**
- * Changes the password and ends every session but one. Answers the sessions that ended, undefined
- * when the password has been changed meanwhile.
+ * Changes the password and ends every session but one. Returns the ids of the sessions that ended, undefined when the
+ * password has been changed meanwhile.
  */
 export async function changePassword(
   sql: Sql,
@@ -98,7 +98,7 @@ export async function changePassword(
       and password_version = ${passwordVersion}
     `
     if (count === 0) return
-    // Not in one statement with the above: it had to wait for sign-ins whose sessions this one sees.
+    // A second statement, because the first may wait for sign-ins, and only a later snapshot contains their sessions.
     const ended = await sql<{ id: string }[]>`
       update sessions
       set revoked_at = now(), revoked_reason = 'password_changed'
@@ -111,7 +111,10 @@ export async function changePassword(
   })
 }
 
-/** With all that is only theirs. False when the password has been changed meanwhile. */
+/**
+ * Deletes a user, with the projects of which they are the only owner. Returns false when the password has been changed
+ * meanwhile.
+ */
 export async function deleteUser(sql: Sql, { id, passwordVersion }: Account): Promise<boolean> {
   const { count } = await sql`
     with ${withActor(sql, id)}

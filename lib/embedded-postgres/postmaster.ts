@@ -5,31 +5,24 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/**
- * The port of the postmaster that runs on `data`, if one does.
- * A `postmaster.pid` whose number a stranger's process bears by now is removed: PostgreSQL itself
- * would take it for a running postmaster and refuse to start, for good in a container.
- */
-export async function postmasterOf(data: string): Promise<number | undefined> {
-  const file = join(data, 'postmaster.pid')
-  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n')
-  const [pid, port] = [Number(lines[0]), Number(lines[3])]
-  if (!pid || !isAlive(pid)) return
-  if (!servesFrom(data, await commandOf(pid))) {
-    await rm(file, { force: true })
-    return
-  }
+/** Returns the port of the postmaster that runs on `data`, undefined when none does. Throws NOT_STARTED while it starts. */
+export async function findPostmasterPort(data: string): Promise<number | undefined> {
+  const { pid, port } = await readPidFile(data)
+  if (!pid || !(await isPostmaster(pid, data))) return
   if (port) return port
   throw Object.assign(new Error(`PostgreSQL in ${data} is still starting`), { code: 'NOT_STARTED' })
 }
 
-function servesFrom(data: string, command: string): boolean {
-  const isPostgres = /^\S*postgres\b/.test(command)
-  // Started by hand, its folder may be relative.
-  return isPostgres && (command.includes(data) || !command.includes(' -D /'))
+/**
+ * Deletes the `postmaster.pid` of a postmaster that no longer runs, if another process has its number by now: PostgreSQL
+ * would take that process for a running postmaster and refuse to start, in a container for ever.
+ */
+export async function deleteStalePidFile(data: string): Promise<void> {
+  const { file, pid } = await readPidFile(data)
+  if (pid && isAlive(pid) && !(await isPostmaster(pid, data))) await rm(file, { force: true })
 }
 
-/** Whether a process has this number; one of another user counts. */
+/** Returns whether a process has this number, also one of another user. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)
@@ -38,8 +31,21 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-async function commandOf(pid: number): Promise<string> {
-  // Bare containers have no ps, and macOS has no /proc.
+async function readPidFile(data: string) {
+  const file = join(data, 'postmaster.pid')
+  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n')
+  return { file, pid: Number(lines[0]), port: Number(lines[3]) }
+}
+
+async function isPostmaster(pid: number, data: string): Promise<boolean> {
+  if (!isAlive(pid)) return false
+  const command = await readCommand(pid)
+  // The folder is relative when PostgreSQL was started by hand.
+  return /^\S*postgres\b/.test(command) && (command.includes(data) || !command.includes(' -D /'))
+}
+
+async function readCommand(pid: number): Promise<string> {
+  // Small containers have no ps, and macOS has no /proc.
   const proc = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined)
   if (proc !== undefined) return proc.replaceAll('\0', ' ')
   const ps = await execute('ps', ['-p', String(pid), '-o', 'command=']).catch(() => undefined)

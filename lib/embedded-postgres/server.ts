@@ -1,78 +1,91 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, realpath } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { kept } from '../../plugins/config.ts'
-import { accountFor } from './account.ts'
-import { type Cluster, lastFatal, loadBinaries, runnerFor, sizeOf } from './binaries.ts'
-import { type Claim, claim, isTransient } from './claim.ts'
+import { readOrCreateFile } from '../files.ts'
+import { assertReachable, createPostgresUser, findAccount } from './account.ts'
+import { type Cluster, loadBinaries, readLastFatal, runnerFor, sizeOf } from './binaries.ts'
+import { type Claim, claimCluster, isTransient } from './claim.ts'
 import { initialise } from './initialise.ts'
-import { postmasterOf } from './postmaster.ts'
+import { deleteStalePidFile, findPostmasterPort } from './postmaster.ts'
 
-const limits = { startSeconds: 120, stopSeconds: 60, patienceMs: 10_000, retryMs: 200 }
+const limits = { startSeconds: 120, stopSeconds: 60, waitMs: 10_000, retryMs: 200 }
 
-/** A running PostgreSQL that is ours alone until `stop()`. */
+/** A running PostgreSQL that no other service may use until `stop()`. */
 export interface Postgres {
-  /** Of the database `concord`, with the password. */
+  /** URL of the database `concord`, with the password. */
   url: string
+  /** The command that connects psql to it, without a password. */
   psql: string
   stop(): Promise<void>
 }
 
 /**
- * Runs PostgreSQL in `dataDir`, adopting one that an earlier, killed service left running there.
- * `settings` are parameters of postgresql.conf. Throws one clear sentence when the folder cannot be
- * reached, another service holds it, or PostgreSQL does not start.
+ * Runs PostgreSQL in `dataDir`, or adopts the one that a killed service left running there. `settings` are parameters of
+ * postgresql.conf; `onProgress` receives each step that takes seconds. Throws one sentence when the folder cannot be reached,
+ * another service uses it, or PostgreSQL does not start.
  */
 export async function startPostgres(
   dataDir: string,
-  settings: Record<string, string> = {}
+  settings: Record<string, string> = {},
+  onProgress: (step: string) => void = () => {}
 ): Promise<Postgres> {
   await mkdir(dataDir, { recursive: true })
   const folder = await realpath(dataDir)
   const data = join(folder, 'postgres')
   const binaries = await loadBinaries()
-  const account = await accountFor(data, [binaries.postgres, data])
-  const password = keptPassword(join(folder, 'pgpass'), data)
+  const account = (await findAccount(data)) ?? (await createPostgresUser())
+  await assertReachable([binaries.postgres, data], account)
+  const password = readOrCreatePassword(folder)
   const cluster = { data, binaries, run: runnerFor(account), password, settings }
-  if (!existsSync(data)) await initialise(cluster, account)
+  if (!existsSync(data)) {
+    onProgress(`creating the database in ${data}: a few seconds`)
+    await initialise(cluster, account)
+  }
 
-  const { port, held } = await hold(cluster)
+  const { port, claim } = await startAndClaim(cluster, onProgress)
   return {
-    url: urlOf(cluster, port, 'concord'),
+    url: urlOf(password, port, 'concord'),
     psql: `PGPASSFILE=${shellWord(join(folder, 'pgpass'))} psql -h 127.0.0.1 -p ${port} -U concord concord`,
     async stop() {
-      // The claim is given up last: nobody may adopt what is about to stop.
-      held.release()
-      await halt(cluster).finally(held.end)
+      // The lock is released last: no other service may adopt a PostgreSQL that is about to stop.
+      claim.release()
+      await stopPostmaster(cluster).finally(claim.end)
     }
   }
 }
 
-/** Where the PostgreSQL that a service runs in `dataDir` answers, undefined when none does. */
-export async function runningUrl(dataDir: string): Promise<string | undefined> {
-  const folder = await realpath(dataDir)
-  const data = join(folder, 'postgres')
-  const port = await postmasterOf(data)
-  if (port === undefined) return
-  return urlOf({ password: keptPassword(join(folder, 'pgpass'), data) }, port, 'concord')
+/** Returns the URL of the PostgreSQL that a service runs in `dataDir`, undefined when none does. */
+export async function findRunningUrl(dataDir: string): Promise<string | undefined> {
+  const folder = await realpath(dataDir).catch(() => undefined)
+  if (folder === undefined) return
+  const port = await findPostmasterPort(join(folder, 'postgres'))
+  return port === undefined ? undefined : urlOf(readPassword(folder), port, 'concord')
 }
 
-async function halt({ data, binaries, run }: Cluster) {
-  if ((await postmasterOf(data)) === undefined) return
-  const patience = String(limits.stopSeconds)
-  await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w', '-t', patience])
+async function stopPostmaster({ data, binaries, run }: Cluster) {
+  if ((await findPostmasterPort(data)) === undefined) return
+  const seconds = String(limits.stopSeconds)
+  await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w', '-t', seconds])
 }
 
-/** Finds or starts the postmaster until one is claimed; another one may be stopping meanwhile. */
-async function hold(cluster: Cluster): Promise<{ port: number; held: Claim }> {
-  const deadline = Date.now() + limits.patienceMs
+/** Retries while another process starts or stops PostgreSQL. */
+async function startAndClaim(
+  cluster: Cluster,
+  onProgress: (step: string) => void
+): Promise<{ port: number; claim: Claim }> {
+  const deadline = Date.now() + limits.waitMs
   for (;;) {
     try {
-      const port = (await postmasterOf(cluster.data)) ?? (await launch(cluster))
-      return { port, held: await claim(urlOf(cluster, port, 'postgres'), cluster.data) }
+      const running = await findPostmasterPort(cluster.data)
+      if (running === undefined) onProgress('starting PostgreSQL')
+      const port = running ?? (await startPostmaster(cluster))
+      return {
+        port,
+        claim: await claimCluster(urlOf(cluster.password, port, 'postgres'), cluster.data)
+      }
     } catch (error) {
       if (!isTransient(error) || Date.now() > deadline) throw error
       await sleep(limits.retryMs)
@@ -80,17 +93,18 @@ async function hold(cluster: Cluster): Promise<{ port: number; held: Claim }> {
   }
 }
 
-/** Starts PostgreSQL on a free loopback port, which it answers when connections are accepted. */
-async function launch({ data, binaries, run, settings }: Cluster): Promise<number> {
-  const port = await freePort()
+/** Starts PostgreSQL on a free loopback port, and returns the port once PostgreSQL accepts connections. */
+async function startPostmaster({ data, binaries, run, settings }: Cluster): Promise<number> {
+  await deleteStalePidFile(data)
+  const port = await findFreePort()
   const parameters = {
     port: String(port),
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     log_checkpoints: 'off',
-    // The detail of an error quotes values, people's emails among them.
+    // The detail of an error quotes values, such as emails of users.
     log_error_verbosity: 'terse',
-    // A forgotten transaction in psql holds its rows no longer than this.
+    // A transaction that was left open in psql holds its locks for this long at most.
     idle_in_transaction_session_timeout: '5min',
     ...settings
   }
@@ -103,23 +117,33 @@ async function launch({ data, binaries, run, settings }: Cluster): Promise<numbe
       ...['-p', binaries.postgres, '-o', options.join(' ')]
     ])
   } catch (failure) {
-    const reason = (await lastFatal(log, start)) ?? (failure as { stderr: string }).stderr.trim()
+    const reason =
+      (await readLastFatal(log, start)) ?? (failure as { stderr: string }).stderr.trim()
     const error = new Error(`PostgreSQL in ${data} did not start: ${reason}`)
     throw Object.assign(error, { code: 'NOT_STARTED' })
   }
   return port
 }
 
-/** The password in a file of libpq's pgpass format, made at the first start. */
-function keptPassword(file: string, data: string): string {
-  if (existsSync(data) && !existsSync(file)) {
-    throw new Error(`${file}, the password of ${data}, is gone: restore it, or remove both`)
-  }
-  const entry = kept(file, () => `127.0.0.1:*:*:concord:${randomBytes(24).toString('base64url')}\n`)
+/** Returns the password, which is created before the data is, in a file of libpq's pgpass format. */
+function readOrCreatePassword(folder: string): string {
+  if (existsSync(join(folder, 'postgres'))) return readPassword(folder)
+  const create = () => `127.0.0.1:*:*:concord:${randomBytes(24).toString('base64url')}\n`
+  return passwordOf(readOrCreateFile(join(folder, 'pgpass'), create))
+}
+
+function readPassword(folder: string): string {
+  const file = join(folder, 'pgpass')
+  if (existsSync(file)) return passwordOf(readFileSync(file, 'utf8'))
+  const data = join(folder, 'postgres')
+  throw new Error(`${file}, the password of ${data}, is missing: restore it, or delete both`)
+}
+
+function passwordOf(entry: string): string {
   return entry.trim().split(':').at(-1) ?? ''
 }
 
-function freePort(): Promise<number> {
+function findFreePort(): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   const server = createServer().once('error', reject)
   server.listen(0, '127.0.0.1', () => {
@@ -129,7 +153,7 @@ function freePort(): Promise<number> {
   return promise
 }
 
-function urlOf({ password }: Pick<Cluster, 'password'>, port: number, database: string): string {
+function urlOf(password: string, port: number, database: string): string {
   return `postgres://concord:${password}@127.0.0.1:${port}/${database}`
 }
 

@@ -3,36 +3,36 @@ import type { Sql } from '../../sql/executor.ts'
 import { withTimeout } from '../with-timeout.ts'
 
 const limits = {
-  lookMs: 5000,
-  // Longer than any statement may take.
+  probeMs: 5000,
+  // longer than the time-out of any statement
   silentMs: 20_000
 }
 
 /**
- * The pool that `open` makes, and makes anew when the server says nothing any more: one that hangs, or went
- * without a word as in a fail-over, would keep every connection, and whoever waits for one, until TCP gives
- * up after a quarter of an hour. Who waits is answered with CONNECTION_DESTROYED.
+ * Returns the pool that `open` makes, and replaces it when the server is silent for 20 s: a server that hangs, or
+ * disappears in a fail-over, would otherwise block every connection until TCP gives up after a quarter of an hour. Queries
+ * of the silent pool reject with CONNECTION_DESTROYED.
  */
 export function createPool(open: () => Sql, log: FastifyBaseLogger): Sql {
   let pool = open()
-  let isLooking = false
-  const timer = setInterval(look, limits.lookMs)
+  let isProbing = false
+  const timer = setInterval(probe, limits.probeMs)
 
   return new Proxy(pool, {
     apply: (_, __, args) => Reflect.apply(pool, undefined, args),
     get: (_, name) => (name === 'end' ? end : Reflect.get(pool, name))
   })
 
-  async function look() {
-    if (isLooking) return
-    isLooking = true
-    const answered = pool`select 1`.catch(() => {}) // an error is an answer, too
-    await withTimeout(answered, limits.silentMs).catch(renew)
-    isLooking = false
+  async function probe() {
+    if (isProbing) return
+    isProbing = true
+    const responded = pool`select 1`.catch(() => {}) // an error is a response as well
+    await withTimeout(responded, limits.silentMs).catch(replace)
+    isProbing = false
   }
 
-  async function renew() {
-    log.error('the database does not answer: connecting anew')
+  async function replace() {
+    log.error('database silent for 20 s: reconnecting')
     const silent = pool
     pool = open()
     await silent.end({ timeout: 0 })

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import jwt from '@fastify/jwt'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { CLOCK_SKEW_SECONDS } from '../../lib/clock.ts'
 import { BadToken, TokenExpired } from '../../lib/errors.ts'
-import { keyRing } from '../../lib/keys.ts'
 import { AccessClaims } from '../../schemas/auth.ts'
 
-/** Whose an access token is. */
+/** The user and session of an access token. */
 export interface AccessTokenOwner {
   id: string
   sessionId: string
@@ -24,59 +24,62 @@ declare module '@fastify/jwt' {
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Returns an access token that expires with its session at the latest. */
     signAccessToken(session: { id: string; userId: string; expiresAt: Date }): string
-    /** Throws BadToken for everything that is wrong, TokenExpired when age is all that is. */
+    /** Throws TokenExpired for a token that is valid but for its age, BadToken for every other that is not valid. */
     verifyAccessToken(token: string): AccessTokenOwner
   }
 }
 
 const claims = TypeCompiler.Compile(AccessClaims)
 
-export default fp(
-  async app => {
-    const { jwtSecrets, accessTokenTtl } = app.config
-    const ring = keyRing(jwtSecrets)
-    const [signing] = ring
-    const secrets = new Map<unknown, string>(ring.map(({ kid, access }) => [kid, access]))
+async function accessTokens(app: FastifyInstance) {
+  const { keys, endedSessions } = app
+  const { accessTokenTtl } = app.config
+  const [signing] = keys
+  const secrets = new Map<unknown, string>(keys.map(({ kid, access }) => [kid, access]))
 
-    await app.register(jwt, {
-      secret: signing.access,
-      decode: { complete: true },
-      sign: { kid: signing.kid, header: { alg: 'HS256', typ: 'at+jwt' } },
-      // Age is looked at last: an old token that is also wrong is a wrong one.
-      verify: { algorithms: ['HS256'], checkTyp: 'at+jwt', ignoreExpiration: true }
-    })
+  await app.register(jwt, {
+    secret: signing.access,
+    decode: { complete: true },
+    sign: { kid: signing.kid, header: { alg: 'HS256', typ: 'at+jwt' } },
+    // The age is checked last: a token that is old and also forged must be refused as forged.
+    verify: { algorithms: ['HS256'], checkTyp: 'at+jwt', ignoreExpiration: true }
+  })
 
-    app.decorate('signAccessToken', ({ id, userId, expiresAt }) => {
-      const exp = Math.floor(Math.min(seconds() + accessTokenTtl, expiresAt.getTime() / 1000))
-      const jti = randomUUID()
-      return app.jwt.sign({ iss: 'concord', aud: 'concord', sub: userId, sid: id, jti, exp })
-    })
+  app.decorate('signAccessToken', ({ id, userId, expiresAt }) => {
+    const exp = Math.floor(Math.min(seconds() + accessTokenTtl, expiresAt.getTime() / 1000))
+    const jti = randomUUID()
+    return app.jwt.sign({ iss: 'concord', aud: 'concord', sub: userId, sid: id, jti, exp })
+  })
 
-    app.decorate('verifyAccessToken', token => {
-      const verified = verify(token)
-      if (!claims.Check(verified)) throw new BadToken()
-      const { sub, sid, iat, exp } = verified
-      if (iat > seconds() + CLOCK_SKEW_SECONDS || exp > iat + accessTokenTtl) throw new BadToken()
-      if (app.endedSessions.has(sid)) throw new BadToken()
-      if (exp <= seconds()) throw new TokenExpired()
-      return { id: sub, sessionId: sid, expiresAt: exp * 1000 }
-    })
+  app.decorate('verifyAccessToken', token => {
+    const verified = verify(token)
+    if (!claims.Check(verified)) throw new BadToken()
+    const { sub, sid, iat, exp } = verified
+    if (iat > seconds() + CLOCK_SKEW_SECONDS || exp > iat + accessTokenTtl) throw new BadToken()
+    if (endedSessions.has(sid)) throw new BadToken()
+    if (exp <= seconds()) throw new TokenExpired()
+    return { id: sub, sessionId: sid, expiresAt: exp * 1000 }
+  })
 
-    function verify(token: string): unknown {
-      try {
-        const decoded = app.jwt.decode<{ header: { kid?: unknown } }>(token)
-        const key = secrets.get(decoded?.header.kid)
-        if (key) return app.jwt.verify(token, { key })
-      } catch {
-        // The library has a dozen errors for a bad token, some of them without a status.
-      }
-      throw new BadToken()
+  function verify(token: string): unknown {
+    try {
+      const decoded = app.jwt.decode<{ header: { kid?: unknown } }>(token)
+      const key = secrets.get(decoded?.header.kid)
+      if (key) return app.jwt.verify(token, { key })
+    } catch {
+      // The library throws a dozen different errors for a bad token, some of them without a status.
     }
-  },
-  { name: 'access-tokens', dependencies: ['config', 'ended-sessions'] }
-)
+    throw new BadToken()
+  }
+}
 
 function seconds(): number {
   return Date.now() / 1000
 }
+
+export default fp(accessTokens, {
+  name: 'access-tokens',
+  dependencies: ['config', 'keys', 'ended-sessions']
+})

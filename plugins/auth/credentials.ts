@@ -1,6 +1,7 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { BadCredentials, WrongPassword } from '../../lib/errors.ts'
+import { BadCredentials, TooBusy, WrongPassword } from '../../lib/errors.ts'
+import { createLimiter } from '../../lib/limiter.ts'
 import { findTokenOwner } from '../../sql/sessions.ts'
 import {
   type Account,
@@ -11,11 +12,17 @@ import {
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /**
+     * Every use of a password: throttled and audited. All functions throw TooOften, and TooBusy before they query the
+     * database when 100 of them run: a flood of sign-ins must not use up the connections.
+     */
     credentials: {
-      /** Whose they are, the email in canonical form. Throws BadCredentials, TooOften, TooBusy. */
+      /** Returns the account of an email, in canonical form, and its password. Throws BadCredentials. */
       check(request: FastifyRequest, credentials: EmailAndPassword): Promise<Account>
-      /** The user of the access token, by their password. Throws WrongPassword, TooOften, TooBusy. */
+      /** Returns the account of the access token if the password is right. Throws WrongPassword. */
       confirm(request: FastifyRequest, password: string): Promise<Account>
+      /** Returns the hash of the password of a new account. */
+      create(request: FastifyRequest, password: string): Promise<string>
     }
   }
 }
@@ -25,18 +32,20 @@ interface EmailAndPassword {
   password: string
 }
 
-/** Every place where a password is asked for: throttled, audited, and of the cost of the day. */
-export default fp(
-  async app => {
-    const { sql, write, config, passwords, throttle, refreshCookie } = app
+const limits = { maxRunning: 100, maxWaiting: 0, maxWaitMs: 0 }
 
-    app.decorate('credentials', {
-      async check(request, { email, password }) {
+async function credentials(app: FastifyInstance) {
+  const { sql, write, config, passwords, throttle, refreshCookie } = app
+  const limit = createLimiter(limits, () => new TooBusy())
+
+  app.decorate('credentials', {
+    check: (request, { email, password }) =>
+      limit(async () => {
         const known = await findCredentials(sql, { email })
-        const sessionId = await sessionAt(request, known)
+        const sessionId = await findSession(request, known)
         const guesser = { userId: known?.id, ...(sessionId ? { sessionId } : { email }) }
         const account = await throttle.guess(request, guesser, () =>
-          match(request, known, password)
+          verify(request, known, password)
         )
         if (!account) throw new BadCredentials()
         if (passwords.isWeak(account.passwordHash)) {
@@ -44,43 +53,46 @@ export default fp(
           await write(account.id, sql => replacePasswordHash(sql, account, passwordHash))
         }
         return account
-      },
+      }),
 
-      async confirm(request, password) {
+    confirm: (request, password) =>
+      limit(async () => {
         const { id, sessionId } = request.user
         const known = await findCredentials(sql, { id })
         const guesser = { userId: id, sessionId }
         const account = await throttle.guess(request, guesser, () =>
-          match(request, known, password)
+          verify(request, known, password)
         )
         if (!account) throw new WrongPassword()
         return account
-      }
-    })
+      }),
 
-    /** The session of the request's cookie, if it is one of this account. */
-    async function sessionAt(request: FastifyRequest, known: Credentials | undefined) {
-      const token = refreshCookie.find(request)
-      const owner = token && (await findTokenOwner(sql, token, config))
-      if (owner && owner.userId === known?.id) return token.sessionId
-    }
+    create: (request, password) =>
+      limit(async () => {
+        await throttle.signUp(request)
+        return passwords.hash(password)
+      })
+  })
 
-    async function match(
-      request: FastifyRequest,
-      known: Credentials | undefined,
-      password: string
-    ) {
-      const { id: userId, passwordHash } = known ?? {}
-      const isRight = await passwords.verify(passwordHash, password)
-      if (isRight && known && passwordHash) return { ...known, passwordHash }
-      if (passwordHash && !passwords.isReadable(passwordHash)) {
-        request.audit('password.unreadable', { userId })
-      }
-      request.audit('password.wrong', { userId })
-    }
-  },
-  {
-    name: 'credentials',
-    dependencies: ['pools', 'write', 'passwords', 'throttle', 'refresh-cookie', 'audit']
+  /** Returns the session of the request's cookie, if it is one of this account. */
+  async function findSession(request: FastifyRequest, known: Credentials | undefined) {
+    const token = refreshCookie.find(request)
+    const owner = token && (await findTokenOwner(sql, token, config))
+    if (owner && owner.userId === known?.id) return token.sessionId
   }
-)
+
+  async function verify(request: FastifyRequest, known: Credentials | undefined, password: string) {
+    const { id: userId, passwordHash } = known ?? {}
+    const isRight = await passwords.verify(passwordHash, password)
+    if (isRight && known && passwordHash) return { ...known, passwordHash }
+    if (passwordHash && !passwords.isReadable(passwordHash)) {
+      request.audit('password.unreadable', { userId })
+    }
+    request.audit('password.wrong', { userId })
+  }
+}
+
+export default fp(credentials, {
+  name: 'credentials',
+  dependencies: ['config', 'pools', 'write', 'passwords', 'throttle', 'refresh-cookie', 'audit']
+})

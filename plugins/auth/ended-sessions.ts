@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { CLOCK_SKEW_SECONDS } from '../../lib/clock.ts'
 import { every } from '../../lib/every.ts'
-import { recentlyEnded } from '../../sql/sessions.ts'
+import { findEndedSessions } from '../../sql/sessions.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -49,7 +49,7 @@ async function endedSessions(app: FastifyInstance) {
   app.decorate('endedSessions', ended)
 
   async function load() {
-    ended.add(...(await recentlyEnded(sql, tokenLifeSeconds)))
+    ended.add(...(await findEndedSessions(sql, tokenLifeSeconds)))
   }
 }
 

@@ -1,83 +1,80 @@
 import { randomBytes } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { hash, parseOptions, verify } from '@node-rs/argon2'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { TooBusy } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Hashes and verifies passwords, some at a time. Both functions throw TooBusy when too many wait. */
     passwords: {
-      /**
-       * Runs a job that hashes a password. Throws TooBusy when too many are under way, before this
-       * one has asked the database anything: a flood of sign-ins must not queue there, either.
-       */
-      admit<T>(job: () => Promise<T>): Promise<T>
       hash(password: string): Promise<string>
-      /** Takes as long without a hash, or with one that is unreadable, as with a wrong password. */
+      /** Takes the same time without a hash, or with one that is unreadable, as with a wrong password. */
       verify(hash: string | null | undefined, password: string): Promise<boolean>
-      /** Is it a hash at all, and one that can be afforded? */
+      /** Returns whether a text is a hash, and one whose cost is acceptable. */
       isReadable(hash: string): boolean
-      /** Was the hash made with less effort than we ask for today? */
+      /** Returns whether a hash was made with less than today's cost. */
       isWeak(hash: string): boolean
     }
   }
 }
 
 // OWASP's minimum for argon2id: 19 MiB, 2 passes, 1 lane.
-const effort = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
+
+// A hash that demands more is damaged: verifying it would exhaust the memory of the process.
+const maxCost = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 
 // libuv has four threads.
-const limits = { hashing: Math.min(availableParallelism(), 4), admitted: 100, maxWaitMs: 10_000 }
+const limits = {
+  maxRunning: Math.min(availableParallelism(), 4),
+  maxWaiting: 100,
+  maxWaitMs: 10_000
+}
 
-// A hash that asks for more is damaged: computing it would take the process down with it.
-const most = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
+async function passwords(app: FastifyInstance) {
+  const limit = createLimiter(limits, () => new TooBusy())
+  // Compared with the password where there is no account: the comparison must take the same time.
+  const decoy = await hash(randomBytes(32), cost)
 
-export default fp(
-  async app => {
-    const refuse = () => new TooBusy()
-    const { hashing, admitted, maxWaitMs } = limits
-    const admit = createLimiter({ maxRunning: admitted, maxWaiting: 0, maxWaitMs }, refuse)
-    const inTurn = createLimiter({ maxRunning: hashing, maxWaiting: admitted, maxWaitMs }, refuse)
-    // What a password is compared with where there is no account, of the very same cost.
-    const nobody = await hash(randomBytes(32), effort)
+  app.decorate('passwords', {
+    hash: password => limit(() => hash(normalize(password), cost)),
 
-    app.decorate('passwords', {
-      admit: job => admit(job),
+    verify: (stored, password) =>
+      limit(async () => {
+        const isUsable = stored != null && isReadable(stored)
+        const isRight = await verify(isUsable ? stored : decoy, normalize(password))
+        return isUsable && isRight
+      }),
 
-      hash: password => inTurn(() => hash(normal(password), effort)),
+    isReadable,
 
-      verify: (stored, password) =>
-        inTurn(async () => {
-          const isGood = stored != null && isReadable(stored)
-          const isRight = await verify(isGood ? stored : nobody, normal(password))
-          return isGood && isRight
-        }),
-
-      isReadable,
-
-      isWeak(stored) {
-        const { memoryCost, timeCost } = parseOptions(stored)
-        return memoryCost < effort.memoryCost || timeCost < effort.timeCost
-      }
-    })
-  },
-  { name: 'passwords' }
-)
+    isWeak(stored) {
+      const { memoryCost, timeCost } = parseOptions(stored)
+      return memoryCost < cost.memoryCost || timeCost < cost.timeCost
+    }
+  })
+}
 
 function isReadable(stored: string): boolean {
   try {
     const { memoryCost, timeCost, parallelism } = parseOptions(stored)
     return (
-      memoryCost <= most.memoryCost && timeCost <= most.timeCost && parallelism <= most.parallelism
+      memoryCost <= maxCost.memoryCost &&
+      timeCost <= maxCost.timeCost &&
+      parallelism <= maxCost.parallelism
     )
   } catch {
     return false
   }
 }
 
-// One keyboard composes "é", another sends two code points. NFC, as RFC 8265 has it: unlike NFKC it
-// makes no two passwords one that look different.
-function normal(password: string): string {
+// One keyboard sends "é" as one code point, another as two. NFC, as in RFC 8265: unlike NFKC it never maps passwords that
+// look different to the same text.
+function normalize(password: string): string {
   return password.normalize('NFC')
 }
+
+export default fp(passwords, { name: 'passwords' })

@@ -1,9 +1,9 @@
 import cookie from '@fastify/cookie'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { cookieValues } from '../../lib/cookies.ts'
 import { BadRefresh, NoCookie } from '../../lib/errors.ts'
-import { keyRing } from '../../lib/keys.ts'
+import { memoize } from '../../lib/memoize.ts'
 import {
   decodeRefreshToken,
   encodeRefreshToken,
@@ -13,9 +13,9 @@ import {
 declare module 'fastify' {
   interface FastifyInstance {
     refreshCookie: {
-      /** The token, if the request brings exactly one that we made. */
+      /** Returns the refresh token if the request carries exactly one that this service signed. */
       find(request: FastifyRequest): RefreshToken | undefined
-      /** The same, but throws NoCookie or BadRefresh. */
+      /** Returns the refresh token. Throws NoCookie or BadRefresh. */
       read(request: FastifyRequest): RefreshToken
       write(reply: FastifyReply, session: { id: string; counter: number }): void
       clear(reply: FastifyReply): void
@@ -26,43 +26,38 @@ declare module 'fastify' {
 const NAME = 'refresh'
 const attributes = { path: '/', httpOnly: true, secure: true, sameSite: 'strict' } as const
 
-export default fp(
-  async app => {
-    const { jwtSecrets, refreshTokenTtl } = app.config
-    const ring = keyRing(jwtSecrets)
+async function refreshCookie(app: FastifyInstance) {
+  const { keys } = app
+  const { refreshTokenTtl } = app.config
 
-    await app.register(cookie, { hook: false })
+  await app.register(cookie, { hook: false })
 
-    app.decorate('refreshCookie', {
-      find: request => onlyToken(values(request)),
+  // A request has two valid tokens when an attacker has planted one of theirs beside the user's: neither may be used.
+  const verify = memoize(({ headers }: FastifyRequest) => {
+    const values = new Set(cookieValues(headers.cookie, NAME).filter(value => value !== ''))
+    const tokens = [...values].flatMap(value => decodeRefreshToken(value, keys) ?? [])
+    return { isMissing: values.size === 0, token: tokens.length === 1 ? tokens[0] : undefined }
+  })
 
-      read(request) {
-        const sent = values(request)
-        if (sent.size === 0) throw new NoCookie()
-        const token = onlyToken(sent)
-        if (!token) throw new BadRefresh()
-        return token
-      },
+  app.decorate('refreshCookie', {
+    find: request => verify(request).token,
 
-      write(reply, { id, counter }) {
-        const token = encodeRefreshToken({ sessionId: id, counter }, ring[0])
-        reply.setCookie(NAME, token, { ...attributes, maxAge: refreshTokenTtl })
-      },
+    read(request) {
+      const { isMissing, token } = verify(request)
+      if (isMissing) throw new NoCookie()
+      if (!token) throw new BadRefresh()
+      return token
+    },
 
-      clear(reply) {
-        reply.setCookie(NAME, '', { ...attributes, maxAge: 0 })
-      }
-    })
+    write(reply, { id, counter }) {
+      const token = encodeRefreshToken({ sessionId: id, counter }, keys[0])
+      reply.setCookie(NAME, token, { ...attributes, maxAge: refreshTokenTtl })
+    },
 
-    // Two good tokens: somebody has planted one of theirs beside the user's. Neither is to be used.
-    function onlyToken(sent: Set<string>): RefreshToken | undefined {
-      const tokens = [...sent].flatMap(value => decodeRefreshToken(value, ring) ?? [])
-      return tokens.length === 1 ? tokens[0] : undefined
+    clear(reply) {
+      reply.setCookie(NAME, '', { ...attributes, maxAge: 0 })
     }
-  },
-  { name: 'refresh-cookie', dependencies: ['config'] }
-)
-
-function values({ headers }: FastifyRequest): Set<string> {
-  return new Set(cookieValues(headers.cookie, NAME).filter(value => value !== ''))
+  })
 }
+
+export default fp(refreshCookie, { name: 'refresh-cookie', dependencies: ['config', 'keys'] })

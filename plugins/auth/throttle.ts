@@ -1,8 +1,8 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { clientNetwork } from '../../lib/client-address.ts'
 import { TooOften } from '../../lib/errors.ts'
-import { countOne, secondsUsedUp, type Throttle } from '../../sql/throttles.ts'
+import { countAttempt, findSecondsToWait, type Throttle } from '../../sql/throttles.ts'
 
 /** The account whose password is checked, which need not exist: by its email, or from a live session of it. */
 export type Guesser = { userId?: string } & ({ email: string } | { sessionId: string })
@@ -49,50 +49,47 @@ const limits = {
  * @fastify/rate-limit counts requests before their outcome is known, by one key each, and the
  * PostgreSQL store of rate-limiter-flexible wants the driver `pg` and a statement for every key.
  */
-export default fp(
-  async app => {
-    const { sql, config } = app
+async function throttle(app: FastifyInstance) {
+  const { sql, config } = app
 
-    app.decorate('throttle', {
-      async signUp(request) {
-        if (!config.rateLimit) return
-        const { allowed, seconds } = limits.signUpsFromNetwork
-        const key = `sign-up from ${clientNetwork(request.ip)}`
-        refuseAfter(request, await countOne(sql, [{ key, allowed, seconds }]))
-      },
+  app.decorate('throttle', {
+    async signUp(request) {
+      if (!config.rateLimit) return
+      const { allowed, seconds } = limits.signUpsFromNetwork
+      const key = `sign-up from ${clientNetwork(request.ip)}`
+      refuseAfter(request, await countAttempt(sql, [{ key, allowed, seconds }]))
+    },
 
-      async guess(request, guesser, attempt) {
-        if (!config.rateLimit) return attempt()
-        const throttles = throttlesOf(request, guesser)
-        refuseAfter(request, await secondsUsedUp(sql, throttles), guesser)
-        return counted(request, throttles, await attempt(), guesser)
-      },
+    async guess(request, guesser, attempt) {
+      if (!config.rateLimit) return attempt()
+      const throttles = throttlesOf(request, guesser)
+      refuseAfter(request, await findSecondsToWait(sql, throttles), guesser)
+      return counted(request, throttles, await attempt(), guesser)
+    },
 
-      async lookUp(request, find) {
-        if (!config.rateLimit) return find()
-        const { id: userId } = request.user
-        const throttles = [{ key: `misses of ${userId}`, ...limits.missesOfUser }]
-        return counted(request, throttles, await find(), { userId })
-      }
-    })
-
-    /**
-     * Counts an outcome that is undefined, and refuses any outcome when too many are counted: of attempts made at
-     * once, only as many as are allowed learn theirs.
-     */
-    async function counted<T>(
-      request: FastifyRequest,
-      throttles: Throttle[],
-      outcome: T | undefined,
-      about: { userId?: string }
-    ): Promise<T | undefined> {
-      const count = outcome === undefined ? countOne : secondsUsedUp
-      refuseAfter(request, await count(sql, throttles), about)
-      return outcome
+    async lookUp(request, find) {
+      if (!config.rateLimit) return find()
+      const { id: userId } = request.user
+      const throttles = [{ key: `misses of ${userId}`, ...limits.missesOfUser }]
+      return counted(request, throttles, await find(), { userId })
     }
-  },
-  { name: 'throttle', dependencies: ['config', 'pools', 'audit'] }
-)
+  })
+
+  /**
+   * Counts an outcome that is undefined, and refuses any outcome when too many are counted: of attempts made at
+   * once, only as many as are allowed learn theirs.
+   */
+  async function counted<T>(
+    request: FastifyRequest,
+    throttles: Throttle[],
+    outcome: T | undefined,
+    about: { userId?: string }
+  ): Promise<T | undefined> {
+    const count = outcome === undefined ? countAttempt : findSecondsToWait
+    refuseAfter(request, await count(sql, throttles), about)
+    return outcome
+  }
+}
 
 // Guesses from a live session are counted for that session alone (OWASP's device cookies): guesses at the same
 // account, or from the same network, cannot lock its user out.
@@ -117,3 +114,5 @@ function refuseAfter(
   request.audit('throttled', { userId })
   throw Object.assign(new TooOften(), { retryAfter: seconds })
 }
+
+export default fp(throttle, { name: 'throttle', dependencies: ['config', 'pools', 'audit'] })

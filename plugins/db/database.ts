@@ -1,33 +1,34 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { startPostgres } from '../../lib/embedded-postgres/server.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Where the database is: the configured one, or the embedded one that this plugin runs. */
+    /** The configured database, or the embedded one that this plugin starts and stops. */
     database: Database
   }
 }
 
 interface Database {
-  /** Holds the password: never to be printed. */
+  /** Contains the password: never print it. */
   url: string
+  /** URL of a direct connection for LISTEN. */
   listenUrl: string
-  /** What a person types to reach it. */
+  /** The command that connects psql to it, without a password. */
   psql: string
 }
 
-export default fp(
-  async app => {
-    const { databaseUrl, listenUrl, dataDir } = app.config
-    if (databaseUrl) {
-      const psql = 'psql "$DATABASE_URL"'
-      app.decorate('database', { url: databaseUrl, listenUrl: listenUrl ?? databaseUrl, psql })
-      return
-    }
-    const postgres = await startPostgres(dataDir)
-    // Registered before those of the pools, so run after them.
-    app.addHook('onClose', () => postgres.stop())
-    app.decorate('database', { url: postgres.url, listenUrl: postgres.url, psql: postgres.psql })
-  },
-  { name: 'database', dependencies: ['config'] }
-)
+async function database(app: FastifyInstance) {
+  const { databaseUrl, listenUrl, dataDir } = app.config
+  if (databaseUrl) {
+    const psql = 'psql "$DATABASE_URL"'
+    app.decorate('database', { url: databaseUrl, listenUrl: listenUrl ?? databaseUrl, psql })
+    return
+  }
+  const postgres = await startPostgres(dataDir, {}, step => app.log.info(step))
+  // Fastify runs the last hook first: this one stops PostgreSQL after the pools have closed.
+  app.addHook('onClose', () => postgres.stop())
+  app.decorate('database', { url: postgres.url, listenUrl: postgres.url, psql: postgres.psql })
+}
+
+export default fp(database, { name: 'database', dependencies: ['config'] })

@@ -1,40 +1,41 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Busy } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
-import { busyMs, isLocked, restMs } from '../../lib/postgres/locks.ts'
+import { isLockTimeout, lockRetryMs, lockWaitMs } from '../../lib/postgres/locks.ts'
 import type { Sql } from '../../sql/executor.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs a write that the log carries, as one transaction. Waits for rows and for the commit lock in short
-     * attempts, so that a transaction in psql uses up no connection, and throws Busy after 5 s: nothing was
-     * written then. `writer` is whose write it is: a user, or a session; writers take turns.
+     * Runs a write that the log carries, as one transaction. Retries it while another transaction holds its rows or the
+     * commit lock, without holding a connection in between. Throws Busy after 5 s: nothing was written then. `writer` is the
+     * id of the user or session that writes; writers take turns.
      */
     write<T>(writer: string, transaction: (sql: Sql) => Promise<T>): Promise<T>
   }
 }
 
-// Of the pool's connections the rest belongs to operations.
-const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500, maxWaitMs: busyMs }
+// Operations use the other connections of the pool.
+const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500, maxWaitMs: lockWaitMs }
 
-export default fp(
-  async app => {
-    const limit = createLimiter(limits, () => new Busy())
+async function write(app: FastifyInstance) {
+  const { writeSql } = app
+  const limit = createLimiter(limits, () => new Busy())
 
-    app.decorate('write', async (writer, transaction) => {
-      const from = performance.now()
-      for (let n = 1; ; n++) {
-        try {
-          return await limit(() => transaction(app.writeSql), writer)
-        } catch (error) {
-          if (!isLocked(error)) throw error
-          if (performance.now() - from > busyMs) throw new Busy()
-          await delay(restMs(n))
-        }
+  app.decorate('write', async (writer, transaction) => {
+    const start = performance.now()
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await limit(() => transaction(writeSql), writer)
+      } catch (error) {
+        if (!isLockTimeout(error)) throw error
+        if (performance.now() - start > lockWaitMs) throw new Busy()
+        await delay(lockRetryMs(attempts))
       }
-    })
-  },
-  { name: 'write', dependencies: ['pools'] }
-)
+    }
+  })
+}
+
+export default fp(write, { name: 'write', dependencies: ['pools'] })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -24,17 +24,12 @@ const levels = {
 } as const
 export type AuditEvent = keyof typeof levels
 
-export default fp(
-  async app => {
-    app.decorateRequest(
-      'audit',
-      function (this: FastifyRequest, event, { userId, sessionId } = {}) {
-        // Lines of one session can be told to be so, without naming it to who reads logs.
-        const session =
-          sessionId && createHash('sha256').update(sessionId).digest('hex').slice(0, 16)
-        this.log[levels[event]]({ event, userId, session, ip: this.ip }, event)
-      }
-    )
-  },
-  { name: 'audit' }
-)
+async function audit(app: FastifyInstance) {
+  app.decorateRequest('audit', function (this: FastifyRequest, event, { userId, sessionId } = {}) {
+    // Lines of one session can be told to be so, without naming it to who reads logs.
+    const session = sessionId && createHash('sha256').update(sessionId).digest('hex').slice(0, 16)
+    this.log[levels[event]]({ event, userId, session, ip: this.ip }, event)
+  })
+}
+
+export default fp(audit, { name: 'audit' })

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { ForeignOrigin } from '../../lib/errors.ts'
 
@@ -8,17 +9,16 @@ declare module 'fastify' {
   }
 }
 
-export default fp(
-  async app => {
-    app.decorate('refuseForeignOrigin', async ({ headers, host }) => {
-      const { origin, 'sec-fetch-site': site } = headers
-      // A browser that sends no Origin (it is a GET) says this much; what sends neither is no browser.
-      const isOurs =
-        origin === undefined
-          ? site !== 'cross-site' && site !== 'same-site'
-          : app.isAllowedOrigin(origin, host)
-      if (!isOurs) throw new ForeignOrigin()
-    })
-  },
-  { name: 'csrf', dependencies: ['origins'] }
-)
+async function csrf(app: FastifyInstance) {
+  app.decorate('refuseForeignOrigin', async ({ headers, host }) => {
+    const { origin, 'sec-fetch-site': site } = headers
+    // A browser that sends no Origin (it is a GET) says this much; what sends neither is no browser.
+    const isOurs =
+      origin === undefined
+        ? site !== 'cross-site' && site !== 'same-site'
+        : app.isAllowedOrigin(origin, host)
+    if (!isOurs) throw new ForeignOrigin()
+  })
+}
+
+export default fp(csrf, { name: 'csrf', dependencies: ['origins'] })

@@ -1,5 +1,5 @@
 import cors from '@fastify/cors'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
 declare module 'fastify' {
@@ -11,31 +11,30 @@ declare module 'fastify' {
 
 const PREFLIGHT_SECONDS = 600
 
-export default fp(
-  async app => {
-    const { allowedOrigins } = app.config
+async function origins(app: FastifyInstance) {
+  const { allowedOrigins } = app.config
 
-    app.decorate('isAllowedOrigin', (origin, host) => {
-      if (allowedOrigins.includes(origin)) return true
-      // TLS may end before us, so which of the two schemes it is says nothing.
-      return ['http', 'https'].some(scheme => origin === `${scheme}://${host.toLowerCase()}`)
-    })
+  app.decorate('isAllowedOrigin', (origin, host) => {
+    if (allowedOrigins.includes(origin)) return true
+    // TLS may end before us, so which of the two schemes it is says nothing.
+    return ['http', 'https'].some(scheme => origin === `${scheme}://${host.toLowerCase()}`)
+  })
 
-    const options = {
-      origin: [...allowedOrigins],
-      credentials: true,
-      methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
-      exposedHeaders: ['retry-after'],
-      maxAge: PREFLIGHT_SECONDS
-    }
-    await app.register(cors, {
-      delegator: (request, done) => done(null, { ...options, preflight: isPreflight(request) })
-    })
-  },
-  { name: 'origins', dependencies: ['config'] }
-)
+  const options = {
+    origin: [...allowedOrigins],
+    credentials: true,
+    methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+    exposedHeaders: ['retry-after'],
+    maxAge: PREFLIGHT_SECONDS
+  }
+  await app.register(cors, {
+    delegator: (request, done) => done(null, { ...options, preflight: isPreflight(request) })
+  })
+}
 
 /** Whether CORS asks, and not a client that sends OPTIONS: to that it is a method like any other. */
 function isPreflight({ headers }: FastifyRequest): boolean {
   return headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }
+
+export default fp(origins, { name: 'origins', dependencies: ['config'] })

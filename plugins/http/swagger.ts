@@ -1,21 +1,19 @@
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { extractNamedSchemas } from '../../lib/named-schemas.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { ErrorBody } from '../../schemas/error.ts'
 
-export default fp(
-  async app => {
-    await app.register(swagger, {
-      openapi,
-      transformObject: made =>
-        'openapiObject' in made ? complete(made.openapiObject as OpenApi) : made.swaggerObject
-    })
-    await app.register(swaggerUi, { routePrefix: '/docs', theme: { title: 'Concord API' } })
-  },
-  { name: 'swagger' }
-)
+async function docs(app: FastifyInstance) {
+  await app.register(swagger, {
+    openapi,
+    transformObject: made =>
+      'openapiObject' in made ? complete(made.openapiObject as OpenApi) : made.swaggerObject
+  })
+  await app.register(swaggerUi, { routePrefix: '/docs', theme: { title: 'Concord API' } })
+}
 
 const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
   openapi: '3.1.0',
@@ -95,3 +93,5 @@ function complete(openapi: OpenApi): OpenApi {
   const { document: paths, schemas } = extractNamedSchemas(openapi.paths)
   return { ...openapi, paths, components: { ...openapi.components, schemas } }
 }
+
+export default fp(docs, { name: 'swagger' })

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../lib/every.ts'
 import { deleteExpiredSessions } from '../../sql/sessions.ts'
-import { forgetThrottles } from '../../sql/throttles.ts'
+import { deleteExpiredThrottles } from '../../sql/throttles.ts'
 
 const limits = {
   // A stream that was opened with a cookie outlives its session by this at most.
@@ -22,7 +22,7 @@ async function expiry(app: FastifyInstance) {
 
   async function deleteExpired() {
     while ((await deleteExpiredSessions(sql, limits.batch)) === limits.batch);
-    while ((await forgetThrottles(sql, limits.batch)) === limits.batch);
+    while ((await deleteExpiredThrottles(sql, limits.batch)) === limits.batch);
   }
 }
 

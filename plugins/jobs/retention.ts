@@ -3,12 +3,12 @@ import fp from 'fastify-plugin'
 import { every } from '../../lib/every.ts'
 import type { Sql } from '../../sql/executor.ts'
 import {
-  forgetConflicts,
-  forgetItems,
-  forgetOperations,
-  type Retention,
-  raiseFloor,
-  trimHistories
+  deleteOldChanges,
+  deleteOldConflicts,
+  deleteOldEvents,
+  deleteOldItems,
+  deleteOldResults,
+  type Retention
 } from '../../sql/retention.ts'
 
 declare module 'fastify' {
@@ -33,11 +33,11 @@ async function retention(app: FastifyInstance) {
   let isClosing = false
 
   app.decorate('applyRetention', async () => {
-    await repeat(raiseFloor)
-    await repeat(trimHistories)
-    await repeat(forgetOperations)
-    await repeat(forgetItems)
-    await repeat(forgetConflicts)
+    await repeat(deleteOldEvents)
+    await repeat(deleteOldChanges)
+    await repeat(deleteOldResults)
+    await repeat(deleteOldItems)
+    await repeat(deleteOldConflicts)
   })
 
   const stop = every(limits.everyMs, () =>

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { TooBusy } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
@@ -5,31 +6,21 @@ import { createLimiter } from '../../lib/limiter.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs a query that catches up or reads a whole list, for a user: few at once, users in turn, so that
-     * requests still get a connection when thousands of clients reconnect. Throws TooBusy when 1,000 of this
-     * user or 10,000 in all wait, or after 30 s. A query whose `signal` aborts while it waits is not run.
+     * Limits how many queries for past events and whole checklists run at once (half the pool), so that requests still get
+     * a connection when thousands of clients reconnect. Users take turns. Throws TooBusy when 1,000 queries of this user or
+     * 10,000 in all wait, and after 30 s. Does not run a query whose `signal` aborts while it waits.
      */
     catchUpLimit<T>(userId: string, query: () => Promise<T>, signal?: AbortSignal): Promise<T>
   }
 }
 
-const limits = {
-  // half the connections of the pool
-  maxRunning: 4,
-  maxWaiting: 10_000,
-  maxWaitingPerKey: 1000,
-  maxWaitMs: 30_000
+const limits = { maxRunning: 4, maxWaiting: 10_000, maxWaitingPerKey: 1000, maxWaitMs: 30_000 }
+
+async function catchUp(app: FastifyInstance) {
+  const { rateLimit } = app.config
+  const maxWaitingPerKey = rateLimit ? limits.maxWaitingPerKey : limits.maxWaiting
+  const limit = createLimiter({ ...limits, maxWaitingPerKey }, () => new TooBusy())
+  app.decorate('catchUpLimit', (userId, query, signal) => limit(query, userId, signal))
 }
 
-export default fp(
-  async app => {
-    const { maxRunning, maxWaiting, maxWaitMs } = limits
-    const maxWaitingPerKey = app.config.rateLimit ? limits.maxWaitingPerKey : maxWaiting
-    const run = createLimiter(
-      { maxRunning, maxWaiting, maxWaitingPerKey, maxWaitMs },
-      () => new TooBusy()
-    )
-    app.decorate('catchUpLimit', (userId, query, signal) => run(query, userId, signal))
-  },
-  { name: 'catch-up', dependencies: ['config'] }
-)
+export default fp(catchUp, { name: 'catch-up', dependencies: ['config'] })

@@ -2,106 +2,103 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { ring } from '../../sql/log.ts'
-import { connection } from '../db/pools.ts'
+import { notify } from '../../sql/log.ts'
 
 const limits = {
   heartbeatMs: 3000,
-  // A stopped backend is silent for ever: two missed heartbeats, and the third, 9 s after the last one that
-  // was heard, makes the connection anew.
+  // Two missed heartbeats: the check at the third, 9 s after the last notification, replaces the connection.
   silentMs: 6000,
   connectMs: 5000,
   retryMs: 250,
-  // How long the start waits for the first heartbeat to come back.
-  firstMs: 2000,
-  // And the end for a connection that is being made.
-  lastMs: 1000
+  // The start waits this long for its own first heartbeat.
+  firstHeartbeatMs: 2000,
+  // The shutdown waits this long for a connection that is being made.
+  closeMs: 1000
 }
 
 export interface ListenerOptions {
-  /** DSN of a direct connection: LISTEN does not work through a pooler in transaction mode. */
+  /** URL of a direct connection: LISTEN does not work through a pooler in transaction mode. */
   url: string
-  /** The pool that heartbeats are sent through. */
+  /** The pool that sends the heartbeats. */
   sql: Sql
   log: FastifyBaseLogger
-  /** Called on every doorbell and after every (re)connect, when what was rung meanwhile is lost. */
-  onBell: () => void
+  /** Called after every connect: notifications may have been lost before it. */
+  onConnect: () => void
+  /** Called for every notification of new events. */
+  onNotification: () => void
 }
 
-/** The one LISTEN connection of the process. Rejects when the database cannot be reached at the start. */
-export async function createListener({ url, sql, log, onBell }: ListenerOptions) {
-  const alive = `hb:${randomUUID()}`
-  const firstBeat = Promise.withResolvers<void>()
+/** Opens the one LISTEN connection of the process. Rejects when the database cannot be reached at the start. */
+export async function createListener({
+  url,
+  sql,
+  log,
+  onConnect,
+  onNotification
+}: ListenerOptions) {
+  const heartbeat = `hb:${randomUUID()}`
+  const firstHeartbeat = Promise.withResolvers<void>()
+  const options = connectionOptions({ application_name: 'concord listen' })
   let isOpen = true
-  let heardAt = Number.NEGATIVE_INFINITY
+  let receivedAt = Number.NEGATIVE_INFINITY
   let connectedAt = 0
-  let connects = 0
-  let isBeating = false
+  let isSending = false
   let replacing: Promise<void> | undefined
-  let bus = await listen()
+  let connection = await listen()
   const timer = setInterval(beat, limits.heartbeatMs)
-  await withTimeout(firstBeat.promise, limits.firstMs).catch(() => {
+  await withTimeout(firstHeartbeat.promise, limits.firstHeartbeatMs).catch(() => {
     log.warn(
-      'a NOTIFY does not come back: events are delivered by polling until it does. ' +
+      'NOTIFY does not arrive: events are delivered by polling until it does. ' +
         'Behind a pooler set LISTEN_URL to a direct connection'
     )
   })
 
   return {
-    /** Whether what is rung was heard lately. */
+    /** Whether notifications have arrived within the last 6 s. */
     get isListening() {
-      return performance.now() - heardAt < limits.silentMs
-    },
-
-    /** How often the connection was made. */
-    get connects() {
-      return connects
+      return performance.now() - receivedAt < limits.silentMs
     },
 
     async close() {
       isOpen = false
       clearInterval(timer)
-      await withTimeout(Promise.resolve(replacing), limits.lastMs).catch(() => {})
-      await bus.end({ timeout: 1 })
+      await withTimeout(Promise.resolve(replacing), limits.closeMs).catch(() => {})
+      await connection.end({ timeout: 1 })
     }
   }
 
   async function listen() {
-    const instance = postgres(url, {
-      ...connection,
-      max: 1,
-      connection: { ...connection.connection, application_name: 'concord listen' }
-    })
+    const instance = postgres(url, { ...options, max: 1 })
     try {
-      await withTimeout(instance.listen('concord', hear, onListening), limits.connectMs)
+      await withTimeout(instance.listen('concord', receive, onListening), limits.connectMs)
       return instance
     } catch (error) {
-      // Else it would go on trying by itself, and there would be two.
+      // Without this it would retry by itself, and there would be two connections.
       await instance.end({ timeout: 0 })
       throw error
     }
   }
 
-  // postgres.js runs these inside its parser: a throw would surface in some other query.
-  function hear(payload: string) {
-    // Whatever is heard, another node's heartbeat too, shows that this connection is alive.
-    heardAt = performance.now()
-    firstBeat.resolve()
-    if (payload === '') onBell()
+  // postgres.js calls this within its parser: an error thrown here would reject an unrelated query.
+  function receive(payload: string) {
+    // Any notification, also the heartbeat of another node, shows that this connection works.
+    receivedAt = performance.now()
+    firstHeartbeat.resolve()
+    if (payload === '') onNotification()
   }
 
   function onListening() {
-    connects++
     connectedAt = performance.now()
-    onBell()
+    onConnect()
     beat()
   }
 
   function beat() {
-    sendBeat()
-    const isSilent = performance.now() - Math.max(heardAt, connectedAt) > limits.silentMs
+    sendHeartbeat()
+    const isSilent = performance.now() - Math.max(receivedAt, connectedAt) > limits.silentMs
     if (isSilent && isOpen) {
       replacing ??= replace().finally(() => {
         replacing = undefined
@@ -109,22 +106,22 @@ export async function createListener({ url, sql, log, onBell }: ListenerOptions)
     }
   }
 
-  async function sendBeat() {
-    // A database that does not answer is asked once, not once a heartbeat.
-    if (isBeating) return
-    isBeating = true
-    await ring(sql, alive).catch(() => {}) // the readers tell of it
-    isBeating = false
+  async function sendHeartbeat() {
+    // One at a time, also while the database does not respond.
+    if (isSending) return
+    isSending = true
+    await notify(sql, heartbeat).catch(() => {}) // pubsub logs the outage
+    isSending = false
   }
 
   async function replace() {
-    // Behind a pooler it never was anything else, and that has been said.
-    if (heardAt > 0) log.warn('the LISTEN connection is silent: connecting anew')
-    await bus.end({ timeout: 0 }).catch(() => {})
+    // Behind a pooler no notification ever arrived: that was logged at the start.
+    if (receivedAt > 0) log.warn('LISTEN connection silent for 6 s: reconnecting')
+    await connection.end({ timeout: 0 }).catch(() => {})
     while (isOpen) {
       try {
-        bus = await listen()
-        if (!isOpen) await bus.end({ timeout: 0 })
+        connection = await listen()
+        if (!isOpen) await connection.end({ timeout: 0 })
         return
       } catch {
         await delay(limits.retryMs)

@@ -1,257 +1,264 @@
-import { setImmediate as breathe, setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Cursor } from '../../lib/cursor.ts'
+import { type LogEvent, topicsOf } from '../../lib/event.ts'
 import { createGapDetector } from '../../lib/gap-detector.ts'
 import { createRingBuffer } from '../../lib/ring-buffer.ts'
 import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
-import { type Head, type LogEvent, readHead, renewEpoch } from '../../sql/log.ts'
+import { type LogState, readLogState, renewEpoch } from '../../sql/log.ts'
 import { createListener } from './listener.ts'
 import { tail } from './tail.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Delivers the events of the log to the subscribers of this node, in order and each once. */
     pubsub: PubSub
   }
 }
 
-/** Who wants events. Neither function may throw or wait. */
+/** Receives events. Its functions must neither throw nor wait. */
 export interface Subscriber {
   receive(event: LogEvent): void
-  /** The log is another one from now on (a restore, a fail-over): what was seen so far counts for nothing. */
+  /** The log was replaced (a restore, a fail-over): positions and revisions received so far are void. */
   reset(): void
 }
 
 export type PubSub = Awaited<ReturnType<typeof createPubSub>>
 
 const limits = {
-  // The doorbell makes delivery immediate; this finds what a lost ring would have told.
+  // Delivery follows each notification; this poll finds events whose notification was lost.
   pollMs: 1500,
-  // And this is the pace of delivery while no doorbell is heard.
-  deafPollMs: 250,
+  // The poll while the LISTEN connection is down.
+  unnotifiedPollMs: 250,
   retryMs: 250,
-  // Longer than this nobody waits to hear what they themselves wrote.
-  reachMs: 5000,
-  ring: { max: 10_000, maxBytes: 32 << 20 },
-  // Checklists whose revisions are watched for holes.
-  sequences: 10_000,
-  // Events that are published in one go: eight messages in one write cost as much as one.
-  together: { events: 20, bytes: 256 << 10 },
-  // Subscribers, and bytes owed to them, after which a broadcast yields to other work.
+  deliveryWaitMs: 5000,
+  ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
+  // Checklists whose revisions are checked for gaps.
+  watchedChecklists: 10_000,
+  // Events that are delivered together: eight messages in one write cost as much as one.
+  batch: { events: 20, bytes: 256 << 10 },
+  // Deliveries, in subscribers and in bytes, before the loop yields to other work.
   slice: { subscribers: 500, bytes: 4 << 20 }
 }
 
-export default fp(
-  async app => {
-    const pubsub = await createPubSub(app)
-    app.decorate('pubsub', pubsub)
-    const { gauge } = app.metrics
-    const { health } = pubsub
-    gauge('log_head', 'Position of the newest event that was delivered', () => health().head)
-    gauge('log_lag', 'Events that were committed and not yet delivered', () => health().lag)
-    gauge('listening', '1 while the doorbell is heard', () => Number(health().listening))
-    gauge('listener_connects', 'How often the LISTEN connection was made', () => health().connects)
-    gauge('topics', 'Topics that somebody subscribes to', () => health().topics)
-    gauge('ring_events', 'Events in memory', () => health().ring.events)
-    gauge('ring_bytes', 'Their weight', () => health().ring.bytes)
-    app.addHook('onClose', () => pubsub.close())
-  },
-  { name: 'pubsub', dependencies: ['pools', 'metrics'] }
-)
+async function plugin(app: FastifyInstance) {
+  const pubsub = await createPubSub(app)
+  app.decorate('pubsub', pubsub)
+  const { gauge } = app.metrics
+  const { health } = pubsub
+  gauge(
+    'delivered_head',
+    'Newest position that this node has delivered',
+    () => health().deliveredHead
+  )
+  gauge(
+    'undelivered_events',
+    'Committed events that this node has not delivered',
+    () => health().lag
+  )
+  gauge('listener_up', '1 while notifications arrive on the LISTEN connection', () =>
+    Number(health().listening)
+  )
+  gauge('subscribed_topics', 'Topics with a subscriber on this node', () => health().topics)
+  gauge(
+    'ring_buffer_events',
+    'Events in memory for subscribers that catch up',
+    () => health().buffer.events
+  )
+  gauge('ring_buffer_bytes', 'Bytes of the events in memory', () => health().buffer.bytes)
+  app.addHook('onClose', () => pubsub.close())
+}
 
-/** The log of the database, live: one LISTEN connection and one reader a process, whatever the number of clients. */
-async function createPubSub({ database, sql, log, metrics }: FastifyInstance) {
-  const bell = createSignal()
-  const events = createRingBuffer<LogEvent>(limits.ring)
+/** Reads the log with one LISTEN connection and one query connection per process, whatever the number of subscribers. */
+async function createPubSub({
+  database,
+  sql,
+  log,
+  metrics
+}: Pick<FastifyInstance, 'database' | 'sql' | 'log' | 'metrics'>) {
+  const news = createSignal()
+  const buffer = createRingBuffer<LogEvent>(limits.ringBuffer)
   const topics = createTopics<Subscriber>()
-  const waiting = new Set<{ pos: number; resolve: () => void }>()
+  const waiters = new Set<{ pos: number; resolve: () => void }>()
   const closing = new AbortController()
-  let { epoch, head } = await readHead(sql)
-  /** Position of the newest event that was there at the last look. */
-  let newest = head
+  const state = await readLogState(sql)
+  let { epoch } = state
+  let deliveredHead = state.committedHead
+  let committedHead = state.committedHead
   /** Since when the log cannot be read. */
-  let awaySince: number | undefined
-  events.reset(head)
+  let outageSince: number | undefined
+  buffer.reset(deliveredHead)
 
-  const revs = createGapDetector(limits.sequences)
-  const listener = await createListener({ url: database.listenUrl, sql, log, onBell })
-  const tailing = run()
+  const revisions = createGapDetector(limits.watchedChecklists)
+  const listener = await createListener({
+    url: database.listenUrl,
+    sql,
+    log,
+    onConnect() {
+      metrics.listenerConnects.inc()
+      news.notify()
+    },
+    onNotification() {
+      metrics.notifications.inc()
+      news.notify()
+    }
+  })
+  const delivering = run()
 
   return {
-    /** Which life of the database the cursors belong to. */
+    /** The epoch of the log, which is part of every cursor. */
     get epoch() {
       return epoch
     },
 
-    /** The position of the newest event that every subscriber has received. */
-    get head() {
-      return head
+    /** The newest position that every subscriber has received. */
+    get deliveredHead() {
+      return deliveredHead
     },
 
-    /**
-     * Resolves with true when every subscriber has received the event at `pos`, with false when that takes
-     * longer than 5 s: the log cannot be read.
-     */
-    async reached(pos: number): Promise<boolean> {
-      if (pos <= head) return true
+    /** Waits until every subscriber has received the event at `pos`. Returns false when that takes longer than 5 s. */
+    async delivered(pos: number): Promise<boolean> {
+      if (pos <= deliveredHead) return true
       const { promise, resolve } = Promise.withResolvers<void>()
-      const one = { pos, resolve }
-      waiting.add(one)
-      const timer = setTimeout(resolve, limits.reachMs)
+      const waiter = { pos, resolve }
+      waiters.add(waiter)
+      const timer = setTimeout(resolve, limits.deliveryWaitMs)
       await promise
       clearTimeout(timer)
-      waiting.delete(one)
-      return pos <= head
+      waiters.delete(waiter)
+      return pos <= deliveredHead
     },
 
     /**
-     * The first `limit` events after a cursor, null when memory does not have them all. Who takes them and
-     * subscribes without an await in between misses nothing: an event is here before anybody receives it.
+     * Returns the first `limit` events after a cursor, null when memory does not contain all of them. A subscriber that reads
+     * them and subscribes without an await in between misses nothing: an event is in memory before it is delivered.
      */
     recent(cursor: Cursor, limit: number): LogEvent[] | null {
-      return cursor.epoch === epoch ? events.after(cursor.pos, limit) : null
+      return cursor.epoch === epoch ? buffer.after(cursor.pos, limit) : null
     },
 
     /**
-     * Hears the events of one topic: `user:`, `project:`, `checklist:` or `session:` and an id, or
-     * `sessions`. Answers the way to stop.
+     * Delivers the events of a topic to a subscriber: `user:`, `project:`, `checklist:` or `session:` and an id, or
+     * `sessions`. Returns the function that unsubscribes.
      */
     subscribe: topics.subscribe,
 
-    /** What an operator wants to know. Without the doorbell events come by polling. */
+    /** Returns the state of the delivery. Without notifications events are found by polling. */
     health() {
       return {
         listening: listener.isListening,
-        reading: awaySince === undefined,
-        lag: Math.max(0, newest - head),
-        connects: listener.connects,
-        head,
+        reading: outageSince === undefined,
+        lag: Math.max(0, committedHead - deliveredHead),
+        deliveredHead,
         topics: topics.size,
-        ring: events.stats
+        buffer: buffer.stats
       }
     },
 
     async close() {
       closing.abort()
-      bell.ring()
+      news.notify()
       await listener.close()
-      await tailing
+      await delivering
     }
-  }
-
-  function onBell() {
-    metrics.notifications.inc()
-    bell.ring()
   }
 
   async function run() {
     while (!closing.signal.aborted) {
       try {
-        for await (const page of follow()) {
-          metrics.logReads.inc()
-          if (awaySince !== undefined) {
-            metrics.outageSeconds.inc((performance.now() - awaySince) / 1000)
-            log.info('reading the log again')
-          }
-          awaySince = undefined
-          if (page.epoch !== epoch) {
-            startOver(page)
-            break
-          }
-          if (page.head < head) {
-            // An older state was put back: its positions will be given out again, to other events.
-            await renewEpoch(sql, epoch)
-            break
-          }
-          newest = page.head
-          for (const some of together(page.events)) {
-            await publish(some)
-            await breathe()
-          }
-        }
+        await deliverPages()
       } catch (err) {
         if (closing.signal.aborted) return
-        if (awaySince === undefined)
-          log.error({ err }, 'cannot read the log: trying again until it works')
-        awaySince ??= performance.now()
+        if (outageSince === undefined) log.error({ err }, 'log query failed: retrying')
+        outageSince ??= performance.now()
         await delay(limits.retryMs)
       }
     }
   }
 
-  function follow() {
-    const pollMs = () => (listener.isListening ? limits.pollMs : limits.deafPollMs)
-    return tail({ url: database.listenUrl, pos: head, bell, pollMs, signal: closing.signal })
+  /** Delivers page after page. Returns when the log was replaced. */
+  async function deliverPages() {
+    const pollMs = () => (listener.isListening ? limits.pollMs : limits.unnotifiedPollMs)
+    const { listenUrl: url } = database
+    const pages = tail({ url, pos: deliveredHead, news, pollMs, closing: closing.signal })
+    for await (const page of pages) {
+      metrics.logReads.inc()
+      endOutage()
+      if (page.epoch !== epoch) return reset(page)
+      // The database was restored to an earlier state: it will give the same positions to other events.
+      if (page.committedHead < deliveredHead) return renewEpoch(sql, epoch)
+      committedHead = page.committedHead
+      for (const batch of batches(page.events)) {
+        await deliver(batch)
+        await nextTurn()
+      }
+    }
   }
 
-  /** It is another log than before: everybody starts anew. */
-  function startOver(now: Head) {
-    log.warn({ from: epoch, to: now.epoch }, 'the database is another one: every cursor is reset')
+  function endOutage() {
+    if (outageSince === undefined) return
+    metrics.outageSeconds.inc((performance.now() - outageSince) / 1000)
+    log.info('log query works again')
+    outageSince = undefined
+  }
+
+  function reset(now: LogState) {
+    log.warn({ from: epoch, to: now.epoch }, 'database restored or replaced: resetting all cursors')
     epoch = now.epoch
-    head = now.head
-    newest = now.head
-    events.reset(head)
-    revs.reset()
+    deliveredHead = now.committedHead
+    committedHead = now.committedHead
+    buffer.reset(deliveredHead)
+    revisions.reset()
     for (const subscriber of topics.all()) subscriber.reset()
   }
 
   /**
-   * Hands some events to everybody concerned, in order, before the next are looked at. Whom an event concerns
-   * is asked when it is their turn: one event may subscribe or unsubscribe them for the next.
+   * Delivers some events in order to all their subscribers. Checks the topics again before each delivery, because an event
+   * may subscribe or unsubscribe a subscriber for the next one.
    */
-  async function publish(some: LogEvent[]) {
-    // All at once: who subscribes while this breathes finds them in memory.
-    for (const event of some) events.push(event)
-    const addressed = some.map(event => ({ event, names: topicsOf(event) }))
-    // Ended sessions are known before anybody hears of one, or a stream that opens meanwhile would not.
-    const subscribers = topics.of(['sessions', ...addressed.flatMap(({ names }) => names)])
+  async function deliver(batch: LogEvent[]) {
+    // Before the first delivery: a subscriber that joins while this loop yields reads them from memory.
+    for (const event of batch) buffer.push(event)
+    // `sessions` first: a stream that opens while this loop yields must know that its session has ended.
+    const subscribers = topics.of(['sessions', ...batch.flatMap(topicsOf)])
     let served = 0
-    let owed = 0
+    let bytes = 0
     for (const subscriber of subscribers) {
-      for (const { event, names } of addressed) {
-        if (!topics.has(names, subscriber)) continue
+      for (const event of batch) {
+        if (!topics.has(topicsOf(event), subscriber)) continue
         subscriber.receive(event)
-        owed += event.bytes
+        bytes += event.bytes
       }
-      if (++served < limits.slice.subscribers && owed < limits.slice.bytes) continue
-      await breathe()
-      served = owed = 0
+      if (++served < limits.slice.subscribers && bytes < limits.slice.bytes) continue
+      await nextTurn()
+      served = bytes = 0
     }
-    for (const event of some) count(event)
-    head = some.at(-1)?.pos ?? head
-    for (const one of waiting) {
-      if (one.pos <= head) one.resolve()
-    }
+    for (const event of batch) observe(event)
+    deliveredHead = batch.at(-1)?.pos ?? deliveredHead
+    for (const { pos, resolve } of waiters) if (pos <= deliveredHead) resolve()
   }
 
-  function count({ at, checklistId, rev }: LogEvent) {
+  function observe({ at, checklistId, rev }: LogEvent) {
     metrics.deliverySeconds.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
-    if (checklistId && rev && !revs.accept(checklistId, rev)) metrics.revisionGaps.inc()
+    if (checklistId && rev && !revisions.accept(checklistId, rev)) metrics.revisionGaps.inc()
   }
 }
 
-/** Cuts a page into runs that are published in one go; the last event of a run may exceed its weight. */
-function* together(events: LogEvent[]): Generator<LogEvent[]> {
-  let some: LogEvent[] = []
+/** Divides a page into the batches that are delivered together; the last event of a batch may exceed its bytes. */
+function* batches(events: LogEvent[]): Generator<LogEvent[]> {
+  let batch: LogEvent[] = []
   let bytes = 0
   for (const event of events) {
-    some.push(event)
+    batch.push(event)
     bytes += event.bytes
-    if (some.length < limits.together.events && bytes < limits.together.bytes) continue
-    yield some
-    some = []
+    if (batch.length < limits.batch.events && bytes < limits.batch.bytes) continue
+    yield batch
+    batch = []
     bytes = 0
   }
-  if (some.length > 0) yield some
+  if (batch.length > 0) yield batch
 }
 
-function topicsOf({ kind, projectId, checklistId, userId, after }: LogEvent): string[] {
-  const topics = []
-  if (kind === 'session.ended')
-    topics.push('sessions', `session:${JSON.parse(after ?? '{}').sessionId}`)
-  else if (userId) topics.push(`user:${userId}`)
-  if (projectId) topics.push(`project:${projectId}`)
-  if (checklistId) topics.push(`checklist:${checklistId}`)
-  return topics
-}
+export default fp(plugin, { name: 'pubsub', dependencies: ['database', 'pools', 'metrics'] })

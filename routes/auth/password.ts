@@ -19,22 +19,21 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: PasswordChange(config.passwordMinLength),
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
-    config: { pace: false },
+    config: { writeRate: false },
     onRequest: app.authenticate,
-    handler: (request, reply) =>
-      passwords.admit(async () => {
-        const { current, next } = request.body
-        const account = await credentials.confirm(request, current)
-        const passwordHash = await passwords.hash(next)
-        const keep = request.user.sessionId
-        const ended = await write(account.id, sql =>
-          changePassword(sql, account, { passwordHash, keep })
-        )
-        if (!ended) throw new WrongPassword()
-        endedSessions.add(...ended)
-        request.audit('password.changed', { userId: account.id, sessionId: keep })
-        return reply.code(204).send(null)
-      })
+    handler: async (request, reply) => {
+      const { current, next } = request.body
+      const account = await credentials.confirm(request, current)
+      const passwordHash = await passwords.hash(next)
+      const keep = request.user.sessionId
+      const ended = await write(account.id, sql =>
+        changePassword(sql, account, { passwordHash, keep })
+      )
+      if (!ended) throw new WrongPassword()
+      endedSessions.add(...ended)
+      request.audit('password.changed', { userId: account.id, sessionId: keep })
+      return reply.code(204).send(null)
+    }
   })
 }
 

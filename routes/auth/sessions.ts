@@ -9,8 +9,6 @@ const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 const routes: FastifyPluginAsyncTypebox = async app => {
   const { sql, write, endedSessions } = app
 
-  app.addHook('onRequest', app.authenticate)
-
   app.route({
     method: 'GET',
     url: '/sessions',
@@ -20,6 +18,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'Every place where I am signed in, the last used first; 50 at most.',
       response: { 200: Sessions, ...refusals(401, 403, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user }) => ({ sessions: await listSessions(sql, user.id, user.sessionId) })
   })
 
@@ -33,7 +32,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       params: SessionParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
     },
-    config: { pace: false },
+    config: { writeRate: false },
+    onRequest: app.authenticate,
     handler: async (request, reply) => {
       const { user, params } = request
       const sessionId = params.sessionId.toLowerCase()
@@ -53,7 +53,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'Leaves only the one that asks.',
       response: { 204: NoContent, ...refusals(401, 403, 503) }
     },
-    config: { pace: false },
+    config: { writeRate: false },
+    onRequest: app.authenticate,
     handler: async (request, reply) => {
       const { user } = request
       const ended = await write(user.id, sql => endOtherSessions(sql, user.id, user.sessionId))

@@ -7,7 +7,7 @@ import { refusals } from '../../schemas/error.ts'
 import { createSession } from '../../sql/sessions.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { write, config, credentials, passwords, refreshCookie, endedSessions } = app
+  const { write, config, credentials, refreshCookie, endedSessions } = app
 
   app.route({
     method: 'POST',
@@ -23,21 +23,20 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     // Else another site could sign its visitors in to an account of its own (login CSRF).
     onRequest: app.refuseForeignOrigin,
-    handler: (request, reply) =>
-      passwords.admit(async () => {
-        const { email, password } = request.body
-        const account = await credentials.check(request, { email: canonicalEmail(email), password })
-        const replaced = refreshCookie.find(request)?.sessionId
-        const client = clientInfo(request)
-        const session = await write(account.id, sql =>
-          createSession(sql, account, { client, replaced }, config)
-        )
-        if (!session) throw new BadCredentials()
-        endedSessions.add(...session.ended)
-        request.audit('session.started', { userId: account.id, sessionId: session.id })
-        refreshCookie.write(reply, session)
-        return { accessToken: app.signAccessToken(session) }
-      })
+    handler: async (request, reply) => {
+      const { email, password } = request.body
+      const account = await credentials.check(request, { email: canonicalEmail(email), password })
+      const replaced = refreshCookie.find(request)?.sessionId
+      const client = clientInfo(request)
+      const session = await write(account.id, sql =>
+        createSession(sql, account, { client, replaced }, config)
+      )
+      if (!session) throw new BadCredentials()
+      endedSessions.add(...session.ended)
+      request.audit('session.started', { userId: account.id, sessionId: session.id })
+      refreshCookie.write(reply, session)
+      return { accessToken: app.signAccessToken(session) }
+    }
   })
 }
 

@@ -7,7 +7,7 @@ import { User } from '../../schemas/user.ts'
 import { createUser } from '../../sql/users.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { write, passwords, throttle, config } = app
+  const { write, credentials, config } = app
 
   app.route({
     method: 'POST',
@@ -19,18 +19,16 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: SignUp(config.passwordMinLength),
       response: { 201: User, ...refusals(400, 409, 413, 415, 429, 503) }
     },
-    handler: (request, reply) =>
-      passwords.admit(async () => {
-        const { body } = request
-        await throttle.signUp(request)
-        const email = canonicalEmail(body.email)
-        const passwordHash = await passwords.hash(body.password)
-        const account = { email, name: body.name.trim(), passwordHash }
-        const user = await write(email, sql => createUser(sql, account))
-        if (!user) throw new EmailTaken()
-        request.audit('account.created', { userId: user.id })
-        return reply.code(201).send(user)
-      })
+    handler: async (request, reply) => {
+      const { body } = request
+      const passwordHash = await credentials.create(request, body.password)
+      const email = canonicalEmail(body.email)
+      const account = { email, name: body.name.trim(), passwordHash }
+      const user = await write(email, sql => createUser(sql, account))
+      if (!user) throw new EmailTaken()
+      request.audit('account.created', { userId: user.id })
+      return reply.code(201).send(user)
+    }
   })
 }
 

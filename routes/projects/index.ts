@@ -9,8 +9,6 @@ const docs = { tags: ['projects'], security: [{ bearer: [] }] }
 const routes: FastifyPluginAsyncTypebox = async app => {
   const { sql, write } = app
 
-  app.addHook('onRequest', app.authenticate)
-
   app.route({
     method: 'POST',
     url: '',
@@ -21,6 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: ProjectBody,
       response: { 201: Project, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user, body }, reply) => {
       const project = await write(user.id, sql => createProject(sql, user.id, body.name.trim()))
       return reply.code(201).send(project)
@@ -37,6 +36,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       querystring: PageQuery,
       response: { 200: Projects, ...refusals(400, 401, 403, 503) }
     },
+    onRequest: app.authenticate,
     handler: ({ user, query }) => listProjects(sql, user.id, query)
   })
 }

@@ -9,9 +9,7 @@ import { deleteUser, findUser, renameUser } from '../../sql/users.ts'
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, write, credentials, passwords, endedSessions } = app
-
-  app.addHook('onRequest', app.authenticate)
+  const { sql, write, credentials, endedSessions } = app
 
   app.route({
     method: 'GET',
@@ -22,6 +20,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'The account that the access token belongs to.',
       response: { 200: Me, ...refusals(401, 403, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user }) => {
       const me = await findUser(sql, user.id)
       if (!me) throw new BadToken()
@@ -39,6 +38,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: Rename,
       response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user, body }) => {
       const me = await write(user.id, sql => renameUser(sql, user.id, body.name.trim()))
       if (!me) throw new BadToken()
@@ -56,15 +56,15 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: PasswordProof,
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
-    handler: (request, reply) =>
-      passwords.admit(async () => {
-        const account = await credentials.confirm(request, request.body.password)
-        const isDeleted = await write(account.id, sql => deleteUser(sql, account))
-        if (!isDeleted) throw new WrongPassword()
-        endedSessions.add(request.user.sessionId)
-        request.audit('account.deleted', { userId: account.id })
-        return reply.code(204).send(null)
-      })
+    onRequest: app.authenticate,
+    handler: async (request, reply) => {
+      const account = await credentials.confirm(request, request.body.password)
+      const isDeleted = await write(account.id, sql => deleteUser(sql, account))
+      if (!isDeleted) throw new WrongPassword()
+      endedSessions.add(request.user.sessionId)
+      request.audit('account.deleted', { userId: account.id })
+      return reply.code(204).send(null)
+    }
   })
 }
 

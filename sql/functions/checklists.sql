@@ -1,4 +1,5 @@
--- The shapes that clients see, in snapshots as in events. Stable, as jsonb_build_object is, or they are not inlined.
+-- The JSON of items, checklists and conflicts, in snapshots and events. Stable, like jsonb_build_object, so that they are
+-- inlined.
 
 create or replace function item_json(item checklist_items) returns jsonb
 language sql stable
@@ -40,7 +41,7 @@ language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' and not exists (select from projects where id = old.project_id) then
-    return null; -- project.deleted says it
+    return null; -- project.deleted covers its checklists
   end if;
   perform log_change(
     case
@@ -59,7 +60,7 @@ begin
 end
 $$;
 
--- Items and conflicts that go with their list are told by the list.
+-- Items that are deleted with their list are not logged: checklist.deleted covers them.
 create or replace function log_item() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -107,7 +108,7 @@ begin
     project_id => (select project_id from checklists where id = new.checklist_id),
     checklist_id => new.checklist_id,
     item_id => new.item_id,
-    -- what an update leaves as it was is in `after`, and may be long
+    -- an update never changes `base`, which may be long and is in `after`
     before => case
       when tg_op = 'INSERT' then null
       when new.resolved_at is null then conflict_json(old) - 'base'
@@ -119,8 +120,8 @@ begin
 end
 $$;
 
--- What is live moved on, by whomever: the open conflicts show it, and a kept value that became live is no
--- conflict any more. Small letters: after the log has told the change itself.
+-- Updates the open conflicts of a field to its new live value, whoever wrote it, and resolves those whose kept value
+-- became the live one. Its triggers sort after "1_log", so that the change itself is logged first.
 create or replace function follow_live(list uuid, item uuid, fields text[], live jsonb) returns void
 language sql
 as $$

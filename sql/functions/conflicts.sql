@@ -1,6 +1,6 @@
--- Two values of one field that only a person can choose between.
+-- Conflicts: two values of one field between which a user has to choose.
 
--- Returns who last gave an item the text or date that is live; null when plain SQL did.
+-- Returns the user who wrote the live text or date of an item, null when it was plain SQL.
 create or replace function author_of(item uuid, field text) returns uuid
 language sql stable
 as $$
@@ -13,8 +13,8 @@ as $$
   limit 1
 $$;
 
--- Returns whether one more value may be kept beside the live one of an item (null: of the title): 20 open
--- conflicts an item and 200 a list. A value that is kept already may always be kept.
+-- Returns whether one more value may be kept beside the live one of an item (null: of the title). There may be 20 open
+-- conflicts per item and 200 per list; a value that is kept already opens no other.
 create or replace function can_keep(list uuid, item uuid, field text, theirs jsonb) returns boolean
 language sql stable
 as $$
@@ -27,7 +27,7 @@ as $$
   where checklist_id = list and resolved_at is null
 $$;
 
--- Opens a conflict and returns its id, or that of the open one that keeps the same value already.
+-- Opens a conflict and returns its id. Returns that of an open conflict instead if it keeps the same value.
 create or replace function open_conflict(
   list uuid, item uuid, field text, base jsonb, ours jsonb, theirs jsonb, ours_by uuid, theirs_by uuid
 ) returns uuid
@@ -53,8 +53,9 @@ begin
 end
 $$;
 
--- Continues an edit that was kept in a conflict: the same person edits the kept value. Closes the conflict when
--- the kept value becomes equal to the live one. Returns its id, null when no open conflict keeps `was`.
+-- Changes a value that is kept in a conflict from `was` to `value`, when the same user goes on editing it. Resolves the
+-- conflict when the kept value becomes equal to the live one. Returns its id, null when no open conflict of this user
+-- keeps `was`.
 create or replace function extend_conflict(list uuid, item uuid, field text, was jsonb, value jsonb, actor uuid) returns uuid
 language sql
 as $$
@@ -69,7 +70,8 @@ as $$
   returning id
 $$;
 
--- The answer of a person to a conflict. `values` holds a custom value in the form of each field that can hold it.
+-- Resolves a conflict as a user chose. `values` of the operation holds a custom value in the form of each field that
+-- can store it.
 create or replace function op_conflict_resolve(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$

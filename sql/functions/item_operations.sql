@@ -1,33 +1,33 @@
--- What an operation does to items.
+-- The operations on items.
 
 create or replace function op_item_add(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
 declare
   items constant jsonb := coalesce(op -> 'items', jsonb_build_array(op));
-  many constant integer := jsonb_array_length(items);
+  item_count constant integer := jsonb_array_length(items);
   ids constant uuid[] := array(select (item ->> 'itemId')::uuid from jsonb_array_elements(items) as item);
-  known integer;
-  known_here integer;
+  ids_used integer;
+  ids_here integer;
   place record;
 begin
-  select count(*), count(*) filter (where checklist_id = list) into known, known_here
+  select count(*), count(*) filter (where checklist_id = list) into ids_used, ids_here
   from (
     select checklist_id from checklist_items where id = any (ids)
     union all
     select checklist_id from deleted_items where id = any (ids)
   ) as earlier;
-  if many > 1 and many <> (select count(distinct id) from unnest(ids) as id) then
+  if item_count > 1 and item_count <> (select count(distinct id) from unnest(ids) as id) then
     return rejected('invalid');
-  elsif known_here = many then
+  elsif ids_here = item_count then
     return outcome('noop');
-  elsif known > 0 then
+  elsif ids_used > 0 then
     return rejected('invalid');
-  elsif many > room_for_items(list) then
+  elsif item_count > room_for_items(list) then
     return rejected('limit');
   end if;
 
-  place := place_below(list, (op ->> 'after')::uuid, many);
+  place := place_below(list, (op ->> 'after')::uuid, item_count);
   if place.start is null then
     return rejected('not_found');
   end if;
@@ -50,25 +50,22 @@ begin
 end
 $$;
 
--- Changes text, tick and date of an item, each by the three-way rule of `decide`. An edit of a deleted item brings
--- it back with an `alive` conflict.
+-- Changes text, tick and date of an item, each by its three-way rule. An edit of a deleted item restores the item and
+-- opens an `alive` conflict.
 create or replace function op_item_set(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
 declare
   item_key constant uuid := (op ->> 'itemId')::uuid;
-  text_was constant jsonb := op #> '{set,text,from}';
-  text_to constant jsonb := op #> '{set,text,to}';
-  due_was constant jsonb := op #> '{set,dueOn,from}';
-  due_to constant jsonb := op #> '{set,dueOn,to}';
-  done_to constant boolean := op #>> '{set,done,to}';
+  edit constant jsonb := op -> 'set';
+  text_from constant jsonb := edit #> '{text,from}';
+  text_to constant jsonb := edit #> '{text,to}';
+  done_to constant boolean := edit #>> '{done,to}';
   item checklist_items;
   deleted deleted_items;
-  live_text jsonb;
-  live_due jsonb;
-  text_how text := 'noop';
-  due_how text := 'noop';
-  kept uuid;
+  text_outcome text := 'noop';
+  due_outcome text := 'noop';
+  extended uuid;
 begin
   select * into item from checklist_items where id = item_key and checklist_id = list;
   if not found then
@@ -78,63 +75,89 @@ begin
     end if;
     item := row(deleted.id, deleted.checklist_id, deleted.text, deleted.done, deleted.due_on, deleted.position);
   end if;
-  live_text := to_jsonb(item.text);
-  live_due := coalesce(to_jsonb(item.due_on), 'null');
-  if text_to is not null then
-    text_how := decide(live_text, text_was, text_to, merge);
+  if edit ? 'text' then
+    text_outcome := decide_text(to_jsonb(item.text), text_from, text_to, merge);
   end if;
-  if due_to is not null then
-    due_how := decide_date(live_due, due_was, due_to);
+  if edit ? 'dueOn' then
+    due_outcome := decide_day(coalesce(to_jsonb(item.due_on), 'null'), edit #> '{dueOn,from}', edit #> '{dueOn,to}');
   end if;
-  if deleted.id is not null and text_how = 'noop' and due_how = 'noop' and (item.done = done_to or done_to) is not false then
+  if deleted.id is not null and text_outcome = 'noop' and due_outcome = 'noop'
+    and (item.done = done_to or done_to) is not false
+  then
     return outcome('dropped', 'item_deleted');
   end if;
 
-  -- A person who goes on with a text that is kept in a conflict changes what is kept, not what is live.
-  if text_was <> text_to and (text_how is null or text_how in ('noop', 'conflict')) then
-    kept := extend_conflict(list, item_key, 'text', text_was, text_to, actor);
-    if kept is not null and text_how is distinct from 'noop' then
-      text_how := 'kept';
+  -- An edit that starts from a text kept in a conflict changes the kept text, not the live one.
+  if text_from <> text_to and (text_outcome is null or text_outcome in ('noop', 'conflict')) then
+    extended := extend_conflict(list, item_key, 'text', text_from, text_to, actor);
+    if extended is not null and text_outcome is distinct from 'noop' then
+      text_outcome := 'kept';
     end if;
   end if;
-  if text_how is null then
-    return jsonb_build_object('needs', live_text);
+  if text_outcome is null then
+    return jsonb_build_object('needs', item.text);
   end if;
-  if text_how = 'conflict' and not can_keep(list, item_key, 'text', text_to)
-    or due_how = 'conflict' and not can_keep(list, item_key, 'dueOn', due_to)
-    or deleted.id is not null and (not can_keep(list, item_key, 'alive', 'null') or room_for_items(list) < 1)
+  return write_item_set(item, deleted, edit, merge, actor, text_outcome, due_outcome, extended);
+end
+$$;
+
+-- Writes what op_item_set decided: the item, and a conflict for each field that has to be kept. `extended` is the
+-- conflict that the edit of the text has changed, if any. Returns the result.
+create or replace function write_item_set(
+  item checklist_items, deleted deleted_items, edit jsonb, merge jsonb, actor uuid,
+  text_outcome text, due_outcome text, extended uuid
+) returns jsonb
+language plpgsql
+as $$
+declare
+  list constant uuid := item.checklist_id;
+  text_to constant jsonb := edit #> '{text,to}';
+  due_from constant jsonb := edit #> '{dueOn,from}';
+  due_to constant jsonb := edit #> '{dueOn,to}';
+  conflict_id uuid := extended;
+begin
+  if text_outcome = 'conflict' and not can_keep(list, item.id, 'text', text_to)
+    or due_outcome = 'conflict' and not can_keep(list, item.id, 'dueOn', due_to)
+    or deleted.id is not null and (not can_keep(list, item.id, 'alive', 'null') or room_for_items(list) < 1)
   then
     return rejected('limit');
   end if;
 
-  item.text := case text_how when 'applied' then text_to #>> '{}' when 'merged' then merge ->> 'value' else item.text end;
-  item.done := coalesce(done_to, item.done);
-  item.due_on := case due_how when 'applied' then (due_to #>> '{}')::date else item.due_on end;
+  item.text := case text_outcome
+    when 'applied' then text_to #>> '{}' when 'merged' then merge ->> 'value' else item.text
+  end;
+  item.done := coalesce((edit #>> '{done,to}')::boolean, item.done);
+  item.due_on := case due_outcome when 'applied' then (due_to #>> '{}')::date else item.due_on end;
   if deleted.id is not null then
     insert into checklist_items values (item.*);
-    kept := open_conflict(list, item_key, 'alive', live_text, to_jsonb(item.text), 'null', actor, deleted.deleted_by);
+    conflict_id := open_conflict(
+      list, item.id, 'alive', to_jsonb(deleted.text), to_jsonb(item.text), 'null', actor, deleted.deleted_by
+    );
   else
     update checklist_items as live
     set text = item.text, done = item.done, due_on = item.due_on
-    where id = item_key
+    where live.id = item.id
     and (live.text, live.done, live.due_on) is distinct from (item.text, item.done, item.due_on);
   end if;
-  if text_how = 'conflict' then
-    kept := open_conflict(
-      list, item_key, 'text', text_was, to_jsonb(item.text), text_to, author_of(item_key, 'text'), actor
+  if text_outcome = 'conflict' then
+    conflict_id := open_conflict(
+      list, item.id, 'text', edit #> '{text,from}', to_jsonb(item.text), text_to, author_of(item.id, 'text'), actor
     );
   end if;
-  if due_how = 'conflict' then
-    kept := coalesce(
-      extend_conflict(list, item_key, 'dueOn', due_was, due_to, actor),
-      open_conflict(list, item_key, 'dueOn', due_was, live_due, due_to, author_of(item_key, 'dueOn'), actor)
+  if due_outcome = 'conflict' then
+    conflict_id := coalesce(
+      extend_conflict(list, item.id, 'dueOn', due_from, due_to, actor),
+      open_conflict(
+        list, item.id, 'dueOn', due_from, coalesce(to_jsonb(item.due_on), 'null'), due_to,
+        author_of(item.id, 'dueOn'), actor
+      )
     );
   end if;
 
   return case
-    when deleted.id is not null or text_how in ('kept', 'conflict') or due_how = 'conflict'
-      then outcome('conflict', "conflictId" => kept)
-    when text_how = 'merged' then merged(merge)
+    when deleted.id is not null or text_outcome in ('kept', 'conflict') or due_outcome = 'conflict'
+      then outcome('conflict', "conflictId" => conflict_id)
+    when text_outcome = 'merged' then merged(merge)
     else outcome('applied')
   end;
 end
@@ -150,7 +173,7 @@ declare
   place record;
 begin
   if not exists (select from checklist_items where id = item_key and checklist_id = list) then
-    return missing(list, item_key, outcome('dropped', 'item_deleted'));
+    return deleted_or_not_found(list, item_key, outcome('dropped', 'item_deleted'));
   end if;
   here := place_of(list, anchor);
   if here.place is null then
@@ -175,9 +198,9 @@ declare
 begin
   select * into item from checklist_items where id = item_key and checklist_id = list;
   if not found then
-    return missing(list, item_key, outcome('noop'));
+    return deleted_or_not_found(list, item_key, outcome('noop'));
   end if;
-  -- A tick that the person did not see goes with the item, an un-tick is an edit.
+  -- A tick that the user did not see is deleted with the item; an un-tick counts as an edit.
   if item.text = seen ->> 'text'
     and item.due_on is not distinct from (seen ->> 'dueOn')::date
     and (item.done or not (seen ->> 'done')::boolean)
@@ -194,8 +217,8 @@ begin
 end
 $$;
 
--- Returns `if_deleted` for an item that was deleted, else that the list has never had it.
-create or replace function missing(list uuid, item uuid, if_deleted jsonb) returns jsonb
+-- Returns `if_deleted` for a deleted item, else the rejection of an item that the list has never had.
+create or replace function deleted_or_not_found(list uuid, item uuid, if_deleted jsonb) returns jsonb
 language plpgsql stable
 as $$
 begin

@@ -1,4 +1,4 @@
--- What an operation does to a whole list, and to its conflicts.
+-- The operations on a whole list.
 
 create or replace function op_list_rename(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
@@ -7,22 +7,24 @@ declare
   was constant jsonb := op -> 'from';
   wanted constant jsonb := op -> 'to';
   live constant jsonb := (select to_jsonb(title) from checklists where id = list);
-  how constant text := decide(live, was, wanted, merge);
-  new_title constant text := case how when 'applied' then op ->> 'to' when 'merged' then merge ->> 'value' end;
-  kept uuid;
+  title_outcome constant text := decide_text(live, was, wanted, merge);
+  new_title constant text := case title_outcome
+    when 'applied' then op ->> 'to' when 'merged' then merge ->> 'value'
+  end;
+  extended uuid;
 begin
-  if how in ('applied', 'merged') then
+  if title_outcome in ('applied', 'merged') then
     update checklists set title = new_title where id = list and title <> new_title;
-    return case how when 'merged' then merged(merge) else outcome('applied') end;
+    return case title_outcome when 'merged' then merged(merge) else outcome('applied') end;
   end if;
   if was <> wanted then
-    kept := extend_conflict(list, null, 'title', was, wanted, actor);
+    extended := extend_conflict(list, null, 'title', was, wanted, actor);
   end if;
-  if how = 'noop' then
+  if title_outcome = 'noop' then
     return outcome('noop');
-  elsif kept is not null then
-    return outcome('conflict', "conflictId" => kept);
-  elsif how is null then
+  elsif extended is not null then
+    return outcome('conflict', "conflictId" => extended);
+  elsif title_outcome is null then
     return jsonb_build_object('needs', live);
   elsif not can_keep(list, null, 'title', wanted) then
     return rejected('limit');
@@ -41,8 +43,8 @@ begin
 end
 $$;
 
--- Returns whether anyone but the actor changed a list after a revision. Changes of the present transaction are
--- pending: they have no revision yet.
+-- Returns whether another user than the actor changed a list after a revision. The changes of the present transaction
+-- are still pending and have no revision.
 create or replace function is_changed_since(list uuid, seen bigint, actor uuid) returns boolean
 language sql stable
 as $$
@@ -55,8 +57,8 @@ as $$
   )
 $$;
 
--- Puts title and items back to what they were at a revision; later changes stay in the log. An id that lives in
--- another list by now is left out.
+-- Restores title and items as they were at a revision; later changes stay in the log. Leaves out an item whose id is in
+-- another list by now.
 create or replace function op_list_restore_to(list uuid, op jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
@@ -67,7 +69,7 @@ declare
   old_title text;
 begin
   if exists (select from pending_events where xact = pg_current_xact_id_if_assigned() and checklist_id = list) then
-    return '{"needs": null}'; -- pending changes are not in the log yet: decide it first in a transaction of its own
+    return '{"needs": null}'; -- pending changes are not in the log yet
   end if;
   if is_changed_since(list, (op ->> 'seenRev')::bigint, actor) then
     return rejected('changed_since');
@@ -78,7 +80,7 @@ begin
   if target = head then
     return outcome('noop');
   end if;
-  -- The changes are gapless: with the first one after the target, all are there.
+  -- Revisions have no gap: if the one after the target is stored, all later ones are.
   if not exists (select from events where checklist_id = list and rev = target + 1) then
     return rejected('not_found');
   end if;

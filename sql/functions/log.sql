@@ -1,12 +1,12 @@
 -- The log: every committed change once, in commit order.
 --
--- A row trigger stores each change in pending_events while its statement runs, with the actor of that
--- moment. One deferred trigger a transaction runs inside COMMIT, under one lock: it moves the pending
--- changes into events and numbers them. Numbers drawn earlier become visible out of order, and a reader of
--- `pos > cursor` would lose rows (measured: 29–47 % with 8–12 writers).
+-- A row trigger stores each change in pending_events while its statement runs, with the actor of that moment. One
+-- deferred trigger per transaction runs during COMMIT, under one lock: it moves the pending changes into events and
+-- numbers them. Numbers that are drawn earlier become visible out of order, and a reader of `pos > cursor` would miss rows
+-- (measured: 29–47 % with 8–12 writers).
 
--- A restored or failed-over database must not answer cursors of its former life: the identity of the
--- cluster, its timeline, the database and the operator's number make the epoch.
+-- Returns the epoch: a hash of the cluster, its timeline, the database, and a number that an operator can raise. It
+-- changes with a restore or a fail-over, since positions in older cursors may then belong to other events.
 create or replace function log_epoch() returns text
 language sql stable
 as $$
@@ -42,7 +42,7 @@ create or replace function log_change(
   after jsonb default null
 ) returns void
 language plpgsql
--- The plan is made once a session, perhaps while the table is empty: it must use the index when it is not.
+-- The plan is cached for the session, perhaps while the table is empty. It must use the index when it is not.
 set enable_seqscan = off
 as $$
 declare
@@ -52,7 +52,7 @@ begin
   insert into pending_events
     (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source)
   values (
-    -- Rows go with the savepoint in which they were written, and so does the trigger that the first one queued.
+    -- Queried and not kept in a setting: a rollback to a savepoint removes the first row and the trigger that it queued.
     this, not exists (select from pending_events where xact = this),
     kind, project_id, checklist_id, item_id, user_id, before, after,
     acting_user(),
@@ -62,26 +62,27 @@ begin
 end
 $$;
 
+-- Moves the pending changes of a transaction into events and numbers them, during COMMIT.
 create or replace function number_events() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off
 as $$
 declare
-  noted pending_events;
+  pending pending_events;
   list uuid;
   list_rev bigint;
 begin
-  -- The first lock under COMMIT, held until what was committed can be seen: order of pos is order of sight.
+  -- The first lock during COMMIT, held until the transaction is visible, so that events become visible in order of pos.
   perform pg_advisory_xact_lock(hashtextextended('concord.log', 0));
-  -- A commit that a crash forgets would give its pos out again, after clients had seen it.
+  -- After a crash, a commit that was not flushed is lost, and its positions would be used again for other events.
   if current_setting('synchronous_commit') = 'off' then
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
-  for noted in select * from pending_events where xact = new.xact order by seq loop
-    -- A counter is written once a run of changes to its list: once a row took 3 × as long for 10,000 rows.
-    if noted.checklist_id is distinct from list then
+  for pending in select * from pending_events where xact = new.xact order by seq loop
+    -- The counter is written once per run of changes to one list: once per row took 3 times as long for 10,000 rows.
+    if pending.checklist_id is distinct from list then
       update checklist_revs set rev = list_rev where checklist_id = list;
-      list := noted.checklist_id;
+      list := pending.checklist_id;
       if list is not null then
         insert into checklist_revs as revs (checklist_id, rev, updated_at)
         values (list, 0, clock_timestamp())
@@ -94,23 +95,23 @@ begin
     insert into events
       (pos, kind, project_id, checklist_id, rev, item_id, user_id, before, after, actor_id, op_id, source, at)
     values (
-      nextval('events_pos'), noted.kind, noted.project_id, list, list_rev, noted.item_id, noted.user_id,
-      noted.before,
-      case noted.kind
-        when 'conflict.opened' then noted.after || jsonb_build_object('openedRev', list_rev)
-        else noted.after
+      nextval('events_pos'), pending.kind, pending.project_id, list, list_rev, pending.item_id, pending.user_id,
+      pending.before,
+      case pending.kind
+        when 'conflict.opened' then pending.after || jsonb_build_object('openedRev', list_rev)
+        else pending.after
       end,
-      noted.actor_id, noted.op_id, noted.source, clock_timestamp()
+      pending.actor_id, pending.op_id, pending.source, clock_timestamp()
     );
 
-    -- Two facts that only the numbering knows go back to rows that this transaction made.
-    case noted.kind
+    -- Store the numbers in the rows of this transaction that need them.
+    case pending.kind
       when 'member.added' then
         update project_members set since_pos = currval('events_pos')
-        where project_id = noted.project_id and user_id = noted.user_id;
+        where project_id = pending.project_id and user_id = pending.user_id;
       when 'conflict.opened' then
         update conflicts set opened_rev = list_rev
-        where id = (noted.after ->> 'id')::uuid;
+        where id = (pending.after ->> 'id')::uuid;
       else
     end case;
   end loop;

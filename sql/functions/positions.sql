@@ -1,8 +1,8 @@
--- The order of a list: each item has a position, a double; ties go by id. An anchor is the item below which
--- another one is put; null stands for the top of the list.
+-- The order of a list: items sort by position, a double, and then by id. A place is a position with an id. An anchor is
+-- the item below which another one is put; null stands for the top of the list.
 
--- Returns the place of an anchor: its position, or its last one when it is deleted; null when the list has never
--- had it. Every item is below the place of the top.
+-- Returns the place of an anchor, the last one for a deleted item, null for an item that the list has never had. Every
+-- item is below the place of the top.
 create or replace function place_of(list uuid, anchor uuid, out place double precision, out place_id uuid)
 language plpgsql stable
 as $$
@@ -18,7 +18,7 @@ begin
 end
 $$;
 
--- Returns the place of the first item below a place, `mover` left out; nulls when there is none.
+-- Returns the place of the first item below a place, except `mover`; nulls when there is none.
 create or replace function next_below(
   list uuid, above double precision, above_id uuid, mover uuid, out place double precision, out place_id uuid
 )
@@ -35,12 +35,12 @@ begin
 end
 $$;
 
--- Returns where `many` items in a row go below an anchor: the first position and the step to the next; null for
--- an unknown anchor. `mover` is the item that moves there, if any: it is no neighbour of itself.
+-- Returns the positions of `many` items in a row below an anchor: the first one and the step to the next; nulls for an
+-- unknown anchor. `mover` is the item that moves there, if any, which is left out as a neighbour.
 --
--- Halving the gap at every insert would use it up after some 45 inserts at one spot. Repeated inserts at one spot
--- leave small gaps on one side of it. There the next item goes close by, at a 64th of the gap, so that the rest
--- stays for later inserts: 1,000 of them move no other item. A gap that is used up is widened by make_room.
+-- Halving the gap at every insert would use it up after some 45 inserts at one spot. Repeated inserts at one spot leave
+-- smaller gaps on one side of it. In that case the next item is put close to that side, at a 64th of the gap, which
+-- leaves the rest for later inserts: 1,000 of them move no other item. make_room widens a gap that is used up.
 create or replace function place_below(
   list uuid, anchor uuid, many integer, mover uuid default null,
   out start double precision, out step double precision
@@ -48,7 +48,7 @@ create or replace function place_below(
 language plpgsql
 as $$
 declare
-  -- Beyond these, doubles are too far apart or too small to be divided.
+  -- Beyond these, neighbouring doubles are too far apart, or gaps too small, to be divided.
   largest constant double precision := 1e15;
   smallest constant double precision := 1e-200;
   low record;
@@ -99,9 +99,9 @@ begin
 end
 $$;
 
--- Widens the gap below a place: spreads the items around it, deleted ones too, evenly over the room that they
--- have. Begins with 16 on each side and takes four times as many until the room is enough, so that an insert
--- moves few items and writes few events. Source: Itai, Konheim and Rodeh, "A sparse table implementation of
+-- Widens the gap below a place: spreads the items around it, deleted ones too, evenly over the range of their
+-- positions. Begins with 16 items on each side and takes four times as many until the gaps are wide enough, so that an
+-- insert moves few items and writes few events. Source: Itai, Konheim and Rodeh, "A sparse table implementation of
 -- priority queues" (1981).
 create or replace function make_room(list uuid, place double precision, place_id uuid) returns void
 language plpgsql
@@ -152,7 +152,7 @@ begin
     else
       step := (high - low) / (cardinality(ids) + 1);
     end if;
-    -- Room for 2 ^ 20 positions in every gap, or the whole list, which begins anew.
+    -- Enough: 2 ^ 20 positions in every gap, or the whole list, which is spread from 0.
     exit when step > largest * 2 ^ -30 or largest is null;
     width := width * 4;
   end loop;

@@ -8,7 +8,7 @@ begin
   perform log_change(
     case tg_op when 'INSERT' then 'project.created' when 'UPDATE' then 'project.updated' else 'project.deleted' end,
     project_id => coalesce(new.id, old.id),
-    -- nobody is a member yet: the creation is told to the one who created it
+    -- the project has no member yet, so the event goes to the user who created it
     user_id => case when tg_op = 'INSERT' then acting_user() end,
     before => was,
     after => now
@@ -41,8 +41,8 @@ begin
 end
 $$;
 
--- A project that lost its last owner could be managed by nobody. The lock lets two owners who leave at
--- once see each other.
+-- Refuses to remove the last owner of a project, because no other member could manage it. The lock makes two owners who
+-- leave at the same time take turns.
 create or replace function keep_an_owner() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -58,12 +58,12 @@ begin
 end
 $$;
 
--- The projects that nobody else owns go with the account.
+-- Deletes with an account the projects of which its user is the only owner.
 create or replace function delete_sole_owned_projects() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
-  -- Owners who go at once take turns, and the last one sees that they are alone.
+  -- Owners who are deleted at the same time take turns, so that the last one finds no other.
   perform from projects
   where id in (select project_id from project_members where user_id = old.id and role = 'owner')
   order by id

@@ -1,4 +1,5 @@
--- The end of a session is a control row: it closes that session's streams on every node, no client is sent it.
+-- Logs the end of a session. The event closes the streams and sockets of the session on every node; it is in no feed.
+-- The reason is sent to the clients that are closed.
 create or replace function log_session() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$

@@ -1,7 +1,7 @@
--- Every trigger, by table. Triggers of one table fire in order of their names: "1_log" sorts before the foreign keys'
--- "RI_…", so that a deleted parent comes before its children in the log.
+-- All triggers. The triggers of one table fire in order of their names: "1_log" sorts before "RI_…" of the foreign keys,
+-- so that the log has a deleted parent before its children.
 
--- A constraint trigger cannot be replaced, and it never changes.
+-- PostgreSQL cannot replace a constraint trigger; this one never changes.
 do $$
 begin
   if not exists (select from pg_trigger where tgname = 'number_events') then

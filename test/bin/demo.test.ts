@@ -1,26 +1,26 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import { createTimeline } from '../../bin/demo/timeline.ts'
-import { dataDir, serve } from '../support/service.ts'
+import { createDataDir, spawnService } from '../support/process.ts'
 
-t.test('the demo sees everything, ends with 0 and leaves nothing behind', async t => {
-  const folder = await dataDir(t)
-  const demo = serve(t, { TMPDIR: folder }, 'bin/demo.ts')
+t.test('the demo passes every step, exits with 0 and leaves no file', async t => {
+  const folder = await createDataDir(t)
+  const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   t.strictSame(await demo.exited, [0, null], demo.output.stdout)
   t.equal(demo.output.stderr, '')
   t.match(demo.output.stdout, /\nAll \d+ deliveries arrived: /)
   t.strictSame(await readdir(folder), [])
 })
 
-t.test('a demo that is interrupted leaves nothing behind', async t => {
-  const folder = await dataDir(t)
-  const demo = serve(t, { TMPDIR: folder }, 'bin/demo.ts')
+t.test('an interrupted demo leaves no file', async t => {
+  const folder = await createDataDir(t)
+  const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   demo.child.stdout?.once('data', () => demo.child.kill('SIGINT'))
   t.strictSame(await demo.exited, [130, null])
   t.strictSame(await readdir(folder), [])
 })
 
-t.test('what nobody sees, or is not so, is told', async t => {
+t.test('the timeline reports missing events and failed checks', async t => {
   const lines: string[] = []
   const { step, check, end } = createTimeline({ deadlineMs: 20, print: line => lines.push(line) })
   await step('Ann whispers', () => {}, { 'Ann: herself': Promise.resolve() })

@@ -1,22 +1,23 @@
 import t from 'tap'
-import { build, listen, PASSWORD, person, until } from '../support/app.ts'
-import { serve } from '../support/service.ts'
+import { build, listen } from '../support/app.ts'
+import { spawnService } from '../support/process.ts'
+import { addMember, createChecklist, createProject } from '../support/projects.ts'
+import { until } from '../support/until.ts'
+import { createUser, PASSWORD } from '../support/users.ts'
 
-t.test('two people write in their terminals and see each other', async t => {
+t.test("two users edit a checklist in terminals and receive each other's changes", async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const terminal = ({ email }: { email: string }) =>
-    serve(t, {}, 'bin/live.ts', [email, PASSWORD, url])
+    spawnService(t, {}, 'bin/live.ts', [email, PASSWORD, url])
   const early = terminal(ann)
   t.strictSame(await early.exited, [1, null])
   t.equal(early.output.stderr, 'you are in no project yet\n')
 
-  const post = async (path: string, payload: object) =>
-    (await app.inject({ method: 'POST', url: path, headers: ann.headers, payload })).json()
-  const { id } = await post('/projects', { name: 'Fair' })
-  await post(`/projects/${id}/members`, { email: bob.email, role: 'editor' })
-  await post(`/projects/${id}/checklists`, { title: 'To buy' })
+  const projectId = await createProject(ann)
+  await addMember(ann, projectId, bob)
+  await createChecklist(ann, projectId)
   const [a, b] = [terminal(ann), terminal(bob)]
   await until(() => [a, b].every(({ output }) => output.stdout.startsWith('To buy.')), 30_000)
 

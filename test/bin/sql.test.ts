@@ -1,14 +1,19 @@
 import t from 'tap'
-import { database } from '../support/app.ts'
-import { dataDir, type Service, serve, started } from '../support/service.ts'
+import { createDatabase } from '../support/database.ts'
+import {
+  createDataDir,
+  type ServiceProcess,
+  spawnService,
+  waitForStart
+} from '../support/process.ts'
 
-t.test('npm run sql finds the database of a running service', async t => {
-  const env = { DATA_DIR: await dataDir(t) }
-  const query = (...args: string[]) => ended(serve(t, env, 'bin/sql.ts', args))
+t.test('npm run sql connects to the database of a running service', async t => {
+  const env = { DATA_DIR: await createDataDir(t) }
+  const query = (...args: string[]) => ended(spawnService(t, env, 'bin/sql.ts', args))
   t.match(await query('select 1'), { code: 1, stderr: /^no database runs in .+: npm start starts/ })
 
-  const service = serve(t, env)
-  await started(service)
+  const service = spawnService(t, env)
+  await waitForStart(service)
   t.match(await query("insert into users (email, name) values ('a@b.c', 'Ann')"), {
     code: 0,
     stdout: 'INSERT 1\n'
@@ -20,13 +25,15 @@ t.test('npm run sql finds the database of a running service', async t => {
   await service.exited
 })
 
-t.test('npm run sql uses the database of DATABASE_URL', async t => {
-  const env = { DATABASE_URL: await database(t), JWT_SECRET: 'x'.repeat(32) }
-  const { stdout } = await ended(serve(t, env, 'bin/sql.ts', ['select current_database() as name']))
+t.test('npm run sql connects to DATABASE_URL', async t => {
+  const env = { DATABASE_URL: await createDatabase(t), JWT_SECRET: 'x'.repeat(32) }
+  const { stdout } = await ended(
+    spawnService(t, env, 'bin/sql.ts', ['select current_database() as name'])
+  )
   t.ok(stdout.includes(new URL(env.DATABASE_URL).pathname.slice(1)))
 })
 
-async function ended({ exited, output }: Service) {
+async function ended({ exited, output }: ServiceProcess) {
   const [code] = await exited
   return { code, ...output }
 }

@@ -7,7 +7,7 @@ const tokens = fc.array(fc.constantFrom('a', 'b', 'c', 'd', 'toString', '__proto
   maxLength: 40
 })
 
-t.test('as many tokens are matched as can be, in order, from both ends', async t => {
+t.test('align matches as many tokens as possible, from both ends', async t => {
   fc.assert(
     fc.property(tokens, tokens, (base, text) => {
       const most = diffArrays(base, text).reduce(
@@ -28,13 +28,13 @@ t.test('as many tokens are matched as can be, in order, from both ends', async t
   t.pass()
 })
 
-t.test('between repeated tokens, front and back take the two ends', async t => {
+t.test('repeated tokens align with the front and the back', async t => {
   t.strictSame(align(['a'], ['a', 'a']), { front: [0], back: [1] })
   t.strictSame(align(['a', 'a'], ['a']), { front: [0, -1], back: [-1, 0] })
   t.strictSame(align([], []), { front: [], back: [] })
 })
 
-t.test('more than 160 changed tokens give null, but one piece', async t => {
+t.test('more than 160 changed tokens return null, unless one run changed', async t => {
   const numbers = (from: number, to: number) =>
     Array.from({ length: to - from }, (_, i) => `${from + i}`)
   t.equal(align(numbers(0, 81), numbers(100, 181)), null)

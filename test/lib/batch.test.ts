@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { createBatch } from '../../lib/batch.ts'
 
-t.test('what one tick writes goes out at its end, or when it is flushed', async t => {
+t.test('a batch uncorks at the end of the tick or on flush', async t => {
   const calls: string[] = []
   const batch = createBatch({ cork: () => calls.push('cork'), uncork: () => calls.push('uncork') })
   batch.begin()

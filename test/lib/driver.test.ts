@@ -1,29 +1,35 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
-import { database } from '../support/app.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
+import { createDatabase } from '../support/database.ts'
 
-// What patches/postgres+3.4.9.patch is for. Without it the first of these ends the process; so may the second,
-// or its queries never settle.
+// Tests of patches/postgres+3.4.9.patch. Without it the first test ends the process; in the second the process ends or
+// queries never settle.
 
-t.test('a write on a connection that was lost rejects', async t => {
-  const url = await database(t)
-  const [sql, killer] = [postgres(url, { ...connection, max: 2 }), postgres(url, { max: 1 })]
+t.test('a query on a lost connection rejects, the pool recovers', async t => {
+  const url = await createDatabase(t)
+  const [sql, killer] = [
+    postgres(url, { ...connectionOptions(), max: 2 }),
+    postgres(url, { max: 1 })
+  ]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end()]))
   const reserved = await sql.reserve()
   const [backend] = await reserved`select pg_backend_pid() as pid`
   await killer`select pg_terminate_backend(${backend?.pid})`
   await reserved`select 1`.catch(() => {})
   await t.rejects(reserved`select 1`, { code: 'CONNECTION_CLOSED' })
-  t.match(await sql`select 1 as one`, [{ one: 1 }], 'the pool goes on')
+  t.match(await sql`select 1 as one`, [{ one: 1 }], 'the pool recovers')
 })
 
-t.test('a pool whose backends are killed again and again under load goes on', async t => {
-  const url = await database(t)
-  const [sql, killer] = [postgres(url, { ...connection, max: 4 }), postgres(url, { max: 1 })]
+t.test('a pool recovers after its backends are killed 200 times', async t => {
+  const url = await createDatabase(t)
+  const [sql, killer] = [
+    postgres(url, { ...connectionOptions(), max: 4 }),
+    postgres(url, { max: 1 })
+  ]
   t.teardown(() => Promise.all([sql.end({ timeout: 1 }), killer.end()]))
   let isOver = false
-  const asking = Array.from({ length: 8 }, async (_, n) => {
+  const querying = Array.from({ length: 8 }, async (_, n) => {
     while (!isOver) await sql`select ${n}::int`.catch(() => {})
   })
   for (let round = 0; round < 200; round++) {
@@ -34,7 +40,7 @@ t.test('a pool whose backends are killed again and again under load goes on', as
       and pid <> pg_backend_pid()`
   }
   isOver = true
-  await Promise.all(asking)
-  const answers = await Promise.all(Array.from({ length: 16 }, () => sql`select 1 as one`))
-  t.equal(answers.length, 16)
+  await Promise.all(querying)
+  const results = await Promise.all(Array.from({ length: 16 }, () => sql`select 1 as one`))
+  t.equal(results.length, 16)
 })

@@ -5,27 +5,24 @@ import { ErrorCode } from '../../schemas/error.ts'
 
 const codes: string[] = ErrorCode.enum
 
-t.test('every error of the service has a code of the catalogue, of its own', async t => {
+t.test('every error has a unique code of the catalogue', async t => {
   const own = Object.values(errors).map(Refusal => new Refusal().code)
   for (const code of own) t.ok(codes.includes(code), code)
   t.equal(new Set(own).size, own.length)
   t.equal(new Set(codes).size, codes.length)
 })
 
-t.test(
-  'every code of Fastify in the catalogue is one, and none that it answers is missing',
-  async t => {
-    // Our not-found handler, our router and our routes leave no way to these.
-    const unreachable = [
-      'FST_ERR_NOT_FOUND',
-      'FST_ERR_CTP_INSTANCE_ALREADY_STARTED',
-      'FST_ERR_INVALID_URL',
-      'FST_ERR_ROUTE_MISSING_CONTENT_TYPE',
-      'FST_ERR_ROUTE_MISSING_CONTENT'
-    ]
-    const answered = Object.entries(errorCodes).flatMap(([code, Refusal]) =>
-      (new Refusal().statusCode ?? 500) < 500 && !unreachable.includes(code) ? [code] : []
-    )
-    t.strictSame(codes.filter(code => code.startsWith('FST_')).sort(), answered.sort())
-  }
-)
+t.test('the catalogue contains every Fastify code that routes can return', async t => {
+  // The not-found handler, the router and the routes never return these.
+  const unreachable = [
+    'FST_ERR_NOT_FOUND',
+    'FST_ERR_CTP_INSTANCE_ALREADY_STARTED',
+    'FST_ERR_INVALID_URL',
+    'FST_ERR_ROUTE_MISSING_CONTENT_TYPE',
+    'FST_ERR_ROUTE_MISSING_CONTENT'
+  ]
+  const returned = Object.entries(errorCodes).flatMap(([code, Refusal]) =>
+    (new Refusal().statusCode ?? 500) < 500 && !unreachable.includes(code) ? [code] : []
+  )
+  t.strictSame(codes.filter(code => code.startsWith('FST_')).sort(), returned.sort())
+})

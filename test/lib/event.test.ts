@@ -1,8 +1,9 @@
 import t from 'tap'
-import { changeJson, feedJson, type Loggable, memoize, sseBytes } from '../../lib/event.ts'
+import { changeJson, feedJson, type LogEvent, sseBlock } from '../../lib/event.ts'
+import { memoize } from '../../lib/memoize.ts'
 
 const at = new Date('2026-01-02T03:04:05.678Z')
-const event: Loggable = {
+const event: LogEvent = {
   pos: 7,
   kind: 'item.updated',
   projectId: 'p',
@@ -15,10 +16,11 @@ const event: Loggable = {
   actorId: 'u',
   opId: 'o',
   source: 'ws',
-  at
+  at,
+  bytes: 324
 }
 
-t.test('an event is made into bytes memoize', async t => {
+t.test('a memoized function computes once per object', async t => {
   let made = 0
   const bytesOf = memoize((of: { n: number }) => {
     made++
@@ -29,7 +31,7 @@ t.test('an event is made into bytes memoize', async t => {
   t.equal(made, 2)
 })
 
-t.test('a change of a checklist carries what was and what is', async t => {
+t.test('a change contains the values before and after it', async t => {
   t.strictSame(JSON.parse(changeJson(event)), {
     rev: 3,
     kind: 'item.updated',
@@ -42,10 +44,10 @@ t.test('a change of a checklist carries what was and what is', async t => {
     after: { text: 'b' }
   })
   const added = JSON.parse(changeJson({ ...event, itemId: null, before: null }))
-  t.notOk('before' in added || 'itemId' in added, 'what is not there is left out')
+  t.notOk('before' in added || 'itemId' in added, 'null fields are omitted')
 })
 
-t.test('an event of the feed says what it is about', async t => {
+t.test('an event of the feed contains its ids and values', async t => {
   t.match(JSON.parse(feedJson(event)), {
     type: 'item.updated',
     projectId: 'p',
@@ -83,6 +85,6 @@ t.test('an event of the feed says what it is about', async t => {
 })
 
 t.test('a server-sent event is one block of lines', async t => {
-  t.equal(String(sseBytes('x.y', 'id', '{"a":"b"}')), 'event: x.y\nid: id\ndata: {"a":"b"}\n\n')
-  t.equal(String(sseBytes('x.y', null, '{}')), 'event: x.y\ndata: {}\n\n')
+  t.equal(String(sseBlock('x.y', 'id', '{"a":"b"}')), 'event: x.y\nid: id\ndata: {"a":"b"}\n\n')
+  t.equal(String(sseBlock('x.y', null, '{}')), 'event: x.y\ndata: {}\n\n')
 })

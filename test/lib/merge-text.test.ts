@@ -1,25 +1,21 @@
 import { readFileSync } from 'node:fs'
-import fc from 'fast-check'
-import { diff3Merge } from 'node-diff3'
 import t from 'tap'
 import { mergeText as merge } from '../../lib/merge-text.ts'
-import { tokenize } from '../../lib/words.ts'
+import { mergedParts, mergedText } from '../support/merge-text.ts'
 
-const mergeText = (...texts: [string, string, string]) => merge(...texts)?.value ?? null
-
-/** base, live, wanted, what comes of it; null: ask. */
+/** `merged` is null when the merge is a conflict. */
 type Case = [base: string, live: string, wanted: string, merged: string | null]
 
 function check(name: string, cases: Case[]) {
   t.test(name, async t => {
     for (const [base, live, wanted, merged] of cases) {
-      t.equal(mergeText(base, live, wanted), merged, `${live} + ${wanted}`)
-      t.equal(mergeText(base, wanted, live), merged, 'the other way round')
+      t.equal(mergedText(base, live, wanted), merged, `${live} + ${wanted}`)
+      t.equal(mergedText(base, wanted, live), merged, 'sides swapped')
     }
   })
 }
 
-check('changes with a word between are merged', [
+check('changes with an unchanged word between them merge', [
   [
     'Buy milk and bread',
     'Buy oat milk and bread',
@@ -69,7 +65,7 @@ check('changes with a word between are merged', [
   ]
 ])
 
-check('a change of the same place is asked about', [
+check('changes of the same words conflict', [
   ['Call Bob', 'Call Alice', 'Call Carol', null],
   ['Pay 100 EUR to landlord', 'Pay 120 EUR to landlord', 'Pay 150 EUR to landlord', null],
   ['Order chairs', 'Order 12 chairs', 'Order 15 chairs', null],
@@ -88,7 +84,7 @@ check('a change of the same place is asked about', [
   ['Feed the cat', '', 'Feed the dog', null]
 ])
 
-check('insertions, deletions, moves and numbers beside a change are asked about', [
+check('insertions, deletions, moves and numbers next to a change conflict', [
   ['Buy milk', 'Buy oat milk', 'Get milk', null],
   ['Buy milk now', 'Buy now', 'Buy milk today', null],
   ['Get some milk now', 'Get milk now', 'Get some tea now', null],
@@ -97,7 +93,7 @@ check('insertions, deletions, moves and numbers beside a change are asked about'
   ['red roof to Ann', 'roof red to Ann', 'red roof for Ann', null]
 ])
 
-check('neighbouring words replaced by as many or more are joined', [
+check('neighbouring words replaced by as many or more words merge', [
   ['Call Bob', 'Phone Bob', 'Call Robert', 'Phone Robert'],
   ['one\ntwo', 'one!\ntwo', 'one\ntwo!', 'one!\ntwo!'],
   ['Call Bob now', 'Phone Bob tomorrow', 'Call Robert now', 'Phone Robert tomorrow'],
@@ -113,7 +109,7 @@ check('neighbouring words replaced by as many or more are joined', [
   ]
 ])
 
-check('parts of one word are merged, but for digits', [
+check('changes of parts of one word merge, except digits', [
   [
     'Read https://a.org/x now',
     'Read https://b.org/x now',
@@ -131,15 +127,15 @@ check('parts of one word are merged, but for digits', [
   ['Read a/b/c', 'Read x/b/c', 'Read a/y/c', null],
   ['Read a/b.1/c', 'Read x/b.1/c', 'Read a/b.2/c', null],
   ['on 2026-mar-01', 'on 2025-mar-01', 'on 2026-mar-02', null],
-  // Between repeated parts the place is open.
+  // Between repeated parts the place is ambiguous.
   ['Say na-na-na-hey now', 'Say na-na-hey now', 'Say na-na-na-hi now', null],
   ['Say a\u200db-c-d', 'Say x\u200db-c-d', 'Say a\u200db-c-e', null]
 ])
 
-check('who did the same and more is taken', [
+check('a side that made the same change and more wins', [
   ['Order blue chairs', 'Order green chairs', 'Order green tables', 'Order green tables'],
   ['a b c d', 'x b c d', 'x y z d', 'x y z d'],
-  // A shared word amid others that one side replaced is chance.
+  // One word that both sides share within replaced words is a coincidence.
   [
     'buy 3 bottles of butter and bread',
     'buy 3 bottles of paper and bread',
@@ -148,7 +144,7 @@ check('who did the same and more is taken', [
   ]
 ])
 
-check('a phrase that is said again leaves open which copy is meant', [
+check('a repeated phrase with a change of one copy conflicts', [
   [
     'order 3 bottles of apples',
     'order 127 bottles of and 3 bottles of butter apples',
@@ -157,7 +153,7 @@ check('a phrase that is said again leaves open which copy is meant', [
   ]
 ])
 
-check('what both did is done once, but not inside of what one did', [
+check('the same change on both sides is made once', [
   ['Call Bob', 'Call Alice', 'Call Alice', 'Call Alice'],
   [
     'recieve the big parcel',
@@ -177,7 +173,7 @@ check('what both did is done once, but not inside of what one did', [
   ]
 ])
 
-check('the same words added, or deleted, in two places are asked about', [
+check('the same words added or deleted in two places conflict', [
   ['Buy milk and bread', 'Today buy milk and bread', 'Buy milk and bread today', null],
   ['Buy milk and bread', 'On Monday buy milk and bread', 'Buy milk and bread Monday morning', null],
   ['Buy milk, eggs and milk', 'Buy eggs and milk', 'Buy milk, eggs', null],
@@ -190,7 +186,7 @@ check('the same words added, or deleted, in two places are asked about', [
   ['Today call Bob about it', 'call Bob about it today', 'call Bob about it', null]
 ])
 
-check('additions that share only small words are both made', [
+check('additions that share only small words merge', [
   [
     'Send report to Ann and Bob',
     'Send the report to Ann and Bob',
@@ -199,12 +195,12 @@ check('additions that share only small words are both made', [
   ]
 ])
 
-check('where a repeated word leaves the place open, it asks', [
+check('a repeated word with an ambiguous place conflicts', [
   ['very very very good', 'very very good', 'very very very very good', null],
   ['ha ha ha', 'ha ha ha ha', 'ha ho ha', null]
 ])
 
-check('phrases that changed places are one change', [
+check('swapped phrases count as one change', [
   [
     'a new roof goes to Bob, the red desk goes to Omar, all today',
     'the red desk goes to Omar, a new roof goes to Bob, all today',
@@ -231,7 +227,7 @@ check('phrases that changed places are one change', [
   ]
 ])
 
-check('lines are kept apart, whatever breaks them', [
+check('changes of different lines merge for every kind of line break', [
   [
     'Steps:\nbuild it\ntest it\nship it',
     'Steps:\nbuild it twice\ntest it\nship it',
@@ -249,7 +245,7 @@ check('lines are kept apart, whatever breaks them', [
   ['one two', 'one two\nthree', 'one two\nfour', null]
 ])
 
-check('text without spaces', [
+check('text without spaces merges by words', [
   ['买牛奶和面包', '买燕麦牛奶和面包', '买牛奶和黑面包', '买燕麦牛奶和黑面包'],
   ['买牛奶和面包', '买豆浆和面包', '买咖啡和面包', null],
   ['付100元给老师', '付120元给老师', '付150元给老师', null],
@@ -258,7 +254,7 @@ check('text without spaces', [
   ['买iPhone15给小王', '买iPhone16给小王', '买iPhone15 Pro给小王', null]
 ])
 
-check('emoji and combining marks', [
+check('emoji and combining marks merge as whole characters', [
   ['👨‍👩‍👧 buy milk 🇩🇪', '👨‍👩‍👧‍👦 buy milk 🇩🇪', '👨‍👩‍👧 buy milk 🇫🇷', '👨‍👩‍👧‍👦 buy milk 🇫🇷'],
   ['party 👨‍👩‍👧', 'party 👨‍👩‍👧‍👦', 'party 👩‍👩‍👧', null],
   ['well done 👍', 'well done 👍🏽', 'well done 👍🏿', null],
@@ -272,25 +268,25 @@ check('emoji and combining marks', [
   ['the cafe', 'the cafe\u0301', 'the cafe\u0300', null]
 ])
 
-t.test('beyond its limits it asks, but for what is plain', async t => {
+t.test('texts beyond the limits conflict, unless one side is unchanged', async t => {
   const long = 'ab '.repeat(1_400)
-  t.equal(mergeText(long, `${long}c`, `d ${long}`), null)
-  t.equal(mergeText(long, long, `d ${long}`), `d ${long}`)
+  t.equal(mergedText(long, `${long}c`, `d ${long}`), null)
+  t.equal(mergedText(long, long, `d ${long}`), `d ${long}`)
   const numbers = (from: number, to: number) =>
     Array.from({ length: to - from }, (_, i) => `n${from + i}`).join(' ')
-  t.equal(mergeText(numbers(0, 200), numbers(200, 400), `${numbers(0, 200)} end`), null)
+  t.equal(mergedText(numbers(0, 200), numbers(200, 400), `${numbers(0, 200)} end`), null)
   t.equal(
-    mergeText(numbers(0, 100), `first ${numbers(1, 100)}`, numbers(0, 400)),
+    mergedText(numbers(0, 100), `first ${numbers(1, 100)}`, numbers(0, 400)),
     `first ${numbers(1, 400)}`,
-    'one long addition is no trouble'
+    'one long addition merges'
   )
 })
 
-t.test('a side that changed more than 64 places asks', async t => {
+t.test('more than 64 changed places on one side conflict', async t => {
   const text = (word: (n: number) => string) =>
     Array.from({ length: 70 }, (_, n) => `${word(n)} k${n}`).join(' ')
   t.equal(
-    mergeText(
+    mergedText(
       text(n => `a${n}`),
       text(n => `b${n}`),
       `${text(n => `a${n}`)} end`
@@ -299,7 +295,7 @@ t.test('a side that changed more than 64 places asks', async t => {
   )
 })
 
-t.test('the ten pairs of docs/merging.md come out as printed', async t => {
+t.test('the ten examples of docs/merging.md merge as documented', async t => {
   const page = readFileSync(new URL('../../docs/merging.md', import.meta.url), 'utf8')
   const rows = page
     .split('\n')
@@ -308,14 +304,14 @@ t.test('the ten pairs of docs/merging.md come out as printed', async t => {
     .slice(2)
   t.equal(rows.length, 10)
   for (const [base, live, wanted, result] of rows) {
-    t.equal(mergeText(base, live, wanted) ?? 'conflict', result, `${live} + ${wanted}`)
-    t.equal(mergeText(base, wanted, live) ?? 'conflict', result, 'the other way round')
+    t.equal(mergedText(base, live, wanted) ?? 'conflict', result, `${live} + ${wanted}`)
+    t.equal(mergedText(base, wanted, live) ?? 'conflict', result, 'sides swapped')
   }
 })
 
-t.test('parts say who wrote which words', async t => {
+t.test('parts name the side that wrote each word', async t => {
   const parts = (...texts: [string, string, string]) =>
-    runs(...texts).map(({ text, by }) => `${by}: ${text}`)
+    mergedParts(...texts).map(({ text, by }) => `${by}: ${text}`)
   t.strictSame(parts('Buy milk and bread', 'Buy oat milk and bread', 'Buy milk and rye bread'), [
     'base: Buy ',
     'live: oat ',
@@ -347,223 +343,10 @@ t.test('parts say who wrote which words', async t => {
   t.strictSame(merge('a', '', 'a'), { value: '', parts: [] })
 })
 
-t.test('a text of more than 64 parts is one part by both', async t => {
+t.test('a text of more than 64 parts returns one part by both', async t => {
   const text = (first: string, second: string) =>
     Array.from({ length: 20 }, (_, n) => `${first}${n} k${n} ${second}${n} l${n}`).join(' ')
   const merged = merge(text('a', 'b'), text('x', 'b'), text('a', 'y'))
   t.equal(merged?.value, text('x', 'y'))
   t.strictSame(merged?.parts, [{ length: merged?.value.length, by: 'both' }])
-})
-
-/** The parts of a merge with their text. */
-function runs(...texts: [string, string, string]) {
-  const { value, parts } = merge(...texts) ?? { value: '', parts: [] }
-  let end = 0
-  return parts.map(({ length, by }) => {
-    end += length
-    return { text: value.slice(end - length, end), by }
-  })
-}
-
-const units = fc
-  .array(fc.integer({ min: 0, max: 0xffff }))
-  .map(units => String.fromCharCode(...units))
-const anything = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), units)
-// Few words, so that texts share, repeat and move them.
-const shared = fc
-  .array(
-    fc.constantFrom(
-      'a',
-      'b',
-      'c',
-      'the',
-      'milk',
-      '\n',
-      '买',
-      '牛奶',
-      '🇩🇪',
-      '👨‍👩‍👧',
-      'e\u0301',
-      'ที่นี่'
-    )
-  )
-  .chain(parts => fc.constantFrom(' ', '').map(blank => parts.join(blank)))
-const texts = fc.oneof(
-  { weight: 1, arbitrary: fc.tuple(anything, anything, anything) },
-  { weight: 3, arbitrary: fc.tuple(shared, shared, shared) },
-  { weight: 6, arbitrary: edited() }
-)
-
-/** A text of few or of many words, and two that come of it by splices. */
-function edited() {
-  const word = fc.oneof(
-    fc.constantFrom('a', 'b', 'c', 'd', 'A', '12', '- [ ]', '- [x]'),
-    fc.constantFrom('ab/cd/ef', 'gh/cd/ef', 'ab/cd/ij', 'ab/cd.7/ef', '(ab/cd/ef', 'ab/cd/ef.'),
-    fc.nat(99).map(n => `w${n}`)
-  )
-  const splice = fc.record({
-    at: fc.nat(20),
-    remove: fc.nat(3),
-    insert: fc.array(word, { maxLength: 3 })
-  })
-  const splices = fc.array(splice, { minLength: 1, maxLength: 3 })
-  return fc.tuple(fc.array(word, { maxLength: 20 }), splices, splices).map(([base, ...sides]) => {
-    const [live, wanted] = sides.map(side => {
-      const words = [...base]
-      for (const { at, remove, insert } of side) words.splice(at, remove, ...insert)
-      return words.join(' ')
-    })
-    return [base.join(' '), live, wanted] as [string, string, string]
-  })
-}
-
-function always(name: string, holds: (base: string, live: string, wanted: string) => boolean) {
-  t.test(name, async t => {
-    fc.assert(
-      fc.property(texts, three => holds(...three)),
-      { numRuns: 2_000 }
-    )
-    t.pass()
-  })
-}
-
-always(
-  'the order of arrival does not matter',
-  (base, live, wanted) => mergeText(base, live, wanted) === mergeText(base, wanted, live)
-)
-
-always(
-  'the parts of a merge are those of the text, mirrored for the other',
-  (base, live, wanted) => {
-    const merged = merge(base, live, wanted)
-    if (!merged) return true
-    const mirror = { base: 'base', both: 'both', live: 'wanted', wanted: 'live' } as const
-    const mirrored = merge(base, wanted, live)?.parts.map(({ length, by }) => ({
-      length,
-      by: mirror[by]
-    }))
-    const { value, parts } = merged
-    return (
-      JSON.stringify(parts) === JSON.stringify(mirrored) &&
-      parts.reduce((sum, { length }) => sum + length, 0) === value.length &&
-      parts.every(({ length, by }, i) => length > 0 && by !== parts[i - 1]?.by) &&
-      parts.length <= 64
-    )
-  }
-)
-
-always('a part by a side stands in the text of that side', (base, live, wanted) => {
-  const all = runs(base, live, wanted)
-  const stands = ({ text, by }: (typeof all)[number]) =>
-    (by === 'wanted' || by === 'base' || live.includes(text)) &&
-    (by === 'live' || by === 'base' || wanted.includes(text))
-  return all.length === 1 || all.every(stands)
-})
-
-always(
-  'who changed nothing, or the same, is in nobody’s way',
-  (base, live) =>
-    mergeText(base, live, base) === live &&
-    mergeText(base, base, live) === live &&
-    mergeText(base, live, live) === live
-)
-
-always('a change that arrives twice is made once', (base, live, wanted) => {
-  const merged = mergeText(base, live, wanted)
-  const again = merged === null ? null : mergeText(base, merged, wanted)
-  return again === null || again === merged
-})
-
-always('no word comes from nowhere, and none that somebody added is lost', (base, live, wanted) => {
-  const merged = mergeText(base, live, wanted)
-  // In scripts without spaces a word depends on its neighbours.
-  if (merged === null || /[买ท]/.test(base + live + wanted)) return true
-  const [b, l, w, m] = [base, live, wanted, merged].map(count) as [Bag, Bag, Bag, Bag]
-  for (const word of new Set([...b.keys(), ...l.keys(), ...w.keys(), ...m.keys()])) {
-    const [was, ours, theirs, now] = [b, l, w, m].map(bag => bag.get(word) ?? 0) as Counts
-    if (now > ours + theirs) return false
-    if (was === 0 && now < Math.max(ours, theirs)) return false
-  }
-  return true
-})
-
-type Bag = Map<string, number>
-type Counts = [number, number, number, number]
-
-/** Counts runs of letters and digits, and runs of signs: parts of a word can be merged. */
-function count(text: string): Bag {
-  const bag: Bag = new Map()
-  for (const word of text.match(/[\p{L}\p{N}\p{M}]+|[^\s\p{L}\p{N}\p{M}]+/gu) ?? [])
-    bag.set(word, (bag.get(word) ?? 0) + 1)
-  return bag
-}
-
-always('no character is cut in two', (base, live, wanted) => {
-  const merged = mergeText(base, live, wanted)
-  const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
-  const characters = (text: string) => Array.from(segmenter.segment(text), ({ segment }) => segment)
-  const known = new Set([...characters(live), ...characters(wanted)])
-  return merged === null || characters(merged).every(character => known.has(character))
-})
-
-/**
- * Base words, some of them changed: kept, replaced, deleted, or with words added after, by nobody
- * or by one of the two. Every added word is new, so that the merged text is known.
- */
-const known = fc
-  .array(
-    fc.record({
-      word: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
-      by: fc.constantFrom('nobody', 'nobody', 'live', 'wanted'),
-      change: fc.constantFrom('replace', 'add', 'delete')
-    }),
-    { minLength: 1, maxLength: 20 }
-  )
-  .chain(steps => fc.boolean().map(isDistinct => ({ steps, isDistinct })))
-
-t.test('two people’s changes with a word between: both are made, or it asks', async t => {
-  let merges = 0
-  fc.assert(
-    fc.property(known, ({ steps, isDistinct }) => {
-      const text = (...by: string[]) =>
-        steps
-          .flatMap(({ word, by: who, change }, i) => {
-            const old = isDistinct ? `${word}${i}` : word
-            // A deleted copy of a repeated word could be any: only distinct ones are deleted.
-            if (!by.includes(who) || (change === 'delete' && !isDistinct)) return old
-            return change === 'replace' ? `new${i}` : change === 'add' ? [old, `new${i}`] : []
-          })
-          .join(' ')
-      const [base, live, wanted] = [text(), text('live'), text('wanted')]
-      const merged = mergeText(base, live, wanted)
-      if (merged !== null) merges++
-      return merged === null || merged === text('live', 'wanted')
-    }),
-    { numRuns: 5_000 }
-  )
-  t.ok(merges > 1_000, `${merges} of 5000 merged`)
-})
-
-t.test('diff3 over the same words, where both answer, says the same of distinct words', async t => {
-  let both = 0
-  const distinct = known.filter(({ isDistinct }) => isDistinct)
-  fc.assert(
-    fc.property(distinct, ({ steps }) => {
-      const text = (by?: string) =>
-        steps
-          .flatMap(({ by: who, change }, i) => {
-            if (by !== who) return `w${i}`
-            return change === 'replace' ? `new${i}` : change === 'add' ? [`w${i}`, `new${i}`] : []
-          })
-          .join(' ')
-      const [base, live, wanted] = [text(), text('live'), text('wanted')]
-      const regions = diff3Merge(tokenize(live), tokenize(base), tokenize(wanted))
-      const merged = mergeText(base, live, wanted)
-      if (merged === null || regions.some(({ conflict }) => conflict)) return true
-      both++
-      return merged === regions.flatMap(({ ok }) => ok ?? []).join('')
-    }),
-    { numRuns: 1_000 }
-  )
-  t.ok(both > 100, `${both} of 1000 compared`)
 })

@@ -5,27 +5,27 @@ const item = { title: 'Item', type: 'object', properties: { title: { type: 'stri
 const list = { title: 'List', type: 'array', items: item }
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 
-t.test('schemas with a title are moved out, those inside them too', async t => {
+t.test('extractNamedSchemas moves every titled schema to the components', async t => {
   const { document, schemas } = extractNamedSchemas({ answer: list, other: [item, item] })
   t.strictSame(document, { answer: ref('List'), other: [ref('Item'), ref('Item')] })
   t.strictSame(schemas, { Item: item, List: { ...list, items: ref('Item') } })
 })
 
-t.test('a property called title, and a title in an example, name nothing', async t => {
+t.test('a property named title and a title in an example are ignored', async t => {
   const schema = { properties: { title: { type: 'string' } }, examples: [{ title: 'To buy' }] }
   const { document, schemas } = extractNamedSchemas({ schema, default: item })
   t.strictSame(document, { schema, default: item })
   t.strictSame(schemas, {})
 })
 
-t.test('of two schemas with one title the second stays where it is', async t => {
+t.test('the second of two different schemas with one title stays inline', async t => {
   const another = { title: 'Item', type: 'string' }
   const { document, schemas } = extractNamedSchemas({ first: item, second: another })
   t.strictSame(document, { first: ref('Item'), second: another })
   t.strictSame(schemas, { Item: item })
 })
 
-t.test('what it is given stays as it was', async t => {
+t.test('extractNamedSchemas does not change its argument', async t => {
   const before = JSON.stringify(list)
   extractNamedSchemas({ list })
   t.equal(JSON.stringify(list), before)

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
-import { keyRing } from '../../lib/keys.ts'
+import { deriveKeys } from '../../lib/keys.ts'
 import { decodeRefreshToken, encodeRefreshToken } from '../../lib/refresh-token.ts'
 
-const [first, second] = keyRing(['first'.repeat(8), 'second'.repeat(8)])
+const [first, second] = deriveKeys(['first'.repeat(8), 'second'.repeat(8)])
 const token = { sessionId: randomUUID(), counter: 7 }
 
-t.test('what is encoded can be decoded', async t => {
+t.test('an encoded refresh token decodes to the same token', async t => {
   fc.assert(
     fc.property(fc.uuid(), fc.nat(2 ** 31 - 1), (sessionId, counter) => {
       const text = encodeRefreshToken({ sessionId, counter }, first)
@@ -16,7 +16,7 @@ t.test('what is encoded can be decoded', async t => {
   )
 })
 
-t.test('any key of the ring verifies, none other does', async t => {
+t.test('every key of the ring verifies a refresh token, others do not', async t => {
   const text = encodeRefreshToken(token, first)
   t.match(text, /^[\w-]{71}$/)
   t.strictSame(decodeRefreshToken(text, [second as never, first]), token)
@@ -24,7 +24,7 @@ t.test('any key of the ring verifies, none other does', async t => {
   t.equal(decodeRefreshToken(text, []), undefined)
 })
 
-t.test('a token with one character changed is none', async t => {
+t.test('a refresh token with one changed character is invalid', async t => {
   const text = encodeRefreshToken(token, first)
   for (let at = 0; at < text.length; at++) {
     for (const other of ['A', 'B', '-', '_', 'z', '=', '%', '']) {
@@ -35,7 +35,7 @@ t.test('a token with one character changed is none', async t => {
   }
 })
 
-t.test('a token has one spelling', async t => {
+t.test('a refresh token has one valid spelling', async t => {
   const text = encodeRefreshToken(token, first)
   const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   // 53 bytes leave two bits of the last digit unused.
@@ -46,7 +46,7 @@ t.test('a token has one spelling', async t => {
   }
 })
 
-t.test('arbitrary text is no token', async t => {
+t.test('arbitrary text is no refresh token', async t => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), text => {
       t.equal(decodeRefreshToken(text, [first]), undefined)

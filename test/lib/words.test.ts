@@ -4,7 +4,7 @@ import { isWord, tokenize } from '../../lib/words.ts'
 
 const only = (text: string) => tokenize(text).filter(isWord).join('|')
 
-t.test('a run of non-blanks is one word', async t => {
+t.test('a run of characters without blanks is one word', async t => {
   t.strictSame(tokenize('Buy  2 kg\tflour'), ['Buy', '  ', '2', ' ', 'kg', '\t', 'flour'])
   for (const word of [
     'https://example.org/a?b=1,2#c',
@@ -23,7 +23,7 @@ t.test('a run of non-blanks is one word', async t => {
   t.equal(only('room 12 3000 chairs, 1 2 3'), 'room|12|3000|chairs,|1|2|3')
 })
 
-t.test('the box of a Markdown checklist is one word', async t => {
+t.test('a Markdown checkbox is one word', async t => {
   t.equal(only('- [ ] Buy milk'), '- [ ]|Buy|milk')
   t.equal(only('* [x] done\n  + [X] too'), '* [x]|done|+ [X]|too')
   t.equal(only('- [ ]x - [link] - [y]'), '-|[|]x|-|[link]|-|[y]')
@@ -43,7 +43,7 @@ t.test('every line break is a token, CR LF too', async t => {
   ])
 })
 
-t.test('scripts without spaces are cut into words, and nothing else beside them', async t => {
+t.test('only scripts without spaces are segmented into words', async t => {
   t.equal(only('买牛奶和面包'), '买|牛奶|和|面包')
   t.equal(only('牛乳とパンを買う'), '牛乳|と|パン|を|買う')
   t.equal(only('ซื้อนมและขนมปัง'), 'ซื้อ|นม|และ|ขนมปัง')
@@ -70,7 +70,7 @@ t.test('emoji sequences, flags and combining marks stay whole', async t => {
   t.strictSame(tokenize('a  \u0301b'), ['a', ' ', ' \u0301b'], 'a blank that carries a mark')
 })
 
-t.test('joined, the tokens are the text, whatever it is', async t => {
+t.test('the joined tokens equal the text', async t => {
   const units = fc
     .array(fc.integer({ min: 0, max: 0xffff }))
     .map(units => String.fromCharCode(...units))

@@ -1,13 +1,17 @@
+import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import Fastify from 'fastify'
 import t from 'tap'
-import { readConfig } from '../../plugins/config.ts'
+import { type Config, readConfig } from '../../lib/config.ts'
+import keys from '../../plugins/auth/keys.ts'
+import configuration from '../../plugins/config.ts'
 import { Environment } from '../../schemas/config.ts'
 
 const secret = 'x'.repeat(32)
 const external = { DATABASE_URL: 'postgres://localhost/concord', JWT_SECRET: secret }
 
-t.test('the defaults are those of the contract', async t => {
+t.test('the defaults are those of the documentation', async t => {
   const config = readConfig(external)
   t.match(config, {
     port: 3000,
@@ -27,7 +31,7 @@ t.test('the defaults are those of the contract', async t => {
   t.ok(Object.isFrozen(config.jwtSecrets))
 })
 
-t.test('a value that cannot be is refused in one sentence that names the variable', async t => {
+t.test('an invalid value is refused with an error that names the variable', async t => {
   const bad: Record<string, string[]> = {
     PORT: ['http', '-1', '65536', '3000.5'],
     DATABASE_URL: ['localhost', 'mysql://localhost'],
@@ -65,7 +69,7 @@ t.test('a value that cannot be is refused in one sentence that names the variabl
   }
 })
 
-t.test('events that are dropped before access tokens expire are refused', async t => {
+t.test('retention shorter than the life of an access token is refused', async t => {
   const read = (ACCESS_TOKEN_TTL: number, RETENTION_DAYS: number) =>
     readConfig({
       ...external,
@@ -73,29 +77,29 @@ t.test('events that are dropped before access tokens expire are refused', async 
       RETENTION_DAYS: String(RETENTION_DAYS)
     })
   const day = 86_400
-  // Clocks may be 60 s apart.
+  // The clocks of nodes may differ by 60 s.
   t.equal(read(day - 60, 1).retentionDays, 1)
   t.throws(() => read(day - 59, 1), { message: /^RETENTION_DAYS [^\n]+$/ })
   t.throws(() => read(2_147_483, 24), { message: /^RETENTION_DAYS / })
   t.equal(read(2_147_483, 25).accessTokenTtl, 2_147_483)
 })
 
-t.test('short lives are accepted, as a token never outlives its session', async t => {
+t.test('token lifetimes of a few seconds are accepted', async t => {
   const lives = { ACCESS_TOKEN_TTL: '900', REFRESH_TOKEN_TTL: '2', SESSION_MAX_AGE: '1' }
   t.match(readConfig({ ...external, ...lives, REFRESH_GRACE: '30' }), { refreshTokenTtl: 2 })
 })
 
-t.test('a refusal never shows a secret', async t => {
+t.test('a configuration error contains no secret', async t => {
   for (const JWT_SECRET of ['hunter2', `${secret},hunter2`, `hunter2${secret},`]) {
     t.throws(() => readConfig({ ...external, JWT_SECRET }), { message: /^(?!.*hunter2)/ })
   }
 })
 
-t.test('an empty value is one that is not set', async t => {
+t.test('an empty variable counts as unset', async t => {
   t.equal(readConfig({ ...external, PORT: '' }).port, 3000)
 })
 
-t.test('a ring of secrets, a list of origins and proxies are taken apart', async t => {
+t.test('lists of secrets, origins and proxies are split and trimmed', async t => {
   const config = readConfig({
     ...external,
     JWT_SECRET: ` ${secret}, ${'y'.repeat(40)} `,
@@ -108,21 +112,31 @@ t.test('a ring of secrets, a list of origins and proxies are taken apart', async
   t.equal(readConfig({ ...external, TRUST_PROXY: 'true' }).trustProxy, true)
 })
 
-t.test('a database of one’s own needs a secret of one’s own', async t => {
+t.test('DATABASE_URL and LISTEN_URL require their companion variables', async t => {
   t.throws(() => readConfig({ DATABASE_URL: external.DATABASE_URL }), /^JWT_SECRET/)
   t.throws(() => readConfig({ LISTEN_URL: external.DATABASE_URL }), /^LISTEN_URL/)
 })
 
-t.test('without one the secret is made once and only the owner may read it', async t => {
+t.test('without DATABASE_URL a secret is generated once, with mode 600', async t => {
   const DATA_DIR = join(t.testdir({}), 'data')
-  const { jwtSecrets } = readConfig({ DATA_DIR })
-  t.match(jwtSecrets, [/^[\w-]{64}$/])
-  t.strictSame(readConfig({ DATA_DIR }).jwtSecrets, jwtSecrets)
-  t.equal((await stat(join(DATA_DIR, 'jwt-secret'))).mode & 0o777, 0o600)
+  const config = readConfig({ DATA_DIR })
+  t.equal(existsSync(DATA_DIR), false, 'reading the configuration creates nothing')
+  const created = await keysOf(config)
+  const file = join(DATA_DIR, 'jwt-secret')
+  t.match(await readFile(file, 'utf8'), /^[\w-]{64}$/)
+  t.equal((await stat(file)).mode & 0o777, 0o600)
+  t.strictSame(await keysOf(config), created, 'the next start reads it')
 })
 
-t.test('.env.example has every variable', async t => {
+t.test('.env.example names every variable', async t => {
   const example = await readFile(join(import.meta.dirname, '../../.env.example'), 'utf8')
   const named = [...example.matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => name)
   t.strictSame(named.sort(), Object.keys(Environment.properties).sort())
 })
+
+async function keysOf(config: Config) {
+  const app = Fastify()
+  await app.register(configuration, { config })
+  await app.register(keys)
+  return app.keys
+}

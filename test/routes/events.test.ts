@@ -1,64 +1,34 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { get, type IncomingMessage, request } from 'node:http'
-import { EventSource } from 'eventsource'
-import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
-import { build, database, listen, person, until } from '../support/app.ts'
-import { type Feed, openFeed, openLive, type SseEvent } from '../support/live-clients.ts'
-import { suspend } from '../support/suspend.ts'
-import { tcpProxy } from '../support/tcp-proxy.ts'
-import { caller } from '../support/team.ts'
+import { createProject, insertProject } from '../support/projects.ts'
+import { openFeed, type SseEvent } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
 
-// Most of the time is spent waiting: for heartbeats, expiries and reconnects.
+import { addItem, nextTexts, setUpEvents, textOf } from './events-setup.ts'
+
+// These tests mostly wait for heartbeats, expiries and reconnects, so they run concurrently.
 t.jobs = 4
 
-/** A listening node, somebody with a project and a checklist on it, and somebody without. */
-async function stage(t: Test, env: NodeJS.ProcessEnv = {}) {
-  const app = await build(t, env)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const ask = caller(app, ann)
-  const projectId: string = (await ask('POST', '/projects', { name: 'Fair' })).json().id
-  const list = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  const listId: string = list.json().id
-  const addBob = (role = 'editor') =>
-    ask('POST', `/projects/${projectId}/members`, { email: bob.email, role })
-  const removeBob = () => ask('DELETE', `/projects/${projectId}/members/${bob.id}`)
-  return { app, url, ann, bob, ask, projectId, listId, addBob, removeBob }
-}
-
-const addItem = ({ sql }: FastifyInstance, listId: string, text: string) => sql`
-  insert into checklist_items (checklist_id, text)
-  values (${listId}, ${text})`
-
-const textOf = ({ data }: SseEvent) => (data.after as { text?: string } | undefined)?.text
-
-/** The texts of the next added items. */
-async function texts(feed: Feed, count: number) {
-  const found = []
-  while (found.length < count) found.push(textOf(await feed.next('item.added')))
-  return found
-}
-
-t.test('an idle stream is kept alive and carries the newest cursor', async t => {
-  const { app, url, ann, bob } = await stage(t)
+t.test('an idle stream receives heartbeats with the newest cursor', async t => {
+  const { app, url, ann, bob } = await setUpEvents(t)
   const feed = await openFeed(t, url, bob.headers)
   const { id } = await feed.next('ready')
-  await caller(app, ann)('POST', '/projects', { name: 'nothing to Bob' })
+  await ann.request('POST', '/projects', { name: 'not of Bob' })
   const beat = await feed.next('heartbeat')
   t.strictSame(beat.data, {})
   t.not(beat.id, id)
-  t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }))
+  t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.deliveredHead }))
 })
 
-t.test('whoever is added to a project hears it, and everything that comes after', async t => {
-  const { app, url, ann, bob, projectId, listId, addBob } = await stage(t)
+t.test('an added member receives the addition and every later event', async t => {
+  const { app, url, ann, bob, projectId, listId, addBob } = await setUpEvents(t)
   const feed = await openFeed(t, url, bob.headers)
   t.match(await feed.next(), {
     event: 'ready',
-    id: formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.head }),
+    id: formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.deliveredHead }),
     data: { userId: bob.id, epoch: app.pubsub.epoch }
   })
   await addBob()
@@ -96,22 +66,25 @@ t.test('whoever is added to a project hears it, and everything that comes after'
   t.match(await feed.next(), { event: 'project.updated', data: { project: { name: 'Fete' } } })
 })
 
-t.test('nobody hears of a project that is not theirs', async t => {
-  const { app, url, ann, bob, listId, addBob } = await stage(t)
-  const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
+t.test('a user receives no event of another project', async t => {
+  const { app, url, ann, bob, listId, addBob } = await setUpEvents(t)
+  const [annFeed, bobFeed] = [
+    await openFeed(t, url, ann.headers),
+    await openFeed(t, url, bob.headers)
+  ]
   await addItem(app, listId, 'Milk')
-  await hers.next('item.added')
+  await annFeed.next('item.added')
   await addBob()
-  await his.next('member.added')
+  await bobFeed.next('member.added')
   t.strictSame(
-    his.events.map(({ event }) => event),
+    bobFeed.events.map(({ event }) => event),
     ['ready', 'member.added']
   )
 })
 
-t.test('the bytes are what the WHATWG parser reads, and nothing else', async t => {
-  const { app, url, ann, listId, projectId } = await stage(t)
-  const reply = await stream(t, url, ann.headers)
+t.test('the stream consists of exactly the specified bytes', async t => {
+  const { app, url, ann, listId, projectId } = await setUpEvents(t)
+  const reply = await openResponse(t, url, ann.headers)
   t.equal(reply.statusCode, 200)
   t.match(reply.headers, {
     'content-type': 'text/event-stream',
@@ -143,129 +116,10 @@ t.test('the bytes are what the WHATWG parser reads, and nothing else', async t =
   )
 })
 
-t.test('an EventSource holds on through a restart and misses nothing', async t => {
-  const first = await stage(t)
-  const { app, url, ann, listId } = first
-  const source = new EventSource(`${url}/events`, {
-    fetch: (input, init) =>
-      fetch(input, { ...init, headers: { ...init.headers, cookie: ann.cookie } })
-  })
-  t.teardown(() => source.close())
-  const heard: string[] = []
-  source.addEventListener('item.added', ({ data, lastEventId }) => {
-    t.match(lastEventId, /^[0-9a-f]{12}\.[0-9a-z]+$/)
-    heard.push(JSON.parse(data).after.text)
-  })
-  await once(source as unknown as EventTarget, 'ready')
-  await addItem(app, listId, 'before')
-  await until(() => heard.length === 1)
-  const { databaseUrl } = app.config
-  await app.close()
-  const next = await build(t, { DATABASE_URL: databaseUrl })
-  await addItem(next, listId, 'meanwhile')
-  await next.listen({ host: '127.0.0.1', port: Number(new URL(url).port) })
-  await once(source as unknown as EventTarget, 'ready')
-  await addItem(next, listId, 'after')
-  await until(() => heard.length === 3)
-  t.strictSame(heard, ['before', 'meanwhile', 'after'])
-})
-
-t.test('an EventSource that comes while the database is away comes again', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const { app, url, ann, listId } = await stage(t, { DATABASE_URL: line.url })
-  line.hangUp()
-  const accept = { accept: 'text/event-stream', cookie: ann.cookie }
-  const away = await fetch(`${url}/events`, { headers: accept })
-  t.equal(away.status, 200)
-  t.match(away.headers.get('content-type'), /^text\/event-stream/)
-  t.match(await away.text(), /^retry: \d+\n$/, 'no block without data')
-  const plain = await fetch(`${url}/events`, { headers: { cookie: ann.cookie } })
-  t.equal(plain.status, 503, 'whoever does not come again by itself is told why')
-
-  const source = new EventSource(`${url}/events`, {
-    fetch: (input, init) =>
-      fetch(input, { ...init, headers: { ...init.headers, cookie: ann.cookie } })
-  })
-  t.teardown(() => source.close())
-  await once(source as unknown as EventTarget, 'open')
-  await line.answer()
-  await once(source as unknown as EventTarget, 'ready')
-  const heard = once(source as unknown as EventTarget, 'item.added')
-  await until(() => addItem(app, listId, 'afterwards'))
-  const [{ data }] = await heard
-  t.equal(JSON.parse(data).after.text, 'afterwards')
-})
-
-t.test('a stream goes on after the last event that was seen, on any node', async t => {
-  const { app, url, ann, listId } = await stage(t)
-  const first = await openFeed(t, url, ann.headers)
-  const names = Array.from({ length: 30 }, (_, n) => `item ${n}`)
-  for (const name of names) await addItem(app, listId, name)
-  await texts(first, names.length)
-  // A node that starts now has none of it in memory and reads the log.
-  const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
-  const otherUrl = await listen(t, other)
-  const resumed = []
-  for (const on of [url, otherUrl]) {
-    for (const seen of [1, 17, 29, 30]) {
-      const cursor = first.events[seen]?.id as string
-      const byHeader = await openFeed(t, on, ann.headers, { cursor })
-      const byQuery = await openFeed(t, on, ann.headers, { query: `?last_event_id=${cursor}` })
-      const byBoth = await openFeed(t, on, ann.headers, {
-        cursor,
-        query: `?last_event_id=${first.events[0]?.id}`
-      })
-      for (const feed of [byHeader, byQuery, byBoth]) resumed.push({ feed, seen, cursor })
-    }
-  }
-  await addItem(other, listId, 'live again')
-  const everything = [...names, 'live again']
-  await texts(first, 1)
-  for (const { feed, seen, cursor } of resumed) {
-    t.match(await feed.next(), { event: 'ready', id: cursor })
-    t.strictSame(await texts(feed, everything.length - seen), everything.slice(seen))
-    t.strictSame(feed.events.slice(1), first.events.slice(seen + 1), 'the same bytes')
-  }
-})
-
-t.test('a reader who was away longer than memory goes back is served by the log', async t => {
-  const { app, url, ann, listId } = await stage(t)
-  const before = await openFeed(t, url, ann.headers)
-  const { id: cursor } = await before.next('ready')
-  before.stop()
-  await app.sql`
-    insert into checklist_items (checklist_id, text, position)
-    select ${listId}, 'Chair ' || n, n
-    from generate_series(1, 10500) as n`
-  await until(() => app.pubsub.health().ring.events === 10_000)
-  const after = await openFeed(t, url, ann.headers, { cursor })
-  t.strictSame(
-    await texts(after, 10_500),
-    Array.from({ length: 10_500 }, (_, n) => `Chair ${n + 1}`)
-  )
-})
-
-t.test('a stream that resumes while its node is behind the database misses nothing', async t => {
-  const { app, url, ann, listId } = await stage(t)
-  const { id: cursor } = await (await openFeed(t, url, ann.headers)).next('ready')
-  const [tail] = await app.sql`
-    select pid
-    from pg_stat_activity
-    where application_name = 'concord tail'
-    and datname = current_database()`
-  const resume = suspend(t, tail?.pid)
-  await addItem(app, listId, 'unheard')
-  const feed = await openFeed(t, url, ann.headers, { cursor })
-  t.strictSame(await texts(feed, 1), ['unheard'])
-  resume()
-  await addItem(app, listId, 'heard')
-  t.strictSame(await texts(feed, 1), ['heard'])
-})
-
-t.test('a stream can be narrowed to some projects', async t => {
-  const { app, url, ann, ask, projectId, listId } = await stage(t)
-  const second = (await ask('POST', '/projects', { name: 'Second' })).json().id
-  const third = (await ask('POST', '/projects', { name: 'Third' })).json().id
+t.test('a stream can be limited to some projects', async t => {
+  const { app, url, ann, projectId, listId } = await setUpEvents(t)
+  const second = await createProject(ann, 'Second')
+  const third = await createProject(ann, 'Third')
   const one = await openFeed(t, url, ann.headers, { query: `?project=${projectId}` })
   const two = await openFeed(t, url, ann.headers, {
     query: `?project=${second}&project=${third.toUpperCase()}`
@@ -282,90 +136,8 @@ t.test('a stream can be narrowed to some projects', async t => {
   t.equal(wrong.response.status, 400)
 })
 
-t.test(
-  'a cursor that means nothing here is answered with reset, and the stream goes on',
-  async t => {
-    const { app, url, ann, listId } = await stage(t)
-    const { epoch, head } = app.pubsub
-    const cursors: [string, string][] = [
-      ['garbage', 'unknown'],
-      ['-1', 'unknown'],
-      [`${epoch}.`, 'unknown'],
-      [`${epoch}.ZZ`, 'unknown'],
-      [`${epoch}.-1`, 'unknown'],
-      [`${epoch}.${'z'.repeat(10)}`, 'unknown'],
-      [`${epoch}.${'z'.repeat(11)}`, 'unknown'],
-      [formatCursor({ epoch, pos: head + 100 }), 'unknown'],
-      [`${'0'.repeat(12)}.1`, 'restored'],
-      ['x'.repeat(10_000), 'unknown'],
-      [encodeURIComponent("'; drop table events; --"), 'unknown']
-    ]
-    const feeds = []
-    for (const [cursor, reason] of cursors) {
-      feeds.push({ reason, feed: await openFeed(t, url, ann.headers, { cursor }) })
-      feeds.push({
-        reason,
-        feed: await openFeed(t, url, ann.headers, { query: `?last_event_id=${cursor}` })
-      })
-    }
-    for (const { feed, reason } of feeds) {
-      t.match(await feed.next(), { event: 'ready', id: '' }, 'no cursor before the reset')
-      t.match(await feed.next(), { event: 'reset', data: { reason } })
-    }
-    await addItem(app, listId, 'Milk')
-    for (const { feed } of feeds) t.match(await feed.next(), { event: 'item.added' })
-    for (const nul of ['%00', 'a%00b', '%ff']) {
-      const { response } = await openFeed(t, url, ann.headers, { query: `?last_event_id=${nul}` })
-      t.ok([200, 400].includes(response.status), `${nul} ${response.status}`)
-    }
-  }
-)
-
-t.test('a database of another life resets every stream that is open', async t => {
-  const { app, url, ann, listId } = await stage(t)
-  const feed = await openFeed(t, url, ann.headers)
-  const { id: old } = await feed.next('ready')
-  await app.sql`update log_state set generation = generation + 1`
-  const reset = await feed.next('reset')
-  t.match(reset.data, { reason: 'restored' })
-  t.not(reset.id.split('.')[0], old.split('.')[0])
-  await addItem(app, listId, 'Milk')
-  await feed.next('item.added')
-  const stale = await openFeed(t, url, ann.headers, { cursor: old })
-  t.match(await stale.next('reset'), { data: { reason: 'restored' } })
-})
-
-t.test('a backup that is restored into another database resets streams and lists', async t => {
-  const { app, url, ann, listId } = await stage(t)
-  const feed = await openFeed(t, url, ann.headers)
-  await addItem(app, listId, 'in the backup')
-  const { id: cursor } = await feed.next('item.added')
-  const { epoch } = app.pubsub
-  await app.close()
-  const restored = await build(t, { DATABASE_URL: await database(t, app.config.databaseUrl) })
-  await addItem(restored, listId, 'afterwards')
-  const again = await listen(t, restored)
-  const resumed = await openFeed(t, again, ann.headers, { cursor })
-  t.match((await resumed.next('reset')).data, { reason: 'restored' })
-  const live = await openLive(t, again, ann.headers)
-  live.send({ type: 'open', checklistId: listId, since: 2, epoch })
-  t.match(await live.next('reset'), { reason: 'restored' })
-  t.match(await live.next('snapshot'), { checklist: { rev: 3 } })
-  await addItem(restored, listId, 'live again')
-  t.strictSame(await texts(resumed, 1), ['live again'])
-})
-
-t.test('a cursor below what is kept is answered with reset', async t => {
-  const { app, url, ann } = await stage(t)
-  const feed = await openFeed(t, url, ann.headers)
-  const { id: cursor } = await feed.next('ready')
-  await app.sql`update log_state set floor_pos = ${app.pubsub.head + 1}`
-  const late = await openFeed(t, url, ann.headers, { cursor })
-  t.match(await late.next('reset'), { data: { reason: 'expired' } })
-})
-
-t.test('the removal is the last that a removed member hears, live and later', async t => {
-  const { app, url, bob, ask, projectId, listId, addBob, removeBob } = await stage(t)
+t.test('a removed member receives no event after the removal', async t => {
+  const { app, url, ann, bob, projectId, listId, addBob, removeBob } = await setUpEvents(t)
   const live = await openFeed(t, url, bob.headers)
   const { id: cursor } = await live.next('ready')
   await addBob()
@@ -379,12 +151,12 @@ t.test('the removal is the last that a removed member hears, live and later', as
   t.match(live.events[3]?.data, { userId: bob.id, projectId, role: 'editor' })
 
   const back = await openFeed(t, url, bob.headers, { cursor })
-  // Of the time before they joined again only what is about themselves.
+  // Of the time before the second join, only the membership events of the user are sent.
   const own = ['ready', 'member.added', 'member.removed', 'member.added', 'item.added']
   for (const kind of own) t.equal((await back.next()).event, kind)
   t.equal(textOf(back.events.at(-1) as SseEvent), 'seen again')
 
-  await ask('DELETE', `/projects/${projectId}`)
+  await ann.request('DELETE', `/projects/${projectId}`)
   t.equal((await live.next()).event, 'project.deleted')
   await until(() => live.events.at(-1)?.event === 'member.removed')
   t.match(live.events.at(-1)?.data, { projectId, userId: bob.id })
@@ -394,45 +166,41 @@ t.test('the removal is the last that a removed member hears, live and later', as
   }
 })
 
-t.test(
-  'who comes and goes within one commit hears what was in between, and nothing else',
-  async t => {
-    const { app, url, ann, bob, projectId, listId } = await stage(t)
-    const [hers, his] = [await openFeed(t, url, ann.headers), await openFeed(t, url, bob.headers)]
-    for (const feed of [hers, his]) await feed.next('ready')
-    await app.sql.begin(async tx => {
-      const add = (text: string) =>
-        tx`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
-      for (const n of [1, 2]) {
-        await add(`without him ${n}`)
-        await tx`
+t.test('a member within one commit receives only the events between', async t => {
+  const { app, url, ann, bob, projectId, listId } = await setUpEvents(t)
+  const [annFeed, bobFeed] = [
+    await openFeed(t, url, ann.headers),
+    await openFeed(t, url, bob.headers)
+  ]
+  for (const feed of [annFeed, bobFeed]) await feed.next('ready')
+  await app.sql.begin(async tx => {
+    const add = (text: string) =>
+      tx`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
+    for (const n of [1, 2]) {
+      await add(`before joining ${n}`)
+      await tx`
         insert into project_members (project_id, user_id, role)
         values (${projectId}, ${bob.id}, 'viewer')`
-        await add(`with him ${n}`)
-        await tx`delete from project_members where user_id = ${bob.id}`
-      }
-      await add('without him 3')
-    })
-    t.strictSame(await texts(hers, 5), [
-      ...['without him 1', 'with him 1', 'without him 2', 'with him 2'],
-      'without him 3'
-    ])
-    for (const n of [1, 2]) {
-      t.equal((await his.next()).event, 'member.added')
-      t.equal(textOf(await his.next()), `with him ${n}`)
-      t.equal((await his.next()).event, 'member.removed')
+      await add(`as a member ${n}`)
+      await tx`delete from project_members where user_id = ${bob.id}`
     }
-    await app.sql`
-    with made as (insert into projects (name) values ('Next') returning id)
-    insert into project_members (project_id, user_id, role)
-    select id, ${bob.id}, 'owner'
-    from made`
-    t.match(await his.next(), { event: 'member.added', data: { project: { name: 'Next' } } })
+    await add('before joining 3')
+  })
+  t.strictSame(await nextTexts(annFeed, 5), [
+    ...['before joining 1', 'as a member 1', 'before joining 2', 'as a member 2'],
+    'before joining 3'
+  ])
+  for (const n of [1, 2]) {
+    t.equal((await bobFeed.next()).event, 'member.added')
+    t.equal(textOf(await bobFeed.next()), `as a member ${n}`)
+    t.equal((await bobFeed.next()).event, 'member.removed')
   }
-)
+  const nextId = await insertProject(app.sql, bob.id)
+  t.match(await bobFeed.next(), { event: 'member.added', data: { project: { id: nextId } } })
+})
 
-t.test('the end of a session ends its streams, and only its', async t => {
-  const { app, url, ann, bob } = await stage(t)
+t.test('the end of a session ends only its streams', async t => {
+  const { app, url, ann, bob } = await setUpEvents(t)
   const byToken = await openFeed(t, url, ann.headers)
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
   const others = await openFeed(t, url, bob.headers)
@@ -447,15 +215,15 @@ t.test('the end of a session ends its streams, and only its', async t => {
   for (const feed of [byToken, byCookie]) {
     t.match(await feed.next(), { event: 'session.ended', data: { reason: 'signed_out' } })
     await feed.ended
-    t.equal(feed.events.length, 2, 'the refresh did not end it, and nothing came after the end')
+    t.equal(feed.events.length, 2, 'only ready and session.ended were sent')
   }
   await app.sql`delete from users where id = ${bob.id}`
   t.match(await others.next('session.ended'), { data: { reason: 'account_deleted' } })
   await others.ended
 })
 
-t.test('a stream ends with its token, one of a cookie goes on', async t => {
-  const { app, url, ann, listId } = await stage(t, { ACCESS_TOKEN_TTL: '2' })
+t.test('a stream ends with its access token, one by cookie continues', async t => {
+  const { app, url, ann, listId } = await setUpEvents(t, { ACCESS_TOKEN_TTL: '2' })
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
   const reply = await app.inject({
     method: 'POST',
@@ -474,9 +242,9 @@ t.test('a stream ends with its token, one of a cookie goes on', async t => {
   await byCookie.next('item.added')
 })
 
-t.test('who may open a stream is decided before its first byte', async t => {
+t.test('a stream is authorised before its first byte', async t => {
   const allowed = 'https://app.example.com'
-  const { app, url, ann } = await stage(t, { ALLOWED_ORIGINS: allowed })
+  const { app, url, ann } = await setUpEvents(t, { ALLOWED_ORIGINS: allowed })
   const status = async (headers: Record<string, string>) => {
     const feed = await openFeed(t, url, headers)
     feed.stop()
@@ -490,7 +258,7 @@ t.test('who may open a stream is decided before its first byte', async t => {
   t.equal(
     await status({ ...ann.headers, origin: 'https://evil.example' }),
     200,
-    'a token is no cookie'
+    'a token is valid from any origin'
   )
   t.equal(await status({ cookie }), 200)
   t.equal(await status({ cookie: 'other=1' }), 401)
@@ -508,8 +276,8 @@ t.test('who may open a stream is decided before its first byte', async t => {
   t.equal(await status(ann.headers), 401)
 })
 
-t.test('HEAD opens no stream', async t => {
-  const { url, ann } = await stage(t)
+t.test('HEAD /events returns 405', async t => {
+  const { url, ann } = await setUpEvents(t)
   const req = request(`${url}/events`, { method: 'HEAD', headers: ann.headers }).end()
   const [reply] = (await once(req, 'response')) as [IncomingMessage]
   t.equal(reply.statusCode, 405)
@@ -518,13 +286,15 @@ t.test('HEAD opens no stream', async t => {
   await once(reply, 'end')
 })
 
-t.test('a service that closes ends its streams, which have a time to reconnect', async t => {
-  const { app, url, ann } = await stage(t)
-  const replies = await Promise.all(Array.from({ length: 50 }, () => stream(t, url, ann.headers)))
+t.test('close ends every stream with a time to reconnect', async t => {
+  const { app, url, ann } = await setUpEvents(t)
+  const replies = await Promise.all(
+    Array.from({ length: 50 }, () => openResponse(t, url, ann.headers))
+  )
   const bodies = Promise.all(replies.map(body))
   const closing = app.close()
   const late = await app.inject({ url: '/events', headers: ann.headers })
-  t.equal(late.statusCode, 200, 'an EventSource that comes now is not answered 503')
+  t.equal(late.statusCode, 200, 'an EventSource receives 200 while the node closes')
   t.match(late.payload, /^retry: \d+\n$/)
   await closing
   const times = new Set()
@@ -533,11 +303,11 @@ t.test('a service that closes ends its streams, which have a time to reconnect',
     t.ok(Number(retry) >= 1000 && Number(retry) <= 3000, `retry: ${retry}`)
     times.add(retry)
   }
-  t.ok(times.size > 10, 'not all at once')
+  t.ok(times.size > 10, 'the reconnect times differ')
 })
 
-/** The answer to `GET /events` as it comes. */
-async function stream(t: Test, url: string, headers: Record<string, string>) {
+/** Opens `GET /events` and returns the response. */
+async function openResponse(t: Test, url: string, headers: Record<string, string>) {
   const req = get(`${url}/events`, { headers, agent: false })
   t.teardown(() => req.destroy())
   const [reply] = (await once(req, 'response')) as [IncomingMessage]

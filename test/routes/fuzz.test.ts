@@ -1,9 +1,11 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { type Call, enter, newcomer, node } from '../support/http-client.ts'
+import { startNode } from '../support/app.ts'
+import type { HttpRequest } from '../support/http-client.ts'
+import { createUser, signIn } from '../support/users.ts'
 
-const { call } = await node(t)
-const ann = await newcomer(call)
+const { app, call } = await startNode(t)
+const ann = await createUser(app)
 
 const routes = [
   ['POST', '/auth/signup'],
@@ -18,7 +20,7 @@ const routes = [
   ['DELETE', '/users/me']
 ] as const
 
-/** Any text that can stand in a header. */
+/** Generates any text that is valid in a header. */
 const headerText = fc
   .string({ unit: fc.integer({ min: 0x20, max: 0xff }).map(code => String.fromCharCode(code)) })
   .map(text => text.replaceAll('\x7f', ''))
@@ -30,7 +32,7 @@ const anyString = fc.oneof(
 )
 const anything = fc.oneof(anyString, fc.jsonValue(), fc.double(), fc.bigInt().map(Number))
 
-/** JSON with the fields that routes ask for, each of any kind, and others. */
+/** Generates JSON with known fields of any type, and unknown fields. */
 const body = fc
   .tuple(
     fc.record(
@@ -41,8 +43,8 @@ const body = fc
   )
   .map(parts => Object.assign({}, ...parts))
 
-/** Tokens and cookies that are nearly right. */
-const nearly = (text: string) =>
+/** Generates variants of a valid token or cookie. */
+const variantsOf = (text: string) =>
   fc.oneof(
     fc.constant(text),
     headerText,
@@ -51,7 +53,7 @@ const nearly = (text: string) =>
       .map(([at, cut, more]) => text.slice(0, at) + more + text.slice(at + cut))
   )
 
-async function survives(t: Test, arbitrary: fc.Arbitrary<Call>, numRuns = 40) {
+async function checkNo5xx(t: Test, arbitrary: fc.Arbitrary<HttpRequest>, numRuns = 40) {
   for (const [method, path] of routes) {
     await fc.assert(
       fc.asyncProperty(arbitrary, async request => {
@@ -63,27 +65,33 @@ async function survives(t: Test, arbitrary: fc.Arbitrary<Call>, numRuns = 40) {
     )
     t.pass(`${method} ${path}`)
   }
-  t.equal((await call('GET', '/users/me', { token: ann.token })).status, 200, 'and all is well')
+  t.equal(
+    (await call('GET', '/users/me', { token: ann.token })).status,
+    200,
+    'the service still responds'
+  )
 }
 
-t.test('no body is an error of ours', t =>
-  survives(t, fc.record({ body, token: fc.constant(ann.token) }))
+t.test('no JSON body causes a 5xx', t =>
+  checkNo5xx(t, fc.record({ body, token: fc.constant(ann.token) }))
 )
 
-t.test('nor is any text in place of JSON', t =>
-  survives(
+t.test('no text instead of JSON causes a 5xx', t =>
+  checkNo5xx(
     t,
     fc.record({ body: fc.oneof(anyString, fc.json()), token: fc.constant(ann.token) }),
     20
   )
 )
 
-t.test('nor any token', t => survives(t, fc.record({ token: nearly(ann.token) })))
+t.test('no access token causes a 5xx', t =>
+  checkNo5xx(t, fc.record({ token: variantsOf(ann.token) }))
+)
 
-t.test('nor any cookie', async t => {
-  const { cookie } = await enter(call, ann)
-  const text = nearly(cookie)
-  await survives(
+t.test('no cookie causes a 5xx', async t => {
+  const { cookie } = await signIn(app, ann)
+  const text = variantsOf(cookie)
+  await checkNo5xx(
     t,
     fc.record({
       cookie: fc.oneof(
@@ -94,7 +102,7 @@ t.test('nor any cookie', async t => {
   )
 })
 
-t.test('nor any header that we read', t => {
+t.test('no header causes a 5xx', t => {
   const names = [
     'origin',
     'sec-fetch-site',
@@ -107,10 +115,10 @@ t.test('nor any header that we read', t => {
     'range'
   ]
   const headers = fc.dictionary(fc.constantFrom(...names), headerText, { maxKeys: 4 })
-  return survives(t, fc.record({ headers, body: fc.constantFrom('{}', undefined) }), 20)
+  return checkNo5xx(t, fc.record({ headers, body: fc.constantFrom('{}', undefined) }), 20)
 })
 
-t.test('nor any path or query', async t => {
+t.test('no path or query causes a 5xx', async t => {
   const part = fc.oneof(
     fc.webPath(),
     fc.webQueryParameters(),
@@ -124,10 +132,10 @@ t.test('nor any path or query', async t => {
     }),
     { numRuns: 100 }
   )
-  t.pass('survived')
+  t.pass('no 5xx')
 })
 
-/** A schema of /docs/json, as far as it is walked here. */
+/** The parts of an OpenAPI schema that this test reads. */
 interface Schema {
   $ref?: string
   type?: string | string[]
@@ -145,7 +153,7 @@ interface Operation {
   requestBody?: { content: Record<string, { schema: Schema }> }
 }
 
-t.test('NUL and half a surrogate pair are refused in every string of the document', async t => {
+t.test('NUL and lone surrogates are refused in every documented string', async t => {
   const { paths, components } = (await call('GET', '/docs/json')).body
   const { token } = ann
   let fields = 0
@@ -153,7 +161,7 @@ t.test('NUL and half a surrogate pair are refused in every string of the documen
     for (const [method, { parameters = [], requestBody }] of Object.entries(operations)) {
       for (const schema of Object.values(requestBody?.content ?? {})) {
         for (const sample of samples(schema.schema)) {
-          for (const bad of badOnes(sample.value, 'body')) {
+          for (const bad of corruptions(sample.value, 'body')) {
             const url = path.replace(/{\w+}/g, ann.id)
             await refused(method, url, bad.where, { body: bad.value, token })
           }
@@ -173,20 +181,20 @@ t.test('NUL and half a surrogate pair are refused in every string of the documen
   }
   t.ok(fields > 50, `${fields} fields`)
 
-  async function refused(method: string, url: string, where: string, request: Call) {
+  async function refused(method: string, url: string, where: string, request: HttpRequest) {
     fields++
     const { status, body } = await call(method.toUpperCase(), url, request)
-    const told = `${method} ${url} ${where}: ${body.message}`
-    t.strictSame([status, body.code], [400, 'FST_ERR_VALIDATION'], told)
-    // The discriminator of a union is named, and the union is where it is.
+    const context = `${method} ${url} ${where}: ${body.message}`
+    t.strictSame([status, body.code], [400, 'FST_ERR_VALIDATION'], context)
+    // For the discriminator of a union, the error names the union and the key.
     const [parent, key = ''] = [where.replace(/\/\w+$/, ''), where.split('/').at(-1)]
     const names =
       body.message.startsWith(where) ||
       (body.message.startsWith(parent) && body.message.includes(`"${key}"`))
-    t.ok(names, told)
+    t.ok(names, context)
   }
 
-  /** Values that a schema allows: one of every member of a union, and every field that there may be. */
+  /** Returns valid values of a schema: one for each member of a union, with every optional field. */
   function samples(schema: Schema): { value: unknown }[] {
     if (schema.$ref) return samples(components.schemas[schema.$ref.split('/').at(-1) ?? ''])
     if (schema.oneOf) return schema.oneOf.flatMap(samples)
@@ -210,14 +218,14 @@ t.test('NUL and half a surrogate pair are refused in every string of the documen
     return [{ value }]
   }
 
-  /** The value again and again, each time with another of its strings broken, and where that is. */
-  function badOnes(value: unknown, where: string): { where: string; value: unknown }[] {
+  /** Returns copies of a value, each with one string replaced by an invalid one, and the path of that string. */
+  function corruptions(value: unknown, where: string): { where: string; value: unknown }[] {
     if (typeof value === 'string') {
       return ['\0', '\ud800', '\udc00\ud800'].map(bad => ({ where, value: bad }))
     }
     if (value === null || typeof value !== 'object') return []
     return Object.entries(value).flatMap(([key, field]) =>
-      badOnes(field, `${where}/${key}`).map(bad => ({
+      corruptions(field, `${where}/${key}`).map(bad => ({
         where: bad.where,
         value: Array.isArray(value)
           ? value.map((one, n) => (String(n) === key ? bad.value : one))

@@ -1,27 +1,28 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { openLive } from '../support/live-client.ts'
+import { addMember, createChecklist, createProject, insertMember } from '../support/projects.ts'
 import { suspend } from '../support/suspend.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
-/** Two people, the second with `role`, and a checklist of theirs with one item. */
-async function shared(app: FastifyInstance, role = 'editor') {
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const call = async (method: 'POST', url: string, payload: object) =>
-    (await app.inject({ method, url, payload, headers: ann.headers })).json()
-  const project = await call('POST', '/projects', { name: 'Fair' })
-  await call('POST', `/projects/${project.id}/members`, { email: bob.email, role })
-  const list = await call('POST', `/projects/${project.id}/checklists`, { title: 'To buy' })
+/** Creates two members, the second with `role`, and a checklist with one item. */
+async function createSharedList(app: FastifyInstance, role = 'editor') {
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const projectId = await createProject(ann)
+  await addMember(ann, projectId, bob, role)
+  const listId = await createChecklist(ann, projectId)
   const itemId = randomUUID()
   await app.operations.submit({
     sessionId: randomUUID(),
     actorId: ann.id,
-    checklistId: list.id,
+    checklistId: listId,
     source: 'http',
     ops: [{ opId: randomUUID(), kind: 'item.add', after: null, itemId, text: 'Milk' }]
   })
-  return { ann, bob, projectId: project.id as string, listId: list.id as string, itemId }
+  return { ann, bob, projectId, listId, itemId }
 }
 
 const setText = (itemId: string, from: string, to: string) => ({
@@ -31,45 +32,42 @@ const setText = (itemId: string, from: string, to: string) => ({
   set: { text: { from, to } }
 })
 
-t.test(
-  'each edit of one person arrives at the other, and the author hears it before the ack',
-  async t => {
-    const app = await build(t)
-    const url = await listen(t, app)
-    const { ann, bob, listId, itemId } = await shared(app)
-    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
-    const { checklist } = await a.open(listId)
-    t.match(checklist, {
-      rev: 2,
-      title: 'To buy',
-      role: 'owner',
-      items: [{ id: itemId, text: 'Milk' }],
-      conflicts: []
-    })
-    await b.open(listId)
-
-    const op = setText(itemId, 'Milk', 'Oat milk')
-    const [result] = await a.push(listId, op)
-    t.strictSame(result, { opId: op.opId, outcome: 'applied', rev: 3 })
-    const change = {
-      rev: 3,
-      kind: 'item.updated',
-      itemId,
-      actorId: ann.id,
-      opId: op.opId,
-      source: 'ws'
-    }
-    t.match(await b.change(), { ...change, before: { text: 'Milk' }, after: { text: 'Oat milk' } })
-    const [heard, ack] = a.messages.slice(-2)
-    t.match(heard, { type: 'changes', from: 3, to: 3, head: 3, changes: [change] })
-    t.equal(ack?.type, 'ack')
-  }
-)
-
-t.test('a change made with psql arrives at everybody', async t => {
+t.test('an edit reaches the other member, and its author before the ack', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const { ann, bob, listId } = await shared(app)
+  const url = await listen(app)
+  const { ann, bob, listId, itemId } = await createSharedList(app)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  const { checklist } = await a.open(listId)
+  t.match(checklist, {
+    rev: 2,
+    title: 'To buy',
+    role: 'owner',
+    items: [{ id: itemId, text: 'Milk' }],
+    conflicts: []
+  })
+  await b.open(listId)
+
+  const op = setText(itemId, 'Milk', 'Oat milk')
+  const [result] = await a.push(listId, op)
+  t.strictSame(result, { opId: op.opId, outcome: 'applied', rev: 3 })
+  const change = {
+    rev: 3,
+    kind: 'item.updated',
+    itemId,
+    actorId: ann.id,
+    opId: op.opId,
+    source: 'ws'
+  }
+  t.match(await b.change(), { ...change, before: { text: 'Milk' }, after: { text: 'Oat milk' } })
+  const [changes, ack] = a.messages.slice(-2)
+  t.match(changes, { type: 'changes', from: 3, to: 3, head: 3, changes: [change] })
+  t.equal(ack?.type, 'ack')
+})
+
+t.test('a change by psql reaches every member', async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const { ann, bob, listId } = await createSharedList(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
   await b.open(listId)
@@ -85,10 +83,10 @@ t.test('a change made with psql arrives at everybody', async t => {
   }
 })
 
-t.test('whoever comes back hears what came since, and only that', async t => {
+t.test('a reconnecting client receives only the missed changes', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const { ann, listId, itemId } = await shared(app)
+  const url = await listen(app)
+  const { ann, listId, itemId } = await createSharedList(app)
   const a = await openLive(t, url, ann.headers)
   await a.open(listId)
   await a.push(listId, setText(itemId, 'Milk', 'Oat milk'))
@@ -98,19 +96,19 @@ t.test('whoever comes back hears what came since, and only that', async t => {
   await a.push(listId, setText(itemId, 'Soy milk', 'Rice milk'))
   t.match(await again.next('changes'), { from: 5, to: 5 })
   const nothingNew = { type: 'changes', from: 6, to: 5, head: 5, changes: [] }
-  t.match(await again.open(listId, { since: 5 }), nothingNew, 'an answer all the same')
+  t.match(await again.open(listId, { since: 5 }), nothingNew, 'an empty range without new changes')
 
-  const foreign = await openLive(t, url, ann.headers)
-  foreign.send({ type: 'open', checklistId: listId, since: 2, epoch: 'another' })
-  t.match(await foreign.next('reset'), { reason: 'restored' })
-  t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
-  foreign.send({ type: 'open', checklistId: listId, since: 99 })
-  t.match(await foreign.next('reset'), { reason: 'compacted' })
-  t.match(await foreign.next('snapshot'), { checklist: { rev: 5 } })
+  const stale = await openLive(t, url, ann.headers)
+  stale.send({ type: 'open', checklistId: listId, since: 2, epoch: 'another' })
+  t.match(await stale.next('reset'), { reason: 'restored' })
+  t.match(await stale.next('snapshot'), { checklist: { rev: 5 } })
+  stale.send({ type: 'open', checklistId: listId, since: 99 })
+  t.match(await stale.next('reset'), { reason: 'compacted' })
+  t.match(await stale.next('snapshot'), { checklist: { rev: 5 } })
 })
 
-/** Lets a node read nothing of the log. Answers the way to let it go on. */
-async function deafen(t: Test, { sql }: FastifyInstance) {
+/** Suspends the connection with which a node reads the log. Returns a function that resumes it. */
+async function suspendTail(t: Test, { sql }: FastifyInstance) {
   const [tail] = await sql`
     select pid
     from pg_stat_activity
@@ -119,41 +117,36 @@ async function deafen(t: Test, { sql }: FastifyInstance) {
   return suspend(t, tail?.pid)
 }
 
-t.test(
-  'who cannot hear their change is not told that it is done: they come back for both',
-  async t => {
-    const app = await build(t)
-    const { ann, listId, itemId } = await shared(app)
-    const a = await openLive(t, await listen(t, app), ann.headers)
-    await a.open(listId)
-    await deafen(t, app)
-    const op = setText(itemId, 'Milk', 'Oat milk')
-    a.send({ type: 'push', checklistId: listId, ops: [op] })
-    t.equal(await a.closed, 1012)
-    t.notOk(a.messages.some(({ type }) => type === 'ack'))
-
-    const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
-    const again = await openLive(t, await listen(t, other), ann.headers)
-    t.match(await again.open(listId, { since: 2 }), { changes: [{ rev: 3, opId: op.opId }] })
-    t.match(await again.push(listId, op), [{ outcome: 'applied', rev: 3, duplicate: true }])
-  }
-)
-
-t.test('what was before a list was read is no news to whoever opened it', async t => {
+t.test('a node that cannot read the log closes instead of acknowledging', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const { bob, projectId, listId } = await shared(app)
+  const { ann, listId, itemId } = await createSharedList(app)
+  const a = await openLive(t, await listen(app), ann.headers)
+  await a.open(listId)
+  await suspendTail(t, app)
+  const op = setText(itemId, 'Milk', 'Oat milk')
+  a.send({ type: 'push', checklistId: listId, ops: [op] })
+  t.equal(await a.closed, 1012)
+  t.notOk(a.messages.some(({ type }) => type === 'ack'))
+
+  const other = await build(t, { DATABASE_URL: app.config.databaseUrl })
+  const again = await openLive(t, await listen(other), ann.headers)
+  t.match(await again.open(listId, { since: 2 }), { changes: [{ rev: 3, opId: op.opId }] })
+  t.match(await again.push(listId, op), [{ outcome: 'applied', rev: 3, duplicate: true }])
+})
+
+t.test('events before a snapshot are not sent after it', async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const { bob, projectId, listId } = await createSharedList(app)
   const b = await openLive(t, url, bob.headers)
-  const goOn = await deafen(t, app)
-  const addBob = (role: string) => app.sql`
-    insert into project_members (project_id, user_id, role)
-    values (${projectId}, ${bob.id}, ${role})`
+  const resume = await suspendTail(t, app)
+  const addBob = (role: string) => insertMember(app.sql, projectId, bob.id, role)
   const removeBob = () => app.sql`delete from project_members where user_id = ${bob.id}`
   await removeBob()
   await addBob('viewer')
   t.match(await b.open(listId), { type: 'snapshot', checklist: { role: 'viewer' } })
   await app.sql`update checklists set title = 'To get' where id = ${listId}`
-  goOn()
+  resume()
   t.match(await b.change(), { kind: 'checklist.updated' })
   t.notOk(b.messages.some(({ type }) => type === 'revoked'))
   await removeBob()
@@ -162,10 +155,10 @@ t.test('what was before a list was read is no news to whoever opened it', async 
   t.match(await b.open(listId), { type: 'snapshot', checklist: { role: 'editor' } })
 })
 
-t.test('a removed member hears nothing more, and is told so', async t => {
+t.test('a removed member receives revoked and no further change', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const { ann, bob, projectId, listId, itemId } = await shared(app)
+  const url = await listen(app)
+  const { ann, bob, projectId, listId, itemId } = await createSharedList(app)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(listId)
   await b.open(listId)
@@ -188,72 +181,66 @@ t.test('a removed member hears nothing more, and is told so', async t => {
   t.match(await b.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND', checklistId: listId })
 })
 
-t.test(
-  'a deleted list says so and can come back; a deleted project takes its lists along',
-  async t => {
-    const app = await build(t)
-    const url = await listen(t, app)
-    const { ann, bob, projectId, listId } = await shared(app)
-    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
-    await a.open(listId)
-    await b.open(listId)
-    await a.push(listId, { opId: randomUUID(), kind: 'list.delete', seenRev: 2 })
-    t.match(await b.change(), { kind: 'checklist.deleted' })
-    t.match(await b.next('revoked'), { reason: 'deleted' })
-    const late = await openLive(t, url, bob.headers)
-    t.match(await late.open(listId), { type: 'error', code: 'CHECKLIST_DELETED' })
-    await a.push(listId, { opId: randomUUID(), kind: 'list.restore' })
-    t.match(await b.change(), { kind: 'checklist.restored' })
-    await app.inject({ method: 'DELETE', url: `/projects/${projectId}`, headers: ann.headers })
-    t.match(await b.next('revoked'), { reason: 'deleted' })
-  }
-)
-
-t.test(
-  'a stranger, a malformed message and an unknown type are refused, and the socket stays',
-  async t => {
-    const app = await build(t)
-    const url = await listen(t, app)
-    const { listId, itemId } = await shared(app)
-    const eve = await person(app, 'Eve')
-    const client = await openLive(t, url, eve.headers)
-    t.match(await client.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
-    t.match(await client.open(randomUUID()), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
-    t.match(await client.push(listId, setText(itemId, 'Milk', 'Mine')), [
-      { outcome: 'rejected', code: 'not_found' }
-    ])
-    const hostile = [
-      'no json',
-      '[]',
-      'null',
-      '"x"',
-      '{}',
-      '{"type":"fly"}',
-      '{"type":"open"}',
-      '{"type":"open","checklistId":7}',
-      '{"type":"open","checklistId":"x"}',
-      `{"type":"open","checklistId":"${listId}","more":1}`,
-      `{"type":"push","checklistId":"${listId}","ops":[]}`,
-      `{"type":"push","checklistId":"${listId}","ops":[{}]}`,
-      '{"type":"ping","n":"\\u0000"}',
-      '{"type":"auth","accessToken":"\\ud800"}'
-    ]
-    for (const text of hostile) {
-      client.socket.send(text)
-      t.match(await client.next('error'), { code: 'BAD_MESSAGE', message: /\w+ / }, text)
-    }
-    for (let n = hostile.length; n < 20; n++) client.socket.send('x')
-    t.equal(await client.closed, 4400)
-    const binary = await openLive(t, url, eve.headers)
-    binary.socket.send(Buffer.from('{}'))
-    t.equal(await binary.closed, 1003)
-  }
-)
-
-t.test('who may open a socket is decided before the 101', async t => {
+t.test('deleting a checklist or its project sends revoked', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const { ann, bob, projectId, listId } = await createSharedList(app)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  await a.open(listId)
+  await b.open(listId)
+  await a.push(listId, { opId: randomUUID(), kind: 'list.delete', seenRev: 2 })
+  t.match(await b.change(), { kind: 'checklist.deleted' })
+  t.match(await b.next('revoked'), { reason: 'deleted' })
+  const late = await openLive(t, url, bob.headers)
+  t.match(await late.open(listId), { type: 'error', code: 'CHECKLIST_DELETED' })
+  await a.push(listId, { opId: randomUUID(), kind: 'list.restore' })
+  t.match(await b.change(), { kind: 'checklist.restored' })
+  await app.inject({ method: 'DELETE', url: `/projects/${projectId}`, headers: ann.headers })
+  t.match(await b.next('revoked'), { reason: 'deleted' })
+})
+
+t.test('an outsider and malformed messages receive errors, the socket stays', async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const { listId, itemId } = await createSharedList(app)
+  const eve = await createUser(app, 'Eve')
+  const client = await openLive(t, url, eve.headers)
+  t.match(await client.open(listId), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
+  t.match(await client.open(randomUUID()), { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
+  t.match(await client.push(listId, setText(itemId, 'Milk', 'Mine')), [
+    { outcome: 'rejected', code: 'not_found' }
+  ])
+  const hostile = [
+    'no json',
+    '[]',
+    'null',
+    '"x"',
+    '{}',
+    '{"type":"fly"}',
+    '{"type":"open"}',
+    '{"type":"open","checklistId":7}',
+    '{"type":"open","checklistId":"x"}',
+    `{"type":"open","checklistId":"${listId}","more":1}`,
+    `{"type":"push","checklistId":"${listId}","ops":[]}`,
+    `{"type":"push","checklistId":"${listId}","ops":[{}]}`,
+    '{"type":"ping","n":"\\u0000"}',
+    '{"type":"auth","accessToken":"\\ud800"}'
+  ]
+  for (const text of hostile) {
+    client.socket.send(text)
+    t.match(await client.next('error'), { code: 'BAD_MESSAGE', message: /\w+ / }, text)
+  }
+  for (let n = hostile.length; n < 20; n++) client.socket.send('x')
+  t.equal(await client.closed, 4400)
+  const binary = await openLive(t, url, eve.headers)
+  binary.socket.send(Buffer.from('{}'))
+  t.equal(await binary.closed, 1003)
+})
+
+t.test('a socket is authorised before the 101', async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const status = async (headers: Record<string, string>) => {
     const [error] = await Promise.allSettled([openLive(t, url, headers)])
     return error.status === 'rejected' ? /\d{3}/.exec(String(error.reason))?.[0] : '101'
@@ -268,24 +255,21 @@ t.test('who may open a socket is decided before the 101', async t => {
   t.equal(plain.statusCode, 426)
 })
 
-t.test(
-  'the end of a session closes its sockets with 4403, the end of a token with 4401',
-  async t => {
-    const app = await build(t, { ACCESS_TOKEN_TTL: '3' })
-    const url = await listen(t, app)
-    const ann = await person(app)
-    const byCookie = await openLive(t, url, { cookie: ann.cookie })
-    const byToken = await openLive(t, url, ann.headers)
-    t.equal(await byToken.closed, 4401)
-    await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
-    t.equal(await byCookie.closed, 4403)
-  }
-)
+t.test('an ended session closes with 4403, an expired token with 4401', async t => {
+  const app = await build(t, { ACCESS_TOKEN_TTL: '3' })
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const byCookie = await openLive(t, url, { cookie: ann.cookie })
+  const byToken = await openLive(t, url, ann.headers)
+  t.equal(await byToken.closed, 4401)
+  await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
+  t.equal(await byCookie.closed, 4403)
+})
 
-t.test('a restart lets go of everybody with 1012 and keeps nothing open', async t => {
+t.test('close ends every socket with 1012', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const clients = await Promise.all(Array.from({ length: 20 }, () => openLive(t, url, ann.headers)))
   const codes = Promise.all(clients.map(({ closed }) => closed))
   await app.close()

@@ -1,5 +1,5 @@
-// Loaded into a node before anything else: SIGWINCH sets its clock a day ahead, or
-// back again. Monotonic time goes on. (Other signals mean something to the service.)
+// Loaded into a node with --import: SIGWINCH sets its clock a day ahead, or back again.
+// Monotonic time does not change. The service handles other signals itself.
 
 const DAY_MS = 86_400_000
 const TrueDate = Date

@@ -1,30 +1,31 @@
 import t, { type Test } from 'tap'
-import { until } from '../support/app.ts'
-import { cuts } from './cut.ts'
+import { metricIn } from '../support/metrics.ts'
+import { until } from '../support/until.ts'
+import { disconnects } from './disconnects.ts'
 import { faults } from './faults.ts'
-import { createStage } from './harness.ts'
+import { post } from './fixtures.ts'
+import { startHarness } from './harness.ts'
 import type { ServiceNode } from './node.ts'
-import { post } from './world.ts'
 
 const limits = { startMs: 60_000, awayMs: 5000, frozenMs: 12_000, writes: 60 }
 
-/** Two nodes, 54 followers and 14 writers, to whom everything below happens, one after the other. */
+// Two nodes, 54 followers and 14 writers, against which the faults below are injected one after the other.
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
 t.comment(`SEED=${seed}`)
-const stage = await createStage({ seed })
-const { nodes, world, written, streams, sockets } = stage
+const harness = await startHarness({ seed })
+const { nodes, fixtures, written, streams, sockets } = harness
 const [node] = nodes as [ServiceNode]
 
-/** One fault, while everybody writes, before it and after it; then everybody must have been told everything. */
-function survives(name: string, happen: (t: Test) => Promise<unknown>) {
-  t.test(name, async t => {
-    await stage.play(async () => {
+/** Injects a fault under load, then checks that every follower has received exactly its events. */
+function survives(name: string, inject: (t: Test) => Promise<unknown>) {
+  t.test(`no event is lost when ${name}`, async t => {
+    await harness.run(async () => {
       await load()
-      await happen(t)
+      await inject(t)
       await load()
     })
-    const { wrong, events, deliveries } = await stage.judge()
-    t.strictSame(wrong.slice(0, 10), [], 'none lost, doubled, inverted, foreign or leaked')
+    const { violations, events, deliveries } = await harness.check()
+    t.strictSame(violations.slice(0, 10), [], 'no violation')
     t.comment(`${events} events, ${deliveries} deliveries so far`)
     for (const node of nodes) await until(async () => (await readiness(node)) === 'ready')
   })
@@ -40,25 +41,24 @@ async function readiness({ address }: ServiceNode): Promise<string> {
   return ((await reply.json()) as { status: string }).status
 }
 
-/** What somebody is answered who writes now. */
-function write({ address }: ServiceNode) {
-  const [{ owner, listIds }] = world.projects as [(typeof world.projects)[0]]
+/** Pushes an operation and returns the response. */
+function push({ address }: ServiceNode) {
+  const [{ owner, listIds }] = fixtures.projects as [(typeof fixtures.projects)[0]]
   const op = { opId: crypto.randomUUID(), kind: 'item.add', itemId: crypto.randomUUID() }
-  const ops = [{ ...op, text: 'written in between', after: null }]
+  const ops = [{ ...op, text: 'pushed during a fault', after: null }]
   return post(address, `/checklists/${listIds[0]}/ops`, owner, { ops })
 }
 
 const connects = () => nodes.map(node => metric(node, 'concord_listener_connects_total'))
 
 async function metric({ address }: ServiceNode, name: string): Promise<number> {
-  const text = await (await fetch(`${address}/metrics`)).text()
-  return Number(new RegExp(`^${name} (.*)$`, 'm').exec(text)?.[1])
+  return metricIn(await (await fetch(`${address}/metrics`)).text(), name)
 }
 
-survives('the listeners are killed under load, again and again: they listen anew', async t => {
+survives('the LISTEN connections are killed five times', async t => {
   const before = await Promise.all(connects())
   for (let n = 0; n < 5; n++) {
-    await faults.killListeners(stage)
+    await faults.killListeners(harness)
     await load()
   }
   const after = await Promise.all(connects())
@@ -68,10 +68,10 @@ survives('the listeners are killed under load, again and again: they listen anew
   )
 })
 
-survives('the backend of one listener stands still: it is found out and replaced', async t => {
+survives('the backend of one LISTEN connection hangs', async t => {
   const before = await Promise.all(connects())
-  const frozen = faults.freezeListener(stage)
-  await load() // by polling
+  const frozen = faults.freezeListener(harness)
+  await load()
   await frozen
   const after = await Promise.all(connects())
   t.ok(
@@ -80,73 +80,70 @@ survives('the backend of one listener stands still: it is found out and replaced
   )
 })
 
-survives('the readers of the log are killed: they begin where they were', async () => {
-  await faults.killReaders(stage)
+survives('the log connections are killed', async () => {
+  await faults.killReaders(harness)
 })
 
-survives('every connection for requests is killed', async () => {
-  await faults.killPools(stage)
+survives('every pool connection is killed', async () => {
+  await faults.killPools(harness)
 })
 
-survives('PostgreSQL is killed with -9 and back at once', async () => {
-  await faults.killDatabase(stage, 0)
+survives('PostgreSQL is killed and restarted at once', async () => {
+  await faults.killDatabase(harness, 0)
 })
 
-survives('PostgreSQL is killed with -9 and away for seconds', async t => {
-  const away = faults.killDatabase(stage, limits.awayMs)
+survives('PostgreSQL is killed and away for 5 s', async t => {
+  const away = faults.killDatabase(harness, limits.awayMs)
   await until(async () => (await readiness(node)) === 'unavailable')
-  const reply = await write(node)
-  t.equal(reply.status, 503, 'whoever writes meanwhile is told so')
-  t.ok(Number(reply.headers.get('retry-after')) > 0, 'and when to try again')
+  const reply = await push(node)
+  t.equal(reply.status, 503, 'writes return 503')
+  t.ok(Number(reply.headers.get('retry-after')) > 0, 'with Retry-After')
   await away
 })
 
-survives('the whole database stands still for longer than a heartbeat', async t => {
-  const thawed = faults.freezeDatabase(stage, limits.frozenMs)
+survives('PostgreSQL hangs longer than a heartbeat', async t => {
+  const frozen = faults.freezeDatabase(harness, limits.frozenMs)
   await until(async () => (await readiness(node)) === 'unavailable')
-  const reply = await write(node)
-  t.ok([200, 503].includes(reply.status), `whoever writes meanwhile is answered ${reply.status}`)
-  await thawed
+  const reply = await push(node)
+  t.ok([200, 503].includes(reply.status), `a write returns ${reply.status}`)
+  await frozen
 })
 
-survives('a transaction that stays open holds nobody up', async t => {
-  let isOver = false
-  const held = faults.holdTransaction(stage, limits.awayMs).finally(() => {
-    isOver = true
+survives('a transaction stays open for 5 s', async t => {
+  let isStopped = false
+  const held = faults.holdTransaction(harness, limits.awayMs).finally(() => {
+    isStopped = true
   })
   const before = await metric(node, 'concord_delivered_head')
   await load()
   await until(async () => (await metric(node, 'concord_delivered_head')) > before + limits.writes)
-  t.notOk(isOver, 'others were told while it was open')
+  t.notOk(isStopped, 'delivered while the transaction is open')
   await held
 })
 
-survives('a node is killed with -9 in the middle of a broadcast', async () => {
-  await faults.killNode(stage)
+survives('a node is killed', async () => {
+  await faults.killNode(harness)
 })
 
-survives('a node is told to stop in the middle of a broadcast: it ends with 0', async () => {
-  await faults.stopNode(stage)
+survives('a node receives SIGTERM', async () => {
+  await faults.stopNode(harness)
 })
 
-survives('one node after the other is started anew', async () => {
-  await faults.rollingRestart(stage)
+survives('the nodes restart one after the other', async () => {
+  await faults.rollingRestart(harness)
 })
 
-survives(
-  'clients lose their connections, with a FIN, with a reset and without a word',
-  async () => {
-    for (const how of cuts) {
-      for (const follower of [...streams, ...sockets]) follower.cut(how)
-      await load()
-    }
+survives('all clients lose their connections in three ways', async () => {
+  for (const how of disconnects) {
+    for (const follower of [...streams, ...sockets]) follower.disconnect(how)
+    await load()
   }
-)
-
-survives('the clock of a node goes a day ahead, and back', async () => {
-  await faults.stepClock(stage)
 })
 
-t.test('every process ends when it is told to', async t => {
-  t.strictSame(await stage.close(), [])
+survives('the clock of a node jumps a day ahead and back', async () => {
+  await faults.stepClock(harness)
+})
+
+t.test('every node exits with 0 on SIGTERM', async t => {
+  t.strictSame(await harness.close(), [])
 })

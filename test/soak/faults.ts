@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import type { Sql } from '../../sql/executor.ts'
-import { cuts } from './cut.ts'
-import type { Stage } from './harness.ts'
+import { disconnects } from './disconnects.ts'
+import type { Harness } from './harness.ts'
 import type { ServiceNode } from './node.ts'
-import { signal } from './process.ts'
+import { signalProcess } from './process.ts'
 
 export type FaultName = keyof typeof faults
 
 const limits = {
-  // Longer than it takes to find out.
+  // Longer than the heartbeat takes to detect it.
   frozenListenerMs: 12_000,
-  // Long enough, at times, for the pools to be made anew.
+  // Sometimes long enough for the service to replace its pools.
   frozenMs: 40_000,
   steppedMs: 8000,
   awayMs: 30_000,
@@ -19,23 +19,23 @@ const limits = {
   stopMs: 15_000
 }
 
-/** Everything that happens to services. Each resolves when it has been done and undone. */
+/** The faults. Each resolves when the fault has been injected and undone. */
 export const faults = {
-  async killListeners({ world: { sql } }: Stage) {
+  async killListeners({ fixtures: { sql } }: Harness) {
     await terminate(sql, 'concord listen')
   },
 
-  async killReaders({ world: { sql } }: Stage) {
+  async killReaders({ fixtures: { sql } }: Harness) {
     await terminate(sql, 'concord tail')
   },
 
-  async killPools({ world: { sql } }: Stage) {
+  async killPools({ fixtures: { sql } }: Harness) {
     await terminate(sql, 'concord')
   },
 
-  /** A backend that hangs: found by heartbeat, and delivery goes on by polling. */
-  async freezeListener({ world: { sql }, random }: Stage) {
-    const rows = await persist(
+  /** Stops the backend of one LISTEN connection: the heartbeat detects it, polling delivers meanwhile. */
+  async freezeListener({ fixtures: { sql }, random }: Harness) {
+    const rows = await retry(
       () => sql<{ pid: number }[]>`
         select pid
         from pg_stat_activity
@@ -43,29 +43,29 @@ export const faults = {
     )
     if (rows.length === 0) return
     const { pid } = random.pick(rows)
-    signal(pid, 'SIGSTOP')
+    signalProcess(pid, 'SIGSTOP')
     await sleep(limits.frozenListenerMs)
-    signal(pid, 'SIGCONT')
+    signalProcess(pid, 'SIGCONT')
   },
 
-  async freezeDatabase({ database, random }: Stage, ms = random.next() ** 3 * limits.frozenMs) {
+  async freezeDatabase({ database, random }: Harness, ms = random.next() ** 3 * limits.frozenMs) {
     const thaw = await database.freeze()
     await sleep(ms)
     thaw()
   },
 
-  async killDatabase({ database, random }: Stage, ms = random.next() ** 2 * limits.awayMs) {
+  async killDatabase({ database, random }: Harness, ms = random.next() ** 2 * limits.awayMs) {
     await database.kill()
     await sleep(ms)
     await database.start()
   },
 
-  /** Somebody begins, and commits long after the others went on. */
+  /** Holds a transaction with two writes open while others commit. */
   async holdTransaction(
-    { world, database, random }: Stage,
+    { fixtures, database, random }: Harness,
     ms = random.next() ** 2 * limits.openMs
   ) {
-    const [{ id: projectId, listIds }] = world.projects as [Stage['world']['projects'][0]]
+    const [{ id: projectId, listIds }] = fixtures.projects as [Harness['fixtures']['projects'][0]]
     const sql = postgres(database.url, { max: 1, onnotice: () => {} })
     await sql
       .begin(async tx => {
@@ -73,48 +73,48 @@ export const faults = {
         await tx`insert into checklists (project_id, title) values (${projectId}, 'Begun')`
         await sleep(ms)
       })
-      .catch(() => {}) // refused because the list is full, or for the sake of another
+      .catch(() => {}) // refused because the list is full, or ended as a deadlock
     await sql.end({ timeout: 1 })
   },
 
-  async killNode({ nodes, random }: Stage) {
+  async killNode({ nodes, random }: Harness) {
     const node = random.pick(nodes)
     await node.stop('SIGKILL')
     await node.start()
   },
 
-  async stopNode(stage: Stage) {
-    await restart(stage, stage.random.pick(stage.nodes))
+  async stopNode(harness: Harness) {
+    await restart(harness, harness.random.pick(harness.nodes))
   },
 
-  async rollingRestart(stage: Stage) {
-    for (const node of stage.nodes) await restart(stage, node)
+  async rollingRestart(harness: Harness) {
+    for (const node of harness.nodes) await restart(harness, node)
   },
 
-  /** The clock of one node goes a day ahead, and back. */
-  async stepClock({ nodes, random }: Stage) {
+  /** Sets the clock of one node a day ahead, and back. */
+  async stepClock({ nodes, random }: Harness) {
     const { pid } = random.pick(nodes)
     if (!pid) return
-    signal(pid, 'SIGWINCH')
+    signalProcess(pid, 'SIGWINCH')
     await sleep(random.next() * limits.steppedMs)
-    signal(pid, 'SIGWINCH')
+    signalProcess(pid, 'SIGWINCH')
   },
 
-  /** Everybody is cut off at once. */
-  async cutEverybody({ streams, sockets, random }: Stage) {
-    for (const follower of [...streams, ...sockets]) follower.cut(random.pick(cuts))
+  /** Disconnects all clients at once. */
+  async disconnectAll({ streams, sockets, random }: Harness) {
+    for (const follower of [...streams, ...sockets]) follower.disconnect(random.pick(disconnects))
   }
 }
 
-async function restart({ complaints }: Stage, node: ServiceNode) {
+async function restart({ faultErrors }: Harness, node: ServiceNode) {
   const { code, ms } = await node.stop('SIGTERM')
-  if (code !== 0) complaints.push(`a node that was told to stop exited with ${code}`)
-  if (ms > limits.stopMs) complaints.push(`a node took ${Math.round(ms)} ms to stop`)
+  if (code !== 0) faultErrors.push(`a node exited after SIGTERM with ${code}`)
+  if (ms > limits.stopMs) faultErrors.push(`a node took ${Math.round(ms)} ms to stop`)
   await node.start()
 }
 
 async function terminate(sql: Sql, name: string) {
-  await persist(
+  await retry(
     () => sql`
       select pg_terminate_backend(pid)
       from pg_stat_activity
@@ -123,8 +123,8 @@ async function terminate(sql: Sql, name: string) {
   )
 }
 
-// Whoever causes faults meets them as well.
-async function persist<T>(query: () => Promise<T>): Promise<T> {
+// The connection of the harness fails in the same faults.
+async function retry<T>(query: () => Promise<T>): Promise<T> {
   for (let n = 1; ; n++) {
     try {
       return await query()

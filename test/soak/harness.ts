@@ -1,59 +1,60 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from '../../sql/executor.ts'
+import { freePort } from '../support/free-port.ts'
 import { createRandom, type Random } from '../support/random.ts'
-import { createDatabase, type Database, freePort } from './database.ts'
+import { createFixtures, type Fixtures } from './fixtures.ts'
 import { createNode, type ServiceNode } from './node.ts'
-import { judgeLog, judgeSocket, judgeStream, readLog } from './oracle.ts'
+import { checkLog, checkSocket, checkStream, readLog } from './oracle.ts'
+import { createPostgres, type SoakPostgres } from './postgres.ts'
 import { followSocket, type SocketFollower } from './socket-follower.ts'
 import { followStream, type StreamFollower } from './stream-follower.ts'
-import { createWorld, type World } from './world.ts'
 import { startWriters } from './writers.ts'
 
-export interface StageOptions {
+export interface HarnessOptions {
   seed: number
   nodes?: number
   streams?: number
   sockets?: number
 }
 
-/** What faults happen to. */
-export interface Stage {
+/** The parts that faults act on. */
+export interface Harness {
   random: Random
-  database: Database
+  database: SoakPostgres
   nodes: ServiceNode[]
-  world: World
+  fixtures: Fixtures
   streams: StreamFollower[]
   sockets: SocketFollower[]
-  /** how many writes went through, and how many were refused because something was away */
+  /** how many writes succeeded, and how many failed because the database or a node was down */
   written: { done: number; refused: number }
-  /** what went wrong with a fault itself: a node that does not stop, an exit code */
-  complaints: string[]
+  /** errors of a fault itself, such as a node that does not stop or its exit code */
+  faultErrors: string[]
 }
 
-export interface Verdict {
+export interface Outcome {
   events: number
   deliveries: number
-  /** of followers, over all the time */
+  /** of all followers since the start */
   connections: number
-  /** everything that was lost, doubled, out of order, foreign, leaked or stuck; empty when all is well */
-  wrong: string[]
+  /** every event or connection that was lost, doubled, out of order, unauthorised, leaked or stuck */
+  violations: string[]
 }
 
 const limits = { catchUpMs: 60_000, pollMs: 100, poolMax: 15 }
 
 /**
- * Real nodes on a real database, and subscribers who come and go. Ends whatever it has begun when it cannot be
- * made whole, and when this process exits.
+ * Starts real nodes on a real database with subscribers that connect and disconnect. Stops all of it when the start
+ * fails, and when this process exits.
  */
-export async function createStage({
+export async function startHarness({
   seed,
   nodes: count = 2,
   streams = 40,
   sockets = 14
-}: StageOptions) {
+}: HarnessOptions) {
   const random = createRandom(seed)
-  const database = await createDatabase()
+  const database = await createPostgres()
   const nodes: ServiceNode[] = []
   try {
     for (let n = 0; n < count; n++) {
@@ -62,20 +63,20 @@ export async function createStage({
       await node.start()
     }
     const addresses = nodes.map(({ address }) => address)
-    const world = await createWorld(database.url, addresses, random)
-    const stage: Stage = {
+    const fixtures = await createFixtures(database.url, addresses, random)
+    const harness: Harness = {
       random,
       database,
       nodes,
-      world,
-      ...followers(world, streams, sockets),
+      fixtures,
+      ...followers(fixtures, streams, sockets),
       written: { done: 0, refused: 0 },
-      complaints: []
+      faultErrors: []
     }
-    return Object.assign(stage, {
-      play: (during: () => Promise<unknown>) => play(stage, during),
-      judge: () => judge(stage),
-      close: () => close(stage)
+    return Object.assign(harness, {
+      run: (during: () => Promise<unknown>) => run(harness, during),
+      check: () => check(harness),
+      close: () => close(harness)
     })
   } catch (error) {
     await remove(nodes, database)
@@ -83,81 +84,88 @@ export async function createStage({
   }
 }
 
-function followers(world: World, streamCount: number, socketCount: number) {
-  const { members, guests, projects } = world
-  const people = [...members.map(({ person }) => person), ...guests]
+function followers(fixtures: Fixtures, streamCount: number, socketCount: number) {
+  const { members, guests, projects } = fixtures
+  const accounts = [...members.map(({ account }) => account), ...guests]
   const streams = Array.from({ length: streamCount }, (_, n) =>
-    followStream(world, people[n % people.length] as World['guests'][0], n % 5 !== 0)
+    followStream(fixtures, accounts[n % accounts.length] as Fixtures['guests'][0], n % 5 !== 0)
   )
   const sockets = Array.from({ length: socketCount }, (_, n) => {
-    const { person, projectIds } = members[n % members.length] as World['members'][0]
+    const { account, projectIds } = members[n % members.length] as Fixtures['members'][0]
     const mine = projects.filter(({ id }) => projectIds.includes(id))
     const listIds = mine.flatMap(({ listIds }) => listIds)
-    return followSocket(world, person, listIds)
+    return followSocket(fixtures, account, listIds)
   })
   return { streams, sockets }
 }
 
-/** Everybody writes, comes and goes while something happens. */
-async function play({ world, written }: Stage, during: () => Promise<unknown>) {
-  world.isCalm = false
-  const writers = startWriters(world, written)
+/** Runs writers and disconnecting followers while `during` runs. */
+async function run({ fixtures, written }: Harness, during: () => Promise<unknown>) {
+  fixtures.isQuiet = false
+  const writers = startWriters(fixtures, written)
   try {
     await during()
   } finally {
-    world.isCalm = true
+    fixtures.isQuiet = true
     await writers.stop()
   }
 }
 
-/** Waits until the last has been told, and judges everything since the beginning. */
-async function judge({ world, nodes, streams, sockets, complaints }: Stage): Promise<Verdict> {
-  const { sql } = world
-  const end = await sayGoodBye(world)
-  const late = await everybodyIsTold(sql, end, streams, sockets)
-  const leaks = await judgeConnections(sql, nodes.length)
+/** Waits until every follower has received the last event, then checks everything since the start. */
+async function check({
+  fixtures,
+  nodes,
+  streams,
+  sockets,
+  faultErrors
+}: Harness): Promise<Outcome> {
+  const { sql } = fixtures
+  const end = await writeLastEvent(fixtures)
+  const late = await waitForLastEvent(sql, end, streams, sockets)
+  const leaks = await checkConnections(sql, nodes.length)
   const log = await readLog(sql)
-  const wrong = [...complaints.splice(0), ...late, ...leaks, ...(await judgeLog(sql, log))]
-  for (const stream of streams) wrong.push(...judgeStream(log, stream))
-  for (const socket of sockets) wrong.push(...(await judgeSocket(sql, log, socket)))
+  const violations = [...faultErrors.splice(0), ...late, ...leaks, ...(await checkLog(sql, log))]
+  for (const stream of streams) violations.push(...checkStream(log, stream))
+  for (const socket of sockets) violations.push(...(await checkSocket(sql, log, socket)))
   return {
     events: log.length,
-    deliveries: sum(streams, ({ heard }) => heard.length) + sum(sockets, ({ changes }) => changes),
+    deliveries:
+      sum(streams, ({ received }) => received.length) + sum(sockets, ({ changes }) => changes),
     connections: sum([...streams, ...sockets], ({ connections }) => connections),
-    wrong
+    violations
   }
 }
 
-/** Stops everything, and answers what did not stop as it should. */
-async function close({ world, nodes, streams, sockets, database }: Stage): Promise<string[]> {
-  const wrong: string[] = []
+/** Stops everything. Returns a line for each process that did not exit with 0. */
+async function close({ fixtures, nodes, streams, sockets, database }: Harness): Promise<string[]> {
+  const violations: string[] = []
   try {
     await Promise.all([...streams, ...sockets].map(follower => follower.stop()))
     for (const node of nodes) {
       const { code } = await node.stop('SIGTERM')
       if (code !== 0)
-        wrong.push(`a node exited with ${code}: ${node.complaints.join('').slice(-2000)}`)
+        violations.push(`a node exited with ${code}: ${node.output.join('').slice(-2000)}`)
     }
   } finally {
-    await world.sql.end({ timeout: 1 })
+    await fixtures.sql.end({ timeout: 1 })
     await remove(nodes, database)
   }
-  return wrong
+  return violations
 }
 
-async function remove(nodes: ServiceNode[], database: Database) {
+async function remove(nodes: ServiceNode[], database: SoakPostgres) {
   for (const node of nodes) await node.stop('SIGKILL')
   await database.remove()
 }
 
-/** One last event that everybody is owed, guests as well; answers its place in the log. */
-async function sayGoodBye({ sql, guests }: World): Promise<number> {
+/** Writes an event to every follower, guests too. Returns its position. */
+async function writeLastEvent({ sql, guests }: Fixtures): Promise<number> {
   for (;;) {
-    const name = `The end ${randomUUID()}`
+    const name = `Last ${randomUUID()}`
     try {
       await sql.begin(async tx => {
         await tx`update projects set name = ${name}`
-        const [made] = await tx`insert into projects (name) values ('Farewell') returning id`
+        const [made] = await tx`insert into projects (name) values ('Last') returning id`
         await tx`
           insert into project_members (project_id, user_id, role)
           select ${made?.id}, id, 'owner'
@@ -175,39 +183,41 @@ async function sayGoodBye({ sql, guests }: World): Promise<number> {
   }
 }
 
-async function everybodyIsTold(
+async function waitForLastEvent(
   sql: Sql,
   end: number,
   streams: StreamFollower[],
   sockets: SocketFollower[]
 ) {
   const heads = new Map<string, number>()
-  const isTold = ({ heard }: StreamFollower) => (heard.at(-1)?.pos ?? 0) >= end
-  const isUpToDate = ({ views, unanswered }: SocketFollower) =>
-    unanswered.size === 0 &&
+  const hasLastEvent = ({ received }: StreamFollower) => (received.at(-1)?.pos ?? 0) >= end
+  const isUpToDate = ({ views, pending }: SocketFollower) =>
+    pending.size === 0 &&
     views.size > 0 &&
     [...views].every(([id, { rev }]) => rev === heads.get(id))
   for (const deadline = performance.now() + limits.catchUpMs; performance.now() < deadline; ) {
-    // What was sent again may still have been committed.
+    // An operation sent again may still be committed meanwhile.
     for (const { id, rev } of await sql<{ id: string; rev: number }[]>`
       select checklist_id as id, rev
       from checklist_revs`)
       heads.set(id, rev)
-    if (streams.every(isTold) && sockets.every(isUpToDate)) break
+    if (streams.every(hasLastEvent) && sockets.every(isUpToDate)) break
     await sleep(limits.pollMs)
   }
-  // The last of several events of one commit.
+  // The commit has more events than the one at `end`.
   await sleep(1000)
   return [
     ...streams
-      .filter(one => !isTold(one))
-      .map(({ state }) => `a stream was never told the end: ${state}`),
-    ...sockets.filter(one => !isUpToDate(one)).map(() => 'a socket is not up to date')
+      .filter(stream => !hasLastEvent(stream))
+      .map(({ state }) => `a stream did not receive the last event: ${state}`),
+    ...sockets
+      .filter(socket => !isUpToDate(socket))
+      .map(() => 'a socket did not receive the last revision')
   ]
 }
 
-/** Every node has one connection that listens, one that reads, and a pool within its bounds. */
-async function judgeConnections(sql: Sql, nodes: number): Promise<string[]> {
+/** Checks that every node has one LISTEN connection, one log connection and a pool within its bounds. */
+async function checkConnections(sql: Sql, nodes: number): Promise<string[]> {
   const rows = await sql<{ name: string; count: number }[]>`
     select application_name as name, count(*)::int
     from pg_stat_activity
@@ -216,7 +226,7 @@ async function judgeConnections(sql: Sql, nodes: number): Promise<string[]> {
   const most: Record<string, number> = {
     'concord listen': nodes,
     'concord tail': nodes,
-    // and the one of this harness
+    // and the pool of this harness
     concord: nodes * limits.poolMax + 12
   }
   return rows

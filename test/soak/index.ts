@@ -20,11 +20,11 @@ const report = await soak({
   faults: values.faults.split(',').filter(Boolean) as FaultName[],
   onProgress: line => console.log(line)
 })
-const { wrong, ...figures } = report
-console.log({ ...figures, wrong: wrong.length })
-for (const [what, count] of Object.entries(
-  Object.groupBy(wrong, line => line.replace(/\d+/g, 'N'))
+const { violations, ...figures } = report
+console.log({ ...figures, violations: violations.length })
+for (const [kind, lines] of Object.entries(
+  Object.groupBy(violations, line => line.replace(/\d+/g, 'N'))
 )) {
-  console.log(`${count?.length} × ${what}, such as: ${count?.[0]}`)
+  console.log(`${lines?.length} × ${kind}, such as: ${lines?.[0]}`)
 }
-process.exit(wrong.length === 0 ? 0 : 1)
+process.exit(violations.length === 0 ? 0 : 1)

@@ -10,18 +10,18 @@ const limits = { startMs: 60_000, pollMs: 100 }
 
 export type ServiceNode = ReturnType<typeof createNode>
 
-/** A process of the service on a port that stays its own, however often it is started anew. */
+/** Returns a process of the service that keeps its port over restarts. */
 export function createNode(databaseUrl: string, port: number) {
   const address = `http://127.0.0.1:${port}`
-  const complaints: string[] = []
+  const output: string[] = []
   let child: ChildProcess | undefined
   let exited: Promise<unknown[]> | undefined
   process.on('exit', () => child?.kill('SIGKILL'))
 
   return {
     address,
-    /** What it wrote to its log, which holds warnings and errors only. */
-    complaints,
+    /** its log: warnings and errors only */
+    output,
 
     get pid() {
       return child?.pid
@@ -33,7 +33,7 @@ export function createNode(databaseUrl: string, port: number) {
           PATH: process.env.PATH,
           DATABASE_URL: databaseUrl,
           JWT_SECRET: 'a-secret-of-the-soak-that-is-long-enough',
-          // The clock of a node goes a day ahead, and the tokens must stay good.
+          // Tokens must stay valid when a fault sets the clock a day ahead.
           ACCESS_TOKEN_TTL: '2000000',
           RETENTION_DAYS: '30',
           RATE_LIMIT: 'off',
@@ -42,14 +42,14 @@ export function createNode(databaseUrl: string, port: number) {
         },
         stdio: ['ignore', 'pipe', 'pipe']
       })
-      for (const output of [child.stdout, child.stderr]) {
-        output?.on('data', chunk => complaints.push(String(chunk)))
+      for (const stream of [child.stdout, child.stderr]) {
+        stream?.on('data', chunk => output.push(String(chunk)))
       }
       exited = once(child, 'exit')
-      await isReady()
+      await waitUntilReady()
     },
 
-    /** Sends a signal and answers the exit code, null when it was killed, and how long that took. */
+    /** Sends a signal and waits for the exit. Returns the exit code, null when killed, and the milliseconds. */
     async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<{ code: number | null; ms: number }> {
       const begin = performance.now()
       child?.kill(signal)
@@ -58,14 +58,14 @@ export function createNode(databaseUrl: string, port: number) {
     }
   }
 
-  async function isReady() {
+  async function waitUntilReady() {
     const deadline = Date.now() + limits.startMs
     while (Date.now() < deadline) {
       const reply = await fetch(`${address}/health/ready`).catch(() => null)
       if (reply?.ok) return
-      if (child?.exitCode !== null) throw new Error(`a node did not start: ${complaints.join('')}`)
+      if (child?.exitCode !== null) throw new Error(`a node did not start: ${output.join('')}`)
       await sleep(limits.pollMs)
     }
-    throw new Error(`a node is not ready in time: ${complaints.join('')}`)
+    throw new Error(`a node is not ready in time: ${output.join('')}`)
   }
 }

@@ -1,34 +1,61 @@
 import { isDeepStrictEqual } from 'node:util'
-import { memoize } from '../../lib/event.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type LogEvent, readAfter } from '../../sql/log.ts'
 import type { SocketFollower } from './socket-follower.ts'
 import { digestOf, type StreamFollower } from './stream-follower.ts'
 
-/** A time in which somebody was a member, by positions of the log; both ends are told to them. */
-interface Stay {
+// Checks what followers received against the rows of the database. It reads the log with statements of its own and
+// shares no code with the service that parses, filters or serialises events.
+
+/** One row of the log, with the digest of its content. */
+interface LogRow {
+  pos: number
+  kind: string
+  projectId: string | null
+  checklistId: string | null
+  rev: number | null
+  userId: string | null
+  opId: string | null
+  digest: string
+}
+
+/** A time of membership in positions of the log. Both ends are events that the member receives. */
+interface Membership {
   from: number
   to: number
 }
 
-/** Everything that was ever committed, in order. */
-export async function readLog(sql: Sql): Promise<LogEvent[]> {
-  const log: LogEvent[] = []
+const limits = { rows: 5000 }
+
+/** Returns all rows of the log in order. */
+export async function readLog(sql: Sql): Promise<LogRow[]> {
+  const log: LogRow[] = []
   for (;;) {
-    const most = { rows: 5000, bytes: 64 << 20 }
-    const { events, isLast } = await readAfter(sql, log.at(-1)?.pos ?? 0, most)
-    log.push(...events)
-    if (isLast) return log
+    const rows = await sql<(Omit<LogRow, 'digest'> & { after: string | null })[]>`
+      select
+        pos, kind, project_id as "projectId", checklist_id as "checklistId", rev, user_id as "userId",
+        op_id as "opId", after::text
+      from events
+      where pos > ${log.at(-1)?.pos ?? 0}
+      order by pos
+      limit ${limits.rows}`
+    for (const { after, ...row } of rows) {
+      const { kind: type, rev, opId } = row
+      log.push({
+        ...row,
+        digest: digestOf({ type, rev, opId, after: JSON.parse(after ?? 'null') })
+      })
+    }
+    if (rows.length < limits.rows) return log
   }
 }
 
-/** What is wrong with the log itself. */
-export async function judgeLog(sql: Sql, log: LogEvent[]): Promise<string[]> {
-  const wrong: string[] = []
+/** Returns the violations of the log itself: revision gaps, wrong counters, unpublished events. */
+export async function checkLog(sql: Sql, log: LogRow[]): Promise<string[]> {
+  const violations: string[] = []
   const revs = new Map<string, number>()
   for (const { checklistId, rev, pos } of log) {
     if (checklistId === null) continue
-    if (rev !== (revs.get(checklistId) ?? 0) + 1) wrong.push(`revision ${rev} at ${pos}`)
+    if (rev !== (revs.get(checklistId) ?? 0) + 1) violations.push(`revision ${rev} at ${pos}`)
     revs.set(checklistId, rev as number)
   }
   const counters = await sql<{ id: string; rev: number }[]>`
@@ -36,78 +63,77 @@ export async function judgeLog(sql: Sql, log: LogEvent[]): Promise<string[]> {
     from checklist_revs`
   for (const { id, rev } of counters) {
     if (revs.get(id) !== rev)
-      wrong.push(`the counter of ${id} says ${rev}, the log ${revs.get(id)}`)
+      violations.push(`the counter of ${id} is ${rev}, its last revision ${revs.get(id)}`)
   }
   const [pending] = await sql<[{ count: number }]>`select count(*) from pending_events`
-  if (Number(pending.count) > 0) wrong.push(`${pending.count} events were noted and never told`)
-  return wrong
+  if (Number(pending.count) > 0) violations.push(`${pending.count} events are still pending`)
+  return violations
 }
 
 /**
- * What is wrong with what a stream was told. Nothing may be lost of the memberships that lasted, nothing may
- * come of times in which they were no member, nothing twice and nothing out of order.
+ * Returns the violations of a stream: events that are missing, doubled, out of order, changed, or not of a time of
+ * membership of its user.
  */
-export function judgeStream(
-  log: LogEvent[],
-  { person, heard, faults, start, connections }: StreamFollower
+export function checkStream(
+  log: LogRow[],
+  { account, received, faults, start, connections }: StreamFollower
 ): string[] {
-  const wrong = [...faults]
-  if (start === undefined) return [...wrong, 'never connected']
-  const stays = staysOf(log, person.id)
-  const isWithin = ({ projectId, pos }: LogEvent) =>
-    (stays.get(projectId ?? '') ?? []).some(({ from, to }) => from <= pos && pos <= to)
-  const lasts = ({ projectId, pos }: LogEvent) =>
-    (stays.get(projectId ?? '') ?? []).some(
+  const violations = [...faults]
+  if (start === undefined) return [...violations, 'a stream never connected']
+  const memberships = membershipsOf(log, account.id)
+  const isWithin = ({ projectId, pos }: LogRow) =>
+    (memberships.get(projectId ?? '') ?? []).some(({ from, to }) => from <= pos && pos <= to)
+  const isCurrent = ({ projectId, pos }: LogRow) =>
+    (memberships.get(projectId ?? '') ?? []).some(
       ({ from, to }) => from <= pos && to === Number.POSITIVE_INFINITY
     )
-  const isMine = ({ userId, projectId }: LogEvent) => userId === person.id && projectId !== null
+  const isAboutUser = ({ userId, projectId }: LogRow) => userId === account.id && projectId !== null
   const after = log.filter(({ pos }) => pos > start)
   const allowed = new Map(
-    after.filter(one => isWithin(one) || isMine(one)).map(one => [one.pos, one])
+    after.filter(row => isWithin(row) || isAboutUser(row)).map(row => [row.pos, row])
   )
-  // Who never lost the connection saw everything while it was theirs; who did, what lasted.
-  const owed = after.filter(one =>
-    connections === 1 ? isWithin(one) : lasts(one) || (isMine(one) && one.kind === 'member.removed')
+  // One connection receives every event of every membership. A resumed stream must receive those of memberships
+  // that last to the end; of others only the removal.
+  const required = after.filter(row =>
+    connections === 1
+      ? isWithin(row)
+      : isCurrent(row) || (isAboutUser(row) && row.kind === 'member.removed')
   )
 
   const seen = new Set<number>()
   let last = start
-  for (const { pos, digest } of heard) {
-    const event = allowed.get(pos)
-    if (seen.has(pos)) wrong.push(`an event at ${pos} came twice`)
-    else if (pos <= last) wrong.push(`an event at ${pos} came after ${last}`)
-    else if (!event) wrong.push(`an event at ${pos} is not for them`)
-    else if (digest !== committed(event)) wrong.push(`${event.kind} at ${pos} is not as committed`)
+  for (const { pos, digest } of received) {
+    const row = allowed.get(pos)
+    if (seen.has(pos)) violations.push(`the event at ${pos} arrived twice`)
+    else if (pos <= last) violations.push(`the event at ${pos} arrived after ${last}`)
+    else if (!row) violations.push(`the event at ${pos} is not allowed`)
+    else if (digest !== row.digest) violations.push(`${row.kind} at ${pos} differs from the log`)
     seen.add(pos)
     last = pos
   }
-  for (const { pos, kind } of owed) {
-    if (!seen.has(pos)) wrong.push(`${kind} at ${pos} never came`)
+  for (const { pos, kind } of required) {
+    if (!seen.has(pos)) violations.push(`${kind} at ${pos} is missing`)
   }
-  return wrong
+  return violations
 }
 
-const committed = memoize(({ kind: type, rev, opId, after }: LogEvent) =>
-  digestOf({ type, rev, opId, after: JSON.parse(after ?? 'null') })
-)
-
-function staysOf(log: LogEvent[], userId: string): Map<string, Stay[]> {
-  const stays = new Map<string, Stay[]>()
-  for (const { kind, pos, projectId, userId: whose } of log) {
-    if (whose !== userId || projectId === null) continue
-    const mine = stays.get(projectId) ?? []
-    stays.set(projectId, mine)
-    if (kind === 'member.added') mine.push({ from: pos, to: Number.POSITIVE_INFINITY })
-    const stay = mine.at(-1)
-    if (kind === 'member.removed' && stay) stay.to = pos
+function membershipsOf(log: LogRow[], accountId: string): Map<string, Membership[]> {
+  const byProject = new Map<string, Membership[]>()
+  for (const { kind, pos, projectId, userId } of log) {
+    if (userId !== accountId || projectId === null) continue
+    const memberships = byProject.get(projectId) ?? []
+    byProject.set(projectId, memberships)
+    if (kind === 'member.added') memberships.push({ from: pos, to: Number.POSITIVE_INFINITY })
+    const membership = memberships.at(-1)
+    if (kind === 'member.removed' && membership) membership.to = pos
   }
-  return stays
+  return byProject
 }
 
-/** What is wrong with what a socket was told, or with what became of what it sent. */
-export async function judgeSocket(sql: Sql, log: LogEvent[], follower: SocketFollower) {
-  const { views, faults, acknowledged, unanswered } = follower
-  const wrong = [...faults]
+/** Returns the violations of a socket: checklists that differ from their rows, lost or doubled operations. */
+export async function checkSocket(sql: Sql, log: LogRow[], follower: SocketFollower) {
+  const { views, faults, acknowledged, pending } = follower
+  const violations = [...faults]
   for (const [listId, view] of views) {
     const items = await sql`
       select id, text, done, due_on::text as "dueOn", position
@@ -119,19 +145,21 @@ export async function judgeSocket(sql: Sql, log: LogEvent[], follower: SocketFol
       from checklists
       join checklist_revs on checklist_id = id
       where id = ${listId}`
-    if (list?.rev !== view.rev) wrong.push(`revision ${view.rev} of ${list?.rev}`)
-    else if (list?.title !== view.title) wrong.push(`the title ${view.title} is ${list?.title}`)
-    else if (!isDeepStrictEqual(new Map(view.items), rows)) wrong.push(`not the items of ${listId}`)
+    if (list?.rev !== view.rev) violations.push(`revision ${view.rev} instead of ${list?.rev}`)
+    else if (list?.title !== view.title)
+      violations.push(`title ${view.title} instead of ${list?.title}`)
+    else if (!isDeepStrictEqual(new Map(view.items), rows))
+      violations.push(`the items of ${listId} differ from their rows`)
   }
-  if (unanswered.size > 0) wrong.push(`${unanswered.size} operations were never answered`)
-  const told = Map.groupBy(log, ({ opId }) => opId)
+  if (pending.size > 0) violations.push(`${pending.size} operations were never acknowledged`)
+  const rowsByOperation = Map.groupBy(log, ({ opId }) => opId)
   for (const { opId, outcome, rev } of acknowledged.values()) {
-    const events = told.get(opId) ?? []
-    if (rev !== undefined && !events.some(event => event.rev === rev)) {
-      wrong.push(`an acknowledged operation is not in the log: ${outcome} ${rev}`)
+    const rows = rowsByOperation.get(opId) ?? []
+    if (rev !== undefined && !rows.some(row => row.rev === rev)) {
+      violations.push(`an acknowledged operation is not in the log: ${outcome} ${rev}`)
     }
-    const adds = events.filter(({ kind }) => kind === 'item.added')
-    if (adds.length > 1) wrong.push(`one operation added ${adds.length} items`)
+    const adds = rows.filter(({ kind }) => kind === 'item.added')
+    if (adds.length > 1) violations.push(`one operation added ${adds.length} items`)
   }
-  return wrong
+  return violations
 }

@@ -1,5 +1,5 @@
-/** Signals a process that may be gone already. */
-export function signal(pid: number, name: NodeJS.Signals) {
+/** Sends a signal to a process that may have exited already. */
+export function signalProcess(pid: number, name: NodeJS.Signals) {
   try {
     process.kill(pid, name)
   } catch (error) {

@@ -1,55 +1,55 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type FaultName, faults } from './faults.ts'
-import { createStage, type StageOptions, type Verdict } from './harness.ts'
+import { type HarnessOptions, type Outcome, startHarness } from './harness.ts'
 
-export interface SoakOptions extends StageOptions {
+export interface SoakOptions extends HarnessOptions {
   ms: number
-  /** which faults happen, one after the other, at random; none: a quiet day */
+  /** injected one after the other in random order; may be empty */
   faults: FaultName[]
   onProgress?: (line: string) => void
 }
 
-export interface Report extends Verdict {
+export interface Report extends Outcome {
   seed: number
   minutes: number
   written: { done: number; refused: number }
   faults: Record<string, number>
 }
 
-const limits = { calmMs: 3000 }
+const limits = { pauseMs: 3000 }
 
 /**
- * Real nodes on a real database, people who write in every way there is, subscribers who come and go, and
- * faults. At the end every subscriber must have been told exactly what SQL says they were entitled to.
+ * Runs writers over HTTP and SQL, disconnecting subscribers and faults against real nodes. At the end every subscriber
+ * must have received exactly the events that it was entitled to by the rows of the log.
  */
 export async function soak(options: SoakOptions): Promise<Report> {
   const { seed, ms, onProgress = () => {} } = options
   const begin = performance.now()
   const seconds = () => Math.round((performance.now() - begin) / 1000)
-  const stage = await createStage(options)
-  const { random, written } = stage
-  const happened: Record<string, number> = {}
-  const wrong: string[] = []
+  const harness = await startHarness(options)
+  const { random, written } = harness
+  const injected: Record<string, number> = {}
+  const violations: string[] = []
   try {
-    await stage.play(async () => {
+    await harness.run(async () => {
       const until = performance.now() + ms
       for (;;) {
-        const pause = limits.calmMs * random.next()
+        const pause = limits.pauseMs * random.next()
         await sleep(Math.min(pause, Math.max(until - performance.now(), 0)))
         if (performance.now() >= until) return
         if (options.faults.length === 0) continue
         const name = random.pick(options.faults)
         onProgress(`${seconds()} s: ${name}`)
-        await faults[name](stage)
-        happened[name] = (happened[name] ?? 0) + 1
+        await faults[name](harness)
+        injected[name] = (injected[name] ?? 0) + 1
       }
     })
     const minutes = Math.round(seconds() / 6) / 10
-    onProgress(`${seconds()} s: everybody is quiet, waiting for the last to be told`)
-    const verdict = await stage.judge()
-    wrong.push(...verdict.wrong)
-    return { seed, minutes, written, faults: happened, ...verdict, wrong }
+    onProgress(`${seconds()} s: writers have stopped, waiting for the last events`)
+    const outcome = await harness.check()
+    violations.push(...outcome.violations)
+    return { seed, minutes, written, faults: injected, ...outcome, violations }
   } finally {
-    wrong.push(...(await stage.close()))
+    violations.push(...(await harness.close()))
   }
 }

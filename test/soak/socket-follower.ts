@@ -5,12 +5,12 @@ import type { Change } from '../../schemas/change.ts'
 import type { Checklist } from '../../schemas/checklist.ts'
 import type { Item } from '../../schemas/item.ts'
 import type { Operation, Result } from '../../schemas/operation.ts'
-import { type Cut, cuts } from './cut.ts'
-import type { Person, World } from './world.ts'
+import { type Disconnect, disconnects } from './disconnects.ts'
+import type { Account, Fixtures } from './fixtures.ts'
 
 export type SocketFollower = ReturnType<typeof followSocket>
 
-/** A checklist as a client has it. */
+/** The state of a checklist that the follower has built from messages. */
 export interface View {
   rev: number
   title: string
@@ -29,39 +29,45 @@ type Message = {
   epoch: string
 }
 
-const limits = { restlessMs: 8000, retryMs: 300, writeMs: 400, patienceMs: 30_000, ghostMs: 60_000 }
+const limits = {
+  disconnectMs: 8000,
+  retryMs: 300,
+  writeMs: 400,
+  timeoutMs: 30_000,
+  silentMs: 60_000
+}
 
 /**
- * Follows checklists over `GET /live`, writes to them now and then, and cuts the connection at random.
- * What was not acknowledged is sent again, with the same id, until it is.
+ * Follows checklists over `GET /live`, pushes operations and disconnects at random. Sends every operation again, with
+ * the same id, until it is acknowledged.
  */
-export function followSocket(world: World, person: Person, listIds: string[]) {
-  const { random, addresses } = world
+export function followSocket(fixtures: Fixtures, account: Account, listIds: string[]) {
+  const { random, addresses } = fixtures
   const views = new Map<string, View>()
   const faults: string[] = []
   const acknowledged = new Map<string, Result>()
-  const unanswered = new Map<string, { checklistId: string; op: Operation }>()
+  const pending = new Map<string, { checklistId: string; op: Operation }>()
   const closing = new AbortController()
-  let cut = (_how: Cut) => {}
+  let disconnect = (_how: Disconnect) => {}
   let epoch: string | undefined
   let connections = 0
   let changes = 0
   const running = run()
 
   return {
-    person,
+    account,
     views,
     faults,
     acknowledged,
-    unanswered,
+    pending,
     get connections() {
       return connections
     },
     get changes() {
       return changes
     },
-    /** Loses the connection, and connects again. */
-    cut: (how: Cut) => cut(how),
+    /** Disconnects; the follower connects again. */
+    disconnect: (how: Disconnect) => disconnect(how),
     async stop() {
       closing.abort()
       await running
@@ -77,15 +83,15 @@ export function followSocket(world: World, person: Person, listIds: string[]) {
 
   async function connect() {
     const url = `${random.pick(addresses).replace('http', 'ws')}/live`
-    const headers = random.chance(0.5) ? person.headers : { cookie: person.cookie }
+    const headers = random.chance(0.5) ? account.headers : { cookie: account.cookie }
     const socket = new WebSocket(url, { headers: { ...headers } })
     const { promise: lost, resolve } = Promise.withResolvers<unknown>()
     const end = () => socket.terminate()
-    let isGone = false
+    let isLost = false
     closing.signal.addEventListener('abort', end)
     socket.on('error', () => {})
-    socket.on('message', data => isGone || take(socket, JSON.parse(String(data))))
-    let timer = setTimeout(end, limits.patienceMs)
+    socket.on('message', data => isLost || receive(socket, JSON.parse(String(data))))
+    let timer = setTimeout(end, limits.timeoutMs)
     socket.on('close', () => {
       closing.signal.removeEventListener('abort', end)
       clearTimeout(timer)
@@ -93,25 +99,28 @@ export function followSocket(world: World, person: Person, listIds: string[]) {
     })
     socket.on('open', () => {
       clearTimeout(timer)
-      cut = how => {
+      disconnect = how => {
         clearTimeout(timer)
         if (how === 'end') return socket.close()
         if (how === 'reset') return end()
-        // The other side is not told, and nothing is read any more.
-        isGone = true
+        // Stops reading without closing the socket.
+        isLost = true
         socket.pause()
-        timer = setTimeout(end, limits.ghostMs)
+        timer = setTimeout(end, limits.silentMs)
         resolve(null)
       }
-      if (!world.isCalm)
-        timer = setTimeout(() => cut(random.pick(cuts)), random.next() * limits.restlessMs)
+      if (!fixtures.isQuiet)
+        timer = setTimeout(
+          () => disconnect(random.pick(disconnects)),
+          random.next() * limits.disconnectMs
+        )
     })
     const writing = setInterval(() => write(socket), limits.writeMs * (0.5 + random.next()))
     await lost
     clearInterval(writing)
   }
 
-  function take(socket: WebSocket, message: Message) {
+  function receive(socket: WebSocket, message: Message) {
     const send = (what: object) => socket.send(JSON.stringify(what))
     switch (message.type) {
       case 'welcome': {
@@ -120,21 +129,21 @@ export function followSocket(world: World, person: Person, listIds: string[]) {
         for (const checklistId of listIds) {
           send({ type: 'open', checklistId, since: views.get(checklistId)?.rev, epoch })
         }
-        for (const { checklistId, op } of unanswered.values()) {
+        for (const { checklistId, op } of pending.values()) {
           send({ type: 'push', checklistId, ops: [op] })
         }
         return
       }
       case 'snapshot': {
         const { id, rev, title, items } = message.checklist
-        if (views.has(id)) faults.push(`a snapshot for who had revision ${views.get(id)?.rev}`)
+        if (views.has(id)) faults.push(`received a snapshot at revision ${views.get(id)?.rev}`)
         views.set(id, { rev, title, items: new Map(items.map(item => [item.id, item])) })
         return
       }
       case 'changes': {
         const view = views.get(message.checklistId)
         if (!view || message.from !== view.rev + 1) {
-          faults.push(`changes from ${message.from} for who had revision ${view?.rev}`)
+          faults.push(`received changes from ${message.from} at revision ${view?.rev}`)
           return
         }
         for (const change of message.changes) apply(view, change)
@@ -144,7 +153,7 @@ export function followSocket(world: World, person: Person, listIds: string[]) {
       case 'ack':
         for (const result of message.results) {
           acknowledged.set(result.opId, result)
-          unanswered.delete(result.opId)
+          pending.delete(result.opId)
         }
         return
       case 'reset':
@@ -154,7 +163,7 @@ export function followSocket(world: World, person: Person, listIds: string[]) {
         if (message.reason !== 'role_changed') faults.push(`revoked: ${message.reason}`)
         return
       case 'error':
-        // The database may be away: what was pushed is sent again with the next connection.
+        // The database may be down: the next connection sends pending operations again.
         socket.close()
     }
   }
@@ -169,12 +178,12 @@ export function followSocket(world: World, person: Person, listIds: string[]) {
   }
 
   function write(socket: WebSocket) {
-    if (world.isCalm || socket.readyState !== socket.OPEN || unanswered.size > 5) return
+    if (fixtures.isQuiet || socket.readyState !== socket.OPEN || pending.size > 5) return
     const checklistId = random.pick(listIds)
     const view = views.get(checklistId)
     if (!view) return
     const op = operation(view)
-    unanswered.set(op.opId, { checklistId, op })
+    pending.set(op.opId, { checklistId, op })
     socket.send(JSON.stringify({ type: 'push', checklistId, ops: [op] }))
   }
 

@@ -1,20 +1,22 @@
 import { hash } from 'node:crypto'
 import { get } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseCursor } from '../../lib/cursor.ts'
-import { type Cut, cuts } from './cut.ts'
-import type { Person, World } from './world.ts'
+import { positionOf } from '../support/sse-client.ts'
+import { type Disconnect, disconnects } from './disconnects.ts'
+import type { Account, Fixtures } from './fixtures.ts'
 
-/** What one subscriber of `GET /events` was told, over all its connections. */
 export type StreamFollower = ReturnType<typeof followStream>
 
-/** What was told, small: an hour brings tens of millions. */
-export interface Heard {
+/** A received event, kept small: an hour brings tens of millions. */
+export interface ReceivedEvent {
   pos: number
   digest: string
 }
 
-/** What makes two events the same; of a project's or a member's, only what they are. */
+/**
+ * Returns a digest that is equal for the same event in the log and in the stream. Of events without a revision it
+ * covers the type only.
+ */
 export function digestOf(event: { type: string; rev: unknown; opId: unknown; after: unknown }) {
   const { type, rev, opId, after } = event
   const parts = rev === null ? [type] : [type, rev, opId, after]
@@ -22,33 +24,36 @@ export function digestOf(event: { type: string; rev: unknown; opId: unknown; aft
 }
 
 const limits = {
-  restlessMs: 6000,
-  stillMs: 1000,
+  disconnectMs: 6000,
+  readPauseMs: 1000,
   retryMs: 300,
-  patienceMs: 30_000,
-  ghostMs: 60_000
+  timeoutMs: 30_000,
+  silentMs: 60_000
 }
 
-/** Follows the events of a person, cutting the connection now and then and going on with its cursor at any node. */
-export function followStream(world: World, person: Person, isRestless: boolean) {
-  const { random, addresses } = world
-  const heard: Heard[] = []
+/**
+ * Follows `GET /events` of a user over many connections: disconnects at random, if `isUnstable`, and resumes with its
+ * cursor at any node.
+ */
+export function followStream(fixtures: Fixtures, account: Account, isUnstable: boolean) {
+  const { random, addresses } = fixtures
+  const received: ReceivedEvent[] = []
   const faults: string[] = []
   const closing = new AbortController()
   let cursor: string | undefined
   let start: number | undefined
   let connections = 0
-  let cut = (_how: Cut) => {}
-  /** how the last attempt to connect went, for the one who asks why nothing comes */
-  let state = 'begins'
+  let disconnect = (_how: Disconnect) => {}
+  /** the state of the last connection, for error messages */
+  let state = 'not connected yet'
   const running = run()
 
   return {
-    person,
-    heard,
-    /** what should never happen */
+    account,
+    received,
+    /** violations of the protocol */
     faults,
-    /** the position of the log after which everything is owed */
+    /** position after which the follower must receive every event */
     get start() {
       return start
     },
@@ -58,8 +63,8 @@ export function followStream(world: World, person: Person, isRestless: boolean) 
     get state() {
       return state
     },
-    /** Loses the connection, and connects again. */
-    cut: (how: Cut) => cut(how),
+    /** Disconnects; the follower connects again. */
+    disconnect: (how: Disconnect) => disconnect(how),
     async stop() {
       closing.abort()
       await running
@@ -68,7 +73,7 @@ export function followStream(world: World, person: Person, isRestless: boolean) 
 
   async function run() {
     while (!closing.signal.aborted) {
-      state = `connects since ${new Date().toISOString()}`
+      state = `connecting since ${new Date().toISOString()}`
       await connect().catch(error => {
         state = String(error)
       })
@@ -79,76 +84,79 @@ export function followStream(world: World, person: Person, isRestless: boolean) 
   function connect(): Promise<void> {
     return new Promise((resolve, reject) => {
       const headers = {
-        ...(random.chance(0.5) ? person.headers : { cookie: person.cookie }),
+        ...(random.chance(0.5) ? account.headers : { cookie: account.cookie }),
         ...(cursor !== undefined && { 'last-event-id': cursor })
       }
       const request = get(`${random.pick(addresses)}/events`, { headers, agent: false })
       const end = () => void request.destroy()
-      let timer = setTimeout(end, limits.patienceMs)
-      // What comes later is not taken: the next connection begins where this one was left.
-      let isGone = false
+      let timer = setTimeout(end, limits.timeoutMs)
+      // Later data of a lost connection is ignored, because the next connection resumes before it.
+      let isLost = false
       closing.signal.addEventListener('abort', end)
       request.on('error', reject)
       request.on('close', () => {
-        isGone = true
+        isLost = true
         closing.signal.removeEventListener('abort', end)
         clearTimeout(timer)
         resolve()
       })
       request.on('response', reply => {
-        state = `answered ${reply.statusCode} at ${new Date().toISOString()}`
+        state = `status ${reply.statusCode} at ${new Date().toISOString()}`
         clearTimeout(timer)
         if (reply.statusCode !== 200) {
           reply.resume()
-          if (reply.statusCode !== 503) faults.push(`answered ${reply.statusCode}`)
+          if (reply.statusCode !== 503) faults.push(`GET /events returned ${reply.statusCode}`)
           return
         }
         connections++
-        cut = how => {
+        disconnect = how => {
           clearTimeout(timer)
           if (how === 'reset') return void request.socket?.resetAndDestroy()
           if (how === 'end') return end()
-          // The other side is not told, and nothing is read any more.
-          isGone = true
+          // Stops reading without closing the socket.
+          isLost = true
           reply.pause()
-          timer = setTimeout(end, limits.ghostMs)
+          timer = setTimeout(end, limits.silentMs)
           resolve()
         }
-        if (isRestless && !world.isCalm)
-          timer = setTimeout(() => cut(random.pick(cuts)), random.next() * limits.restlessMs)
+        if (isUnstable && !fixtures.isQuiet)
+          timer = setTimeout(
+            () => disconnect(random.pick(disconnects)),
+            random.next() * limits.disconnectMs
+          )
         let text = ''
         reply.setEncoding('utf8')
         reply.on('error', () => {})
         reply.on('data', chunk => {
-          if (isGone) return
+          if (isLost) return
           const blocks = `${text}${chunk}`.split('\n\n')
           text = blocks.pop() ?? ''
-          for (const block of blocks) take(block)
+          for (const block of blocks) receive(block)
         })
-        if (isRestless && random.chance(0.1)) {
-          // A reader that stops for a while.
+        if (isUnstable && random.chance(0.1)) {
+          // Stops reading for a while.
           reply.pause()
-          setTimeout(() => isGone || reply.resume(), random.next() * limits.stillMs)
+          setTimeout(() => isLost || reply.resume(), random.next() * limits.readPauseMs)
         }
       })
     })
   }
 
-  function take(block: string) {
+  function receive(block: string) {
     const fields = new Map(block.split('\n').map(line => line.split(/: (.*)/s) as [string, string]))
     const [type, id] = [fields.get('event'), fields.get('id')]
     if (type === undefined) return
     if (type === 'reset' || type === 'session.ended') faults.push(`${type} ${fields.get('data')}`)
     if (id === undefined) return
-    const pos = parseCursor(id)?.pos ?? -1
+    const pos = positionOf(id)
     if (type === 'ready') {
       if (cursor !== undefined && id !== cursor) faults.push(`resumed ${cursor} at ${id}`)
       start ??= pos
     } else if (type === 'heartbeat') {
-      if (pos < (parseCursor(cursor ?? '')?.pos ?? 0)) faults.push('a heartbeat went back')
+      if (cursor !== undefined && pos < positionOf(cursor)) faults.push('a heartbeat went back')
     } else {
       const { rev = null, opId = null, after = null } = JSON.parse(fields.get('data') ?? '{}')
-      heard.push({ pos, digest: digestOf({ type, rev, opId, after }) })
+      received.push({ pos, digest: digestOf({ type, rev, opId, after }) })
     }
     cursor = id
   }

@@ -3,38 +3,38 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { post, send, type World } from './world.ts'
+import { type Fixtures, post, send } from './fixtures.ts'
 
-const limits = { pauseMs: 150, items: 60, patienceMs: 15_000 }
+const limits = { pauseMs: 150, items: 60, timeoutMs: 15_000 }
 
-/** Everybody who writes without following: over HTTP at any node, and with plain SQL in every way there is. */
-export function startWriters(world: World, written: { done: number; refused: number }) {
-  const { sql, random, addresses, projects, guests, members } = world
-  let isOver = false
-  const running = [...httpWays(), ...sqlWays()].map(repeat)
+/** Starts writers over HTTP at any node, and with every kind of SQL statement, until `stop`. */
+export function startWriters(fixtures: Fixtures, written: { done: number; refused: number }) {
+  const { sql, random, addresses, projects, guests, members } = fixtures
+  let isStopped = false
+  const running = [...httpWriters(), ...sqlWriters()].map(repeat)
 
   return {
     async stop() {
-      isOver = true
+      isStopped = true
       await Promise.all(running)
     }
   }
 
-  async function repeat(way: () => Promise<unknown>) {
-    while (!isOver) {
+  async function repeat(write: () => Promise<unknown>) {
+    while (!isStopped) {
       try {
         // The driver may never settle a COPY or a transaction whose connection was killed.
-        await withTimeout(way(), limits.patienceMs)
+        await withTimeout(write(), limits.timeoutMs)
         written.done++
       } catch {
-        // The database or a node is away.
+        // The database or a node is down.
         written.refused++
       }
       await sleep(random.next() * 2 * limits.pauseMs)
     }
   }
 
-  function httpWays() {
+  function httpWriters() {
     const node = () => random.pick(addresses)
     const project = () => random.pick(projects)
     return [
@@ -70,7 +70,7 @@ export function startWriters(world: World, written: { done: number; refused: num
     ]
   }
 
-  function sqlWays() {
+  function sqlWriters() {
     const list = () => random.pick(projects.flatMap(({ listIds }) => listIds))
     const project = () => random.pick(projects).id
     const text = () => `from sql ${random.upTo(1e6)}`
@@ -133,13 +133,13 @@ export function startWriters(world: World, written: { done: number; refused: num
       async function cascade() {
         const [made] = await sql`
           insert into checklists (project_id, title)
-          values (${project()}, 'Soon gone')
+          values (${project()}, 'Deleted soon')
           returning id`
         await sql`insert into checklist_items (checklist_id, text) select ${made?.id}, 'x' from generate_series(1, 3)`
         await sql`delete from checklists where id = ${made?.id}`
       },
 
-      async function comeAndGo() {
+      async function addAndRemove() {
         const { id } = random.pick(guests)
         await sql`
           insert into project_members (project_id, user_id, role)
@@ -159,7 +159,7 @@ export function startWriters(world: World, written: { done: number; refused: num
         await sql`delete from projects where id = ${made?.id}`
       },
 
-      // A transaction that stays open while others go on.
+      /** Holds a transaction open while others commit. */
       async function slow() {
         await sql.begin(async tx => {
           await tx`insert into checklist_items (checklist_id, text) values (${list()}, ${text()})`
@@ -168,11 +168,11 @@ export function startWriters(world: World, written: { done: number; refused: num
       },
 
       async function roles() {
-        const { person, projectIds } = random.pick(members.slice(1))
+        const { account, projectIds } = random.pick(members.slice(1))
         await sql`
           update project_members
           set role = case role when 'editor' then 'owner' else 'editor' end
-          where user_id = ${person.id} and project_id = ${random.pick(projectIds)}`
+          where user_id = ${account.id} and project_id = ${random.pick(projectIds)}`
       }
     ]
   }

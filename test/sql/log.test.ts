@@ -1,27 +1,24 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
-import { recentlyEnded } from '../../sql/sessions.ts'
-import { database } from '../support/app.ts'
-import { largeEvents } from '../support/large-events.ts'
+import { findEndedSessions } from '../../sql/sessions.ts'
+import { createDatabase } from '../support/database.ts'
+import { insertLargeEvents } from '../support/large-events.ts'
+import { insertProject } from '../support/projects.ts'
+import { insertUser } from '../support/users.ts'
 
-t.test('who was away does not look at what others wrote meanwhile', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+t.test('a catch-up does not read events of other projects', async t => {
+  const sql: Sql = postgres(await createDatabase(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
-  const [user] = await sql`
-    insert into users (email, name)
-    values ('ann@example.com', 'Ann')
-    returning id`
-  const mine = randomUUID()
-  const others = randomUUID()
-  await sql`insert into projects (id, name) values (${mine}, 'Mine'), (${others}, 'Not mine')`
-  await sql`insert into project_members (project_id, user_id, role) values (${mine}, ${user?.id}, 'owner')`
+  const userId = await insertUser(sql)
+  const mine = await insertProject(sql, userId)
+  const others = await insertProject(sql)
   await sql`insert into checklists (project_id, title) values (${mine}, 'List')`
-  // More than it takes no longer to read as a whole.
+  // So many that the plan uses an index.
   await sql`
     insert into events (pos, kind, project_id, before, source, at)
     select nextval('events_pos'), 'project.updated', ${others}, ${sql.json({ name: 'x'.repeat(500) })}, 'sql', now()
@@ -30,63 +27,61 @@ t.test('who was away does not look at what others wrote meanwhile', async t => {
   await sql`analyze`
 
   const read = await rowsRead(sql, async tx => {
-    const feed = await readMemberships(tx, user?.id)
-    const most = { rows: 500, bytes: 1e6 }
-    const { events } = await readVisibleAfter(tx, { userId: user?.id, feed, pos: 0, most })
+    const memberships = await readMemberships(tx, userId)
+    const limits = { rows: 500, bytes: 1e6 }
+    const { events } = await readVisibleAfter(tx, { userId, memberships, pos: 0, limits })
     t.strictSame(
       events.map(({ kind }) => kind),
       ['member.added', 'checklist.created', 'project.updated']
     )
-    await recentlyEnded(tx, 900)
+    await findEndedSessions(tx, 900)
   })
-  t.ok(read < 100, `${read} rows of the log`)
+  t.ok(read < 100, `${read} rows of the log were read`)
 })
 
-t.test('a page reads no values of rows beyond its bytes', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+t.test('a page does not read values beyond its byte limit', async t => {
+  const sql: Sql = postgres(await createDatabase(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
-  const [projectId, listId] = [randomUUID(), randomUUID()]
-  const [user] =
-    await sql`insert into users (email, name) values ('ann@example.com', 'Ann') returning id`
-  await sql`insert into projects (id, name) values (${projectId}, 'Mine')`
-  await sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${user?.id}, 'owner')`
+  const listId = randomUUID()
+  const userId = await insertUser(sql)
+  const projectId = await insertProject(sql, userId)
   await sql`insert into checklists (id, project_id, title) values (${listId}, ${projectId}, 'List')`
-  await largeEvents(sql, { projectId, listId, count: 200, bytes: 50_000 })
+  await insertLargeEvents(sql, { projectId, listId, count: 200, bytes: 50_000 })
   const [{ first }] = await sql<
     [{ first: number }]
   >`select min(pos) as first from events where rev = 2`
   const pos = first - 1
-  // Some ten events fit, and a value of 50 kB is stored in some 26 pieces.
+  // About ten events fit, and a value of 50 kB is stored in about 26 TOAST chunks.
   const bytes = 500_000
-  const most = { rows: 500, bytes }
+  const limits = { rows: 500, bytes }
 
   const readers: Record<string, (tx: Sql) => Promise<number>> = {
-    readAfter: async tx => (await readAfter(tx, pos, most)).events.length,
+    readAfter: async tx => (await readAfter(tx, pos, limits)).events.length,
     async readVisibleAfter(tx) {
-      const feed = await readMemberships(tx, user?.id)
-      return (await readVisibleAfter(tx, { userId: user?.id, feed, pos, most })).events.length
+      const memberships = await readMemberships(tx, userId)
+      return (await readVisibleAfter(tx, { userId, memberships, pos, limits })).events.length
     },
     readChanges: async tx =>
-      (await readChanges(tx, user?.id, listId, { since: 1, limit: 500, bytes })).changes.length
+      (await readChanges(tx, userId, listId, { since: 1, limit: 500, bytes })).changes.length
   }
   for (const [name, read] of Object.entries(readers)) {
     let count = 0
-    const pieces = await piecesRead(sql, async tx => {
+    const chunks = await chunksRead(sql, async tx => {
       count = await read(tx)
     })
     t.equal(count, 10, name)
-    t.ok(pieces < 400, `${name}: ${pieces} pieces of large values`)
+    t.ok(chunks < 400, `${name}: ${chunks} TOAST chunks`)
   }
 })
 
-/** How many pieces of large values some queries read. */
-async function piecesRead(sql: Sql, query: (tx: Sql) => Promise<void>): Promise<number> {
+/** Returns how many TOAST chunks of events some queries read. */
+async function chunksRead(sql: Sql, query: (tx: Sql) => Promise<void>): Promise<number> {
   const [{ name }] = await sql<[{ name: string }]>`
     select reltoastrelid::regclass::text as name from pg_class where oid = 'events'::regclass`
   return rowsRead(sql, query, name.replace('pg_toast.', ''))
 }
 
-/** How many rows of a table some queries read. */
+/** Returns how many rows of a table some queries read. */
 function rowsRead(sql: Sql, query: (tx: Sql) => Promise<void>, table = 'events'): Promise<number> {
   return sql.begin(async tx => {
     const before = await read()

@@ -1,15 +1,15 @@
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { migrate } from '../../sql/migrate.ts'
-import { database } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
 
 async function connect(t: Test) {
-  const sql = postgres(await database(t), { max: 1, onnotice: () => {} })
+  const sql = postgres(await createDatabase(t), { max: 1, onnotice: () => {} })
   t.teardown(() => sql.end())
   return sql
 }
 
-t.test('a start applies the functions again when one of them changed', async t => {
+t.test('a start applies changed functions again', async t => {
   const sql = await connect(t)
   t.strictSame(await migrate(sql), [], 'nothing changed')
   await sql`
@@ -18,11 +18,11 @@ t.test('a start applies the functions again when one of them changed', async t =
     as $$ select '"wrong"'::jsonb $$`
   await sql`update functions_applied set digest = 'that of another version'`
   t.match(await migrate(sql), ['checklists.sql', /./])
-  const [row] = await sql`select rejected('invalid') as answer`
-  t.match(row, { answer: { outcome: 'rejected', code: 'invalid' } })
+  const [row] = await sql`select rejected('invalid') as result`
+  t.match(row, { result: { outcome: 'rejected', code: 'invalid' } })
 })
 
-t.test('a start refuses the database of a preview with one sentence', async t => {
+t.test('a start refuses the database of a preview version', async t => {
   const sql = await connect(t)
   await sql`update schema_version set name = 'accounts' where version = 1`
   await t.rejects(migrate(sql), {
@@ -30,7 +30,7 @@ t.test('a start refuses the database of a preview with one sentence', async t =>
   })
 })
 
-t.test('a start refuses the database of a newer service', async t => {
+t.test('a start refuses the database of a newer version', async t => {
   const sql = await connect(t)
   await sql`insert into schema_version (version, name) values (999, 'later')`
   await t.rejects(migrate(sql), { message: /schema version 999.*start a newer service/ })

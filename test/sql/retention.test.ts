@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { raiseFloor, trimHistories } from '../../sql/retention.ts'
-import { database } from '../support/app.ts'
+import { deleteOldChanges, deleteOldEvents } from '../../sql/retention.ts'
+import { createDatabase } from '../support/database.ts'
 
 const retention = { feedDays: 7, historyDays: 90, historyChanges: 2, operationDays: 30, limit: 3 }
 
-/** A log of one list: an event for each age in days, negative for a time stamp in the future. */
-async function logOf(t: Test, ages: number[], { isDeleted = false } = {}) {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+/** Inserts a log of one checklist: one event for each age in days, negative for a time stamp in the future. */
+async function insertLog(t: Test, ages: number[], { isDeleted = false } = {}) {
+  const sql: Sql = postgres(await createDatabase(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
   const [projectId, listId] = [randomUUID(), randomUUID()]
   await sql`insert into projects (id, name) values (${projectId}, 'Fair')`
@@ -29,53 +29,57 @@ async function logOf(t: Test, ages: number[], { isDeleted = false } = {}) {
   return {
     sql,
     async floor() {
-      while ((await raiseFloor(sql, retention)) >= retention.limit);
+      while ((await deleteOldEvents(sql, retention)) >= retention.limit);
       const [{ floor }] = await sql<[{ floor: number }]>`select floor_pos as floor from log_state`
       return floor
     },
     async trimmed() {
       await sql`update log_state set floor_pos = ${ages.length}`
-      while ((await trimHistories(sql, retention)) >= retention.limit);
+      while ((await deleteOldChanges(sql, retention)) >= retention.limit);
       const rows = await sql<{ rev: number }[]>`select rev from events order by rev`
       return rows.map(({ rev }) => rev)
     }
   }
 }
 
-t.test('the floor of the feed stops at the first young event', async t => {
-  t.equal(await (await logOf(t, [9, 9, 8, 8, 8, 3, 2])).floor(), 5)
-  t.equal(await (await logOf(t, [9, 3, 9, 9, 9, 9])).floor(), 1, 'however old later ones are')
-  t.equal(await (await logOf(t, [3, 9])).floor(), 0)
+t.test('the feed floor stops at the first young event', async t => {
+  t.equal(await (await insertLog(t, [9, 9, 8, 8, 8, 3, 2])).floor(), 5)
+  t.equal(
+    await (await insertLog(t, [9, 3, 9, 9, 9, 9])).floor(),
+    1,
+    'later old events do not count'
+  )
+  t.equal(await (await insertLog(t, [3, 9])).floor(), 0)
 })
 
-t.test('time stamps in the future do not stop the floor', async t => {
+t.test('time stamps in the future do not stop the feed floor', async t => {
   const years = -2000
-  t.equal(await (await logOf(t, [9, years, 9, 9, 2])).floor(), 4)
+  t.equal(await (await insertLog(t, [9, years, 9, 9, 2])).floor(), 4)
   const ahead = Array(20).fill(years)
-  t.equal(await (await logOf(t, [9, ...ahead, 9, 2])).floor(), 22, 'nor do many of them')
-  t.equal(await (await logOf(t, [9, ...ahead, 2, 9])).floor(), 1, 'which are as young as the next')
-  t.equal(await (await logOf(t, [9, ...ahead])).floor(), 1)
+  t.equal(await (await insertLog(t, [9, ...ahead, 9, 2])).floor(), 22, 'many future time stamps')
+  t.equal(await (await insertLog(t, [9, ...ahead, 2, 9])).floor(), 1, 'before a young event')
+  t.equal(await (await insertLog(t, [9, ...ahead])).floor(), 1)
 })
 
-t.test('an event below the floor without a list is deleted, whatever its time stamp', async t => {
-  const { sql, floor } = await logOf(t, [9, -2000, 9])
+t.test('an event without a checklist below the floor is deleted', async t => {
+  const { sql, floor } = await insertLog(t, [9, -2000, 9])
   await sql`update events set checklist_id = null, rev = null`
   t.equal(await floor(), 3)
   t.equal((await sql`select from events`).length, 0)
 })
 
-t.test('trimming a history leaves no hole in its revisions', async t => {
-  const { trimmed } = await logOf(t, [99, 10, 99, 99, 99, 99, 99, 1, 1])
+t.test('trimming a history leaves no revision gap', async t => {
+  const { trimmed } = await insertLog(t, [99, 10, 99, 99, 99, 99, 99, 1, 1])
   t.strictSame(await trimmed(), [2, 3, 4, 5, 6, 7, 8, 9])
 })
 
-t.test('time stamps in the future do not stop the trimming of a history', async t => {
-  const { trimmed } = await logOf(t, [99, -2000, 99, 99, 99, 10, 99, 99, 99])
+t.test('time stamps in the future do not stop trimming', async t => {
+  const { trimmed } = await insertLog(t, [99, -2000, 99, 99, 99, 10, 99, 99, 99])
   t.strictSame(await trimmed(), [6, 7, 8, 9])
 })
 
-t.test('trimming keeps the last changes of a list, and none of a deleted one', async t => {
+t.test('trimming keeps the last changes, and none of a deleted checklist', async t => {
   const ages = [99, 99, 99, 99, 99, 99]
-  t.strictSame(await (await logOf(t, ages)).trimmed(), [5, 6])
-  t.strictSame(await (await logOf(t, ages, { isDeleted: true })).trimmed(), [])
+  t.strictSame(await (await insertLog(t, ages)).trimmed(), [5, 6])
+  t.strictSame(await (await insertLog(t, ages, { isDeleted: true })).trimmed(), [])
 })

@@ -4,14 +4,15 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { readAfter } from '../../sql/log.ts'
-import { build, database } from '../support/app.ts'
-import { desk } from '../support/checklist.ts'
+import { build } from '../support/app.ts'
+import { insertChecklist } from '../support/checklists.ts'
+import { createDatabase } from '../support/database.ts'
 
 const tables = ['users', 'projects', 'project_members', 'checklists', 'checklist_items']
 
-/** A service, and a connection of another role that may write the five tables and nothing else. */
-async function withWriter(t: Test) {
-  const url = await database(t)
+/** Starts a node, and a connection of another role that may only write the five tables. */
+async function setUpWriter(t: Test) {
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const name = `writer_${randomBytes(6).toString('hex')}`
   const owner = app.sql
@@ -35,8 +36,8 @@ async function eventsOf(owner: postgres.Sql) {
   return events
 }
 
-t.test('a role with rights on five tables writes them, and the log has all of it', async t => {
-  const { owner, sql } = await withWriter(t)
+t.test('writes of a role with five tables are logged completely', async t => {
+  const { owner, sql } = await setUpWriter(t)
   const [ann, project] = [randomUUID(), randomUUID()]
   const [list, item] = [randomUUID(), randomUUID()]
   await sql`insert into users (id, email, name) values (${ann}, 'ann@example.com', 'Ann')`
@@ -65,27 +66,27 @@ t.test('a role with rights on five tables writes them, and the log has all of it
   t.equal((await owner`select from pending_events`).length, 0)
 })
 
-t.test('a conflict follows a live text that another role writes', async t => {
-  const { app, sql } = await withWriter(t)
-  const { act, add, users, read } = await desk(app)
-  const [itemId = ''] = await add('Milk')
+t.test('a write of another role updates the open conflict', async t => {
+  const { app, sql } = await setUpWriter(t)
+  const { apply, addItems, users, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
   const edit = (to: string) => ({
     kind: 'item.set' as const,
     itemId,
     set: { text: { from: 'Milk', to } }
   })
-  await act(edit('Oat milk please'))
-  await act(edit('Tea'), users[1])
+  await apply(edit('Oat milk please'))
+  await apply(edit('Tea'), users[1])
   await sql`update checklist_items set text = 'Rye' where id = ${itemId}`
   t.match(await read(), { conflicts: [{ ours: 'Rye', oursBy: null, theirs: 'Tea' }] })
   const updated = (await eventsOf(app.sql)).at(-1)
   t.match(updated, { kind: 'conflict.updated' })
-  t.notOk('base' in JSON.parse(updated?.before ?? ''), 'what stays is not stored twice')
+  t.notOk('base' in JSON.parse(updated?.before ?? ''), 'an unchanged value is not stored')
   t.match(JSON.parse(updated?.after ?? ''), { base: 'Milk', ours: 'Rye' })
 })
 
-t.test('another role can neither call our functions nor read the log', async t => {
-  const { sql, owner } = await withWriter(t)
+t.test('another role can neither call functions nor read the log', async t => {
+  const { sql, owner } = await setUpWriter(t)
   const functions = await owner<{ name: string; args: string }[]>`
     select proname as name, pg_get_function_identity_arguments(oid) as args
     from pg_proc
@@ -107,8 +108,8 @@ t.test('another role can neither call our functions nor read the log', async t =
   }
 })
 
-t.test('another role cannot hang our trigger functions on a table of its own', async t => {
-  const { sql, owner } = await withWriter(t)
+t.test('another role cannot attach our trigger functions to its tables', async t => {
+  const { sql, owner } = await setUpWriter(t)
   const triggers = await owner<{ name: string }[]>`
     select proname as name from pg_proc
     where pronamespace = 'public'::regnamespace and prorettype = 'trigger'::regtype`
@@ -120,8 +121,8 @@ t.test('another role cannot hang our trigger functions on a table of its own', a
   }
 })
 
-t.test('what another role puts before our names in its search_path is not run', async t => {
-  const { sql, owner } = await withWriter(t)
+t.test('objects earlier in the search_path of another role are not used', async t => {
+  const { sql, owner } = await setUpWriter(t)
   const { count } = await owner`select from pg_roles where rolsuper`
   const role = (await sql`select current_user as name`)[0]?.name as string
   await owner.unsafe(`create schema ${role} authorization ${role}`)
@@ -145,9 +146,9 @@ t.test('what another role puts before our names in its search_path is not run', 
   t.strictSame(kinds, ['project.created', 'project.updated'])
 })
 
-t.test('another role cannot write in a user’s name, nor past the log', async t => {
-  const { app, sql, owner } = await withWriter(t)
-  const { ownerId, listId, users } = await desk(app)
+t.test('another role cannot forge the actor or bypass the log', async t => {
+  const { app, sql, owner } = await setUpWriter(t)
+  const { ownerId, listId, users } = await insertChecklist(app)
   const head = (await eventsOf(owner)).at(-1)?.pos ?? 0
   await sql.begin(async tx => {
     await tx`
@@ -167,10 +168,10 @@ t.test('another role cannot write in a user’s name, nor past the log', async t
   )
 })
 
-t.test('the role of the README writes its tables and reads no password hash', async t => {
-  const { sql, owner } = await withWriter(t)
+t.test('the documented import role writes tables and reads no hash', async t => {
+  const { sql, owner } = await setUpWriter(t)
   const role = (await sql`select current_user as name`)[0]?.name as string
-  const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8')
+  const readme = readFileSync(join(import.meta.dirname, '..', '..', 'docs/operations.md'), 'utf8')
   const [, grants = ''] = /create role importer[^;]*;\n((?: *grant [^;]*;\n)+)/.exec(readme) ?? []
   await owner.unsafe(`revoke all on ${tables} from ${role}; ${grants.replaceAll('importer', role)}`)
   await sql`insert into users (email, name) values ('ann@example.com', 'Ann')`

@@ -5,7 +5,7 @@ import { migrate } from '../../sql/migrate.ts'
 import { removeAbandoned, runFolder, TEMPLATE, urlFile } from './cluster.ts'
 
 await removeAbandoned()
-// The user postgres has to get through, whatever the umask.
+// The user postgres must be able to enter, whatever the umask is.
 await mkdir(runFolder, { mode: 0o755 })
 
 const { url } = await startPostgres(runFolder, {
@@ -25,5 +25,5 @@ await migrate(templateSql)
 await templateSql.end()
 
 await writeFile(urlFile, url, { mode: 0o600 })
-// As a killed service would: PostgreSQL goes on, and after.ts adopts it.
+// Exits without stopping PostgreSQL, as a killed service does; after.ts adopts and stops it.
 process.exit()

@@ -1,20 +1,20 @@
 import type { Sql } from 'postgres'
 
-interface Large {
+interface LargeEvents {
   projectId: string
   listId: string
   count: number
-  /** of each event, roughly */
+  /** of the value in each event, roughly */
   bytes: number
 }
 
 /**
- * Writes `count` changes of a list straight into the log, each with a value of `bytes` that does not
- * compress, and notifies every node. No constraint of the tables lets values of this size come in.
+ * Inserts `count` changes of a checklist straight into the log, each with a value of `bytes` that does not compress,
+ * and notifies every node. The constraints of the tables allow no values of this size.
  */
-export async function largeEvents(
+export async function insertLargeEvents(
   sql: Pick<Sql, 'begin'>,
-  { projectId, listId, count, bytes }: Large
+  { projectId, listId, count, bytes }: LargeEvents
 ) {
   await sql.begin(async tx => {
     await tx`

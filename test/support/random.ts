@@ -1,6 +1,6 @@
 export type Random = ReturnType<typeof createRandom>
 
-/** Numbers that look random and are the same for the same seed (mulberry32, by Tommy Ettinger). */
+/** Returns a pseudo-random generator that repeats its numbers for the same seed (mulberry32, by Tommy Ettinger). */
 export function createRandom(seed: number) {
   let state = seed >>> 0
 
@@ -14,10 +14,10 @@ export function createRandom(seed: number) {
   const upTo = (count: number) => Math.floor(next() * count)
 
   return {
-    /** In [0, 1). */
+    /** Returns a number in [0, 1). */
     next,
 
-    /** 0, 1, … count - 1. */
+    /** Returns an integer from 0 to count - 1. */
     upTo,
 
     chance: (probability: number) => next() < probability,

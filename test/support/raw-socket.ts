@@ -14,13 +14,13 @@ export interface Frame {
 export interface FrameOptions {
   isLast?: boolean
   isMasked?: boolean
-  /** three bits that mean nothing without an extension */
+  /** the three reserved bits, which must be 0 without an extension */
   reserved?: number
-  /** the length that the head tells, if it is another */
+  /** the length in the header, when it differs from the real one */
   length?: number
 }
 
-/** The bytes of a frame as a client sends it, or as it should not. */
+/** Returns the bytes of a frame of a client, invalid ones too. */
 export function frame(
   code: number,
   content: Buffer | string = '',
@@ -29,12 +29,12 @@ export function frame(
   const payload = Buffer.from(content)
   const { isLast = true, isMasked = true, reserved = 0, length = payload.length } = options
   const first = (isLast ? 0x80 : 0) | (reserved << 4) | code
-  const mark = isMasked ? 0x80 : 0
-  let head = Buffer.from([first, mark | length])
+  const maskBit = isMasked ? 0x80 : 0
+  let head = Buffer.from([first, maskBit | length])
   if (length > 125 && length < 65_536) {
-    head = Buffer.from([first, mark | 126, length >> 8, length & 255])
+    head = Buffer.from([first, maskBit | 126, length >> 8, length & 255])
   } else if (length > 125) {
-    head = Buffer.concat([Buffer.from([first, mark | 127]), Buffer.alloc(8)])
+    head = Buffer.concat([Buffer.from([first, maskBit | 127]), Buffer.alloc(8)])
     head.writeBigUInt64BE(BigInt(length), 2)
   }
   if (!isMasked) return Buffer.concat([head, payload])
@@ -43,14 +43,14 @@ export function frame(
   return Buffer.concat([head, mask, masked])
 }
 
-/** A close frame with a code of two bytes, whatever it is. */
+/** Returns a close frame with any code of two bytes. */
 export function closeFrame(code: number, reason: Buffer | string = ''): Buffer {
   const payload = Buffer.concat([Buffer.alloc(2), Buffer.from(reason)])
   payload.writeUInt16BE(code)
   return frame(opcode.close, payload)
 }
 
-/** The head of a request for a WebSocket; a header that is null is left out. */
+/** Returns the head of a WebSocket handshake. A header that is null is omitted. */
 export function handshake(headers: Record<string, string | null>): string {
   const all = {
     host: 'localhost',
@@ -66,20 +66,20 @@ export function handshake(headers: Record<string, string | null>): string {
   return ['GET /live HTTP/1.1', ...lines, '', ''].join('\r\n')
 }
 
-/** A connection on which every byte is ours: the status it was answered, and the frames that came. */
-export async function openRaw(t: Test, url: string, head: string, ...rest: Buffer[]) {
+/** Opens a connection, sends `head` and `rest`, and waits for the head of the response. */
+export async function openRawSocket(t: Test, url: string, head: string, ...rest: Buffer[]) {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   const arrivals = new EventEmitter()
   const frames: Frame[] = []
   let bytes = Buffer.alloc(0)
-  let answer: string | undefined
+  let responseHead: string | undefined
   let isClosed = false
   t.teardown(() => socket.destroy())
   socket.on('error', () => {})
   socket.on('data', chunk => {
     bytes = Buffer.concat([bytes, chunk])
-    take()
+    receive()
     arrivals.emit('data')
   })
   socket.on('close', () => {
@@ -87,44 +87,44 @@ export async function openRaw(t: Test, url: string, head: string, ...rest: Buffe
     arrivals.emit('data')
   })
   socket.write(Buffer.concat([Buffer.from(head), ...rest]))
-  while (answer === undefined && !isClosed) await once(arrivals, 'data')
+  while (responseHead === undefined && !isClosed) await once(arrivals, 'data')
 
   return {
     socket,
-    /** the head of the answer, with its status line */
-    answer: answer ?? '',
+    /** the head of the response, with its status line */
+    head: responseHead ?? '',
 
-    /** what came behind the head of an answer that is no 101 */
+    /** Returns the bytes received after the head of a response that is not 101. */
     body: () => bytes.toString(),
 
-    /** The next frame, or undefined when the connection is over. */
+    /** Returns the next frame, or undefined when the connection is closed. */
     async next(): Promise<Frame | undefined> {
       while (frames.length === 0 && !isClosed) await once(arrivals, 'data')
       return frames.shift()
     },
 
-    /** Resolves when the service has let go. */
+    /** Resolves when the connection is closed. */
     async closed() {
       while (!isClosed) await once(arrivals, 'data')
     }
   }
 
-  function take() {
-    if (answer === undefined) {
+  function receive() {
+    if (responseHead === undefined) {
       const end = bytes.indexOf('\r\n\r\n')
       if (end < 0) return
-      answer = bytes.toString('latin1', 0, end)
+      responseHead = bytes.toString('latin1', 0, end)
       bytes = bytes.subarray(end + 4)
     }
-    if (!answer.startsWith('HTTP/1.1 101')) return
-    for (let got = parse(bytes); got; got = parse(bytes)) {
-      frames.push(got.frame)
-      bytes = bytes.subarray(got.size)
+    if (!responseHead.startsWith('HTTP/1.1 101')) return
+    for (let parsed = parse(bytes); parsed; parsed = parse(bytes)) {
+      frames.push(parsed.frame)
+      bytes = bytes.subarray(parsed.size)
     }
   }
 }
 
-/** A frame of a server, which is not masked. */
+/** Parses a frame of a server, which is not masked. Returns undefined when bytes are missing. */
 function parse(bytes: Buffer): { frame: Frame; size: number } | undefined {
   if (bytes.length < 2) return
   const short = (bytes[1] as number) & 127

@@ -1,13 +1,16 @@
 import type { Test } from 'tap'
 
-/** Stops a process as a machine does that hangs: its connections stay open and silent. Answers the way to let it go on. */
+/**
+ * Stops a process with SIGSTOP, as if its machine hung: its connections stay open and silent. Returns a function that
+ * lets it continue; the end of the test calls it, too.
+ */
 export function suspend(t: Test, pid: number): () => void {
   process.kill(pid, 'SIGSTOP')
   const resume = () => {
     try {
       process.kill(pid, 'SIGCONT')
     } catch {
-      // gone meanwhile
+      // It has exited meanwhile.
     }
   }
   t.teardown(resume)

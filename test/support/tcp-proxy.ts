@@ -3,59 +3,63 @@ import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
 /**
- * A way to the database that can be held silent, or cut, or lose whoever speaks without a word to them, as
- * when the database moves to another machine.
+ * Starts a TCP proxy in front of a database, to inject network faults:
+ * - `hold` stops forwarding on all connections, also new ones, until `resume`;
+ * - `stall` stops forwarding on the open connections for ever, as when the database moves to another machine;
+ * - `close` closes all connections and refuses new ones, until `reopen`.
+ *
+ * Returns these functions, and the URL of the database through the proxy.
  */
-export async function tcpProxy(t: Test, url: string) {
-  const target = new URL(url)
+export async function tcpProxy(t: Test, databaseUrl: string) {
+  const target = new URL(databaseUrl)
   const { hostname, port } = target
-  const ends = new Set<Socket>()
+  const sockets = new Set<Socket>()
   let isHeld = false
-  const exchange = createServer(caller => {
-    const called = connect(Number(port), hostname)
-    for (const [one, other] of [
-      [caller, called],
-      [called, caller]
+  const server = createServer(client => {
+    const upstream = connect(Number(port), hostname)
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client]
     ] as const) {
-      ends.add(one)
-      one.on('data', data => other.write(data))
-      one.on('error', () => {})
-      one.on('close', () => {
-        ends.delete(one)
-        other.destroy()
+      sockets.add(from)
+      from.on('data', data => to.write(data))
+      from.on('error', () => {})
+      from.on('close', () => {
+        sockets.delete(from)
+        to.destroy()
       })
-      if (isHeld) one.pause()
+      if (isHeld) from.pause()
     }
   })
   await open(0)
-  const own = (exchange.address() as { port: number }).port
-  target.port = String(own)
+  const ownPort = (server.address() as { port: number }).port
+  target.port = String(ownPort)
   target.hostname = '127.0.0.1'
-  t.teardown(hangUp)
+  t.teardown(close)
 
   function hold() {
     isHeld = true
-    for (const end of ends) end.pause()
+    for (const socket of sockets) socket.pause()
   }
 
-  function goOn() {
+  function resume() {
     isHeld = false
-    for (const end of ends) end.resume()
+    for (const socket of sockets) socket.resume()
   }
 
-  function lose() {
-    for (const end of ends) end.pause()
+  function stall() {
+    for (const socket of sockets) socket.pause()
   }
 
-  function hangUp() {
-    exchange.close()
-    for (const end of ends) end.destroy()
+  function close() {
+    server.close()
+    for (const socket of sockets) socket.destroy()
   }
 
   async function open(port: number) {
-    exchange.listen(port, '127.0.0.1')
-    await once(exchange, 'listening')
+    server.listen(port, '127.0.0.1')
+    await once(server, 'listening')
   }
 
-  return { url: target.href, hold, goOn, lose, hangUp, answer: () => open(own) }
+  return { url: target.href, hold, resume, stall, close, reopen: () => open(ownPort) }
 }

@@ -48,7 +48,7 @@ t.test('the document is valid OpenAPI 3.1', async t => {
   t.match(info.openapi, /^3\.1\./)
 })
 
-t.test('every route of the service is in it', async t => {
+t.test('every route of the service is documented', async t => {
   const documented = new Set(operations.map(({ name }) => name.replace(/{(\w+)}/g, ':$1')))
   const hidden = /^\/(docs|\*|$)/
   for (const { method, url } of routesOf(app.printRoutes({ commonPrefix: false }))) {
@@ -58,7 +58,7 @@ t.test('every route of the service is in it', async t => {
   t.ok(documented.has('GET /projects/:projectId/members'))
 })
 
-t.test('every route says what it is for, and what each status means', async t => {
+t.test('every route describes its purpose and each status', async t => {
   const known = tags.map(({ name }: { name: string }) => name)
   for (const { name, summary, description, tags, responses } of operations) {
     t.ok(summary, `${name} has a summary`)
@@ -70,9 +70,9 @@ t.test('every route says what it is for, and what each status means', async t =>
   }
 })
 
-t.test('every route lists the refusals that come with what it takes', async t => {
+t.test('every route documents the errors of its input', async t => {
   for (const { name, security, parameters, requestBody, responses } of operations) {
-    // these answer without the database
+    // These routes do not use the database.
     if (/^GET \/(health|docs|metrics)/.test(name)) continue
     const needs = [
       [true, [503]],
@@ -80,7 +80,7 @@ t.test('every route lists the refusals that come with what it takes', async t =>
       [parameters?.some(({ in: where }) => where === 'query' || where === 'path'), [400]],
       [parameters?.some(({ in: where }) => where === 'path'), [404]],
       [requestBody, [400, 413, 415]],
-      [isPaced(name, security), [429]]
+      [isRateLimited(name, security), [429]]
     ] as const
     for (const [isNeeded, statuses] of needs) {
       for (const status of isNeeded ? statuses : []) t.ok(responses[status], `${name} ${status}`)
@@ -92,12 +92,12 @@ t.test('every route lists the refusals that come with what it takes', async t =>
   }
 })
 
-/** Whether plugins/pace.ts limits a route. */
-function isPaced(name: string, security: object[] = []): boolean {
+/** Whether the write rate of a user limits a route. */
+function isRateLimited(name: string, security: object[] = []): boolean {
   return !/^GET |\/auth\//.test(name) && security.some(way => 'bearer' in way)
 }
 
-t.test('every parameter and every field says what it is and shows one', async t => {
+t.test('every parameter and field has a description and an example', async t => {
   for (const { name, parameters, requestBody } of operations) {
     for (const parameter of parameters ?? []) {
       t.ok(parameter.description, `${name} ${parameter.name} is described`)
@@ -122,13 +122,13 @@ t.test('every parameter and every field says what it is and shows one', async t 
   }
 })
 
-t.test('whoever may leave something out is told so', async t => {
+t.test('optional parameters are documented as optional', async t => {
   const list = operations.find(({ name }) => name === 'GET /projects')
   const limit = list?.parameters?.find(({ name }) => name === 'limit')
   t.equal(limit?.required, false)
 })
 
-t.test('the page loads only what its content security policy allows', async t => {
+t.test('the docs page loads only what its content security policy allows', async t => {
   const page = await app.inject('/docs')
   t.equal(page.statusCode, 200)
   const policy = String(page.headers['content-security-policy'])
@@ -143,7 +143,7 @@ t.test('the page loads only what its content security policy allows', async t =>
   }
 })
 
-/** The routes of `printRoutes`: a tree, one node a line, indented by four. */
+/** Parses the tree of `printRoutes`: one node per line, indented by four. */
 function routesOf(tree: string) {
   const parents: string[] = []
   return tree.split('\n').flatMap(line => {

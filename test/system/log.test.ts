@@ -1,45 +1,45 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connection } from '../../plugins/db/pools.ts'
+import type { LogEvent } from '../../lib/event.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { type LogEvent, readAfter } from '../../sql/log.ts'
-import { database, until } from '../support/app.ts'
+import { readAfter } from '../../sql/log.ts'
+import { createDatabase } from '../support/database.ts'
+import { insertProject } from '../support/projects.ts'
 import { createRandom } from '../support/random.ts'
+import { until } from '../support/until.ts'
+import { insertUser } from '../support/users.ts'
 
-/** A database and the way to more connections to it, with one project, its owner and `lists` checklists. */
-async function board(t: Test, lists = 1) {
-  const url = await database(t)
+/** Inserts a project, its owner and `lists` checklists; `connect` opens more connections. */
+async function setUp(t: Test, lists = 1) {
+  const url = await createDatabase(t)
   const connect = (options = {}): Sql => {
-    const sql = postgres(url, { ...connection, max: 1, ...options })
+    const sql = postgres(url, { ...connectionOptions(), max: 1, ...options })
     t.teardown(() => sql.end({ timeout: 1 }))
     return sql
   }
   const sql = connect()
-  const [user] =
-    await sql`insert into users (email, name) values ('ann@example.com', 'Ann') returning id`
-  const [project] = await sql`insert into projects (name) values ('Fair') returning id`
-  await sql`
-    insert into project_members (project_id, user_id, role)
-    values (${project?.id}, ${user?.id}, 'owner')`
+  const userId = await insertUser(sql)
+  const projectId = await insertProject(sql, userId)
   const rows = await sql<{ id: string }[]>`
     insert into checklists (project_id, title)
-    select ${project?.id}, 'List ' || n
+    select ${projectId}, 'List ' || n
     from generate_series(1, ${lists}) as n
     returning id`
   const listIds = rows.map(({ id }) => id)
   return {
     sql,
     connect,
-    userId: user?.id as string,
-    projectId: project?.id as string,
+    userId,
+    projectId,
     listIds,
     listId: listIds[0] as string
   }
 }
 
-/** What the log says after `pos`, as short lines. */
-async function told(sql: Sql, pos = 0): Promise<string[]> {
+/** Returns kind and revision of the events after `pos`. */
+async function eventsAfter(sql: Sql, pos = 0): Promise<string[]> {
   const { events } = await readAfter(sql, pos, { rows: 100_000, bytes: 1e9 })
   return events.map(({ kind, rev }) => (rev === null ? kind : `${kind} ${rev}`))
 }
@@ -49,7 +49,7 @@ async function head(sql: Sql): Promise<number> {
   return row.pos
 }
 
-/** Reads as every client of the log does, with nothing but its cursor, until told to stop. */
+/** Reads the log like a client, with only its position, until `stop`. */
 function follow(sql: Sql) {
   const seen: LogEvent[] = []
   let isOver = false
@@ -71,10 +71,10 @@ function follow(sql: Sql) {
   }
 }
 
-/** One connection that changes items of its own on every list in every way SQL has. */
+/** Returns a writer that changes items of its own on all checklists with every kind of statement. */
 function writer(sql: Sql, listIds: string[], seed: number) {
   const random = createRandom(seed)
-  // What was committed, an item at a time: the log must tell the same.
+  // The committed changes by item, which the log must contain.
   const committed = new Map<string, string[]>()
   const items = new Map<string, { listId: string; text: string }>()
 
@@ -176,8 +176,8 @@ function writer(sql: Sql, listIds: string[], seed: number) {
 
 const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}').text ?? ''}`
 
-t.test('ten writers at once: a reader with nothing but its cursor misses nothing', async t => {
-  const { sql, connect, listIds } = await board(t, 5)
+t.test('a reader with only a cursor misses nothing of ten writers', async t => {
+  const { sql, connect, listIds } = await setUp(t, 5)
   const start = await head(sql)
   const reader = follow(connect())
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
@@ -194,7 +194,7 @@ t.test('ten writers at once: a reader with nothing but its cursor misses nothing
   t.strictSame(
     reader.seen.map(({ pos }) => pos),
     all.map(({ pos }) => pos),
-    'what was read live is what is there, in the same order'
+    'the live reads equal the log, in order'
   )
   const ofItems = Map.groupBy(
     reader.seen.filter(({ pos }) => pos > start),
@@ -205,7 +205,7 @@ t.test('ten writers at once: a reader with nothing but its cursor misses nothing
   t.strictSame(
     new Map([...ofItems].map(([id, events]) => [id, events.map(noteOf)])),
     expected,
-    'every committed change once and in its order, nothing of what was rolled back'
+    'every committed change once, in order, and no rolled back one'
   )
   for (const listId of listIds) {
     const revs = reader.seen
@@ -219,11 +219,11 @@ t.test('ten writers at once: a reader with nothing but its cursor misses nothing
     const [counter] = await sql`select rev from checklist_revs where checklist_id = ${listId}`
     t.equal(counter?.rev, revs.length)
   }
-  t.equal((await sql`select from pending_events`).length, 0, 'nothing is left behind')
+  t.equal((await sql`select from pending_events`).length, 0, 'no pending event is left')
 })
 
-t.test('a transaction held open keeps nobody waiting, and is told when it commits', async t => {
-  const { sql, connect, listId } = await board(t)
+t.test('an open transaction delays no other and is logged at commit', async t => {
+  const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const slow = connect()
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -235,15 +235,15 @@ t.test('a transaction held open keeps nobody waiting, and is told when it commit
   })
   await began.promise
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'first committed')`
-  t.strictSame(await told(sql, start), ['item.added 2'])
+  t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
   resolve()
   await held
   const texts = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events.map(noteOf)
   t.strictSame(texts, ['item.added first committed', 'item.added first written'])
 })
 
-t.test('two transactions that take the same lists in opposite order both commit', async t => {
-  const { sql, connect, listIds } = await board(t, 2)
+t.test('two transactions with opposite lock order both commit', async t => {
+  const { sql, connect, listIds } = await setUp(t, 2)
   const [one, other] = [connect(), connect()]
   const insertInto = (on: Sql, order: string[]) =>
     on.begin(async tx => {
@@ -261,8 +261,8 @@ t.test('two transactions that take the same lists in opposite order both commit'
   )
 })
 
-t.test('a commit that could be forgotten is made durable', async t => {
-  const { sql, listId } = await board(t)
+t.test('a commit with synchronous_commit off is made durable', async t => {
+  const { sql, listId } = await setUp(t)
   await sql.begin(async tx => {
     await tx`set local synchronous_commit = off`
     await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
@@ -272,8 +272,8 @@ t.test('a commit that could be forgotten is made durable', async t => {
   })
 })
 
-t.test('TRUNCATE is refused with the way to do it', async t => {
-  const { sql } = await board(t)
+t.test('TRUNCATE is refused with a hint', async t => {
+  const { sql } = await setUp(t)
   const tables = [
     'users',
     'sessions',
@@ -288,8 +288,8 @@ t.test('TRUNCATE is refused with the way to do it', async t => {
   }
 })
 
-t.test('a row keeps its id and its parent', async t => {
-  const { sql, listIds } = await board(t, 2)
+t.test('the id and the parent of a row cannot change', async t => {
+  const { sql, listIds } = await setUp(t, 2)
   const start = await head(sql)
   await sql`insert into checklist_items (checklist_id, text) values (${listIds[0] as string}, 'x')`
   const refused = { code: '0A000' }
@@ -298,11 +298,11 @@ t.test('a row keeps its id and its parent', async t => {
   await t.rejects(sql`update checklists set project_id = gen_random_uuid()`, refused)
   await t.rejects(sql`update project_members set user_id = gen_random_uuid()`, refused)
   await t.rejects(sql`update projects set id = gen_random_uuid()`, refused)
-  t.strictSame(await told(sql, start), ['item.added 2'])
+  t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
 })
 
-t.test('what changes nothing is not told and uses up no number', async t => {
-  const { sql, listId, projectId } = await board(t)
+t.test('a write that changes nothing creates no event', async t => {
+  const { sql, listId, projectId } = await setUp(t)
   const itemId = randomUUID()
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'Milk')`
   const start = await head(sql)
@@ -316,32 +316,35 @@ t.test('what changes nothing is not told and uses up no number', async t => {
     on conflict (id) do update set text = excluded.text`
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'x') on conflict do nothing`
   await sql`delete from checklist_items where text = 'no such'`
-  t.strictSame(await told(sql, start), [])
+  t.strictSame(await eventsAfter(sql, start), [])
   await sql`update checklist_items set done = true`
-  t.strictSame(await told(sql, start), ['item.updated 3'])
+  t.strictSame(await eventsAfter(sql, start), ['item.updated 3'])
 })
 
-t.test('what goes with its parent is told once, by the parent', async t => {
-  const { sql, listIds, projectId, userId } = await board(t, 2)
+t.test('deleting a parent creates one event for all its children', async t => {
+  const { sql, listIds, projectId, userId } = await setUp(t, 2)
   const [first = ''] = listIds
   await sql`insert into checklist_items (checklist_id, text) select id, 'x' from checklists, generate_series(1, 3)`
   let start = await head(sql)
   await sql`delete from checklists where id = ${first}`
-  t.strictSame(await told(sql, start), ['checklist.deleted 5'])
+  t.strictSame(await eventsAfter(sql, start), ['checklist.deleted 5'])
 
   start = await head(sql)
   await sql`delete from projects where id = ${projectId}`
-  t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'])
+  t.strictSame(await eventsAfter(sql, start), ['project.deleted', 'member.removed'])
 
-  const [project] = await sql`insert into projects (name) values ('Fete') returning id`
-  await sql`insert into project_members (project_id, user_id, role) values (${project?.id}, ${userId}, 'owner')`
+  await insertProject(sql, userId)
   start = await head(sql)
   await sql`delete from users where id = ${userId}`
-  t.strictSame(await told(sql, start), ['project.deleted', 'member.removed'], 'the sole owner goes')
+  t.strictSame(
+    await eventsAfter(sql, start),
+    ['project.deleted', 'member.removed'],
+    'a project goes with its sole owner'
+  )
 })
 
-t.test('who reads repeatably loses the race with 40001, and the log stays whole', async t => {
-  const { sql, connect, listId } = await board(t)
+t.test('a serialisation failure returns 40001 and the log stays complete', async t => {
+  const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const insert = (on: Sql, level: string) =>
     on.begin(`isolation level ${level}`, async tx => {
@@ -354,19 +357,19 @@ t.test('who reads repeatably loses the race with 40001, and the log stays whole'
     for (const end of ends) {
       if (end.status === 'rejected') t.equal(end.reason.code, '40001', level)
     }
-    // tried again, as who chose the level must
+    // A client of this isolation level must retry.
     await until(() => insert(sql, level).then(() => true))
   }
   const [count] = await sql`select count(*)::int as n from checklist_items`
   t.strictSame(
-    await told(sql, start),
+    await eventsAfter(sql, start),
     Array.from({ length: count?.n }, (_, n) => `item.added ${n + 2}`)
   )
   t.equal((await sql`select from pending_events`).length, 0)
 })
 
-t.test('ten thousand rows of one statement arrive whole and in order', async t => {
-  const { sql, connect, listId } = await board(t)
+t.test('ten thousand rows of one statement are logged in order', async t => {
+  const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const reader = follow(connect())
   await sql`
@@ -382,8 +385,8 @@ t.test('ten thousand rows of one statement arrive whole and in order', async t =
   )
 })
 
-t.test('who acts is told, and only for as long as the transaction', async t => {
-  const { sql, listId, userId } = await board(t)
+t.test('the actor of an event is that of its transaction', async t => {
+  const { sql, listId, userId } = await setUp(t)
   const start = await head(sql)
   const opId = randomUUID()
   await sql.begin(async tx => {
@@ -395,13 +398,13 @@ t.test('who acts is told, and only for as long as the transaction', async t => {
     await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
   })
   await sql`update checklist_items set done = true`
-  const [mine, nobodys] = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events
-  t.match(mine, { actorId: userId, opId, source: 'ws' })
-  t.match(nobodys, { actorId: null, opId: null, source: 'sql' })
+  const [byUser, bySql] = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events
+  t.match(byUser, { actorId: userId, opId, source: 'ws' })
+  t.match(bySql, { actorId: null, opId: null, source: 'sql' })
 })
 
-t.test('a value as large as the column allows fails no trigger', async t => {
-  const { sql, listId } = await board(t)
+t.test('a value of the maximum length is logged', async t => {
+  const { sql, listId } = await setUp(t)
   const text = '😀'.repeat(2000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   const { events: all } = await readAfter(sql, 0, { rows: 100, bytes: 1e9 })

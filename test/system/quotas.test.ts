@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { openLive } from '../support/live-client.ts'
+import { openFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 const most = 200
 
-t.test('a user has 200 streams and 200 sockets at most, and is told so', async t => {
+t.test('a user can open at most 200 streams and 200 sockets', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const times = <T>(count: number, make: () => Promise<T>) =>
     Promise.all(Array.from({ length: count }, make))
 
@@ -20,16 +23,20 @@ t.test('a user has 200 streams and 200 sockets at most, and is told so', async t
   await times(most, () => openLive(t, url, ann.headers))
   await t.rejects(openLive(t, url, { cookie: ann.cookie }), /429/)
 
-  t.equal((await openFeed(t, url, bob.headers)).response.status, 200, 'others are not concerned')
+  t.equal(
+    (await openFeed(t, url, bob.headers)).response.status,
+    200,
+    'another user has an own quota'
+  )
   await openLive(t, url, bob.headers)
   feeds[0]?.stop()
   await until(async () => (await openFeed(t, url, ann.headers)).response.status === 200)
 })
 
-t.test('a socket follows 100 checklists at most, and is told so', async t => {
+t.test('a socket can open at most 100 checklists', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const ids = Array.from({ length: 101 }, () => randomUUID())
   await app.sql`
     with project as (insert into projects (name) values ('Fair') returning id),
@@ -49,10 +56,10 @@ t.test('a socket follows 100 checklists at most, and is told so', async t => {
   t.equal((await live.open(one)).type, 'snapshot')
 })
 
-t.test('load tests may have more', async t => {
+t.test('RATE_LIMIT=off lifts the quota of streams', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
-  const url = await listen(t, app)
-  const ann = await person(app)
+  const url = await listen(app)
+  const ann = await createUser(app)
   const feeds = await Promise.all(
     Array.from({ length: most + 1 }, () => openFeed(t, url, ann.headers))
   )

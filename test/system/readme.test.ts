@@ -12,7 +12,7 @@ const variables = Object.entries(Environment.properties).map(
   ([name, { default: fallback, description }]) => ({ name, fallback, description })
 )
 
-t.test('the table of the environment is what the service reads', async t => {
+t.test('the README lists every environment variable of the service', async t => {
   const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$/gm)]
   t.strictSame(
     rows.map(([, name, fallback, meaning]) => ({ name, fallback, meaning })),
@@ -24,14 +24,14 @@ t.test('the table of the environment is what the service reads', async t => {
   )
 })
 
-t.test('the defaults of .env.example are those of the service', async t => {
+t.test('.env.example contains the defaults of the service', async t => {
   for (const { name, fallback = '' } of variables) {
     const [, value] = new RegExp(`^#${name}=(.*)$`, 'm').exec(read('.env.example')) ?? []
     if (fallback !== '') t.equal(value, String(fallback), name)
   }
 })
 
-t.test('every command exists, and every one that exists is named', async t => {
+t.test('the README names every npm script', async t => {
   const named = [...readme.matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, name]) => name)
   const known = Object.keys(scripts).filter(
     name => !['start', 'test', 'postinstall'].includes(name)
@@ -39,7 +39,7 @@ t.test('every command exists, and every one that exists is named', async t => {
   t.strictSame([...new Set(named)].sort(), known.sort())
 })
 
-t.test('what it links to and what it says to read is there', async t => {
+t.test('every file and link that the README names exists', async t => {
   const links = [...readme.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, path = '']) => path)
   const files = [...readme.matchAll(/\b(?:[\w-]+\/)*[\w.-]+\.(?:ts|sql)\b/g)].map(([path]) => path)
   for (const path of new Set([...links, ...files])) t.ok(existsSync(join(root, path)), path)

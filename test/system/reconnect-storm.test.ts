@@ -1,101 +1,104 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { build, listen, person, until } from '../support/app.ts'
-import { type LiveClient, openLive } from '../support/live-clients.ts'
-import { crowd, type Reader } from '../support/many-clients.ts'
-import { caller } from '../support/team.ts'
+import { build, listen } from '../support/app.ts'
+import { type LiveClient, openLive } from '../support/live-client.ts'
+import { readMetric } from '../support/metrics.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
+import { openRawFeeds, type RawFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
-// Everybody comes back at once, to a node that remembers what they missed and to one that does not.
+// All clients reconnect at once, to a node that has the missed events in memory and to one that has not.
 
 const count = { clients: 2000, events: 40 }
-const limits = { toldMs: 30_000 }
+const limits = { receivedMs: 30_000 }
 
-/** A node and a list that a thousand people could follow. */
-async function stage(t: Test) {
+/** Starts a node with a checklist; `another` starts one more node on the same database. */
+async function setUp(t: Test) {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app, 'Ann')
-  const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  const listId: string = made.json().id
+  const url = await listen(app)
+  const ann = await createUser(app, 'Ann')
+  const listId = await createChecklist(ann, await createProject(ann))
   const write = (n: number) =>
     app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${`item ${n}`})`
   const another = async () => {
     const fresh = await build(t, { DATABASE_URL: app.config.databaseUrl })
-    return { app: fresh, url: await listen(t, fresh) }
+    return { app: fresh, url: await listen(fresh) }
   }
   return { app, url, ann, listId, write, another }
 }
 
-/** Somebody else asks all the while; answers how often they were served. */
-async function served(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
-  const bob = await person(app, 'Bob')
+/** Sends requests of another user one by one. Returns a function that stops and returns their number. */
+async function sendRequests(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
+  const bob = await createUser(app, 'Bob')
   let isOver = false
-  let answers = 0
-  const asking = ask()
+  let served = 0
+  const sending = send()
   return async () => {
     isOver = true
-    await asking
-    return answers
+    await sending
+    return served
   }
 
-  async function ask() {
+  async function send() {
     while (!isOver) {
       const reply = await fetch(`${url}/users/me`, { headers: bob.headers })
       await reply.text()
-      if (reply.status !== 200) t.fail(`answered ${reply.status}`)
-      answers++
+      if (reply.status !== 200) t.fail(`GET /users/me returned ${reply.status}`)
+      served++
     }
   }
 }
 
-async function fromLog(app: FastifyInstance) {
-  const { payload } = await app.inject('/metrics')
-  return Number(/concord_catch_ups_total{from="log"} (\d+)/.exec(payload)?.[1] ?? 0)
+/** Returns how many catch-ups of a node queried the log; the series exists from the first one on. */
+async function catchUpsFromLog(app: FastifyInstance): Promise<number> {
+  return (await readMetric(app, 'concord_catch_ups_total{from="log"}')) || 0
 }
 
-t.test('2,000 streams get what they missed, and nobody else waits for them', async t => {
-  const first = await stage(t)
+t.test('2,000 streams resume without delaying other requests', async t => {
+  const first = await setUp(t)
   const { app, url, ann, write, another } = first
-  const before = await crowd(t, url, ann.headers, Array(count.clients).fill(undefined))
+  const before = await openRawFeeds(t, url, ann.headers, Array(count.clients).fill(undefined))
   for (const { socket } of before) socket.resetAndDestroy()
   for (let n = 0; n < count.events; n++) await write(n)
   const [missed] = await app.sql`select max(pos)::int as pos from events`
 
   async function storm(name: string, node: { app: FastifyInstance; url: string }) {
-    const stop = await served(t, node)
+    const stop = await sendRequests(t, node)
     const cursors = before.map(({ cursor }) => cursor)
-    const readers = await crowd(t, node.url, ann.headers, cursors)
+    const readers = await openRawFeeds(t, node.url, ann.headers, cursors)
     await write(count.events)
     const [end] = await app.sql`select max(pos)::int as pos from events`
-    await node.app.pubsub.reached(end?.pos)
+    await node.app.pubsub.delivered(end?.pos)
     const total = end?.pos - missed?.pos + count.events
-    await until(() => readers.every(({ ids }) => ids.length >= total), limits.toldMs)
-    const answers = await stop()
-    t.comment(`${name}: ${answers} requests answered meanwhile`)
-    t.ok(answers > 1, 'others were served')
-    const [{ ids }] = readers as [Reader]
+    await until(() => readers.every(({ ids }) => ids.length >= total), limits.receivedMs)
+    const served = await stop()
+    t.comment(`${name}: ${served} requests served meanwhile`)
+    t.ok(served > 1, 'requests of another user were served')
+    const [{ ids }] = readers as [RawFeed]
     t.equal(new Set(ids).size, total)
     t.ok(
       readers.every(one => one.ids.join() === ids.join()),
-      'all of it, once, in order'
+      'every event once, in order'
     )
     for (const { socket } of readers) socket.resetAndDestroy()
   }
 
   await storm('from memory', first)
-  t.equal(await fromLog(app), 0, 'the log was not read for it')
+  t.equal(await catchUpsFromLog(app), 0, 'no catch-up read the log')
   const fresh = await another()
   await storm('from the log', fresh)
-  t.ok((await fromLog(fresh.app)) <= count.clients, 'the log was read once for each')
+  t.ok(
+    (await catchUpsFromLog(fresh.app)) <= count.clients,
+    'at most one page of the log per client'
+  )
 })
 
-t.test('2,000 sockets get what they missed, and nobody else waits for them', async t => {
-  const { ann, listId, write, another } = await stage(t)
+t.test('2,000 sockets resume without delaying other requests', async t => {
+  const { ann, listId, write, another } = await setUp(t)
   for (let n = 0; n < count.events; n++) await write(n)
   const node = await another()
-  const stop = await served(t, node)
+  const stop = await sendRequests(t, node)
   const clients: LiveClient[] = []
   while (clients.length < count.clients) {
     const some = Array.from({ length: 250 }, () => openLive(t, node.url, ann.headers))
@@ -104,15 +107,15 @@ t.test('2,000 sockets get what they missed, and nobody else waits for them', asy
   for (const { send } of clients) send({ type: 'open', checklistId: listId, since: 1 })
   await write(count.events)
   const revs = Array.from({ length: count.events + 1 }, (_, n) => n + 2)
-  const heard = ({ messages }: LiveClient) =>
+  const revsOf = ({ messages }: LiveClient) =>
     messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
-  await until(() => clients.every(one => heard(one).length >= revs.length), limits.toldMs)
-  const answers = await stop()
-  t.comment(`${answers} requests answered meanwhile`)
-  t.ok(answers > 1, 'others were served')
+  await until(() => clients.every(one => revsOf(one).length >= revs.length), limits.receivedMs)
+  const served = await stop()
+  t.comment(`${served} requests served meanwhile`)
+  t.ok(served > 1, 'requests of another user were served')
   t.ok(
-    clients.every(one => heard(one).join() === revs.join()),
-    'all of it, once, in order'
+    clients.every(one => revsOf(one).join() === revs.join()),
+    'every event once, in order'
   )
-  t.ok((await fromLog(node.app)) <= count.clients, 'one statement for each')
+  t.ok((await catchUpsFromLog(node.app)) <= count.clients, 'at most one statement per client')
 })

@@ -1,30 +1,34 @@
+import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { database, until } from '../support/app.ts'
-import { caller, enter, newcomer, node, sessionOf } from '../support/http-client.ts'
-import { openFeed } from '../support/live-clients.ts'
-import { serve, started } from '../support/service.ts'
+import { startNode } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { httpClient } from '../support/http-client.ts'
+import { spawnService, waitForStart } from '../support/process.ts'
+import { openFeed } from '../support/sse-client.ts'
+import { until } from '../support/until.ts'
+import { sessionIdOf } from '../support/users.ts'
 
 const JWT_SECRET = 'a secret that only this file knows about'
 const NEXT = 'a horse of another colour'
 
-const DATABASE_URL = await database(t)
-// A process of its own at its most talkative; this one only looks at the database.
-const service = serve(t, { DATABASE_URL, JWT_SECRET, LOG_LEVEL: 'trace' })
-const { address: base } = await started(service)
-const { app } = await node(t, { DATABASE_URL, JWT_SECRET })
-const call = caller(t, base)
+const DATABASE_URL = await createDatabase(t)
+// The service is a process of its own that logs at level trace; the app of this process only queries the database.
+const service = spawnService(t, { DATABASE_URL, JWT_SECRET, LOG_LEVEL: 'trace' })
+const { address: url } = await waitForStart(service)
+const { app } = await startNode(t, { DATABASE_URL, JWT_SECRET })
+const call = httpClient(t, url)
 
-/** Everything that must be nowhere: passwords, right or wrong, and tokens. */
+/** The values that may be stored nowhere: passwords, right or wrong, and tokens. */
 const secrets = new Set<string>([JWT_SECRET, NEXT])
-const keep = <T extends { token?: string; cookie?: string; password?: string }>(who: T): T => {
-  for (const secret of [who.token, who.cookie?.slice('refresh='.length), who.password]) {
+const keep = <T extends { token?: string; cookie?: string; password?: string }>(holder: T): T => {
+  for (const secret of [holder.token, holder.cookie?.slice('refresh='.length), holder.password]) {
     if (secret) secrets.add(secret)
   }
-  return who
+  return holder
 }
 
-t.test('the story of an account', async t => {
-  const ann = keep(await newcomer(call, { password: 'the password of a whole story' }))
+t.test('a sequence of account actions', async t => {
+  const ann = keep(await signUp('the password of the account'))
   const { email, password, token } = ann
   const signIn = (wrong: string, email: string) => {
     secrets.add(wrong)
@@ -32,35 +36,35 @@ t.test('the story of an account', async t => {
   }
   await call('POST', '/auth/signup', { body: { email, password, name: 'Eve' } })
   await signIn('a password with a typo', email)
-  await signIn('a password of nobody', 'nobody@example.com')
-  await signIn('a password where no email is', 'no email')
+  await signIn('a password without account', 'nobody@example.com')
+  await signIn('a password with no email', 'no email')
   await call('POST', '/auth/signin', { body: `{"email":"${email}","password":"${password}"` })
   for (let count = 0; count < 11; count++)
     await signIn('a password that is guessed', 'guessed@example.com')
 
-  const phone = keep(await enter(call, ann))
+  const phone = keep(await startSession(ann))
   const renewed = keep(await call('POST', '/auth/refresh', { cookie: phone.cookie }))
   secrets.add(renewed.body.accessToken)
   await app.sql`update sessions set rotated_at = now() - interval '1 hour'`
   await call('POST', '/auth/refresh', { cookie: `${phone.cookie}; refresh=planted` })
 
-  const tablet = keep(await enter(call, ann))
-  await call('DELETE', `/auth/sessions/${sessionOf(tablet.token)}`, { token })
-  const laptop = keep(await enter(call, ann))
+  const tablet = keep(await startSession(ann))
+  await call('DELETE', `/auth/sessions/${sessionIdOf(tablet.token)}`, { token })
+  const laptop = keep(await startSession(ann))
   await call('POST', '/auth/signout', { cookie: laptop.cookie })
   await call('POST', '/auth/password', { token, body: { current: 'a wrong password', next: NEXT } })
   await call('POST', '/auth/password', { token, body: { current: password, next: NEXT } })
 
-  const feed = await openFeed(t, base, { cookie: ann.cookie })
+  const feed = await openFeed(t, url, { cookie: ann.cookie })
   await feed.next('ready')
   feed.stop()
-  // Where tokens do not belong, but end up all the same.
+  // Tokens in places where clients send them by mistake.
   await call('GET', `/users/me?access_token=${token}`)
   await call('GET', `/events?token=${token}&password=${password}`)
   await call('GET', '/users/me', { headers: { authorization: `Basic ${token}` } })
   await call('GET', '/users/me', { token: `${token}x` })
 
-  const bob = keep(await newcomer(call, { password: 'the password of somebody who leaves' }))
+  const bob = keep(await signUp('the password of a deleted account'))
   await call('DELETE', '/users/me', { token: bob.token, body: { password: 'a wrong password' } })
   await call('DELETE', '/users/me', { token: bob.token, body: { password: bob.password } })
 
@@ -70,9 +74,9 @@ t.test('the story of an account', async t => {
   })
   const audit = lines.map(line => JSON.parse(line)).filter(({ event }) => event)
 
-  t.test('is told in the log, event by event', async t => {
-    const story = audit.map(({ event }) => event)
-    t.strictSame(story, [
+  t.test('the audit log contains every action in order', async t => {
+    const events = audit.map(({ event }) => event)
+    t.strictSame(events, [
       'account.created',
       'session.started',
       ...Array(2).fill('password.wrong'),
@@ -94,27 +98,30 @@ t.test('the story of an account', async t => {
     for (const line of audit) {
       t.match(line, { ip: '127.0.0.1', reqId: /^[\da-f-]{36}$/, msg: line.event })
     }
-    const mine = audit.filter(({ userId }) => userId === ann.id)
-    t.equal(mine.length, 12)
-    const [started] = mine.filter(({ event }) => event === 'session.started')
+    const ofAnn = audit.filter(({ userId }) => userId === ann.id)
+    t.equal(ofAnn.length, 12)
+    const [started] = ofAnn.filter(({ event }) => event === 'session.started')
     t.match(started.session, /^[\da-f]{16}$/)
-    t.notOk(JSON.stringify(audit).includes(sessionOf(ann.token)), 'a session is named by a hash')
-    const [reused] = mine.filter(({ event }) => event === 'session.reused')
+    t.notOk(
+      JSON.stringify(audit).includes(sessionIdOf(ann.token)),
+      'the log contains hashes of session ids'
+    )
+    const [reused] = ofAnn.filter(({ event }) => event === 'session.reused')
     t.equal(reused.level, 40)
   })
 
-  t.test('leaves no secret in the log', async t => {
+  t.test('the log contains no secret', async t => {
     const log = service.output.stdout + service.output.stderr
     t.ok(secrets.size > 15)
-    const told = [...secrets].filter(
+    const leaked = [...secrets].filter(
       secret => log.includes(secret) || log.includes(encodeURIComponent(secret))
     )
-    t.strictSame(told, [])
+    t.strictSame(leaked, [])
     t.notOk(/argon2/.test(log))
     t.notOk(log.includes(email))
   })
 
-  t.test('leaves nothing in the database that opens anything', async t => {
+  t.test('no stored value grants access', async t => {
     const values = await dump()
     t.ok(values.size > 50)
     const kept = [...values].filter(value => [...secrets].some(secret => value.includes(secret)))
@@ -139,7 +146,20 @@ t.test('the story of an account', async t => {
   })
 })
 
-/** Every value of every column of every table. */
+/** Signs a user up at the process that writes the log. */
+async function signUp(password: string) {
+  const email = `${randomUUID()}@example.com`
+  const { body } = await call('POST', '/auth/signup', { body: { email, password, name: 'Ann' } })
+  const account = { id: body.id as string, email, password }
+  return { ...account, ...(await startSession(account)) }
+}
+
+async function startSession({ email, password }: { email: string; password: string }) {
+  const { body, cookie } = await call('POST', '/auth/signin', { body: { email, password } })
+  return { token: body.accessToken as string, cookie }
+}
+
+/** Returns every value of every column of every table. */
 async function dump(): Promise<Set<string>> {
   const { sql } = app
   const tables = await sql<{ name: string }[]>`

@@ -2,29 +2,38 @@ import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { AccessClaims } from '../../schemas/auth.ts'
-import { build, database, listen, PASSWORD, person, signIn, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { insertProject } from '../support/projects.ts'
+import { openFeed } from '../support/sse-client.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
+import { until } from '../support/until.ts'
+import {
+  createUser,
+  PASSWORD,
+  type Session,
+  sessionIdOf,
+  signIn,
+  type User
+} from '../support/users.ts'
 
-// Whatever ends a session ends what it holds open, on every node, and nothing else.
+// The end of a session ends its streams and sockets on every node, and no others.
 
 t.jobs = 4
 
-type Person = Awaited<ReturnType<typeof person>>
-type Session = Awaited<ReturnType<typeof signIn>>
-
-const url = await database(t)
+const url = await createDatabase(t)
 const one = await build(t, { DATABASE_URL: url, REFRESH_GRACE: '0' })
 const two = await build(t, { DATABASE_URL: url })
-const nodes = [await listen(t, one), await listen(t, two)]
+const nodes = [await listen(one), await listen(two)]
 
-/** Ends `session` at the first node; `other` is one more of the same person. */
-type Cause = (ann: Person, session: Session, other: Session) => Promise<unknown>
+/** Ends `session` at the first node; `other` is another session of the same user. */
+type Cause = (ann: User, session: Session, other: Session) => Promise<unknown>
 
 const causes: Record<string, Cause> = {
   'signing out': (_, { cookie }) =>
     one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } }),
-  'a refresh token that is used again': async (_, { cookie }) => {
+  'reusing a refresh token': async (_, { cookie }) => {
     for (const status of [200, 403]) {
       await until(async () => {
         const reply = await one.inject({
@@ -36,79 +45,80 @@ const causes: Record<string, Cause> = {
       })
     }
   },
-  'a new password': (_, __, { headers }) => {
+  'changing the password': (_, __, { headers }) => {
     const payload = { current: PASSWORD, next: 'a new password' }
     return one.inject({ method: 'POST', url: '/auth/password', headers, payload })
   },
-  'ending it from another': (_, { token }, { headers }) =>
-    one.inject({ method: 'DELETE', url: `/auth/sessions/${sessionOf(token)}`, headers }),
-  'ending all others': (_, __, { headers }) =>
+  'ending it from another session': (_, { token }, { headers }) =>
+    one.inject({ method: 'DELETE', url: `/auth/sessions/${sessionIdOf(token)}`, headers }),
+  'ending all other sessions': (_, __, { headers }) =>
     one.inject({ method: 'DELETE', url: '/auth/sessions', headers }),
-  'a row that goes': (_, { token }) => one.sql`delete from sessions where id = ${sessionOf(token)}`
+  'deleting the row': (_, { token }) =>
+    one.sql`delete from sessions where id = ${sessionIdOf(token)}`
 }
 
 for (const [name, end] of Object.entries(causes)) {
-  t.test(`${name} ends the streams and sockets of that session, on every node`, async t => {
-    const ann = await person(one)
+  t.test(`${name} ends the streams and sockets of that session only`, async t => {
+    const ann = await createUser(one)
     const other = await signIn(one, ann)
-    const ended = await everythingOf(t, ann)
-    const kept = await everythingOf(t, other)
+    const ended = await openClients(t, ann)
+    const kept = await openClients(t, other)
     const begin = performance.now()
     await end(ann, ann, other)
-    await isEnded(t, ended)
+    await checkEnded(t, ended)
     t.comment(`${Math.round(performance.now() - begin)} ms`)
-    await isKept(t, one, ann, kept)
+    await checkOpen(t, one, ann, kept)
   })
 }
 
-t.test('deleting the account ends everything that it holds', async t => {
-  const ann = await person(one)
-  const all = [...(await everythingOf(t, ann)), ...(await everythingOf(t, await signIn(one, ann)))]
+t.test('deleting an account ends all its streams and sockets', async t => {
+  const ann = await createUser(one)
+  const all = [...(await openClients(t, ann)), ...(await openClients(t, await signIn(one, ann)))]
   const { headers } = ann
   await one.inject({ method: 'DELETE', url: '/users/me', headers, payload: { password: PASSWORD } })
-  await isEnded(t, all)
+  await checkEnded(t, all)
 })
 
-t.test('a rotation of refresh tokens ends nothing', async t => {
-  const ann = await person(two)
-  const kept = await everythingOf(t, ann)
+t.test('rotating refresh tokens ends no stream or socket', async t => {
+  const ann = await createUser(two)
+  const kept = await openClients(t, ann)
   const refresh = () =>
     two.inject({ method: 'POST', url: '/auth/refresh', headers: { cookie: ann.cookie } })
   const replies = await Promise.all(Array.from({ length: 10 }, refresh))
   t.strictSame(new Set(replies.map(({ statusCode }) => statusCode)), new Set([200]))
-  await isKept(t, two, ann, kept)
+  await checkOpen(t, two, ann, kept)
 })
 
-t.test('while nobody hears the bell, the end of a session is found all the same', async t => {
-  const deaf = await build(t, { DATABASE_URL: url })
-  const node = await listen(t, deaf)
-  const ann = await person(deaf)
+t.test('the end of a session arrives without notifications', async t => {
+  const app = await build(t, { DATABASE_URL: url })
+  const node = await listen(app)
+  const ann = await createUser(app)
   const feed = await openFeed(t, node, ann.headers)
   await feed.next('ready')
   const live = await openLive(t, node, { cookie: ann.cookie })
-  // The others hear, too, but this is about who does not.
-  const silence = setInterval(() => {
+  // Terminates every LISTEN connection, also those of the other nodes.
+  const terminating = setInterval(() => {
     one.sql`
       select pg_terminate_backend(pid)
       from pg_stat_activity
       where datname = current_database()
       and application_name = 'concord listen'`.catch(() => {})
   }, 5)
-  t.teardown(() => clearInterval(silence))
+  t.teardown(() => clearInterval(terminating))
   await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   await feed.next('session.ended')
   t.equal(await live.closed, 4403)
 })
 
-t.test('a node that cannot read the log asks whose session has ended', async t => {
-  const line = await tcpProxy(t, url)
-  const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: line.url })
-  const node = await listen(t, lost)
-  const ann = await person(lost)
+t.test('a node that cannot read the log queries the ended sessions', async t => {
+  const proxy = await tcpProxy(t, url)
+  const lost = await build(t, { DATABASE_URL: url, LISTEN_URL: proxy.url })
+  const node = await listen(lost)
+  const ann = await createUser(lost)
   const feed = await openFeed(t, node, ann.headers)
   await feed.next('ready')
   const live = await openLive(t, node, { cookie: ann.cookie })
-  line.hold()
+  proxy.hold()
   await one.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   t.equal(await live.closed, 4403)
   await feed.next('session.ended')
@@ -116,11 +126,11 @@ t.test('a node that cannot read the log asks whose session has ended', async t =
   t.equal(reply.status, 401)
 })
 
-t.test('a token ends its stream and its socket in time, a new one prolongs the socket', async t => {
+t.test('an expired token closes stream and socket, a new one prolongs', async t => {
   const app = await build(t, { DATABASE_URL: url, ACCESS_TOKEN_TTL: '5' })
-  const node = await listen(t, app)
-  const eve = await person(app, 'Eve')
-  const ann = await person(app)
+  const node = await listen(app)
+  const eve = await createUser(app, 'Eve')
+  const ann = await createUser(app)
   const feed = await openFeed(t, node, ann.headers)
   const [brief, long] = [await openLive(t, node, ann.headers), await openLive(t, node, ann.headers)]
   long.send({ type: 'auth', accessToken: eve.token })
@@ -136,18 +146,18 @@ t.test('a token ends its stream and its socket in time, a new one prolongs the s
   await feed.ended
   t.notOk(
     feed.events.some(({ event }) => event === 'session.ended'),
-    'the session goes on'
+    'the session itself has not ended'
   )
   long.send({ type: 'ping', n: 1 })
-  t.match(await long.next('pong'), { n: 1 }, 'past the first token')
+  t.match(await long.next('pong'), { n: 1 }, 'open after the first token expired')
   clearInterval(prolonging)
-  t.equal(await long.closed, 4401, 'until the last one expires')
+  t.equal(await long.closed, 4401, 'closed when the last token expired')
 })
 
-// A token that a node has signed whose clock is ahead of the others, by less than is allowed.
+// How far the clock of the signing node is ahead of the others; 60 s are allowed.
 const AHEAD_SECONDS = 50
 
-/** Signs an access token of the session of `token` as a node that is ahead does. */
+/** Signs an access token for the session of `token`, as a node whose clock is ahead does. */
 function signedAhead(app: FastifyInstance, token: string): { authorization: string } {
   const { payload } = app.jwt.decode<{ payload: AccessClaims }>(token) ?? {}
   const iat = Math.floor(Date.now() / 1000) + AHEAD_SECONDS
@@ -155,16 +165,16 @@ function signedAhead(app: FastifyInstance, token: string): { authorization: stri
   return { authorization: `Bearer ${app.jwt.sign({ ...payload, iat, exp } as AccessClaims)}` }
 }
 
-t.test('an ended session stays ended for a node whose clock lags', async t => {
-  const app = await build(t, { DATABASE_URL: await database(t), ACCESS_TOKEN_TTL: '1' })
-  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+t.test('an ended session stays ended on a node whose clock lags', async t => {
+  const app = await build(t, { DATABASE_URL: await createDatabase(t), ACCESS_TOKEN_TTL: '1' })
+  const [ann, bob] = [await createUser(app), await createUser(app, 'Bob')]
   const status = async (headers: { authorization: string }) =>
     (await app.inject({ url: '/users/me', headers })).statusCode
   const headers = signedAhead(app, ann.token)
   t.equal(await status(headers), 200)
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   t.equal(await status(headers), 401)
-  // The first of two lives begins anywhere in a second, so only both take longer than one.
+  // Token times are whole seconds, so one lifetime of 1 s may be over at once; two take longer than 1 s.
   for (const _ of [1, 2]) {
     const session = await signIn(app, bob)
     await until(async () => (await status(session.headers)) === 403)
@@ -173,10 +183,10 @@ t.test('an ended session stays ended for a node whose clock lags', async t => {
   t.equal(await status(headers), 401)
 })
 
-t.test('a node that starts knows sessions that ended a token life ago', async t => {
-  const DATABASE_URL = await database(t)
+t.test('a starting node knows sessions ended one token lifetime ago', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const before = await build(t, { DATABASE_URL })
-  const ann = await person(before)
+  const ann = await createUser(before)
   const headers = signedAhead(before, ann.token)
   t.equal((await before.inject({ url: '/users/me', headers })).statusCode, 200)
   await before.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
@@ -195,8 +205,8 @@ t.test('a node that starts knows sessions that ended a token life ago', async t 
   t.equal((await after.inject({ url: '/users/me', headers })).statusCode, 401)
 })
 
-/** A stream and a socket, by token and by cookie, at every node. */
-async function everythingOf(t: Test, { headers, cookie }: Session) {
+/** Opens a stream and a socket by token and by cookie at every node. */
+async function openClients(t: Test, { headers, cookie }: Session) {
   const all = nodes.flatMap(node =>
     [headers, { cookie }].map(async by => {
       const [feed, live] = await Promise.all([openFeed(t, node, by), openLive(t, node, by)])
@@ -207,9 +217,9 @@ async function everythingOf(t: Test, { headers, cookie }: Session) {
   return Promise.all(all)
 }
 
-type Held = Awaited<ReturnType<typeof everythingOf>>
+type Clients = Awaited<ReturnType<typeof openClients>>
 
-async function isEnded(t: Test, all: Held) {
+async function checkEnded(t: Test, all: Clients) {
   for (const { feed, live } of all) {
     await feed.ended
     const { event, data } = feed.events.at(-1) ?? {}
@@ -219,21 +229,13 @@ async function isEnded(t: Test, all: Held) {
   }
 }
 
-/** All of them hear what comes next. */
-async function isKept(t: Test, app: FastifyInstance, { id }: Person, all: Held) {
-  await app.sql`
-    with project as (insert into projects (name) values ('Next') returning id)
-    insert into project_members (project_id, user_id, role)
-    select id, ${id}, 'owner'
-    from project`
+/** Checks that all streams and sockets still receive. */
+async function checkOpen(t: Test, app: FastifyInstance, { id }: User, all: Clients) {
+  await insertProject(app.sql, id)
   for (const { feed, live } of all) {
     await feed.next('member.added')
     live.send({ type: 'ping', n: 1 })
     await live.next('pong')
   }
-  t.pass('the rest goes on')
-}
-
-function sessionOf(token: string): string {
-  return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).sid
+  t.pass('other streams and sockets stay open')
 }

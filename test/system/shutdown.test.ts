@@ -3,16 +3,19 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { build, database, listen, person, until } from '../support/app.ts'
-import { openLive } from '../support/live-clients.ts'
-import { crowd } from '../support/many-clients.ts'
-import { type Service, serve, started } from '../support/service.ts'
+import { build, JWT_SECRET, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { type ServiceProcess, spawnService, waitForStart } from '../support/process.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
+import { openRawFeeds } from '../support/sse-client.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { caller } from '../support/team.ts'
+import { until } from '../support/until.ts'
+import { createUser } from '../support/users.ts'
 
 const count = { streams: 2000, sockets: 40 }
 
-async function endsInTime(t: Test, { child, exited, output }: Service) {
+async function checkExit(t: Test, { child, exited, output }: ServiceProcess) {
   const begin = performance.now()
   child.kill('SIGTERM')
   const [code] = await exited
@@ -21,127 +24,122 @@ async function endsInTime(t: Test, { child, exited, output }: Service) {
   t.ok(seconds < 15, `${seconds.toFixed(1)} s`)
 }
 
-t.test(
-  'SIGTERM under 2,000 streams and pushes in flight: everybody is let go properly, in time',
-  async t => {
-    const url = await database(t)
-    // Somebody with a list, made by another node that shares the database and the secret.
-    const env = { DATABASE_URL: url, JWT_SECRET: 'a-secret-of-the-tests-and-long-enough' }
-    const other = await build(t, env)
-    const ann = await person(other)
-    const ask = caller(other, ann)
-    const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-    const made = await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-    const { id: listId } = made.json()
+t.test('SIGTERM under load closes every client properly in time', async t => {
+  const url = await createDatabase(t)
+  // Another node with the same database and secret creates the user and the checklist.
+  const env = { DATABASE_URL: url, JWT_SECRET }
+  const other = await build(t, env)
+  const ann = await createUser(other)
+  const listId = await createChecklist(ann, await createProject(ann))
 
-    const service = serve(t, { ...env, RATE_LIMIT: 'off' })
-    const { address } = await started(service)
-    const readers = await crowd(t, address, ann.headers, Array(count.streams).fill(undefined))
-    readers[0]?.socket.pause() // reads nothing any more, and must not keep the process
-    const sockets = await Promise.all(
-      Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
-    )
-    await Promise.all(sockets.map(socket => socket.open(listId)))
-    const half = request(`${address}/projects`, {
-      method: 'POST',
-      headers: { ...ann.headers, 'content-length': 9 }
-    })
-    half.on('error', () => {}).write('{') // never sent whole
+  const service = spawnService(t, { ...env, RATE_LIMIT: 'off' })
+  const { address } = await waitForStart(service)
+  const readers = await openRawFeeds(t, address, ann.headers, Array(count.streams).fill(undefined))
+  readers[0]?.socket.pause() // a client that does not read must not delay the exit
+  const sockets = await Promise.all(
+    Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
+  )
+  await Promise.all(sockets.map(socket => socket.open(listId)))
+  const half = request(`${address}/projects`, {
+    method: 'POST',
+    headers: { ...ann.headers, 'content-length': 9 }
+  })
+  half.on('error', () => {}).write('{') // never completed
 
-    // One after the other on every socket, so that some are under way whenever the signal comes.
-    const sent = new Map<string, object>()
-    const acknowledged = new Set<string>()
-    for (const { socket, send } of sockets) {
-      const push = () => {
-        if (socket.readyState !== socket.OPEN) return
-        const op = {
-          opId: randomUUID(),
-          kind: 'item.add',
-          itemId: randomUUID(),
-          text: 'x',
-          after: null
-        }
-        sent.set(op.opId, op)
-        send({ type: 'push', checklistId: listId, ops: [op] })
+  // Every socket pushes one operation after the other, so that some are in flight at the signal.
+  const sent = new Map<string, object>()
+  const acknowledged = new Set<string>()
+  for (const { socket, send } of sockets) {
+    const push = () => {
+      if (socket.readyState !== socket.OPEN) return
+      const op = {
+        opId: randomUUID(),
+        kind: 'item.add',
+        itemId: randomUUID(),
+        text: 'x',
+        after: null
       }
-      socket.on('message', data => {
-        const { type, results = [] } = JSON.parse(String(data))
-        for (const { opId } of results) acknowledged.add(opId)
-        if (type === 'ack') push()
-      })
-      push()
+      sent.set(op.opId, op)
+      send({ type: 'push', checklistId: listId, ops: [op] })
     }
-    await until(() => acknowledged.size > 2 * count.sockets)
-
-    await endsInTime(t, service)
-
-    const rest = readers.slice(1)
-    await until(() => rest.every(({ closed }) => closed))
-    t.ok(
-      rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
-      'nobody was answered 503'
-    )
-    const times = rest.map(({ text }) => /^retry: (\d+)$/m.exec(text)?.[1])
-    t.ok(
-      times.every(value => value !== undefined),
-      'every stream has a time to reconnect'
-    )
-    t.ok(new Set(times).size > 100, 'not all at once')
-    const codes = await Promise.all(sockets.map(({ closed }) => closed))
-    t.strictSame(new Set(codes), new Set([1012]))
-
-    const sql = postgres(url, { max: 1, onnotice: () => {} })
-    t.teardown(() => sql.end())
-    const rows = await sql`select op_id as id from operations`
-    const committed = new Set(rows.map(({ id }) => id))
-    t.ok(
-      [...acknowledged].every(id => committed.has(id)),
-      'what was acknowledged is there'
-    )
-    const unsure = [...committed].filter(id => !acknowledged.has(id))
-    t.strictSame(unsure, [], 'and what is there was acknowledged')
-    const unanswered = [...sent].filter(([id]) => !acknowledged.has(id)).map(([, op]) => op)
-    const again = await ask('POST', `/checklists/${listId}/ops`, { ops: unanswered.slice(0, 100) })
-    t.ok(
-      again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
-      'the rest is done by another node'
-    )
+    socket.on('message', data => {
+      const { type, results = [] } = JSON.parse(String(data))
+      for (const { opId } of results) acknowledged.add(opId)
+      if (type === 'ack') push()
+    })
+    push()
   }
-)
+  await until(() => acknowledged.size > 2 * count.sockets)
 
-t.test('SIGTERM while the database says nothing: whoever waits is answered, in time', async t => {
-  const url = await database(t)
-  const line = await tcpProxy(t, url)
-  const secret = { JWT_SECRET: 'a-secret-of-the-tests-and-long-enough' }
-  const ann = await person(await build(t, { DATABASE_URL: url, ...secret }))
-  const service = serve(t, { DATABASE_URL: line.url, ...secret })
-  const { address } = await started(service)
-  const readers = await crowd(t, address, ann.headers, Array(20).fill(undefined))
+  await checkExit(t, service)
+
+  const rest = readers.slice(1)
+  await until(() => rest.every(({ isClosed }) => isClosed))
+  t.ok(
+    rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
+    'no stream received 503'
+  )
+  const times = rest.map(({ text }) => /^retry: (\d+)$/m.exec(text)?.[1])
+  t.ok(
+    times.every(value => value !== undefined),
+    'every stream received a time to reconnect'
+  )
+  t.ok(new Set(times).size > 100, 'the reconnect times differ')
+  const codes = await Promise.all(sockets.map(({ closed }) => closed))
+  t.strictSame(new Set(codes), new Set([1012]))
+
+  const sql = postgres(url, { max: 1, onnotice: () => {} })
+  t.teardown(() => sql.end())
+  const rows = await sql`select op_id as id from operations`
+  const committed = new Set(rows.map(({ id }) => id))
+  t.ok(
+    [...acknowledged].every(id => committed.has(id)),
+    'every acknowledged operation is stored'
+  )
+  const unsure = [...committed].filter(id => !acknowledged.has(id))
+  t.strictSame(unsure, [], 'every stored operation was acknowledged')
+  const unanswered = [...sent].filter(([id]) => !acknowledged.has(id)).map(([, op]) => op)
+  const again = await ann.request('POST', `/checklists/${listId}/ops`, {
+    ops: unanswered.slice(0, 100)
+  })
+  t.ok(
+    again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
+    'another node applies the rest'
+  )
+})
+
+t.test('SIGTERM with a silent database returns 503 for pending requests', async t => {
+  const url = await createDatabase(t)
+  const proxy = await tcpProxy(t, url)
+  const ann = await createUser(await build(t, { DATABASE_URL: url, JWT_SECRET }))
+  const service = spawnService(t, { DATABASE_URL: proxy.url, JWT_SECRET })
+  const { address } = await waitForStart(service)
+  const readers = await openRawFeeds(t, address, ann.headers, Array(20).fill(undefined))
   const live = await openLive(t, address, ann.headers)
-  line.hold()
+  proxy.hold()
   // The interim response shows that the service has received the request.
   const headers = { ...ann.headers, expect: '100-continue' }
-  const asked = request(`${address}/projects`, { headers }).end()
-  const response = once(asked, 'response') as Promise<[IncomingMessage]>
-  await once(asked, 'continue')
-  await endsInTime(t, service)
+  const pending = request(`${address}/projects`, { headers }).end()
+  const response = once(pending, 'response') as Promise<[IncomingMessage]>
+  await once(pending, 'continue')
+  await checkExit(t, service)
   t.equal((await response)[0].statusCode, 503)
   t.equal(await live.closed, 1012)
   t.ok(readers.every(({ text }) => /^retry: \d+$/m.test(text)))
 })
 
-t.test('a socket that opens while the service closes is closed with 1012', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const app = await build(t, { DATABASE_URL: line.url })
-  const url = await listen(t, app)
-  const ann = await person(app)
-  line.hold()
+t.test('a socket opened during shutdown is closed with 1012', async t => {
+  const proxy = await tcpProxy(t, await createDatabase(t))
+  const app = await build(t, { DATABASE_URL: proxy.url })
+  const url = await listen(app)
+  const ann = await createUser(app)
+  proxy.hold()
   const upgraded = once(app.server, 'upgrade')
   const opening = openLive(t, url, ann.headers)
   await upgraded
   const closing = app.close()
   await until(() => !app.server.listening)
-  line.goOn()
+  proxy.resume()
   t.equal(await (await opening).closed, 1012)
   await closing
 })

@@ -1,25 +1,26 @@
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import { PASSWORD } from '../support/app.ts'
-import { newcomer, node, times } from '../support/http-client.ts'
+import { startNode } from '../support/app.ts'
+import { times } from '../support/times.ts'
+import { createUser, PASSWORD } from '../support/users.ts'
 
-const { app, base, call } = await node(t)
-const { port } = new URL(base)
-const ann = await newcomer(call)
+const { app, url, call } = await startNode(t)
+const { port } = new URL(url)
+const ann = await createUser(app)
 
-/** What comes back for these bytes, once the service or `ms` of silence has ended it. */
+/** Sends bytes and returns everything received until the service closes the connection. */
 async function exchange(t: Test, ...parts: string[]): Promise<string> {
   const socket = open(t)
-  let answer = ''
+  let received = ''
   socket.on('data', chunk => {
-    answer += chunk
+    received += chunk
   })
   for (const part of parts) socket.write(part, 'latin1')
   await closed(socket)
-  return answer
+  return received
 }
 
-/** Unlike `once`, it does not mind that the service closes while we still write. */
+/** Resolves on `close`. Unlike `once`, it does not reject on a write error. */
 function closed(socket: Socket): Promise<void> {
   return new Promise(resolve => socket.once('close', () => resolve()))
 }
@@ -30,12 +31,12 @@ function open(t: Test): Socket {
   return socket
 }
 
-const statuses = (answer: string) =>
-  [...answer.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
+const statuses = (received: string) =>
+  [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
 const request = (line: string, ...headers: string[]) =>
   `${[line, 'Host: a', ...headers, 'Connection: close'].join('\r\n')}\r\n\r\n`
 
-t.test('a request that can be read in two ways is read in none', async t => {
+t.test('an ambiguous request returns one 400 and nothing else', async t => {
   const smuggled = 'GET /users/me HTTP/1.1\r\nHost: a\r\n\r\n'
   const json = 'Content-Type: application/json'
   const post = 'POST /auth/signin HTTP/1.1\r\nHost: a'
@@ -64,12 +65,12 @@ t.test('a request that can be read in two ways is read in none', async t => {
     'a TLS hello': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'
   }
   for (const [name, bytes] of Object.entries(ambiguous)) {
-    const answer = await exchange(t, bytes)
-    t.strictSame(statuses(answer), [400], `${name}: one refusal and no second answer`)
+    const received = await exchange(t, bytes)
+    t.strictSame(statuses(received), [400], `${name}: one 400, no second response`)
   }
 })
 
-t.test('large headers are refused, whether in one or in thousands', async t => {
+t.test('large headers return 431', async t => {
   const large = [
     `X: ${'a'.repeat(20_000)}`,
     `Cookie: refresh=${'a'.repeat(20_000)}`,
@@ -82,7 +83,7 @@ t.test('large headers are refused, whether in one or in thousands', async t => {
   t.strictSame(statuses(await exchange(t, request(`GET /${'a'.repeat(20_000)} HTTP/1.1`))), [431])
 })
 
-t.test('an Upgrade header changes no answer but that of /live', async t => {
+t.test('an Upgrade header changes only GET /live', async t => {
   const token = `Authorization: Bearer ${ann.token}`
   const lines: [string, number][] = [
     ['GET /health/live', 200],
@@ -105,8 +106,8 @@ t.test('an Upgrade header changes no answer but that of /live', async t => {
         'Connection: Upgrade',
         `Upgrade: ${upgrade}`
       ]
-      const answer = await exchange(t, `${head.join('\r\n')}\r\n\r\n`)
-      t.strictSame(statuses(answer), [status], `${line} ${upgrade}`)
+      const received = await exchange(t, `${head.join('\r\n')}\r\n\r\n`)
+      t.strictSame(statuses(received), [status], `${line} ${upgrade}`)
     }
   }
   const body = JSON.stringify({ email: 'up@example.com', password: PASSWORD, name: 'Ann' })
@@ -122,7 +123,7 @@ t.test('an Upgrade header changes no answer but that of /live', async t => {
   t.strictSame(statuses(await exchange(t, `${head.join('\r\n')}\r\n\r\n`, body)), [201])
 })
 
-t.test('every route of the service has 405 for other methods, and Allow', async t => {
+t.test('every route returns 405 and Allow for other methods', async t => {
   const { paths } = (await call('GET', '/docs/json')).body
   for (const [path, operations] of Object.entries<object>(paths)) {
     const url = path.replace(/{\w+}/g, ann.id)
@@ -140,7 +141,7 @@ t.test('every route of the service has 405 for other methods, and Allow', async 
   }
 })
 
-t.test('odd methods and paths are refused like any unknown route', async t => {
+t.test('odd methods and paths return 4xx', async t => {
   const lines = [
     'TRACE /users/me HTTP/1.1',
     'OPTIONS /users/me HTTP/1.1',
@@ -164,34 +165,34 @@ t.test('odd methods and paths are refused like any unknown route', async t => {
     'CONNECT other.example:443 HTTP/1.1'
   ]
   for (const line of lines) {
-    const answer = await exchange(t, request(line, 'Authorization: Bearer x'))
-    const [status = 0] = statuses(answer)
-    // A proxy that we are not closes without a word.
-    if (line.startsWith('CONNECT')) t.equal(answer, '')
+    const received = await exchange(t, request(line, 'Authorization: Bearer x'))
+    const [status = 0] = statuses(received)
+    // Node closes a CONNECT request without a response.
+    if (line.startsWith('CONNECT')) t.equal(received, '')
     else t.ok(status >= 400 && status < 500, `${line}: ${status}`)
-    t.notOk(/Bearer x/.test(answer), 'nothing is echoed')
+    t.notOk(/Bearer x/.test(received), 'the token is not echoed')
   }
 })
 
-t.test('HEAD is GET without a body', async t => {
+t.test('HEAD returns the headers of GET without a body', async t => {
   const token = `Authorization: Bearer ${ann.token}`
-  const answer = await exchange(t, request('HEAD /users/me HTTP/1.1', token))
-  t.strictSame(statuses(answer), [200])
-  t.match(answer, /content-length: \d+/i)
-  t.ok(answer.endsWith('\r\n\r\n'))
+  const received = await exchange(t, request('HEAD /users/me HTTP/1.1', token))
+  t.strictSame(statuses(received), [200])
+  t.match(received, /content-length: \d+/i)
+  t.ok(received.endsWith('\r\n\r\n'))
 })
 
-t.test('two requests in one packet are answered in their order', async t => {
+t.test('pipelined requests receive responses in order', async t => {
   const first = 'GET /users/me HTTP/1.1\r\nHost: a\r\n\r\n'
-  const answer = await exchange(
+  const received = await exchange(
     t,
     first + request('GET /users/me HTTP/1.1', `Authorization: Bearer ${ann.token}`)
   )
-  t.strictSame(statuses(answer), [401, 200])
+  t.strictSame(statuses(received), [401, 200])
 })
 
-t.test('a request that does not get finished is ended, and holds nobody up meanwhile', async t => {
-  // Node gives the whole request the longer of the two, and looks every 5 s.
+t.test('slow requests time out without delaying others', async t => {
+  // Node applies the longer of the two to the whole request, and checks every 5 s.
   t.strictSame([app.server.headersTimeout, app.server.requestTimeout], [15_000, 15_000])
   Object.assign(app.server, { headersTimeout: 500, requestTimeout: 500 })
   const head = 'POST /auth/signin HTTP/1.1\r\nHost: a\r\n'
@@ -202,25 +203,28 @@ t.test('a request that does not get finished is ended, and holds nobody up meanw
   ]
   const sockets = slow.map(bytes => {
     const socket = open(t)
-    let answer = ''
+    let received = ''
     socket.on('data', chunk => {
-      answer += chunk
+      received += chunk
     })
     socket.write(bytes)
     const drip = setInterval(() => socket.write('a'), 200)
     return closed(socket).then(() => {
       clearInterval(drip)
-      return answer
+      return received
     })
   })
   const replies = await times(50, () => call('GET', '/users/me', { token: ann.token }))
   t.ok(replies.every(({ status }) => status === 200))
-  for (const answer of await Promise.all(sockets)) t.strictSame(statuses(answer), [408])
+  for (const received of await Promise.all(sockets)) t.strictSame(statuses(received), [408])
   Object.assign(app.server, { headersTimeout: 15_000, requestTimeout: 15_000 })
 })
 
-t.test('a body that is larger than it may be is refused before it has come', async t => {
+t.test('a too large body is refused before it arrives', async t => {
   const head = 'POST /auth/signin HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
-  const answer = await exchange(t, `${head}Content-Length: 999999999\r\nConnection: close\r\n\r\n{`)
-  t.strictSame(statuses(answer), [413])
+  const received = await exchange(
+    t,
+    `${head}Content-Length: 999999999\r\nConnection: close\r\n\r\n{`
+  )
+  t.strictSame(statuses(received), [413])
 })

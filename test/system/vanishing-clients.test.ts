@@ -2,35 +2,35 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setImmediate as tick } from 'node:timers/promises'
-import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { WebSocket } from 'ws'
 import { withTimeout } from '../../lib/with-timeout.ts'
-import { build, database, listen, person, signIn, until } from '../support/app.ts'
-import { openFeed, openLive } from '../support/live-clients.ts'
+import { build, listen } from '../support/app.ts'
+import { createDatabase } from '../support/database.ts'
+import { openLive } from '../support/live-client.ts'
+import { readMetric } from '../support/metrics.ts'
+import { createChecklist, createProject } from '../support/projects.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { frame, handshake, opcode } from '../support/raw-socket.ts'
+import { openFeed } from '../support/sse-client.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
-import { caller, listOf } from '../support/team.ts'
+import { until } from '../support/until.ts'
+import { createUser, type Session, signIn } from '../support/users.ts'
 
-// A client that leaves at any moment of an opening leaves nothing behind, or its user is locked out by the quotas.
+// A client that disconnects while it opens must free its quota, or its user is locked out.
 
 const count = { aborts: 1000, together: 20, ticks: 60, quota: 200 }
 const limits = { receivedMs: 20_000 }
 const seed = Number(process.env.SEED ?? 20)
 
-type Session = Awaited<ReturnType<typeof signIn>>
-
-async function stage(t: Test) {
+async function setUp(t: Test) {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const lists = []
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const projectId = await createProject(ann)
+  const lists: string[] = []
   for (const title of ['To buy', 'To do', 'To pack']) {
-    const made = await ask('POST', `/projects/${projectId}/checklists`, { title })
-    lists.push(made.json().id as string)
+    lists.push(await createChecklist(ann, projectId, title))
   }
   await app.sql`
     insert into checklist_items (checklist_id, text)
@@ -45,18 +45,18 @@ async function stage(t: Test) {
   return { app, url, ann, projectId, lists, cursor, sessions }
 }
 
-type Stage = Awaited<ReturnType<typeof stage>>
+type SetUp = Awaited<ReturnType<typeof setUp>>
 
-/** What a client sends: the request, what follows it, and what it has received once it is served. */
-interface Visit {
+/** What a client sends: a request, the bytes after it, and the text in the response that shows success. */
+interface Exchange {
   head: string
   rest?: Buffer
   served: string
 }
 
-function visit(random: Random, { projectId, lists, cursor, sessions }: Stage): Visit {
+function randomExchange(random: Random, { projectId, lists, cursor, sessions }: SetUp): Exchange {
   const { token, cookie } = random.pick(sessions)
-  const who = random.pick<Record<string, string>>([
+  const credentials = random.pick<Record<string, string>>([
     { authorization: `Bearer ${token}` },
     { cookie }
   ])
@@ -67,23 +67,26 @@ function visit(random: Random, { projectId, lists, cursor, sessions }: Stage): V
   const ops = [{ opId: randomUUID(), kind: 'item.add', ...item }]
   const push = message({ type: 'push', checklistId, ops })
   const here = message({ type: 'presence', checklistId, state: {} })
-  const get = (path: string, headers = who) => request('GET', path, headers)
-  const spoken: [Buffer, string][] = [
+  const get = (path: string, headers = credentials) => request('GET', path, headers)
+  const messages: [Buffer, string][] = [
     [Buffer.alloc(0), 'welcome'],
     [message({ type: 'open', checklistId }), 'snapshot'],
     [message({ type: 'open', checklistId, since: 1 }), 'changes'],
     [Buffer.concat([...open, push, here]), 'ack'],
     [Buffer.concat([...open, ...open, ...open, push, push]), 'ack']
   ]
-  const sockets = spoken.map(([rest, served]) => ({ head: handshake(who), rest, served }))
-  return random.pick<Visit>([
+  const sockets = messages.map(([rest, served]) => ({ head: handshake(credentials), rest, served }))
+  return random.pick<Exchange>([
     { head: get('/events'), served: 'event: ready' },
     { head: get(`/events?project=${projectId}`), served: 'event: ready' },
-    { head: get('/events', { ...who, 'last-event-id': cursor }), served: 'event: item' },
+    { head: get('/events', { ...credentials, 'last-event-id': cursor }), served: 'event: item' },
     { head: get('/users/me') + get('/events'), served: 'event: ready' },
     ...sockets,
     { head: get(`/checklists/${checklistId}`), served: 'HTTP' },
-    { head: request('POST', `/checklists/${checklistId}/ops`, who, { ops }), served: 'HTTP' }
+    {
+      head: request('POST', `/checklists/${checklistId}/ops`, credentials, { ops }),
+      served: 'HTTP'
+    }
   ])
 }
 
@@ -98,9 +101,9 @@ function request(method: string, path: string, headers: object, body?: object): 
   return `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${json ?? ''}`
 }
 
-/** Sends a visit as far as some point of it, and vanishes a little later. */
-async function vanish(random: Random, one: Stage) {
-  const { head, rest = Buffer.alloc(0), served } = visit(random, one)
+/** Sends an exchange up to a random point and disconnects a few turns later. */
+async function abort(random: Random, one: SetUp) {
+  const { head, rest = Buffer.alloc(0), served } = randomExchange(random, one)
   const at = random.pick(['request line', 'headers', 'first byte', 'served', 'not reading'])
   const isHalf = random.chance(0.2)
   const ticks = random.upTo(count.ticks)
@@ -116,7 +119,7 @@ async function vanish(random: Random, one: Stage) {
   else socket.destroy()
 }
 
-/** Resolves when some text or an error has come, or the connection has ended. */
+/** Resolves when the text or an error has arrived, or the connection has closed. */
 async function received(socket: Socket, text: string): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let bytes = ''
@@ -130,26 +133,20 @@ async function received(socket: Socket, text: string): Promise<void> {
   })
 }
 
-async function sum(app: FastifyInstance, name: string): Promise<number> {
-  const { payload } = await app.inject({ url: '/metrics' })
-  const lines = payload.split('\n').filter(line => line.startsWith(`concord_${name}`))
-  return lines.reduce((total, line) => total + Number(line.split(' ').at(-1)), 0)
-}
-
-t.test('1,000 clients that vanish leave no stream, socket, topic or quota', async t => {
-  const one = await stage(t)
+t.test('1,000 aborted clients leave no stream, socket, topic or quota', async t => {
+  const one = await setUp(t)
   const { app, url, ann } = one
   const random = createRandom(seed)
   t.comment(`SEED=${seed}`)
   const held = async () => ({
-    streams: await sum(app, 'streams'),
-    sockets: await sum(app, 'sockets'),
-    topics: await sum(app, 'topics')
+    streams: await readMetric(app, 'concord_streams'),
+    sockets: await readMetric(app, 'concord_sockets'),
+    topics: await readMetric(app, 'concord_topics')
   })
-  await until(async () => (await sum(app, 'streams')) === 0)
+  await until(async () => (await readMetric(app, 'concord_streams')) === 0)
   const before = await held()
   for (let n = 0; n < count.aborts; n += count.together) {
-    await Promise.all(Array.from({ length: count.together }, () => vanish(random, one)))
+    await Promise.all(Array.from({ length: count.together }, () => abort(random, one)))
   }
   await until(async () => {
     const now = await held()
@@ -163,25 +160,25 @@ t.test('1,000 clients that vanish leave no stream, socket, topic or quota', asyn
   const feeds = await Promise.all(all.map(() => openFeed(t, url, ann.headers)))
   t.ok(
     feeds.every(({ response }) => response.status === 200),
-    'the quota of streams is whole'
+    'the whole quota of streams is free'
   )
   await Promise.all(all.map(() => openLive(t, url, ann.headers)))
-  t.pass('the quota of sockets is whole')
+  t.pass('the whole quota of sockets is free')
 })
 
 t.test('a stream whose client left during its query is not opened', async t => {
-  const line = await tcpProxy(t, await database(t))
-  const app = await build(t, { DATABASE_URL: line.url })
-  const { port } = new URL(await listen(t, app))
-  const ann = await person(app)
-  const topics = await sum(app, 'topics')
+  const proxy = await tcpProxy(t, await createDatabase(t))
+  const app = await build(t, { DATABASE_URL: proxy.url })
+  const { port } = new URL(await listen(app))
+  const ann = await createUser(app)
+  const topics = await readMetric(app, 'concord_topics')
   const heads = [
     request('GET', '/events', ann.headers),
     request('GET', '/events', { cookie: ann.cookie }),
-    // The second answer of a connection has no socket before the first is complete.
+    // The second response of a connection has no socket before the first is complete.
     request('GET', '/users/me', ann.headers) + request('GET', '/events', ann.headers)
   ]
-  line.hold()
+  proxy.hold()
   let requests = 0
   app.server.on('request', () => requests++)
   for (const head of heads) {
@@ -194,52 +191,51 @@ t.test('a stream whose client left during its query is not opened', async t => {
     client.resetAndDestroy()
     await until(() => socket.closed)
   }
-  line.goOn()
+  proxy.resume()
   t.equal((await fetch(`http://127.0.0.1:${port}/users/me`, { headers: ann.headers })).status, 200)
   const next = await openFeed(t, `http://127.0.0.1:${port}`, ann.headers)
   await next.next('ready')
-  t.equal(await sum(app, 'streams'), 1, 'the next stream alone')
+  t.equal(await readMetric(app, 'concord_streams'), 1, 'only the next stream is open')
   next.stop()
-  await until(async () => (await sum(app, 'topics')) === topics)
+  await until(async () => (await readMetric(app, 'concord_topics')) === topics)
 })
 
-t.test('a push behind an unread answer is not written once its session has ended', async t => {
-  const one = await lagging(t)
+t.test('a push behind an unread response is dropped when its session ends', async t => {
+  const one = await openLaggingSocket(t)
   const op = { opId: randomUUID(), kind: 'item.add', itemId: randomUUID(), text: 'x', after: null }
-  await one.endsBehind({ type: 'push', checklistId: one.listId, ops: [op] })
-  // The operations of a list are done in order, so this one is after what the socket might have written.
+  await one.endSessionBehind({ type: 'push', checklistId: one.listId, ops: [op] })
+  // Operations of a checklist run in order, so this one runs after any that the socket sent.
   const ops = [{ opId: randomUUID(), kind: 'list.rename', from: 'To buy', to: 'Bought' }]
-  const reply = await one.ask('POST', `/checklists/${one.listId}/ops`, { ops })
+  const reply = await one.ann.request('POST', `/checklists/${one.listId}/ops`, { ops })
   t.match(reply.json().results, [{ outcome: 'applied', rev: one.rev + 1 }])
 })
 
-/** A socket that does not read a snapshot of some megabytes, more than the kernel takes for it. */
-async function lagging(t: Test) {
+/** Opens a socket that does not read a snapshot of several megabytes, more than the kernel buffers. */
+async function openLaggingSocket(t: Test) {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { listId } = await listOf(ask)
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const listId = await createChecklist(ann, await createProject(ann))
   await app.sql`
     insert into checklist_items (checklist_id, text)
     select ${listId}, repeat('😀', 2000)
     from generate_series(1, 999)`
-  const { rev } = (await ask('GET', `/checklists/${listId}`)).json()
+  const { rev } = (await ann.request('GET', `/checklists/${listId}`)).json()
   const client = await openLive(t, url, (await signIn(app, ann)).headers)
   const [served] = app.websocketServer.clients
   client.socket.pause()
   client.send({ type: 'open', checklistId: listId })
-  await until(async () => (await sum(app, 'sockets{state="lagging"}')) === 1)
+  await until(async () => (await readMetric(app, 'concord_sockets{state="lagging"}')) === 1)
 
-  /** Ends the session while `message` waits, then lets the client read all. */
-  async function endsBehind(message: object) {
+  /** Ends the session while `message` waits, then lets the client read on. */
+  async function endSessionBehind(message: object) {
     const arrived = once(served as WebSocket, 'message')
     client.send(message)
     await arrived
-    t.equal((await ask('DELETE', '/auth/sessions')).statusCode, 204)
+    t.equal((await ann.request('DELETE', '/auth/sessions')).statusCode, 204)
     client.socket.resume()
     t.equal(await client.closed, 4403)
   }
 
-  return { app, ask, listId, rev: rev as number, endsBehind }
+  return { ann, listId, rev: rev as number, endSessionBehind }
 }

@@ -6,24 +6,24 @@ import { createBatch } from '../../../lib/batch.ts'
 export type EventStream = ReturnType<typeof openEventStream>
 
 const limits = {
-  // A client with more unsent is slow.
+  // A client with more unsent bytes is slow.
   maxBufferedBytes: 64 << 10,
-  // A client that takes longer to receive them is closed, and resumes with its cursor.
-  behindMs: 30_000,
+  // A client that needs longer to receive them is disconnected, and resumes with its cursor.
+  drainMs: 30_000,
   // Time to send the last block.
-  lingerMs: 5000,
+  endMs: 5000,
   retryMs: { least: 1000, spread: 2000 }
 }
 
-/** Sends 200 and the head of a Server-Sent Events stream at once, and takes the reply out of Fastify's hands. */
+/** Sends 200 and the headers of a Server-Sent Events stream at once. From then on the reply is no longer Fastify's. */
 export function openEventStream(reply: FastifyReply) {
   const { raw, request } = reply
   const closed = new AbortController()
-  // A response that is queued behind another on its connection has no socket and never closes; the request does.
+  // A response that waits for another one on its connection has no socket and emits no close; the request does.
   request.raw.once('close', () => closed.abort())
   if (request.raw.destroyed) closed.abort()
-  raw.on('error', () => {}) // a reset by the peer is followed by close
-  // Unchunked, so that bytes made once a event go to every socket as they are; the connection ends the body.
+  raw.on('error', () => {}) // followed by close
+  // Without chunks the bytes of an event are the same on every socket. The body ends with the connection.
   raw.useChunkedEncodingByDefault = false
   raw.shouldKeepAlive = false
   reply.hijack()
@@ -36,15 +36,15 @@ export function openEventStream(reply: FastifyReply) {
   raw.flushHeaders()
 
   const batch = createBatch(raw)
-  // Part of the first block: some clients take a block without data for a message.
+  // Part of the first block: some clients treat a block without data as a message.
   let retry = retryLine()
   return {
-    /** Aborted when the connection is gone, whoever closed it. */
+    /** Aborts when the connection is closed, by either side. */
     closed: closed.signal,
 
-    /** Whether the client is so slow that more must not be written. */
+    /** Whether the client is so slow that nothing more may be written. */
     get isFull() {
-      // What this tick has written is not sent yet.
+      // The blocks of this tick are not sent yet.
       if (raw.writableLength > limits.maxBufferedBytes) batch.flush()
       return raw.writableLength > limits.maxBufferedBytes
     },
@@ -53,31 +53,31 @@ export function openEventStream(reply: FastifyReply) {
       return raw.writableLength
     },
 
-    /** Writes one block. All blocks of one tick leave in one system call. */
-    write(bytes: Buffer) {
+    /** Writes one block. All blocks of one tick are sent in one system call. */
+    write(block: Buffer) {
       batch.begin()
       writeRetry()
-      raw.write(bytes)
+      raw.write(block)
     },
 
-    /** Resolves once all is sent; rejects when that takes too long, the connection closes, or `signal` aborts. */
+    /** Resolves when everything is sent. Rejects after 30 s, when the connection closes, and when `signal` aborts. */
     async drained(signal: AbortSignal) {
-      const signals = [signal, closed.signal, AbortSignal.timeout(limits.behindMs)]
+      const signals = [signal, closed.signal, AbortSignal.timeout(limits.drainMs)]
       await once(raw, 'drain', { signal: AbortSignal.any(signals) })
     },
 
     /** Writes a last block and ends the stream. */
-    end(bytes?: Buffer) {
+    end(block?: Buffer) {
       writeRetry()
-      raw.end(bytes)
+      raw.end(block)
       if (closed.signal.aborted) return
-      // A client that does not read would hold what is unsent for ever.
-      const timer = setTimeout(() => raw.destroy(), limits.lingerMs)
+      // The unsent bytes of a client that does not read would stay in memory for ever.
+      const timer = setTimeout(() => raw.destroy(), limits.endMs)
       closed.signal.addEventListener('abort', () => clearTimeout(timer))
     },
 
-    /** Resets the connection of a client that is too slow, which also frees what the kernel keeps for it. */
-    drop() {
+    /** Resets the connection of a slow client, which also frees the buffer of the kernel. */
+    reset() {
       request.raw.socket.resetAndDestroy()
     }
   }
@@ -88,7 +88,7 @@ export function openEventStream(reply: FastifyReply) {
   }
 }
 
-/** A random time, or all clients would reconnect at once. A client obeys the line without the end of its block. */
+/** Returns a random time: clients that wait for the same time would reconnect together. */
 function retryLine(): string {
   const { least, spread } = limits.retryMs
   return `retry: ${Math.round(least + Math.random() * spread)}\n`

@@ -1,54 +1,59 @@
 import type { FastifyInstance } from 'fastify'
 import { type Cursor, formatCursor, parseCursor } from '../../../lib/cursor.ts'
-import { isEntitled } from '../../../lib/entitlement.ts'
-import { sseBytes } from '../../../lib/event.ts'
+import { endedSessionOf, isVisible, type LogEvent, sseBlock, topicsOf } from '../../../lib/event.ts'
 import {
-  type Feed as Belonging,
-  type LogEvent,
+  type LogState,
+  type Memberships,
   readMemberships,
   readVisibleAfter
 } from '../../../sql/log.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import type { Subscriber } from '../../pubsub/pubsub.ts'
+import type { SubscriberState } from '../subscriber-state.ts'
 import type { EventStream } from './event-stream.ts'
 
 export type Feed = ReturnType<typeof createFeed>
 
 export interface FeedOptions {
-  /** The cursor that the client brought, as it came. */
+  /** The cursor as the client sent it. */
   cursor?: string
-  /** Only these projects; all when absent. */
+  /** Only events of these projects; of all projects when absent. */
   projects?: string[]
 }
 
 export interface FeedParts {
   identity: Identity
   options: FeedOptions
-  /** The bytes of an event that is in memory: one array, however many readers. */
-  bytesOf: (event: LogEvent) => Buffer
-  onGone: () => void
+  /** Returns the block of an event: one array of bytes for all streams. */
+  blockOf: (event: LogEvent) => Buffer
+  onClosed: () => void
 }
 
 const limits = { heartbeatMs: 15_000, page: { rows: 500, bytes: 256 << 10 } }
 
-/**
- * One stream: `catching up` (reads the past, from memory or the log), `live` (hears its topics),
- * `lagging` (hears nothing until its reader has drained, then catches up) or `gone`.
- */
+/** Sends one user the events of their projects on one stream: past events after the cursor, then each as it is committed. */
 export function createFeed(
-  { pubsub, sql, catchUpLimit, endedSessions, metrics, log }: FastifyInstance,
+  {
+    pubsub,
+    sql,
+    catchUpLimit,
+    endedSessions,
+    metrics,
+    log
+  }: Pick<FastifyInstance, 'pubsub' | 'sql' | 'catchUpLimit' | 'endedSessions' | 'metrics' | 'log'>,
   stream: EventStream,
-  { identity, options, bytesOf, onGone }: FeedParts
+  { identity, options, blockOf, onClosed }: FeedParts
 ) {
   const { userId, sessionId, expiresAt } = identity
   const only = options.projects && new Set(options.projects.map(id => id.toLowerCase()))
-  const topics = new Map<string, () => void>()
-  let state: 'catching_up' | 'live' | 'lagging' | 'closed' = 'catching_up'
-  let leaving = new AbortController()
-  /** The epoch and last position that were sent, or passed over because they were not for this reader. */
+  /** The topics that this stream subscribes to, and the functions that unsubscribe. */
+  const subscriptions = new Map<string, () => void>()
+  let state: SubscriberState = 'catching_up'
+  let leavingState = new AbortController()
+  /** The cursor of the last event that was sent, or left out because this user may not see it. */
   let epoch = ''
   let pos = 0
-  let stops: (() => void)[] = []
+  let cleanUps: (() => void)[] = []
   const subscriber: Subscriber = { receive, reset: catchUp }
 
   return {
@@ -63,130 +68,129 @@ export function createFeed(
   }
 
   function start() {
-    // The client may have left while its identity was looked up.
-    if (stream.closed.aborted) return leave()
-    stream.closed.addEventListener('abort', leave)
-    stops = [
+    // The client may have disconnected while the database was queried for its session.
+    if (stream.closed.aborted) return close()
+    stream.closed.addEventListener('abort', close)
+    cleanUps = [
       pubsub.subscribe(`session:${sessionId}`, {
-        receive: ({ after }) => endSession(JSON.parse(after ?? '{}').reason),
+        receive: event => endSession(endedSessionOf(event).reason),
         reset() {}
       })
     ]
-    // Ended between the check of the token and the line above: nobody will tell again.
+    // The session may have ended between the check of the token and this subscription.
     if (endedSessions.has(sessionId)) return endSession('revoked')
-    const heartbeat = setInterval(beat, limits.heartbeatMs)
-    stops.push(() => clearInterval(heartbeat))
+    const heartbeat = setInterval(sendHeartbeat, limits.heartbeatMs)
+    cleanUps.push(() => clearInterval(heartbeat))
     if (expiresAt !== null) {
       const expiry = setTimeout(end, expiresAt - Date.now())
-      stops.push(() => clearTimeout(expiry))
+      cleanUps.push(() => clearTimeout(expiry))
     }
     catchUp()
   }
 
-  /** Moves on. What still runs for the place before ends at its next step. */
-  function enter(next: typeof state): AbortSignal {
-    leaving.abort()
-    leaving = new AbortController()
+  /** Changes the state. Returns a signal that aborts when the state changes again. */
+  function enter(next: SubscriberState): AbortSignal {
+    leavingState.abort()
+    leavingState = new AbortController()
     state = next
-    for (const topic of topics.keys()) part(topic)
-    return leaving.signal
+    for (const topic of subscriptions.keys()) unsubscribe(topic)
+    return leavingState.signal
   }
 
   function catchUp() {
     const signal = enter('catching_up')
-    readUp(signal).catch(error => fail(error, signal))
+    sendPastAndGoLive(signal).catch(error => fail(error, signal))
   }
 
-  async function readUp(signal: AbortSignal) {
+  async function sendPastAndGoLive(signal: AbortSignal) {
     for (;;) {
-      const mine = await catchUpLimit(userId, () => readMemberships(sql, userId), signal)
+      const memberships = await catchUpLimit(userId, () => readMemberships(sql, userId), signal)
       if (signal.aborted) return
-      if (mine.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
-      // The database may be ahead of what this node has heard: memory would be short of its newest.
-      await pubsub.reached(mine.head)
+      if (memberships.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
+      // The database may be ahead of this node: its newest events are not in memory yet.
+      await pubsub.delivered(memberships.committedHead)
       if (signal.aborted) return
-      if (epoch === '') greet(mine)
-      else resetUnless(reasonAgainst({ epoch, pos }, mine), mine)
-      await sendPast(mine, signal)
+      if (epoch === '') sendReady(memberships)
+      else resetUnless(invalidityOf({ epoch, pos }, memberships), memberships)
+      await sendPast(memberships, signal)
       if (signal.aborted) return
-      const rest = recall()
-      if (rest?.isLast) return goLive(mine, rest.events)
+      const rest = readMemory()
+      if (rest?.isLast) return goLive(memberships, rest.events)
     }
   }
 
-  /** Says who is heard and from where on: from where the client was, or from the head if that cannot be told. */
-  function greet(mine: Belonging) {
-    const here = { epoch: mine.epoch, pos: mine.head }
-    const from = options.cursor === undefined ? here : parseCursor(options.cursor)
-    const reason = from ? reasonAgainst(from, mine) : 'unknown'
-    ;({ epoch, pos } = from ?? here)
-    // Without an id before a reset: a client cut off in between must not take the head for its own.
-    const at = reason === null ? formatCursor({ epoch, pos }) : null
-    stream.write(sseBytes('ready', at, JSON.stringify({ userId, epoch: mine.epoch })))
-    resetUnless(reason, mine)
+  /** Sends `ready`, and sets the cursor: the client's own, or the head when it has none or an invalid one. */
+  function sendReady(memberships: Memberships) {
+    const head = { epoch: memberships.epoch, pos: memberships.committedHead }
+    const cursor = options.cursor === undefined ? head : parseCursor(options.cursor)
+    const reason = cursor ? invalidityOf(cursor, memberships) : 'unknown'
+    ;({ epoch, pos } = cursor ?? head)
+    // Without an id before a reset: a client that is disconnected in between must not resume from the head.
+    const id = reason === null ? formatCursor({ epoch, pos }) : null
+    stream.write(sseBlock('ready', id, JSON.stringify({ userId, epoch: memberships.epoch })))
+    resetUnless(reason, memberships)
   }
 
-  function resetUnless(reason: string | null, mine: Belonging) {
+  function resetUnless(reason: string | null, memberships: Memberships) {
     if (reason === null) return
     metrics.resets.inc({ reason })
-    ;({ epoch, head: pos } = mine)
-    stream.write(sseBytes('reset', formatCursor({ epoch, pos }), JSON.stringify({ reason })))
+    ;({ epoch, committedHead: pos } = memberships)
+    stream.write(sseBlock('reset', formatCursor({ epoch, pos }), JSON.stringify({ reason })))
   }
 
-  async function sendPast(mine: Belonging, signal: AbortSignal) {
-    const since = new Map(mine.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
-    const isMine = (event: LogEvent) => isEntitled(event, userId, id => since.get(id))
-    while (pos < mine.head && !signal.aborted) {
-      const recent = pubsub.head >= mine.head ? recall() : null
-      const { events, isLast } =
-        recent ?? (await catchUpLimit(userId, () => readPage(mine), signal))
-      metrics.catchUps.inc({ from: recent ? 'memory' : 'log' })
-      for (const event of events) {
-        if (signal.aborted || event.pos > mine.head) break
-        if (!recent || isMine(event)) send(event)
+  async function sendPast(memberships: Memberships, signal: AbortSignal) {
+    const { committedHead: head, projects } = memberships
+    const since = new Map(projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
+    while (pos < head && !signal.aborted) {
+      const memory = pubsub.deliveredHead >= head ? readMemory() : null
+      const page = memory ?? (await catchUpLimit(userId, () => readPage(memberships), signal))
+      metrics.catchUps.inc({ from: memory ? 'memory' : 'log' })
+      for (const event of page.events) {
+        if (signal.aborted || event.pos > head) break
+        // The log query returns visible events only; memory contains those of all projects.
+        if (!memory || isVisible(event, userId, id => since.get(id))) send(event)
         pos = event.pos
         if (stream.isFull) await stream.drained(signal)
       }
-      if (isLast) pos = Math.max(pos, mine.head)
+      if (page.isLast) pos = Math.max(pos, head)
     }
   }
 
-  function recall() {
+  function readMemory() {
     const { rows } = limits.page
     const events = pubsub.recent({ epoch, pos }, rows)
     return events && { events, isLast: events.length < rows }
   }
 
-  async function readPage(mine: Belonging) {
-    const page = await readVisibleAfter(sql, { userId, feed: mine, pos, most: limits.page })
-    if (reasonAgainst({ epoch, pos }, page)) throw new Error('the log is not what it was')
+  async function readPage(memberships: Memberships) {
+    const page = await readVisibleAfter(sql, { userId, memberships, pos, limits: limits.page })
+    if (invalidityOf({ epoch, pos }, page)) throw new Error('the log was replaced')
     return page
   }
 
-  // Without an await from the look into memory to the last line: no event can come in between.
-  function goLive({ projects }: Belonging, missed: LogEvent[]) {
+  // Without an await from the read of memory to the last line, so that no event is delivered in between.
+  function goLive({ projects }: Memberships, missed: LogEvent[]) {
     enter('live')
-    join(`user:${userId}`)
-    for (const { projectId } of projects) join(`project:${projectId}`)
+    subscribe(`user:${userId}`)
+    for (const { projectId } of projects) subscribe(`project:${projectId}`)
     for (const event of missed) receive(event)
   }
 
   function receive(event: LogEvent) {
     if (state !== 'live' || event.pos <= pos) return
     const { kind, projectId } = event
-    const isMine = event.userId === userId
-    const topic = `project:${projectId}`
-    if (isMine && kind === 'member.added') join(topic)
-    // What memory has is not all for this reader, what topics bring is.
-    if (topics.has(topic) || (isMine && projectId !== null)) send(event)
+    const isAboutUser = event.userId === userId
+    if (isAboutUser && kind === 'member.added') subscribe(`project:${projectId}`)
+    // Events replayed from memory may belong to other projects, so check them; events that arrive by topic never do.
+    if (projectId !== null && topicsOf(event).some(topic => subscriptions.has(topic))) send(event)
     pos = event.pos
-    if (isMine && kind === 'member.removed') part(topic)
+    if (isAboutUser && kind === 'member.removed') unsubscribe(`project:${projectId}`)
     if (stream.isFull) lag()
   }
 
   function send(event: LogEvent) {
     if (only && !only.has(event.projectId ?? '')) return
-    stream.write(bytesOf(event))
+    stream.write(blockOf(event))
   }
 
   function lag() {
@@ -194,58 +198,58 @@ export function createFeed(
     stream.drained(signal).then(catchUp, error => fail(error, signal))
   }
 
-  function beat() {
+  function sendHeartbeat() {
     if (endedSessions.has(sessionId)) return endSession('revoked')
     if (epoch === '' || stream.isFull) return
-    if (state === 'live') pos = Math.max(pos, pubsub.head)
-    stream.write(sseBytes('heartbeat', formatCursor({ epoch, pos }), '{}'))
+    if (state === 'live') pos = Math.max(pos, pubsub.deliveredHead)
+    stream.write(sseBlock('heartbeat', formatCursor({ epoch, pos }), '{}'))
   }
 
   function endSession(reason: string) {
     if (state === 'closed') return
     metrics.sessionsEnded.inc()
-    stream.end(sseBytes('session.ended', null, JSON.stringify({ reason })))
-    leave()
+    stream.end(sseBlock('session.ended', null, JSON.stringify({ reason })))
+    close()
   }
 
   function end() {
     if (state === 'closed') return
     stream.end()
-    leave()
+    close()
   }
 
-  // The client comes back with its cursor, and the log has kept everything.
+  // The client reconnects with its cursor, and the log still contains what it missed.
   function fail(err: unknown, signal: AbortSignal) {
     if (signal.aborted) return
     if ((err as Error).name === 'AbortError') {
       metrics.slowClients.inc({ kind: 'stream' })
-      stream.drop()
-      return leave()
+      stream.reset()
+      return close()
     }
-    log.warn({ err }, 'a stream ends before its time')
+    log.warn({ err }, 'stream closed: catch-up failed')
     end()
   }
 
-  function leave() {
+  function close() {
     if (state === 'closed') return
     enter('closed')
-    for (const stop of stops) stop()
-    onGone()
+    for (const cleanUp of cleanUps) cleanUp()
+    onClosed()
   }
 
-  function join(topic: string) {
-    if (!topics.has(topic)) topics.set(topic, pubsub.subscribe(topic, subscriber))
+  function subscribe(topic: string) {
+    if (!subscriptions.has(topic)) subscriptions.set(topic, pubsub.subscribe(topic, subscriber))
   }
 
-  function part(topic: string) {
-    topics.get(topic)?.()
-    topics.delete(topic)
+  function unsubscribe(topic: string) {
+    subscriptions.get(topic)?.()
+    subscriptions.delete(topic)
   }
 
-  /** Why a place in the log means nothing any more, or null. */
-  function reasonAgainst(from: Cursor, now: { epoch: string; head: number; floor: number }) {
-    if (from.epoch !== now.epoch) return 'restored'
-    if (from.pos > now.head) return 'unknown'
-    return from.pos < now.floor ? 'expired' : null
+  /** Returns why a cursor is invalid, the reason of a `reset`, or null. */
+  function invalidityOf(cursor: Cursor, now: LogState) {
+    if (cursor.epoch !== now.epoch) return 'restored'
+    if (cursor.pos > now.committedHead) return 'unknown'
+    return cursor.pos < now.floor ? 'expired' : null
   }
 }

@@ -1,89 +1,79 @@
-import { setImmediate as breathe } from 'node:timers/promises'
-import type { FastifyError } from 'fastify'
+import type { FastifyError, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { formatCursor } from '../../../lib/cursor.ts'
 import { TooManyStreams } from '../../../lib/errors.ts'
-import { feedJson, memoize, sseBytes } from '../../../lib/event.ts'
+import { eventBlock, type LogEvent } from '../../../lib/event.ts'
+import { memoize } from '../../../lib/memoize.ts'
+import { refusalOf } from '../../../lib/postgres/errors.ts'
 import { createQuota } from '../../../lib/quota.ts'
-import type { LogEvent } from '../../../sql/log.ts'
 import type { Identity } from '../../auth/authenticate.ts'
-import { fromPostgres } from '../../http/errors.ts'
+import { closeAll } from '../../http/shutdown.ts'
 import { openEventStream } from './event-stream.ts'
 import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Turns a reply into the live feed of a user; the head of the answer is written at memoize. Throws
-     * TooManyStreams when the user has too many.
+     * Turns a reply into the event stream of a user, and sends its headers at once. Throws TooManyStreams when the user has
+     * too many.
      */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): void
-    /** The error handler of a stream: an EventSource that is answered 503 would be dead for good. */
+    /**
+     * The error handler of a stream: while the database cannot be reached it sends an empty stream, because an EventSource
+     * stops for good after a 503.
+     */
     feedErrorHandler(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }
 }
 
-const limits = {
-  streamsAUser: 200,
-  retryAfterSeconds: 30,
-  // Streams ended in one go.
-  slice: 200
+const limits = { streamsPerUser: 200, retryAfterSeconds: 30 }
+
+async function feed(app: FastifyInstance) {
+  const { config, pubsub, shutdown, metrics } = app
+  const feeds = new Set<Feed>()
+  const quota = createQuota(config.rateLimit ? limits.streamsPerUser : Number.POSITIVE_INFINITY)
+  const blockOf = memoize((event: LogEvent) => eventBlock(event, pubsub.epoch))
+
+  app.decorate('openFeed', (reply, identity, options) => {
+    if (shutdown.isClosing) return openEventStream(reply).end()
+    const { userId } = identity
+    if (quota.isUsedUp(userId)) {
+      const { streamsPerUser, retryAfterSeconds: retryAfter } = limits
+      throw Object.assign(new TooManyStreams(streamsPerUser), { retryAfter })
+    }
+    quota.take(userId)
+    const onClosed = () => {
+      feeds.delete(feed)
+      quota.release(userId)
+    }
+    const parts = { identity, options, blockOf, onClosed }
+    const feed: Feed = createFeed(app, openEventStream(reply), parts)
+    feeds.add(feed)
+    feed.start()
+  })
+
+  app.decorate('feedErrorHandler', (error, { headers }, reply) => {
+    const isTemporary = refusalOf(error).statusCode === 503
+    if (!isTemporary || !headers.accept?.includes('text/event-stream')) throw error
+    openEventStream(reply).end()
+  })
+
+  metrics.states(
+    'streams',
+    'Open streams by state',
+    ['catching_up', 'live', 'lagging'],
+    () => feeds
+  )
+  metrics.gauge('stream_buffered_bytes', 'Bytes written to streams and not yet sent', () =>
+    [...feeds].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
+  )
+
+  app.addHook('preClose', () => closeAll(feeds, feed => feed.end()))
 }
 
-export default fp(
-  async app => {
-    const open = new Set<Feed>()
-    let isClosing = false
-    const quota = createQuota(app.config.rateLimit ? limits.streamsAUser : Number.POSITIVE_INFINITY)
-    const bytesOf = memoize((event: LogEvent) =>
-      sseBytes(
-        event.kind,
-        formatCursor({ epoch: app.pubsub.epoch, pos: event.pos }),
-        feedJson(event)
-      )
-    )
-
-    app.decorate('openFeed', (reply, identity, options) => {
-      if (isClosing) return openEventStream(reply).end()
-      const { userId } = identity
-      if (quota.isUsedUp(userId)) {
-        const { streamsAUser, retryAfterSeconds: retryAfter } = limits
-        throw Object.assign(new TooManyStreams(streamsAUser), { retryAfter })
-      }
-      quota.take(userId)
-      const onGone = () => {
-        open.delete(feed)
-        quota.giveBack(userId)
-      }
-      const parts = { identity, options, bytesOf, onGone }
-      const feed: Feed = createFeed(app, openEventStream(reply), parts)
-      open.add(feed)
-      feed.start()
-    })
-
-    app.decorate('feedErrorHandler', (error, { headers }, reply) => {
-      const isPassing = fromPostgres(error).statusCode === 503
-      if (!isPassing || !headers.accept?.includes('text/event-stream')) throw error
-      openEventStream(reply).end()
-    })
-
-    const states = ['catching_up', 'live', 'lagging']
-    app.metrics.states('streams', 'Open streams', states, () => open)
-    app.metrics.gauge('stream_buffered_bytes', 'Written to streams and not yet sent', () =>
-      [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
-    )
-
-    // app.close() waits for every answer, and these have no end of their own.
-    app.addHook('preClose', async () => {
-      isClosing = true
-      for (const [n, feed] of [...open].entries()) {
-        feed.end()
-        if (n % limits.slice === 0) await breathe()
-      }
-    })
-  },
-  {
-    name: 'feed',
-    dependencies: ['config', 'pubsub', 'catch-up', 'ended-sessions', 'metrics']
-  }
-)
+export default fp(feed, {
+  name: 'feed',
+  dependencies: [
+    ...['config', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up', 'ended-sessions'],
+    'authenticate'
+  ]
+})

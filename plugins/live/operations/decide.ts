@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { isLocked } from '../../../lib/postgres/locks.ts'
+import { isLockTimeout } from '../../../lib/postgres/locks.ts'
 import { applyOperations, type Entry } from '../../../sql/operations.ts'
 import { costOfWrites } from './cost.ts'
 import { applyDecisions, backOff, type Task } from './task.ts'
@@ -45,7 +45,7 @@ export async function decide(
       turn.cost += costOfWrites(written)
     }
   } catch (error) {
-    if (isLocked(error)) for (const { task } of turns) backOff(task)
+    if (isLockTimeout(error)) for (const { task } of turns) backOff(task)
     else if (turns.length > 1) for (const turn of turns) await decide(app, [turn])
     else for (const turn of turns) turn.error = error
   }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadToken, Busy } from '../../../lib/errors.ts'
 import { createFairQueue } from '../../../lib/fair-queue.ts'
-import { busyMs } from '../../../lib/postgres/locks.ts'
+import { lockWaitMs } from '../../../lib/postgres/locks.ts'
 import { createRateLimiter } from '../../../lib/rate-limiter.ts'
 import { createTimeSlice } from '../../../lib/time-slice.ts'
 import { costOfMerge, costOfSubmit } from './cost.ts'
@@ -161,7 +161,7 @@ function createOperations(
     if (isDone(task)) return resolve(task)
     if (error) return reject(error)
     const now = performance.now()
-    if (now - (task.lockedSince ?? now) > busyMs) return reject(new Busy())
+    if (now - (task.lockedSince ?? now) > lockWaitMs) return reject(new Busy())
     queue.unshift(task.job.actorId, { task, resolve, reject })
   }
 }

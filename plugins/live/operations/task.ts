@@ -6,7 +6,7 @@ import {
   maxLengths
 } from '../../../lib/check-operation.ts'
 import { mergeText } from '../../../lib/merge-text.ts'
-import { restMs } from '../../../lib/postgres/locks.ts'
+import { lockRetryMs } from '../../../lib/postgres/locks.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
 import type { Decision, Entry } from '../../../sql/operations.ts'
 
@@ -179,7 +179,7 @@ export function backOff(task: Task) {
   const now = performance.now()
   task.lockedSince ??= now
   task.retries++
-  task.retryAt = now + restMs(task.retries)
+  task.retryAt = now + lockRetryMs(task.retries)
 }
 
 /** Merges the text of the next operation with the live text that the database returned. */

@@ -1,4 +1,4 @@
-import { memoize } from '../../../lib/event.ts'
+import { memoize } from '../../../lib/memoize.ts'
 import type { Peer } from '../../../schemas/presence.ts'
 
 /** When a peer joined, in milliseconds since 1970, and the peer. Immutable, so that the same object means no change. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { createTimeSlice } from '../../../lib/time-slice.ts'
 import type { Sql } from '../../../sql/executor.ts'
 import {
-  clearPresence,
+  deletePresence,
   exchangePresence,
   type NodePresence,
   refreshPresence
@@ -70,7 +70,7 @@ export function createNodeExchange({
     },
 
     /** Deletes the rows of this node. */
-    clear: () => clearPresence(sql, nodeId)
+    clear: () => deletePresence(sql, nodeId)
   }
 
   /** Returns the rows that this node must store, as many as one exchange may have, and the checklists without a peer. */

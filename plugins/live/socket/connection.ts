@@ -2,31 +2,31 @@ import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
-import { createBatch } from '../../../lib/batch.ts'
 import { createTokenBuckets } from '../../../lib/token-bucket.ts'
 import { withTimeout } from '../../../lib/with-timeout.ts'
-import type { ServerMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
-import { createMessageHandler, type MessageHandlerParts, limits as spoken } from './messages.ts'
+import { shutdownLimits } from '../../http/shutdown.ts'
+import {
+  createMessageHandler,
+  type MessageHandlerParts,
+  limits as messageLimits
+} from './messages.ts'
+import { createSender } from './sender.ts'
+import type { Subscription } from './subscription.ts'
 
-/** The numbers of one socket. */
+/** The limits of one socket. */
 export const limits = {
   frameBytes: 256 << 10,
   pingMs: 25_000,
   pongMs: 10_000,
-  // More than this unsent and the client is slow; longer than this it comes back and resumes instead.
-  maxBufferedBytes: 64 << 10,
-  behindMs: 30_000,
-  // Messages that wait for their turn; more are left in the socket.
+  // Messages that wait while one is handled; further ones stay in the socket.
   queue: 32,
   badFrames: 20,
-  // Messages a second, and at once, of a client that is no loop.
-  frames: { rate: 100, burst: 500 },
-  // What was begun has this long to be finished when the service closes.
-  finishMs: 5000
+  // Messages per second, and in a burst; only a client that runs in a loop sends more.
+  frames: { rate: 100, burst: 500 }
 }
 
-/** RFC 6455 and, from 4000 on, ours. */
+/** RFC 6455 and, from 4000 on, the codes of this service. */
 const closeCode = {
   unsupported: 1003,
   tooManyBadFrames: 4400,
@@ -34,115 +34,119 @@ const closeCode = {
   sessionEnded: 4403,
   tooSlow: 4408,
   tooManyFrames: 4429,
-  // RFC 6455, registry of close codes
+  // IANA registry of close codes
   serviceRestart: 1012
 }
 
 export interface ConnectionParts {
   identity: Identity
-  /** What the frames of the socket are written to. */
-  wire: Socket
+  /** The TCP connection below the socket. */
+  connection: Socket
   isMessage: MessageHandlerParts['isMessage']
-  onGone: () => void
+  onClosed: () => void
 }
 
-/** The life of one socket: messages are answered strictly in order, changes come whenever they are committed. */
-export function createConnection(app: FastifyInstance, socket: WebSocket, parts: ConnectionParts) {
+/** Runs one socket until it closes: handles its messages one after the other, and ends it with its session or token. */
+export function createConnection(
+  app: Pick<FastifyInstance, 'endedSessions' | 'metrics' | 'log'> &
+    Parameters<typeof createMessageHandler>[0],
+  socket: WebSocket,
+  { identity, connection, isMessage, onClosed }: ConnectionParts
+) {
   const { pubsub, endedSessions, metrics, log } = app
-  const { userId, sessionId } = parts.identity
-  const batch = createBatch(parts.wire)
-  const frames = createTokenBuckets(limits.frames)
+  const { userId, sessionId } = identity
+  const rate = createTokenBuckets(limits.frames)
   const connectionId = randomUUID()
-  const conversation = createMessageHandler(app, {
-    identity: parts.identity,
+  const subscriptions = new Map<string, Subscription>()
+  const sender = createSender({ socket, connection, subscriptions, onTooSlow })
+  const handler = createMessageHandler(app, {
+    identity,
     connectionId,
-    isMessage: parts.isMessage,
-    send,
-    isFull,
-    caughtUp: () => lagging,
+    isMessage,
+    sender,
+    subscriptions,
     onBadMessage,
-    onProlonged,
-    onFailure: comeBack
+    onNewExpiry,
+    onFailure
   })
   const queue: string[] = []
-  const stops: (() => void)[] = []
-  let { expiresAt } = parts.identity
-  let working: Promise<void> | undefined
-  let lagging: Promise<void> | undefined
+  const unsubscribes: (() => void)[] = []
+  let { expiresAt } = identity
+  let handling: Promise<void> | undefined
   let badFrames = 0
   let isOpen = true
-  let stopExpiry = () => {}
+  let expiryTimer: NodeJS.Timeout | undefined
   let pingTimer: NodeJS.Timeout | undefined
 
   return {
     start,
     drain,
     get state() {
-      return lagging ? 'lagging' : 'live'
+      return sender.state
     },
     get bufferedBytes() {
       return socket.bufferedAmount
     }
   }
 
-  // Synchronously after the 101: a client may speak at once.
+  // Must run in the tick of the 101: the client may send messages at once.
   function start() {
     socket.on('message', onMessage)
-    socket.on('close', leave)
-    stops.push(
-      pubsub.subscribe(`user:${userId}`, { receive: conversation.onMembership, reset() {} }),
+    socket.on('close', cleanUp)
+    unsubscribes.push(
+      pubsub.subscribe(`user:${userId}`, { receive: handler.onMembership, reset() {} }),
       pubsub.subscribe(`session:${sessionId}`, { receive: endSession, reset() {} })
     )
-    // Ended between the check of the token and the line above: nobody will tell again.
+    // The session may have ended between the check of the token and this subscription.
     if (endedSessions.has(sessionId)) return endSession()
-    expire()
-    ping()
+    startExpiry()
+    startPing()
     const { frameBytes } = limits
-    send({
+    sender.send({
       type: 'welcome',
       userId,
       sessionId,
       connectionId,
       epoch: pubsub.epoch,
       heartbeatMs: limits.pingMs,
-      limits: { frameBytes, ...spoken }
+      limits: { frameBytes, ...messageLimits }
     })
   }
 
-  /** For a restart: takes nothing new, finishes and acknowledges what was begun, then closes. */
+  /** Accepts no further messages, completes the one under way and closes the socket. */
   async function drain() {
     isOpen = false
     queue.length = 0
-    if (working) await withTimeout(working, limits.finishMs).catch(() => {})
+    if (handling) await withTimeout(handling, shutdownLimits.pushMs).catch(() => {})
     close(closeCode.serviceRestart, 'the service restarts: connect again')
   }
 
-  /** At once: nothing more is sent but the reason. */
+  /** Closes at once: nothing more is sent but the reason. */
   function close(code: number, reason: string) {
-    leave()
-    socket.resume() // else the answer of the client would not be read
+    cleanUp()
+    socket.resume() // a paused socket does not read the client's close frame
     socket.close(code, reason)
   }
 
   function onMessage(data: RawData, isBinary: boolean) {
     if (!isOpen) return
     if (isBinary) return close(closeCode.unsupported, 'messages are JSON text')
-    if (frames.take('', 1, 0) > 0) return close(closeCode.tooManyFrames, 'too many messages')
+    if (rate.take('', 1, 0) > 0) return close(closeCode.tooManyFrames, 'too many messages')
     queue.push(data.toString())
     if (queue.length > limits.queue) socket.pause()
-    working ??= work().finally(() => {
-      working = undefined
+    handling ??= handleQueue().finally(() => {
+      handling = undefined
     })
   }
 
-  async function work() {
+  async function handleQueue() {
     for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
       if (queue.length === 0) socket.resume()
       // Stop answering a client until its socket has drained.
-      await lagging
-      // The session may have ended meanwhile, or the client may have left.
+      await sender.drained
+      // The socket may have closed meanwhile.
       if (!isOpen) return
-      await conversation.answer(text)
+      await handler.handle(text)
     }
   }
 
@@ -150,30 +154,29 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     if (++badFrames >= limits.badFrames) close(closeCode.tooManyBadFrames, 'too many bad frames')
   }
 
-  // A socket of a cookie lives as long as its session, whatever its tokens say.
-  function onProlonged(until: number) {
-    if (expiresAt !== null) expiresAt = until
-    expire()
+  // A socket that was opened with a cookie lives as long as its session, whatever access tokens it receives.
+  function onNewExpiry(at: number) {
+    if (expiresAt !== null) expiresAt = at
+    startExpiry()
   }
 
-  function expire() {
-    stopExpiry()
+  function startExpiry() {
+    clearTimeout(expiryTimer)
     if (expiresAt === null) return
-    const timer = setTimeout(() => {
-      close(closeCode.tokenExpired, 'the access token has expired')
-    }, expiresAt - Date.now())
-    stopExpiry = () => clearTimeout(timer)
+    const expire = () => close(closeCode.tokenExpired, 'the access token has expired')
+    expiryTimer = setTimeout(expire, expiresAt - Date.now())
   }
 
-  function ping() {
+  function startPing() {
     pingTimer = setTimeout(() => {
       if (endedSessions.has(sessionId)) return endSession()
-      // A client that lags reads no ping either: isDrained closes its socket, with a reason.
-      pingTimer = setTimeout(() => (lagging ? ping() : socket.terminate()), limits.pongMs)
+      // A client that lags receives no ping in time: the sender closes its socket, with a reason.
+      const onSilence = () => (sender.state === 'lagging' ? startPing() : socket.terminate())
+      pingTimer = setTimeout(onSilence, limits.pongMs)
       socket.ping()
       socket.once('pong', () => {
         clearTimeout(pingTimer)
-        if (socket.readyState === socket.OPEN) ping()
+        if (socket.readyState === socket.OPEN) startPing()
       })
     }, limits.pingMs)
   }
@@ -183,62 +186,26 @@ export function createConnection(app: FastifyInstance, socket: WebSocket, parts:
     close(closeCode.sessionEnded, 'the session has ended')
   }
 
-  /** What one tick owes the client leaves in one system call. */
-  function send(message: ServerMessage | object | Buffer) {
+  // The close frame waits behind the unsent messages, for half a minute more: then ws ends the connection.
+  function onTooSlow() {
+    metrics.slowClients.inc({ kind: 'socket' })
+    close(closeCode.tooSlow, 'too slow: connect again and resume')
+  }
+
+  // The client resumes from its revisions, and the log still contains what it missed.
+  function onFailure(err: unknown) {
     if (socket.readyState !== socket.OPEN) return
-    batch.begin()
-    socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message), { binary: false })
-    if (isFull()) {
-      lagging ??= wait().finally(() => {
-        lagging = undefined
-      })
-    }
-  }
-
-  function isFull(): boolean {
-    // What this tick has written was not offered to the client yet.
-    if (socket.bufferedAmount > limits.maxBufferedBytes) batch.flush()
-    return socket.bufferedAmount > limits.maxBufferedBytes
-  }
-
-  /** Stops following until the socket has sent what it has, and brings every list up to date. */
-  async function wait() {
-    while (isFull() || conversation.isLagging) {
-      conversation.lag()
-      if (!(await isDrained())) return
-      await conversation.resume()
-    }
-  }
-
-  /** Resolves when everything has been written; closes the socket when that takes too long. */
-  async function isDrained(): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<boolean>()
-    const timer = setTimeout(() => resolve(false), limits.behindMs)
-    // Frames leave in order: this one is written when all before it are, or the socket is gone.
-    socket.ping('', false, () => resolve(true))
-    const hasDrained = await promise
-    clearTimeout(timer)
-    if (!hasDrained) {
-      metrics.slowClients.inc({ kind: 'socket' })
-      // This waits behind what it has not read, for half a minute more: then ws ends the connection.
-      close(closeCode.tooSlow, 'too slow: connect again and resume')
-    }
-    return hasDrained && socket.readyState === socket.OPEN
-  }
-
-  // The client resumes where it is, and the log has kept everything.
-  function comeBack(err: unknown) {
-    if (socket.readyState !== socket.OPEN) return
-    log.warn({ err }, 'a socket closes before its time')
+    log.warn({ err }, 'socket closed: catch-up failed')
     close(closeCode.serviceRestart, 'connect again')
   }
 
-  function leave() {
+  function cleanUp() {
     isOpen = false
     queue.length = 0
+    clearTimeout(expiryTimer)
     clearTimeout(pingTimer)
-    for (const stop of [stopExpiry, ...stops]) stop()
-    conversation.stop()
-    parts.onGone()
+    for (const unsubscribe of unsubscribes) unsubscribe()
+    for (const subscription of subscriptions.values()) subscription.close()
+    onClosed()
   }
 }

@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
-import { setImmediate as breathe } from 'node:timers/promises'
 import websocket from '@fastify/websocket'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import { TooManySockets } from '../../../lib/errors.ts'
@@ -10,105 +9,85 @@ import { buildValidator } from '../../../lib/validation.ts'
 import { ClientMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { refuseSocket } from '../../http/errors.ts'
-import { createConnection, limits } from './connection.ts'
+import { closeAll, shutdownLimits } from '../../http/shutdown.ts'
+import { limits as connectionLimits, createConnection } from './connection.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Throws TooManySockets when a user has too many: to be asked before the 101. */
-    admitLive(identity: Identity): void
-    /** Serves one socket, whose frames are written to `wire`, until it closes. */
-    openLive(socket: WebSocket, wire: Socket, identity: Identity): void
-  }
-
-  interface FastifyRequest {
-    /** Who opens a socket, known before the 101. */
-    identity: Identity | null
+    /** The onRequest hook of a socket: throws TooManySockets when the user has too many. */
+    refuseTooManySockets(request: FastifyRequest): Promise<void>
+    /** Runs one socket on its TCP connection until it closes. */
+    openSocket(socket: WebSocket, connection: Socket, identity: Identity): void
   }
 }
 
-const numbers = {
-  socketsAUser: 200,
-  retryAfterSeconds: 30,
-  // Sockets closed in one go: a thousand closed in one tick would come back in one.
-  slice: 200,
-  // How long a peer may take to answer that a socket closes.
-  leaveMs: 3000
-}
+const limits = { socketsPerUser: 200, retryAfterSeconds: 30 }
 
-export default fp(
-  async app => {
-    const open = new Set<ReturnType<typeof createConnection>>()
-    let isClosing = false
-    const quota = createQuota(
-      app.config.rateLimit ? numbers.socketsAUser : Number.POSITIVE_INFINITY
-    )
+async function socket(app: FastifyInstance) {
+  const { config, metrics, shutdown } = app
+  const connections = new Set<ReturnType<typeof createConnection>>()
+  const quota = createQuota(config.rateLimit ? limits.socketsPerUser : Number.POSITIVE_INFINITY)
 
-    await app.register(websocket, {
-      options: {
-        maxPayload: limits.frameBytes,
-        perMessageDeflate: false,
-        // The default selects what the client offers first, which may be its token.
-        handleProtocols: () => false
-      },
-      errorHandler: (error, socket, request: FastifyRequest) => {
-        request.log.info({ err: error }, 'a socket failed')
-        socket.terminate()
-      },
-      preClose
-    })
-    // A handshake that is none of RFC 6455.
-    app.websocketServer.on('wsClientError', ({ message }, socket) => {
-      const error = { code: 'BAD_HANDSHAKE', message } as const
-      refuseSocket(socket, 400, error, 'Sec-WebSocket-Version: 13')
-    })
-    app.decorateRequest('identity', null)
-    const isMessage = buildValidator({})({ schema: ClientMessage, httpPart: 'body' } as never)
+  await app.register(websocket, {
+    options: {
+      maxPayload: connectionLimits.frameBytes,
+      perMessageDeflate: false,
+      // The default selects the first protocol that the client offers, which may be its token.
+      handleProtocols: () => false
+    },
+    errorHandler: (error, socket, request: FastifyRequest) => {
+      request.log.info({ err: error }, 'socket closed: handler failed')
+      socket.terminate()
+    },
+    preClose: closeSockets
+  })
+  app.websocketServer.on('wsClientError', ({ message }, socket) => {
+    const error = { code: 'BAD_HANDSHAKE', message } as const
+    refuseSocket(socket, 400, error, 'Sec-WebSocket-Version: 13')
+  })
+  const isMessage = buildValidator({})({ schema: ClientMessage, httpPart: 'body' } as never)
 
-    app.decorate('admitLive', ({ userId }) => {
-      if (!quota.isUsedUp(userId)) return
-      const { socketsAUser, retryAfterSeconds: retryAfter } = numbers
-      throw Object.assign(new TooManySockets(socketsAUser), { retryAfter })
-    })
+  app.decorate('refuseTooManySockets', async ({ identity }) => {
+    if (!quota.isUsedUp(identity.userId)) return
+    const { socketsPerUser, retryAfterSeconds: retryAfter } = limits
+    throw Object.assign(new TooManySockets(socketsPerUser), { retryAfter })
+  })
 
-    app.decorate('openLive', (socket, wire, identity) => {
-      const connection = createConnection(app, socket, {
-        identity,
-        wire,
-        isMessage,
-        onGone() {
-          if (open.delete(connection)) quota.giveBack(identity.userId)
-        }
-      })
-      quota.take(identity.userId)
-      open.add(connection)
-      connection.start()
-      // Its identity was looked up while the others were closed.
-      if (isClosing) connection.drain()
-    })
-
-    app.metrics.states('sockets', 'Open sockets', ['live', 'lagging'], () => open)
-    app.metrics.gauge('socket_buffered_bytes', 'Written to sockets and not yet sent', () =>
-      [...open].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
-    )
-
-    // What pushes have begun is finished and acknowledged first. A peer that does not take its leave is cut off.
-    async function preClose() {
-      isClosing = true
-      const closing = []
-      for (const [n, connection] of [...open].entries()) {
-        closing.push(connection.drain())
-        if (n % numbers.slice === 0) await breathe()
+  app.decorate('openSocket', (socket, connection, identity) => {
+    const live = createConnection(app, socket, {
+      identity,
+      connection,
+      isMessage,
+      onClosed() {
+        if (connections.delete(live)) quota.release(identity.userId)
       }
-      await Promise.all(closing)
-      setTimeout(() => {
-        for (const socket of app.websocketServer.clients) socket.terminate()
-      }, numbers.leaveMs).unref()
-    }
-  },
-  {
-    name: 'socket',
-    dependencies: [
-      ...['config', 'pubsub', 'catch-up', 'ended-sessions', 'operations', 'presence', 'metrics']
-    ]
+    })
+    quota.take(identity.userId)
+    connections.add(live)
+    live.start()
+    // The shutdown may have begun while the database was queried for its session.
+    if (shutdown.isClosing) live.drain()
+  })
+
+  metrics.states('sockets', 'Open sockets by state', ['live', 'lagging'], () => connections)
+  metrics.gauge('socket_buffered_bytes', 'Bytes written to sockets and not yet sent', () =>
+    [...connections].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
+  )
+
+  async function closeSockets() {
+    const closing: Promise<void>[] = []
+    await closeAll(connections, connection => closing.push(connection.drain()))
+    await Promise.all(closing)
+    setTimeout(() => {
+      for (const socket of app.websocketServer.clients) socket.terminate()
+    }, shutdownLimits.handshakeMs).unref()
   }
-)
+}
+
+export default fp(socket, {
+  name: 'socket',
+  dependencies: [
+    ...['config', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up', 'access-tokens'],
+    ...['ended-sessions', 'authenticate', 'operations', 'presence']
+  ]
+})

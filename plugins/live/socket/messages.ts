@@ -1,87 +1,70 @@
 import type { FastifyError, FastifyInstance } from 'fastify'
+import { describeError } from '../../../lib/error-body.ts'
+import type { LogEvent } from '../../../lib/event.ts'
+import { refusalOf } from '../../../lib/postgres/errors.ts'
 import { schemaErrorFormatter } from '../../../lib/validation.ts'
 import type { ClientMessage } from '../../../schemas/live.ts'
-import type { LogEvent } from '../../../sql/log.ts'
 import type { Identity } from '../../auth/authenticate.ts'
-import { fromPostgres, retryAfterOf } from '../../http/errors.ts'
 import type { PresenceConnection } from '../presence/room.ts'
-import { createSubscription, type Place, type Subscription } from './subscription.ts'
-
-export type MessageHandler = ReturnType<typeof createMessageHandler>
+import type { Sender } from './sender.ts'
+import { createSubscription, type OpenRequest, type Subscription } from './subscription.ts'
 
 export interface MessageHandlerParts {
   identity: Identity
   connectionId: string
-  /** Checks a message against its schema, and keeps what is wrong with it. */
+  /** Returns whether a value is a `ClientMessage`, and keeps the errors if not. */
   isMessage: { (value: unknown): boolean; errors?: unknown }
-  /** Sends a message, or bytes that are one already. */
-  send: (message: object | Buffer) => void
-  /** Whether the socket has so much unsent that more must not be sent. */
-  isFull: () => boolean
-  /** Resolves when the client has read what it was sent. */
-  caughtUp: () => Promise<void> | undefined
-  /** Called for every message that means nothing. */
+  sender: Sender
+  /** The subscriptions of the socket, by checklist. */
+  subscriptions: Map<string, Subscription>
+  /** Called for every message that is not valid. */
   onBadMessage: () => void
-  /** Called when a new token says how long the socket may live, milliseconds since 1970. */
-  onProlonged: (expiresAt: number) => void
-  /** Called when the database cannot be asked. */
+  /** Called when the socket received a new access token, with its expiry in milliseconds since 1970. */
+  onNewExpiry: (expiresAt: number) => void
+  /** Called when a subscription cannot query the database. */
   onFailure: (error: unknown) => void
 }
 
-/** The numbers of what is said. */
+/** The limits of messages, as `welcome` contains them. */
 export const limits = {
   opsAPush: 100,
   checklists: 100
 }
 
-/** What a client says on a socket and is answered, and the checklists that it follows. */
-export function createMessageHandler(app: FastifyInstance, parts: MessageHandlerParts) {
+/** Handles the messages of a client on one socket, and sends their responses. */
+export function createMessageHandler(
+  app: Pick<FastifyInstance, 'operations' | 'presence' | 'verifyAccessToken' | 'log'> &
+    Parameters<typeof createSubscription>[0],
+  parts: MessageHandlerParts
+) {
   const { pubsub, operations, presence, log } = app
-  const { identity, connectionId, isMessage, send, isFull, caughtUp } = parts
+  const { identity, connectionId, isMessage, sender, subscriptions, onFailure } = parts
+  const { send, isFull } = sender
   const { userId, sessionId, name } = identity
-  const following = new Map<string, Subscription>()
-  /** ways out of the lists on which others see this socket */
-  const visits = new Map<string, () => void>()
+  /** Checklists on which other clients see this socket, and the functions that leave them. */
+  const presences = new Map<string, () => void>()
 
   return {
-    answer,
+    handle,
 
-    /** What the log says about the memberships of this person. */
+    /** Passes on an event about the user's memberships. */
     onMembership(event: LogEvent) {
-      for (const list of following.values()) list.onMembership(event)
-    },
-
-    get isLagging() {
-      return [...following.values()].some(({ isLagging }) => isLagging)
-    },
-
-    /** Nothing more of any list until `resume`. */
-    lag() {
-      for (const list of following.values()) list.lag()
-    },
-
-    /** Brings every list up to date, as far as the client reads. */
-    async resume() {
-      for (const list of [...following.values()]) {
-        if (!isFull()) await list.resume()
-      }
-    },
-
-    stop() {
-      for (const list of following.values()) list.stop()
+      for (const subscription of subscriptions.values()) subscription.onMembership(event)
     }
   }
 
-  async function answer(text: string) {
+  async function handle(text: string) {
     const message = parse(text)
     if (!message) return
     const checklistId = 'checklistId' in message ? message.checklistId.toLowerCase() : undefined
     try {
-      await handle(message, checklistId ?? '')
+      await dispatch(message, checklistId ?? '')
     } catch (err) {
-      const error = fromPostgres(err as FastifyError)
-      send({ type: 'error', checklistId, ...told(error) })
-      if (isOurs(error)) log.error({ err }, 'a message failed')
+      const { body, retryAfter } = describeError(refusalOf(err as FastifyError))
+      const { statusCode, code, message } = body
+      const retry = retryAfter && { retryAfterMs: retryAfter * 1000 }
+      send({ type: 'error', checklistId, code, message, ...retry })
+      if (statusCode === 500) log.error({ err }, 'message failed')
     }
   }
 
@@ -96,57 +79,54 @@ export function createMessageHandler(app: FastifyInstance, parts: MessageHandler
     }
   }
 
-  async function handle(message: ClientMessage, checklistId: string) {
+  async function dispatch(message: ClientMessage, checklistId: string) {
     switch (message.type) {
       case 'open':
-        return openList({ ...message, checklistId })
+        return open({ ...message, checklistId })
       case 'push':
         return push(message, checklistId)
       case 'presence':
-        if (visits.has(checklistId)) presence.set(visitor(checklistId), message.state)
+        if (presences.has(checklistId)) presence.set(presenceConnection(checklistId), message.state)
         return
       case 'close':
-        return following.get(checklistId)?.stop()
+        return subscriptions.get(checklistId)?.close()
       case 'auth':
-        return prolong(message.accessToken)
+        return extend(message.accessToken)
       case 'ping':
         return send({ type: 'pong', n: message.n })
     }
   }
 
-  async function openList(place: Place) {
-    const { checklistId } = place
-    following.get(checklistId)?.stop()
-    if (following.size >= limits.checklists) {
+  async function open(request: OpenRequest) {
+    const { checklistId } = request
+    subscriptions.get(checklistId)?.close()
+    if (subscriptions.size >= limits.checklists) {
       const message = `a socket follows ${limits.checklists} checklists at most: close one first`
       return send({ type: 'error', code: 'TOO_MANY_CHECKLISTS', message, checklistId })
     }
-    const list = createSubscription(app, {
+    const subscription = createSubscription(app, {
       userId,
-      place,
-      send,
-      isFull,
-      onFailure: parts.onFailure,
-      onGone: () => part(checklistId)
+      request,
+      sender,
+      onFailure,
+      onClosed() {
+        subscriptions.delete(checklistId)
+        presences.get(checklistId)?.()
+        presences.delete(checklistId)
+      }
     })
-    following.set(checklistId, list)
+    subscriptions.set(checklistId, subscription)
     try {
-      await list.start()
-      if (following.get(checklistId) === list)
-        visits.set(checklistId, presence.join(visitor(checklistId)))
+      await subscription.start()
+      if (subscriptions.get(checklistId) === subscription)
+        presences.set(checklistId, presence.join(presenceConnection(checklistId)))
     } catch (error) {
-      list.stop()
+      subscription.close()
       throw error
     }
   }
 
-  function part(checklistId: string) {
-    following.delete(checklistId)
-    visits.get(checklistId)?.()
-    visits.delete(checklistId)
-  }
-
-  function visitor(checklistId: string): PresenceConnection {
+  function presenceConnection(checklistId: string): PresenceConnection {
     return { checklistId, connectionId, userId, name, send, isFull }
   }
 
@@ -158,32 +138,20 @@ export function createMessageHandler(app: FastifyInstance, parts: MessageHandler
       source: 'ws',
       ops
     })
-    // The author hears the change first, like everybody, and then that it was theirs. Who cannot hear it here
-    // comes back, hears it from the log, and is answered as for every operation that is sent again.
-    if (!(await pubsub.reached(pos))) return parts.onFailure(new Error('the log cannot be read'))
-    await caughtUp()
+    // The author receives the change before the acknowledgement. When this node cannot deliver it, the client reconnects,
+    // receives the change from the log, and sends the operation again, which returns its recorded result.
+    if (!(await pubsub.delivered(pos))) return onFailure(new Error('the log cannot be read'))
+    await sender.drained
     send({ type: 'ack', checklistId, results })
   }
 
-  function prolong(token: string) {
-    const { id, sessionId: of, expiresAt } = app.verifyAccessToken(token)
-    if (id !== userId || of !== sessionId) {
-      const message = 'a socket is prolonged by a token of its own session'
+  function extend(accessToken: string) {
+    const token = app.verifyAccessToken(accessToken)
+    if (token.id !== userId || token.sessionId !== sessionId) {
+      const message = 'only an access token of the same session extends a socket'
       return send({ type: 'error', code: 'BAD_TOKEN', message })
     }
-    parts.onProlonged(expiresAt)
-    send({ type: 'auth', expiresAt: new Date(expiresAt).toISOString() })
+    parts.onNewExpiry(token.expiresAt)
+    send({ type: 'auth', expiresAt: new Date(token.expiresAt).toISOString() })
   }
-}
-
-function isOurs({ statusCode = 500 }: FastifyError): boolean {
-  return statusCode >= 500 && statusCode !== 503
-}
-
-/** What a client may know of a failure: all of a refusal, nothing of a fault of ours. */
-function told(error: FastifyError) {
-  if (isOurs(error)) return { code: 'INTERNAL', message: 'something went wrong on our side' }
-  const { code, message } = error
-  const retryAfter = retryAfterOf(error)
-  return { code, message, ...(retryAfter && { retryAfterMs: retryAfter * 1000 }) }
 }

@@ -1,15 +1,16 @@
 import type { FastifyInstance } from 'fastify'
-import { changeJson, memoize } from '../../../lib/event.ts'
+import { changesFrame, type LogEvent, membershipOf } from '../../../lib/event.ts'
 import type { Role } from '../../../schemas/project.ts'
 import { readChanges } from '../../../sql/changes.ts'
 import { readChecklist } from '../../../sql/checklists.ts'
-import type { LogEvent } from '../../../sql/log.ts'
 import type { Subscriber } from '../../pubsub/pubsub.ts'
+import type { SubscriberState } from '../subscriber-state.ts'
+import type { Sender } from './sender.ts'
 
 export type Subscription = ReturnType<typeof createSubscription>
 
-/** Where a client says it is in a checklist. */
-export interface Place {
+/** The checklist that a client opens, and the last revision that it has, if any. */
+export interface OpenRequest {
   checklistId: string
   since?: number
   epoch?: string
@@ -17,84 +18,74 @@ export interface Place {
 
 export interface SubscriptionParts {
   userId: string
-  place: Place
-  /** Sends a message, or bytes that are one already. */
-  send: (message: object | Buffer) => void
-  /** Whether the socket has so much unsent that more must not be sent. */
-  isFull: () => boolean
-  /** Called when the list cannot be followed any more. */
-  onGone: () => void
-  /** Called when the database cannot be asked. */
+  request: OpenRequest
+  sender: Pick<Sender, 'send' | 'isFull'>
+  onClosed: () => void
+  /** Called when the database cannot be queried. */
   onFailure: (error: unknown) => void
 }
 
 const limits = {
   page: { limit: 500, bytes: 256 << 10 },
-  // Changes that arrive while a client catches up; more, and it reads again from where it is.
+  // Events that arrive while the client catches up. When there are more, they are read from the log again.
   backlog: { events: 5000, bytes: 4 << 20 }
 }
 
-// One change is one frame, the same bytes for everybody who follows the list.
-const frame = memoize((event: LogEvent) => {
-  const { checklistId, rev } = event
-  const head = JSON.stringify({ type: 'changes', checklistId, from: rev, to: rev, head: rev })
-  return Buffer.from(`${head.slice(0, -1)},"changes":[${changeJson(event)}]}`)
-})
-
-/**
- * One checklist on one socket: `catching up` (hears its changes into a backlog while it reads where the
- * client is), `live`, `lagging` (hears nothing until the socket has drained, then catches up) or `gone`.
- */
+/** Sends the changes of one checklist on one socket: past changes from the log, then each as it is committed. */
 export function createSubscription(
-  { pubsub, sql, catchUpLimit, metrics }: FastifyInstance,
-  { userId, place, send, isFull, onGone, onFailure }: SubscriptionParts
+  {
+    pubsub,
+    sql,
+    catchUpLimit,
+    metrics
+  }: Pick<FastifyInstance, 'pubsub' | 'sql' | 'catchUpLimit' | 'metrics'>,
+  { userId, request, sender: { send, isFull }, onClosed, onFailure }: SubscriptionParts
 ) {
-  const { checklistId } = place
-  let state: 'catching_up' | 'live' | 'lagging' | 'closed' = 'catching_up'
-  let leaving = new AbortController()
+  const { checklistId } = request
+  let state: SubscriberState = 'catching_up'
+  let leavingState = new AbortController()
   let backlog: LogEvent[] = []
   let backlogBytes = 0
-  let stopHearing = () => {}
-  /** Last revision that was sent, and the life of the database it belongs to; null before the first snapshot. */
+  let unsubscribe = () => {}
+  /** The last revision that was sent and its epoch; null before the first snapshot. */
   let rev: number | null = null
-  let { epoch = pubsub.epoch } = place
-  /** The project of the list, known memoize it was read, and the head of the log at that moment. */
+  let { epoch = pubsub.epoch } = request
+  /** The project of the checklist, undefined before the checklist was read, and the head of the log at that read. */
   let projectId: string | undefined
   let pos = 0
 
   const subscriber: Subscriber = {
     receive(event) {
-      if (state === 'catching_up') keep(event)
+      if (state === 'catching_up') addToBacklog(event)
       else receive(event)
     },
     reset: () => void resume()
   }
 
   return {
-    checklistId,
     start,
     lag,
     resume,
     onMembership,
-    stop,
-    get isLagging() {
-      return state === 'lagging'
+    close,
+    get state() {
+      return state
     }
   }
 
-  /** Sends a snapshot, or the changes since the client's place, and goes live. Rejects as `GET /checklists/:id`. */
+  /** Sends a snapshot, or the changes since the client's revision, and goes live. Rejects as `GET /checklists/:id`. */
   async function start() {
-    rev = place.since ?? null
+    rev = request.since ?? null
     await catchUp(true)
   }
 
-  async function restart(reason?: 'compacted' | 'restored') {
-    const signal = hear()
-    projectId = undefined // positions of another life of the database mean nothing
+  async function sendSnapshot(reason?: 'compacted' | 'restored') {
+    const signal = subscribe()
+    projectId = undefined // positions of another epoch are void
     const read = await readUnless(signal, () => readChecklist(sql, userId, checklistId))
     if (!read || signal.aborted) return
-    const { pos: at, ...checklist } = read
-    pos = at
+    const { pos: head, ...checklist } = read
+    pos = head
     if (reason) {
       metrics.resets.inc({ reason })
       send({ type: 'reset', checklistId, reason })
@@ -106,25 +97,25 @@ export function createSubscription(
   }
 
   /**
-   * Sends what the client has not got yet, from the log, and goes live; or stays behind when the socket is
-   * full. Who asked is answered, if with nothing new.
+   * Sends the changes since the last revision and goes live, or lags when the socket is full. A client that asked
+   * (`isRequested`) receives a `changes` also without changes.
    */
-  async function catchUp(isAsked = false) {
+  async function catchUp(isRequested = false) {
     if (state === 'closed') return
-    if (rev === null) return restart()
-    if (epoch !== pubsub.epoch) return restart('restored')
-    const signal = hear()
+    if (rev === null) return sendSnapshot()
+    if (epoch !== pubsub.epoch) return sendSnapshot('restored')
+    const signal = subscribe()
     for (let isBehind = true; isBehind; ) {
       const page = await readPage(rev, signal)
       if (page === undefined || signal.aborted) return
-      if (!page) return restart('compacted')
+      if (!page) return sendSnapshot('compacted')
       metrics.catchUps.inc({ from: 'log' })
       const { from, to, head, changes } = page
       ;({ projectId, pos } = page)
       rev = to
-      if (isAsked || changes.length > 0)
+      if (isRequested || changes.length > 0)
         send({ type: 'changes', checklistId, from, to, head, changes })
-      isAsked = false
+      isRequested = false
       if (signal.aborted) return
       if (isFull()) return lag()
       isBehind = to < head
@@ -132,23 +123,22 @@ export function createSubscription(
     await goLive()
   }
 
-  /** Goes on wherever it is. */
   function resume() {
     return catchUp().catch(fail)
   }
 
-  /** Returns a page of changes; null when they are compacted, undefined when `signal` aborts. */
+  /** Returns a page of changes, null when they are compacted, undefined when `signal` aborts. */
   async function readPage(since: number, signal: AbortSignal) {
-    const place = { since, ...limits.page }
+    const page = { since, ...limits.page }
     try {
-      return await readUnless(signal, () => readChanges(sql, userId, checklistId, place))
+      return await readUnless(signal, () => readChanges(sql, userId, checklistId, page))
     } catch (error) {
       if ((error as { code?: string }).code === 'COMPACTED') return null
       throw error
     }
   }
 
-  /** Runs a catch-up query. Returns undefined, whatever comes of it, when `signal` aborts. */
+  /** Runs a catch-up query. Returns undefined when `signal` aborts, also if the query fails. */
   async function readUnless<T>(signal: AbortSignal, query: () => Promise<T>) {
     try {
       return await catchUpLimit(userId, query, signal)
@@ -157,59 +147,54 @@ export function createSubscription(
     }
   }
 
-  // Without an await from the look at the backlog to the last line: no change can come in between.
+  // Without an await after the check of the backlog, so that no event is delivered in between.
   async function goLive() {
-    if (isOverflown()) return catchUp()
-    state = 'live' // goes on hearing what it hears
+    if (hasOverflowed()) return catchUp()
+    state = 'live'
     const missed = backlog
-    empty()
+    clearBacklog()
     for (const event of missed) {
       if (event.checklistId) receive(event)
       else onMembership(event)
     }
   }
 
-  /** Moves on. What still runs for the place before ends at its next step. */
-  function enter(next: typeof state): AbortSignal {
-    leaving.abort()
-    leaving = new AbortController()
+  /** Changes the state and unsubscribes. Returns a signal that aborts when the state changes again. */
+  function enter(next: SubscriberState): AbortSignal {
+    leavingState.abort()
+    leavingState = new AbortController()
     state = next
-    empty()
-    stopHearing()
-    return leaving.signal
+    clearBacklog()
+    unsubscribe()
+    return leavingState.signal
   }
 
-  function hear(): AbortSignal {
+  function subscribe(): AbortSignal {
     const signal = enter('catching_up')
-    stopHearing = pubsub.subscribe(`checklist:${checklistId}`, subscriber)
+    unsubscribe = pubsub.subscribe(`checklist:${checklistId}`, subscriber)
     return signal
   }
 
   function receive(event: LogEvent) {
     if (state !== 'live' || rev === null || event.rev === null || event.rev <= rev) return
     rev = event.rev
-    send(frame(event))
+    send(changesFrame(event))
     if (event.kind !== 'checklist.deleted') return
     revoke('deleted')
-    // A list that is only marked as deleted may come back, and whoever follows it sees that.
-    if (event.after === null) stop()
+    // A checklist that is marked as deleted can be restored, and its subscribers receive that. One without a row cannot.
+    if (event.after === null) close()
   }
 
-  /** What the log says about the membership of this person. */
+  /** Receives an event about the user's memberships. */
   function onMembership(event: LogEvent) {
-    // Which project it is about, and whether it was read already, shows when the list has been read.
-    if (projectId === undefined) return keep(event)
+    // Before the checklist was read its project is unknown.
+    if (projectId === undefined) return addToBacklog(event)
     if (state === 'closed' || event.projectId !== projectId || event.pos <= pos) return
-    const { kind, after, before } = event
-    if (kind === 'member.updated') {
-      const { role }: { role: Role } = JSON.parse(after ?? '{}')
-      revoke('role_changed', role)
-    }
-    if (kind === 'member.removed') {
-      // The log knows the name of a project as long as it is there.
-      const { project: left } = JSON.parse(before ?? '{}')
-      revoke(left.name === undefined ? 'deleted' : 'removed')
-      stop()
+    const { role, project } = membershipOf(event)
+    if (event.kind === 'member.updated') revoke('role_changed', role)
+    if (event.kind === 'member.removed') {
+      revoke(project.name === undefined ? 'deleted' : 'removed')
+      close()
     }
   }
 
@@ -218,38 +203,38 @@ export function createSubscription(
     send({ type: 'revoked', checklistId, reason, role })
   }
 
-  function keep(event: LogEvent) {
-    if (isOverflown()) return
+  function addToBacklog(event: LogEvent) {
+    if (hasOverflowed()) return
     backlog.push(event)
     backlogBytes += event.bytes
   }
 
-  /** Returns whether events were left out of the backlog, so that the log has to be read again. */
-  function isOverflown() {
+  /** Returns whether the backlog misses events, so that they must be read from the log. */
+  function hasOverflowed() {
     return backlog.length > limits.backlog.events || backlogBytes > limits.backlog.bytes
   }
 
-  function empty() {
+  function clearBacklog() {
     backlog = []
     backlogBytes = 0
   }
 
-  /** The socket has too much unsent: nothing more until it has drained. */
+  /** Receives nothing until `resume()`. */
   function lag() {
     if (state !== 'closed') enter('lagging')
   }
 
-  function stop() {
+  function close() {
     if (state === 'closed') return
     enter('closed')
-    onGone()
+    onClosed()
   }
 
   function fail(error: unknown) {
     if (state === 'closed') return
     const { code, message } = error as { code?: string; message: string }
     if (code !== 'CHECKLIST_NOT_FOUND' && code !== 'CHECKLIST_DELETED') return onFailure(error)
-    stop()
+    close()
     send({ type: 'error', code, message, checklistId })
   }
 }

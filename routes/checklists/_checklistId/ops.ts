@@ -20,7 +20,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: Operations,
       response: { 200: Results, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
-    config: { pace: false },
+    config: { writeRate: false },
     onRequest: app.authenticate,
     handler: async ({ user, params, body }) => {
       const checklistId = params.checklistId.toLowerCase()

@@ -10,8 +10,6 @@ const docs = { tags: ['checklists'], security: [{ bearer: [] }], params: Project
 const routes: FastifyPluginAsyncTypebox = async app => {
   const { sql, write } = app
 
-  app.addHook('onRequest', app.authenticate)
-
   app.route({
     method: 'POST',
     url: '/checklists',
@@ -22,6 +20,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: NewChecklist,
       response: { 201: ChecklistSummary, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user, params, body }, reply) => {
       const title = body.title.normalize('NFC').trim()
       const checklist = await write(user.id, sql =>
@@ -41,6 +40,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       querystring: PageQuery,
       response: { 200: Checklists, ...refusals(400, 401, 403, 404, 503) }
     },
+    onRequest: app.authenticate,
     handler: ({ user, params, query }) => listChecklists(sql, user.id, params.projectId, query)
   })
 }

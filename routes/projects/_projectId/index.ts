@@ -9,8 +9,6 @@ const docs = { tags: ['projects'], security: [{ bearer: [] }], params: ProjectPa
 const routes: FastifyPluginAsyncTypebox = async app => {
   const { sql, write } = app
 
-  app.addHook('onRequest', app.authenticate)
-
   app.route({
     method: 'GET',
     url: '',
@@ -20,6 +18,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'For its members; to everybody else it is not there.',
       response: { 200: Project, ...refusals(400, 401, 403, 404, 503) }
     },
+    onRequest: app.authenticate,
     handler: ({ user, params }) => findProject(sql, user.id, params.projectId)
   })
 
@@ -33,6 +32,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: ProjectBody,
       response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: ({ user, params, body }) =>
       write(user.id, sql => renameProject(sql, user.id, params.projectId, body.name.trim()))
   })
@@ -46,6 +46,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description: 'For owners. Its checklists go with it, and nothing brings them back.',
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user, params }, reply) => {
       await write(user.id, sql => deleteProject(sql, user.id, params.projectId))
       return reply.code(204).send(null)

@@ -9,7 +9,7 @@ import { NoContent } from '../../../schemas/scalars.ts'
 import {
   addMember,
   changeRole,
-  findAddable,
+  findUserToAdd,
   listMembers,
   removeMember
 } from '../../../sql/members.ts'
@@ -18,8 +18,6 @@ const docs = { tags: ['members'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
   const { sql, write, throttle } = app
-
-  app.addHook('onRequest', app.authenticate)
 
   app.route({
     method: 'GET',
@@ -32,6 +30,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       querystring: PageQuery,
       response: { 200: Members, ...refusals(400, 401, 403, 404, 503) }
     },
+    onRequest: app.authenticate,
     handler: ({ user, params, query }) => listMembers(sql, user.id, params.projectId, query)
   })
 
@@ -48,11 +47,12 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: NewMember,
       response: { 201: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: async (request, reply) => {
       const { user, params, body } = request
       const email = canonicalEmail(body.email)
       const found = await throttle.lookUp(request, () =>
-        findAddable(sql, user.id, params.projectId, email)
+        findUserToAdd(sql, user.id, params.projectId, email)
       )
       if (!found) throw new UserNotFound()
       const member = await write(user.id, sql =>
@@ -73,6 +73,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       body: RoleBody,
       response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: ({ user, params: { projectId, userId }, body: { role } }) =>
       write(user.id, sql => changeRole(sql, user.id, projectId, { userId, role }))
   })
@@ -89,6 +90,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       params: MemberParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 429, 503) }
     },
+    onRequest: app.authenticate,
     handler: async ({ user, params: { projectId, userId } }, reply) => {
       await write(user.id, sql => removeMember(sql, user.id, projectId, userId))
       return reply.code(204).send(null)

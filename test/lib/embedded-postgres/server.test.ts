@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import postgres from 'postgres'
 import t from 'tap'
 import { type Postgres, startPostgres } from '../../../lib/embedded-postgres/server.ts'
-import { until } from '../../support/app.ts'
-import { dataDir, serve, started } from '../../support/service.ts'
+import { createDataDir, spawnService, waitForStart } from '../../support/process.ts'
+import { until } from '../../support/until.ts'
 
 const quick = { fsync: 'off' }
 
-t.test('a restart keeps data and password, which only the owner may read', async t => {
-  const folder = await dataDir(t)
+t.test('a restart keeps the data and the password file of mode 600', async t => {
+  const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   await query(first, 'create table kept as select 1 as one')
   t.strictSame(
@@ -33,18 +33,18 @@ t.test('a restart keeps data and password, which only the owner may read', async
   await second.stop()
 })
 
-t.test('a wrong password is refused', async t => {
-  const cluster = await startPostgres(await dataDir(t), quick)
+t.test('PostgreSQL refuses a wrong password', async t => {
+  const cluster = await startPostgres(await createDataDir(t), quick)
   const url = new URL(cluster.url)
   url.password = 'guess'
   await t.rejects(query({ ...cluster, url: url.href }, 'select 1'), { code: '28P01' })
   await cluster.stop()
 })
 
-t.test('what a killed service left running is adopted', async t => {
-  const folder = await dataDir(t)
-  const service = serve(t, { DATA_DIR: folder })
-  await started(service)
+t.test('a start adopts the PostgreSQL that a killed service left running', async t => {
+  const folder = await createDataDir(t)
+  const service = spawnService(t, { DATA_DIR: folder })
+  await waitForStart(service)
   const [pid] = await postmaster(folder)
   service.child.kill('SIGKILL')
   await service.exited
@@ -55,31 +55,31 @@ t.test('what a killed service left running is adopted', async t => {
   await adopted.stop()
 })
 
-t.test('a second service on the folder is refused and does the first no harm', async t => {
-  const folder = await dataDir(t)
+t.test('a second service on one DATA_DIR is refused, the first continues', async t => {
+  const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
-  const second = serve(t, { DATA_DIR: folder })
+  const second = spawnService(t, { DATA_DIR: folder })
   t.strictSame(await second.exited, [1, null])
   t.match(second.output.stderr, /another service runs on the database in .*DATA_DIR/)
   t.strictSame(await query(first, 'select 1 as one'), [{ one: 1 }])
   await first.stop()
 })
 
-t.test('of two that start at once on an empty folder one runs', async t => {
-  const folder = await dataDir(t)
-  const both = [serve(t, { DATA_DIR: folder }), serve(t, { DATA_DIR: folder })]
+t.test('of two services that start on an empty folder, one runs', async t => {
+  const folder = await createDataDir(t)
+  const both = [spawnService(t, { DATA_DIR: folder }), spawnService(t, { DATA_DIR: folder })]
   const [code] = await Promise.race(both.map(service => service.exited))
   t.equal(code, 1)
   const running = await until(() => both.find(({ child }) => child.exitCode === null))
-  await started(running)
+  await waitForStart(running)
   const refused = both.find(service => service !== running)
   t.match(refused?.output.stderr, /another service runs/)
   running.child.kill('SIGTERM')
   t.strictSame(await running.exited, [0, null])
 })
 
-t.test('a claim that was lost with its connection is taken again', async t => {
-  const folder = await dataDir(t)
+t.test('a lost claim on the data directory is acquired again', async t => {
+  const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   const kill = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'concord claim'`
   await query(first, kill)
@@ -90,8 +90,8 @@ t.test('a claim that was lost with its connection is taken again', async t => {
   await first.stop()
 })
 
-t.test('a postmaster.pid whose number another process has by now is no obstacle', async t => {
-  const folder = await dataDir(t)
+t.test('a postmaster.pid with the pid of another process does not block', async t => {
+  const folder = await createDataDir(t)
   await startPostgres(folder, quick).then(cluster => cluster.stop())
   const file = join(folder, 'postgres', 'postmaster.pid')
   const data = join(folder, 'postgres')
@@ -101,30 +101,34 @@ t.test('a postmaster.pid whose number another process has by now is no obstacle'
   await again.stop()
 })
 
-t.test('the password file cannot be lost in silence', async t => {
-  const folder = await dataDir(t)
+t.test('a start without the password file fails with an error', async t => {
+  const folder = await createDataDir(t)
   await startPostgres(folder, quick).then(cluster => cluster.stop())
   const file = join(folder, 'pgpass')
   const kept = await readFile(file)
   await t.rejects(
     rm(file).then(() => startPostgres(folder)),
-    /pgpass, the password of .* is gone/
+    /pgpass, the password of .* is missing/
   )
   await writeFile(file, kept, { mode: 0o600 })
 })
 
 const isRoot = process.getuid?.() === 0
-t.test('root is told which folder PostgreSQL cannot enter', { skip: !isRoot }, async t => {
-  const closed = t.testdir({})
-  await chmod(closed, 0o700)
-  await t.rejects(
-    startPostgres(join(closed, 'data')),
-    new RegExp(`cannot enter ${closed}: chmod a\\+x`)
-  )
-})
+t.test(
+  'a start as root names the folder that PostgreSQL cannot enter',
+  { skip: !isRoot },
+  async t => {
+    const closed = t.testdir({})
+    await chmod(closed, 0o700)
+    await t.rejects(
+      startPostgres(join(closed, 'data')),
+      new RegExp(`cannot enter ${closed}: chmod a\\+x`)
+    )
+  }
+)
 
-t.test('a folder with a blank and a quote in its name is quoted for the shell', async t => {
-  const folder = join(await dataDir(t), "it's here")
+t.test('the psql command quotes a folder with a blank and a quote', async t => {
+  const folder = join(await createDataDir(t), "it's here")
   const cluster = await startPostgres(folder, quick)
   t.match(cluster.psql, "it'\\''s here/pgpass' psql")
   await cluster.stop()

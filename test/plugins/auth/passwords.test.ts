@@ -1,17 +1,21 @@
 import { hash } from '@node-rs/argon2'
 import t from 'tap'
-import { database, until } from '../../support/app.ts'
-import { type Caller, caller, newcomer, node, times } from '../../support/http-client.ts'
-import { serve, started } from '../../support/service.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { type HttpClient, httpClient } from '../../support/http-client.ts'
+import { spawnService, waitForStart } from '../../support/process.ts'
+import { times } from '../../support/times.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
-const { app, call } = await node(t)
-const signIn = (call: Caller, { email, password }: { email: string; password: string }) =>
+const { app, call } = await startNode(t)
+const signIn = (call: HttpClient, { email, password }: { email: string; password: string }) =>
   call('POST', '/auth/signin', { body: { email, password } })
 const store = (id: string, hash: string | null) =>
   app.sql`update users set password_hash = ${hash} where id = ${id}`
 
-t.test('twenty sign-ins at once that all upgrade a weak hash succeed', async t => {
-  const ann = await newcomer(call)
+t.test('twenty concurrent sign-ins that upgrade a weak hash succeed', async t => {
+  const ann = await createUser(app)
   await store(ann.id, await hash(ann.password, { memoryCost: 4096, timeCost: 1 }))
   const replies = await times(20, () => signIn(call, ann))
   t.strictSame(new Set(replies.map(({ status }) => status)), new Set([200]))
@@ -20,8 +24,8 @@ t.test('twenty sign-ins at once that all upgrade a weak hash succeed', async t =
   t.equal((await signIn(call, ann)).status, 200)
 })
 
-t.test('what is no hash, or too dear a one, opens nothing and harms nobody', async t => {
-  const ann = await newcomer(call)
+t.test('a damaged or too expensive password hash only returns 401', async t => {
+  const ann = await createUser(app)
   const good = await hash(ann.password, { memoryCost: 1024, timeCost: 1 })
   const digest = good.split('$').slice(4).join('$')
   const damaged = [
@@ -55,14 +59,14 @@ t.test('what is no hash, or too dear a one, opens nothing and harms nobody', asy
   t.equal((await signIn(call, ann)).status, 200)
 })
 
-t.test('a damaged hash is an alarm in the log, which does not show it', async t => {
-  const DATABASE_URL = await database(t)
-  const service = serve(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32), LOG_LEVEL: 'error' })
-  const { address } = await started(service)
-  const other = caller(t, address)
-  const ann = await newcomer(other)
+t.test('a damaged password hash is logged without the hash', async t => {
+  const DATABASE_URL = await createDatabase(t)
+  const service = spawnService(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32), LOG_LEVEL: 'error' })
+  const { address } = await waitForStart(service)
+  const other = httpClient(t, address)
   const damaged = '$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ'
-  const { app } = await node(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32) })
+  const { app } = await startNode(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32) })
+  const ann = await createUser(app)
   await app.sql`update users set password_hash = ${damaged}`
   t.equal((await signIn(other, ann)).status, 401)
   const line = await until(() => /^\{.*"password\.unreadable".*$/m.exec(service.output.stdout))
@@ -70,19 +74,19 @@ t.test('a damaged hash is an alarm in the log, which does not show it', async t 
   t.notOk(service.output.stdout.includes('c2FsdHNhbHQ'))
 })
 
-t.test('more sign-ins than can wait are told to come back, and others go on', async t => {
-  const wide = await node(t)
-  const ann = await newcomer(wide.call)
-  // Four times fifty sockets: what one caller opens would not fill the queue.
-  const callers = Array.from({ length: 4 }, () => caller(t, wide.base))
-  const replies = await times(200, index => signIn(callers[index % 4] as Caller, ann))
-  const answered = Map.groupBy(replies, ({ status }) => status)
-  t.strictSame([...answered.keys()].sort(), [200, 503])
-  const refused = answered.get(503) ?? []
+t.test('sign-ins beyond the queue return 503, later ones succeed', async t => {
+  const wide = await startNode(t)
+  const ann = await createUser(wide.app)
+  // Four clients of 50 sockets each, because one would not fill the queue.
+  const clients = Array.from({ length: 4 }, () => httpClient(t, wide.url))
+  const replies = await times(200, index => signIn(clients[index % 4] as HttpClient, ann))
+  const byStatus = Map.groupBy(replies, ({ status }) => status)
+  t.strictSame([...byStatus.keys()].sort(), [200, 503])
+  const refused = byStatus.get(503) ?? []
   t.ok(refused.length > 0)
   for (const { headers, body } of refused) {
     t.equal(body.code, 'TOO_BUSY')
     t.match(headers['retry-after'], /^[1-9]\d*$/)
   }
-  t.equal((await signIn(wide.call, ann)).status, 200, 'and then it works again')
+  t.equal((await signIn(wide.call, ann)).status, 200, 'a later sign-in succeeds')
 })

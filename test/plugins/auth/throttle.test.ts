@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { database } from '../../support/app.ts'
-import { type Call, type Caller, newcomer, node, times } from '../../support/http-client.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import type { HttpClient, HttpRequest } from '../../support/http-client.ts'
+import { times } from '../../support/times.ts'
+import { createUser } from '../../support/users.ts'
 
 const settings = { RATE_LIMIT: 'on', TRUST_PROXY: '127.0.0.1' }
-const { app, call } = await node(t, settings)
+const { app, call } = await startNode(t, settings)
 
 interface Guess {
   password?: string
@@ -12,20 +15,20 @@ interface Guess {
   cookie?: string
 }
 
-/** A guess from the same address as all others, or the one that is given. */
-function guess(call: Caller, email: string, about: Guess = {}) {
+/** Sends a sign-in from one address for all guesses, or from `from`. */
+function guess(call: HttpClient, email: string, about: Guess = {}) {
   const { password = 'wrong', from = '192.0.2.1', cookie } = about
   const headers = { 'x-forwarded-for': from }
   return call('POST', '/auth/signin', { body: { email, password }, headers, cookie })
 }
 
-const elsewhere = '192.0.2.2'
+const otherAddress = '192.0.2.2'
 const unknown = () => `${randomUUID()}@example.com`
 const statuses = (replies: { status: number }[]) => replies.map(({ status }) => status)
 
 function isRefused(
   t: Test,
-  { status, body, headers }: Awaited<ReturnType<Caller>>,
+  { status, body, headers }: Awaited<ReturnType<HttpClient>>,
   { within = 900 } = {}
 ) {
   t.equal(status, 429)
@@ -35,11 +38,11 @@ function isRefused(
   t.equal(headers['set-cookie'], undefined)
 }
 
-t.test('after ten wrong passwords even the right one waits, on every node', async t => {
-  const DATABASE_URL = await database(t)
+t.test('ten wrong passwords from one address block it on every node', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const [one, two] = [await node(t, env), await node(t, env)]
-  const [ann, bob] = [await newcomer(one.call), await newcomer(one.call)]
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
+  const [ann, bob] = [await createUser(one.app), await createUser(one.app)]
   for (let count = 0; count < 10; count++) {
     const { call } = count % 2 ? one : two
     t.equal((await guess(call, count % 3 ? ann.email : ann.email.toUpperCase())).status, 401)
@@ -49,9 +52,9 @@ t.test('after ten wrong passwords even the right one waits, on every node', asyn
     isRefused(t, await guess(call, ann.email, { password: ann.password }))
     const { password } = ann
     t.equal(
-      (await guess(call, ann.email, { password, from: elsewhere })).status,
+      (await guess(call, ann.email, { password, from: otherAddress })).status,
       200,
-      'from elsewhere'
+      'from another address'
     )
   }
   t.equal((await guess(one.call, bob.email, { password: bob.password })).status, 200)
@@ -59,28 +62,28 @@ t.test('after ten wrong passwords even the right one waits, on every node', asyn
   const key = `guess at ${ann.email} from 192.0.2.1`
   await one.app.sql`update throttles set resets_at = now() where key = ${key}`
   t.equal((await guess(two.call, ann.email, { password: ann.password })).status, 200)
-  t.equal((await guess(two.call, ann.email)).status, 401, 'counting starts anew')
+  t.equal((await guess(two.call, ann.email)).status, 401, 'the count restarts')
 })
 
-t.test('an account that nobody has is no different', async t => {
+t.test('an unknown email is throttled like a known one', async t => {
   const email = unknown()
   for (let count = 0; count < 10; count++) t.equal((await guess(call, email)).status, 401)
   isRefused(t, await guess(call, email))
 })
 
-t.test('after a hundred wrong passwords an account waits, whatever the networks', async t => {
-  const ann = await newcomer(call)
+t.test('a hundred wrong passwords from many networks block the account', async t => {
+  const ann = await createUser(app)
   const { email, password } = ann
   await guess(call, email, { from: '2001:db8:7:1::1' })
   await app.sql`update throttles set count = 99 where key = ${`guess at ${email}`}`
-  t.equal((await guess(call, email, { from: '2001:db8:7:2::1' })).status, 401, 'the hundredth')
+  t.equal((await guess(call, email, { from: '2001:db8:7:2::1' })).status, 401, 'guess 100')
   isRefused(t, await guess(call, email, { from: '2001:db8:7:3::1' }))
   isRefused(t, await guess(call, email, { password, from: '2001:db8:7:4::1' }))
   t.equal((await guess(call, email, { password, cookie: ann.cookie })).status, 200)
 })
 
-t.test('one IPv6 customer has ten guesses at an account', async t => {
-  const ann = await newcomer(call)
+t.test('one IPv6 /64 has ten guesses at an account', async t => {
+  const ann = await createUser(app)
   for (let count = 0; count < 10; count++) {
     t.equal((await guess(call, ann.email, { from: `2001:db8:8:1::${count}` })).status, 401)
   }
@@ -88,65 +91,62 @@ t.test('one IPv6 customer has ten guesses at an account', async t => {
   t.equal((await guess(call, ann.email, { from: '2001:db8:8:2::' })).status, 401)
 })
 
-t.test('of 50 guesses at once on two nodes ten are answered', async t => {
-  const DATABASE_URL = await database(t)
+t.test('of 50 concurrent guesses on two nodes ten are allowed', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const nodes = [await node(t, env), await node(t, env)]
-  const ann = await newcomer(nodes[0]?.call as Caller)
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
+  const ann = await createUser(one.app)
   const { email, password } = ann
   const replies = await times(50, index =>
-    guess(nodes[index % 2]?.call as Caller, index % 2 ? email : email.toUpperCase())
+    guess((index % 2 ? two : one).call, index % 2 ? email : email.toUpperCase())
   )
   t.strictSame(statuses(replies).sort(), [...Array(10).fill(401), ...Array(40).fill(429)])
-  isRefused(t, await guess(nodes[0]?.call as Caller, email, { password }))
+  isRefused(t, await guess(one.call, email, { password }))
 })
 
-t.test('of 150 guesses at once from many networks a hundred are answered', async t => {
-  const DATABASE_URL = await database(t)
+t.test('of 150 concurrent guesses from many networks 100 are allowed', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const nodes = [await node(t, env), await node(t, env)]
-  const { email } = await newcomer(nodes[0]?.call as Caller)
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
+  const { email } = await createUser(one.app)
   const replies = await times(150, index =>
-    guess(nodes[index % 2]?.call as Caller, email, { from: `198.51.100.${index}` })
+    guess((index % 2 ? two : one).call, email, { from: `198.51.100.${index}` })
   )
   t.strictSame(statuses(replies).sort(), [...Array(100).fill(401), ...Array(50).fill(429)])
 })
 
-t.test('the right password counts for nothing', async t => {
-  const ann = await newcomer(call)
+t.test('correct passwords do not count as guesses', async t => {
+  const ann = await createUser(app)
   const { password } = ann
   const replies = await times(30, () => guess(call, ann.email, { password, from: '192.0.2.251' }))
   t.strictSame(new Set(statuses(replies)), new Set([200]))
   for (let count = 0; count < 9; count++) await guess(call, ann.email)
   t.equal((await guess(call, ann.email, { password })).status, 200)
-  t.equal((await guess(call, ann.email)).status, 401, 'the tenth')
+  t.equal((await guess(call, ann.email)).status, 401, 'guess 10')
   isRefused(t, await guess(call, ann.email, { password }))
 })
 
-t.test(
-  'a browser that is signed in is not locked out by strangers, nor can it guess for ever',
-  async t => {
-    const [ann, eve] = [await newcomer(call), await newcomer(call)]
-    const { email, password, cookie } = ann
-    for (let count = 0; count < 10; count++) await guess(call, email)
-    isRefused(t, await guess(call, email, { password }))
-    isRefused(t, await guess(call, email, { password, cookie: eve.cookie }))
-    const reply = await guess(call, email, { password, cookie })
-    t.equal(reply.status, 200)
+t.test('a signed-in browser is blocked only by its own guesses', async t => {
+  const [ann, eve] = [await createUser(app), await createUser(app)]
+  const { email, password, cookie } = ann
+  for (let count = 0; count < 10; count++) await guess(call, email)
+  isRefused(t, await guess(call, email, { password }))
+  isRefused(t, await guess(call, email, { password, cookie: eve.cookie }))
+  const reply = await guess(call, email, { password, cookie })
+  t.equal(reply.status, 200)
 
-    for (let count = 0; count < 10; count++) {
-      t.equal((await guess(call, email, { cookie: reply.cookie })).status, 401)
-    }
-    isRefused(t, await guess(call, email, { password, cookie: reply.cookie }))
+  for (let count = 0; count < 10; count++) {
+    t.equal((await guess(call, email, { cookie: reply.cookie })).status, 401)
   }
-)
+  isRefused(t, await guess(call, email, { password, cookie: reply.cookie }))
+})
 
-t.test('a hundred wrong passwords from one address are enough, whatever the accounts', async t => {
+t.test('a hundred wrong passwords block an address for all accounts', async t => {
   const from = '198.51.100.7'
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   await guess(call, unknown(), { from })
   await app.sql`update throttles set count = 99 where key = ${`guess from ${from}`}`
-  t.equal((await guess(call, unknown(), { from })).status, 401, 'the hundredth')
+  t.equal((await guess(call, unknown(), { from })).status, 401, 'guess 100')
   isRefused(t, await guess(call, unknown(), { from }))
   isRefused(t, await guess(call, ann.email, { password: ann.password, from }))
   const mapped = `::ffff:${from}`
@@ -154,14 +154,14 @@ t.test('a hundred wrong passwords from one address are enough, whatever the acco
   t.equal((await guess(call, unknown(), { from: '198.51.100.8' })).status, 401)
 })
 
-t.test('an IPv6 customer is one address, with all of their /64', async t => {
+t.test('an IPv6 /64 counts as one address', async t => {
   await guess(call, unknown(), { from: '2001:db8:1:2::1' })
   await app.sql`update throttles set count = 100 where key = 'guess from 2001:db8:1:2::/64'`
   isRefused(t, await guess(call, unknown(), { from: '2001:DB8:1:2:ffff:ffff:ffff:ffff' }))
   t.equal((await guess(call, unknown(), { from: '2001:db8:1:3::1' })).status, 401)
 })
 
-t.test('what a client writes in front of the word of the proxy is ignored', async t => {
+t.test('a spoofed X-Forwarded-For prefix is ignored', async t => {
   const from = '203.0.113.9'
   await guess(call, unknown(), { from })
   await app.sql`update throttles set count = 100 where key = ${`guess from ${from}`}`
@@ -170,8 +170,8 @@ t.test('what a client writes in front of the word of the proxy is ignored', asyn
   }
 })
 
-t.test('without TRUST_PROXY, no header says where somebody is', async t => {
-  const direct = await node(t, { RATE_LIMIT: 'on' })
+t.test('without TRUST_PROXY every address header is ignored', async t => {
+  const direct = await startNode(t, { RATE_LIMIT: 'on' })
   await guess(direct.call, unknown())
   await direct.app.sql`update throttles set count = 100 where key = 'guess from 127.0.0.1'`
   const names = ['x-forwarded-for', 'x-real-ip', 'forwarded', 'cf-connecting-ip', 'true-client-ip']
@@ -182,23 +182,23 @@ t.test('without TRUST_PROXY, no header says where somebody is', async t => {
   }
 })
 
-t.test('300 sign-ups an hour come from one address', async t => {
+t.test('one address can sign up 300 times an hour', async t => {
   const from = '198.51.100.99'
   const signUp = (email: string, headers = { 'x-forwarded-for': from }) =>
     call('POST', '/auth/signup', { body: { email, password: 'long enough', name: 'Ann' }, headers })
   const email = unknown()
   t.equal((await signUp(email)).status, 201)
   await app.sql`update throttles set count = 298 where key = ${`sign-up from ${from}`}`
-  t.equal((await signUp(email)).status, 409, 'who looks for accounts is counted, too')
+  t.equal((await signUp(email)).status, 409, 'a refused sign-up counts, too')
   t.equal((await signUp(unknown())).status, 201)
   isRefused(t, await signUp(unknown()), { within: 3600 })
   t.equal((await signUp(unknown(), { 'x-forwarded-for': '198.51.100.98' })).status, 201)
 })
 
-t.test('a stolen access token guesses ten passwords, and locks nobody out', async t => {
-  const ann = await newcomer(call)
+t.test('a stolen access token allows ten password guesses, sign-ins stay allowed', async t => {
+  const ann = await createUser(app)
   const { token } = ann
-  const attempts: [string, string, Call['body']][] = [
+  const attempts: [string, string, HttpRequest['body']][] = [
     ['POST', '/auth/password', { current: 'wrong', next: 'long enough' }],
     ['DELETE', '/users/me', { password: 'wrong' }]
   ]
@@ -213,19 +213,19 @@ t.test('a stolen access token guesses ten passwords, and locks nobody out', asyn
   t.equal((await guess(call, ann.email, { password: ann.password })).status, 200)
 })
 
-t.test('an owner looks for fifty unknown emails an hour, on every node', async t => {
-  const DATABASE_URL = await database(t)
+t.test('an owner can look up fifty unknown emails an hour', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
-  const [one, two] = [await node(t, env), await node(t, env)]
+  const [one, two] = [await startNode(t, env), await startNode(t, env)]
   const [ann, bob, eve] = [
-    await newcomer(one.call),
-    await newcomer(one.call, { name: 'Bob' }),
-    await newcomer(one.call, { name: 'Eve' })
+    await createUser(one.app),
+    await createUser(one.app, 'Bob'),
+    await createUser(one.app, 'Eve')
   ]
   const { token } = ann
   const { body: project } = await one.call('POST', '/projects', { token, body: { name: 'Fair' } })
   const path = `/projects/${project.id}/members`
-  const add = (call: Caller, email: string, by = token) =>
+  const add = (call: HttpClient, email: string, by = token) =>
     call('POST', path, { token: by, body: { email, role: 'owner' } })
 
   t.equal((await add(one.call, unknown())).status, 404)
@@ -242,11 +242,15 @@ t.test('an owner looks for fifty unknown emails an hour, on every node', async t
     isRefused(t, await add(call, eve.email), { within: 3600 })
   }
   t.equal((await one.call('GET', path, { token })).body.members.length, 2)
-  t.equal((await add(one.call, unknown(), bob.token)).status, 404, 'another owner has their own')
+  t.equal(
+    (await add(one.call, unknown(), bob.token)).status,
+    404,
+    'every owner has their own count'
+  )
 })
 
-t.test('RATE_LIMIT=off counts nothing', async t => {
-  const free = await node(t, { RATE_LIMIT: 'off' })
+t.test('RATE_LIMIT=off throttles nothing', async t => {
+  const free = await startNode(t, { RATE_LIMIT: 'off' })
   const replies = await times(12, () => guess(free.call, 'ann@example.com'))
   t.strictSame(new Set(statuses(replies)), new Set([401]))
   t.equal((await free.app.sql`select from throttles`).length, 0)

@@ -1,14 +1,15 @@
 import t from 'tap'
-import { build, person, signIn } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
 type Headers = { authorization: string }
 
-/** What a user may write at once, and the rest of it that is delayed. */
+/** How many writes of a user succeed at once, and how many more are delayed instead of refused. */
 const [burst, delayed] = [300, 60]
 
-t.test('a user who writes too fast is slowed down, then refused', async t => {
+t.test('a user who writes too fast is delayed, then refused', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const [ann, bob] = [await person(app), await person(app, 'Bob')]
+  const [ann, bob] = [await createUser(app), await createUser(app, 'Bob')]
   const other = await signIn(app, ann)
   const write = ({ headers }: { headers: Headers }) =>
     app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: 'Ann' } })
@@ -30,15 +31,15 @@ t.test('a user who writes too fast is slowed down, then refused', async t => {
   }
   t.ok(
     others.some(({ statusCode }) => statusCode === 429),
-    'all sessions of a user share the pace'
+    'all sessions of a user share one rate'
   )
-  t.equal(reply.statusCode, 200, 'others are not concerned')
-  t.equal(read.statusCode, 200, 'nor is reading')
+  t.equal(reply.statusCode, 200, 'another user is not limited')
+  t.equal(read.statusCode, 200, 'reads are not limited')
 })
 
-t.test('a flood of writes does not keep a user from ending sessions', async t => {
+t.test('a flood of writes does not stop a user from ending sessions', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
-  const ann = await person(app)
+  const ann = await createUser(app)
   const { headers } = ann
   const flood = Array.from({ length: burst + delayed + 100 }, () =>
     app.inject({ method: 'POST', url: '/projects', headers, payload: { name: 'Fair' } })
@@ -48,9 +49,9 @@ t.test('a flood of writes does not keep a user from ending sessions', async t =>
   t.strictSame([...statuses].sort(), [201, 429])
 })
 
-t.test('RATE_LIMIT=off lets a user write as fast as they can', async t => {
+t.test('RATE_LIMIT=off does not limit writes', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
-  const { headers } = await person(app)
+  const { headers } = await createUser(app)
   const replies = await Promise.all(
     Array.from({ length: burst + delayed + 100 }, () =>
       app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: 'Ann' } })

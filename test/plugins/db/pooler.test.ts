@@ -6,26 +6,26 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { freePort } from '../../soak/database.ts'
-import { build, database, listen, person, until } from '../../support/app.ts'
-import { openFeed, openLive } from '../../support/live-clients.ts'
-import { caller } from '../../support/team.ts'
+import { build, listen } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { freePort } from '../../support/free-port.ts'
+import { openLive } from '../../support/live-client.ts'
+import { createChecklist, createProject } from '../../support/projects.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const pgbouncer = ['/usr/sbin', '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
   .map(folder => join(folder, 'pgbouncer'))
   .find(existsSync)
 const skip = pgbouncer === undefined && 'needs PgBouncer: apt-get install pgbouncer'
 
-/** A project with a list, its owner, and somebody who listens in both ways. */
-async function stage(t: Test, env: NodeJS.ProcessEnv) {
+/** Starts a node with a checklist, its owner, and the owner's open stream and socket. */
+async function setUp(t: Test, env: NodeJS.ProcessEnv) {
   const app = await build(t, env)
-  const url = await listen(t, app)
-  const ann = await person(app)
-  const ask = caller(app, ann)
-  const { id: projectId } = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const { id: listId } = (
-    await ask('POST', `/projects/${projectId}/checklists`, { title: 'To buy' })
-  ).json()
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const listId = await createChecklist(ann, await createProject(ann))
   const feed = await openFeed(t, url, ann.headers)
   await feed.next('ready')
   const live = await openLive(t, url, ann.headers)
@@ -33,10 +33,10 @@ async function stage(t: Test, env: NodeJS.ProcessEnv) {
   return { app, ann, url, listId, feed, live }
 }
 
-/** Every way to write, and who hears of it. */
-async function isDelivered(
+/** Checks that changes over the socket and by SQL arrive at the stream and the socket. */
+async function checkDelivery(
   t: Test,
-  { app, listId, feed, live }: Awaited<ReturnType<typeof stage>>
+  { app, listId, feed, live }: Awaited<ReturnType<typeof setUp>>
 ) {
   const [itemId, opId] = [crypto.randomUUID(), crypto.randomUUID()]
   const op = { opId, kind: 'item.add', itemId, text: 'Milk', after: null } as const
@@ -44,36 +44,41 @@ async function isDelivered(
   await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'Bread')`
   t.match((await feed.next('item.added')).data, { after: { text: 'Milk' } })
   t.match((await feed.next('item.added')).data, { after: { text: 'Bread' } })
-  const heard = () => live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
-  await until(() => heard().length === 2)
-  t.strictSame(heard(), [2, 3], 'once, in order')
+  const receivedRevs = () =>
+    live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
+  await until(() => receivedRevs().length === 2)
+  t.strictSame(receivedRevs(), [2, 3], 'once, in order')
 }
 
-t.test('behind a pooler in transaction mode events come by polling', { skip }, async t => {
-  const direct = await database(t)
+t.test('behind a transaction pooler events arrive by polling', { skip }, async t => {
+  const direct = await createDatabase(t)
   const pooled = await pool(t, direct)
-  const one = await stage(t, { DATABASE_URL: pooled })
-  const ready = await one.app.inject('/health/ready')
+  const setup = await setUp(t, { DATABASE_URL: pooled })
+  const ready = await setup.app.inject('/health/ready')
   t.equal(ready.statusCode, 200)
   t.match(ready.json(), { status: 'ready', database: 'up', listener: 'polling' })
-  await isDelivered(t, one)
+  await checkDelivery(t, setup)
 })
 
-t.test('with LISTEN_URL the bell is heard past a pooler', { skip }, async t => {
-  const direct = await database(t)
-  const pooled = await pool(t, direct)
-  const one = await stage(t, { DATABASE_URL: pooled, LISTEN_URL: direct })
-  t.match((await one.app.inject('/health/ready')).json(), { status: 'ready', listener: 'up' })
-  await isDelivered(t, one)
-})
+t.test(
+  'with LISTEN_URL notifications arrive although DATABASE_URL is a pooler',
+  { skip },
+  async t => {
+    const direct = await createDatabase(t)
+    const pooled = await pool(t, direct)
+    const setup = await setUp(t, { DATABASE_URL: pooled, LISTEN_URL: direct })
+    t.match((await setup.app.inject('/health/ready')).json(), { status: 'ready', listener: 'up' })
+    await checkDelivery(t, setup)
+  }
+)
 
-/** PgBouncer in transaction mode in front of a database, as the README says to set it up. */
+/** Starts PgBouncer in transaction mode, as documented in the README. Returns the URL of the database through it. */
 async function pool(t: Test, url: string): Promise<string> {
   const { hostname, port, username, password, pathname } = new URL(url)
   const folder = await mkdtemp(join(tmpdir(), 'concord-pgbouncer-'))
   await chmod(folder, 0o755)
   const file = join(folder, 'pgbouncer.ini')
-  const own = await freePort()
+  const poolerPort = await freePort()
   const name = pathname.slice(1)
   await writeFile(
     file,
@@ -82,7 +87,7 @@ async function pool(t: Test, url: string): Promise<string> {
 ${name} = host=${hostname} port=${port} user=${username} password=${decodeURIComponent(password)}
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = ${own}
+listen_port = ${poolerPort}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
@@ -99,11 +104,11 @@ ${process.getuid?.() === 0 ? 'user = postgres' : ''}
     await rm(folder, { recursive: true })
   })
   await until(async () => {
-    const socket = connect(own, '127.0.0.1')
+    const socket = connect(poolerPort, '127.0.0.1')
     await once(socket, 'connect')
     socket.destroy()
     return true
   })
-  // Older ones than 1.21 know nothing of prepared statements.
-  return `postgres://concord@127.0.0.1:${own}/${name}?prepare=false`
+  // PgBouncer before 1.21 does not support prepared statements.
+  return `postgres://concord@127.0.0.1:${poolerPort}/${name}?prepare=false`
 }

@@ -1,15 +1,18 @@
 import postgres from 'postgres'
 import t from 'tap'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
-t.test('a row that psql holds delays the requests that want it, and no other', async t => {
-  const url = await database(t)
+t.test('a locked row delays only the requests that need it', async t => {
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })
   t.teardown(() => psql.end({ timeout: 1 }))
-  const [ann, bob] = [await person(app), await person(app)]
-  const create = (who: typeof ann) =>
-    app.inject({ method: 'POST', url: '/projects', headers: who.headers, payload: { name: 'P' } })
+  const [ann, bob] = [await createUser(app), await createUser(app)]
+  const create = (user: typeof ann) =>
+    app.inject({ method: 'POST', url: '/projects', headers: user.headers, payload: { name: 'P' } })
   const { id } = (await create(ann)).json()
   const rename = (name: string) =>
     app.inject({ method: 'PATCH', url: `/projects/${id}`, headers: ann.headers, payload: { name } })
@@ -22,25 +25,25 @@ t.test('a row that psql holds delays the requests that want it, and no other', a
     await release.promise
   })
   await held.promise
-  let answered = 0
+  let finished = 0
   const waiting = Array.from({ length: 30 }, async (_, n) => {
     const reply = await rename(`Name ${n}`)
-    answered++
+    finished++
     return reply
   })
   for (let n = 0; n < 20; n++) t.equal((await create(bob)).statusCode, 201)
-  t.equal(answered, 0)
+  t.equal(finished, 0)
   release.resolve()
   await holding
   for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
 })
 
-t.test('while psql holds the commit lock reads go on, and 503 means not written', async t => {
-  const url = await database(t)
+t.test('a held commit lock blocks no reads, and 503 means not written', async t => {
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })
   t.teardown(() => psql.end({ timeout: 1 }))
-  const ann = await person(app)
+  const ann = await createUser(app)
   const release = Promise.withResolvers<void>()
   const held = Promise.withResolvers<void>()
   const holding = psql.begin(async tx => {
@@ -74,5 +77,5 @@ t.test('while psql holds the commit lock reads go on, and 503 means not written'
   await until(() => statuses.length === 60)
   const created = statuses.filter(status => status === 201).length
   const [projects] = await app.sql<[{ count: number }]>`select count(*) from projects`
-  t.equal(projects.count, created, 'what was answered 201 exists, and nothing else')
+  t.equal(projects.count, created, 'exactly the projects that returned 201 exist')
 })

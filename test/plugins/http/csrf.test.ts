@@ -1,15 +1,18 @@
 import t from 'tap'
-import { enter, newcomer, node } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
 const LISTED = 'https://app.example.com'
 const HOST = 'api.example.com:3000'
-const { app, base, call } = await node(t, { ALLOWED_ORIGINS: `${LISTED},http://localhost:5173` })
-const ann = await newcomer(call)
+const { app, url, call } = await startNode(t, {
+  ALLOWED_ORIGINS: `${LISTED},http://localhost:5173`
+})
+const ann = await createUser(app)
 const { email, password } = ann
 
-/** Who asks, and whether they may use the cookie. */
-const callers: [Record<string, string>, boolean][] = [
+/** Headers of a request, and whether it may use the cookie. */
+const origins: [Record<string, string>, boolean][] = [
   [{}, true],
   [{ origin: LISTED }, true],
   [{ origin: LISTED, 'sec-fetch-site': 'cross-site' }, true],
@@ -25,7 +28,7 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: '' }, false],
   [{ origin: 'https://evil.example' }, false],
   [{ origin: 'https://evil.example', 'sec-fetch-site': 'same-origin' }, false],
-  // look-alikes of the listed one: scheme, port, parent, child, ending, letters, list
+  // variants of the listed origin: scheme, port, parent, child, suffix, letters, list
   [{ origin: 'http://app.example.com' }, false],
   [{ origin: 'https://app.example.com:8443' }, false],
   [{ origin: 'https://example.com' }, false],
@@ -36,7 +39,7 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: 'https://app.example.com@evil.example' }, false],
   [{ origin: `${LISTED}, https://evil.example` }, false],
   [{ origin: `${LISTED} https://evil.example` }, false],
-  // and of this one
+  // variants of the own origin
   [{ origin: 'https://api.example.com' }, false],
   [{ origin: 'https://api.example.com:3001' }, false],
   [{ origin: `https://${HOST}.evil.example` }, false],
@@ -47,30 +50,34 @@ const callers: [Record<string, string>, boolean][] = [
   [{ origin: HOST }, false],
   [{ origin: `//${HOST}` }, false],
   [{ origin: `https://${HOST}/page` }, false],
-  // who the request says that it is for is up to who sends it
+  // headers that the client controls do not change the own origin
   [{ origin: 'https://evil.example', 'x-forwarded-host': 'evil.example' }, false],
   [{ origin: 'https://evil.example', forwarded: 'host=evil.example' }, false]
 ]
 
-t.test('the cookie is for pages of this origin and the listed ones', async t => {
-  for (const [caller, isAllowed] of callers) {
-    const headers = { host: HOST, ...caller }
-    let { cookie } = await enter(call, ann)
+t.test('only the own and listed origins may use the cookie', async t => {
+  for (const [sender, isAllowed] of origins) {
+    const headers = { host: HOST, ...sender }
+    let { cookie } = await signIn(app, ann)
     for (const path of ['/auth/signin', '/auth/refresh', '/auth/signout']) {
       const body = path === '/auth/signin' ? { email, password } : undefined
       const reply = await call('POST', path, { cookie, headers, body })
-      const name = `${path} ${JSON.stringify(caller)}`
+      const name = `${path} ${JSON.stringify(sender)}`
       t.equal(reply.status, isAllowed ? 200 : 403, name)
       if (isAllowed) cookie = reply.cookie
       else t.match(reply, { cookie: '', body: { code: 'FOREIGN_ORIGIN' } }, name)
     }
     if (isAllowed) continue
-    t.equal((await call('POST', '/auth/refresh', { cookie })).status, 200, 'nothing has happened')
+    t.equal(
+      (await call('POST', '/auth/refresh', { cookie })).status,
+      200,
+      'the session is unchanged'
+    )
   }
 })
 
-t.test('a stream by cookie, too; one by token is for anybody who has it', async t => {
-  for (const [headers, isAllowed] of callers) {
+t.test('a foreign origin opens a stream by token, not by cookie', async t => {
+  for (const [headers, isAllowed] of origins) {
     const { cookie } = ann
     const sent = { ...headers, host: HOST }
     if (isAllowed) continue
@@ -78,19 +85,19 @@ t.test('a stream by cookie, too; one by token is for anybody who has it', async 
     t.equal(reply.status, 403, JSON.stringify(headers))
   }
   const headers = { authorization: `Bearer ${ann.token}`, origin: 'https://evil.example' }
-  const feed = await openFeed(t, base, headers)
+  const feed = await openFeed(t, url, headers)
   t.equal(feed.response.status, 200)
   t.notOk(feed.response.headers.get('access-control-allow-origin'))
 })
 
-t.test('what CORS lets a page read is the same list', async t => {
+t.test('CORS allows only the listed origins', async t => {
   for (const origin of [LISTED, 'http://localhost:5173']) {
     const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
     t.equal(headers['access-control-allow-origin'], origin)
     t.equal(headers['access-control-allow-credentials'], 'true')
     t.match(headers.vary, /origin/i)
   }
-  const foreign = callers.flatMap(([{ origin }, isAllowed]) => (isAllowed || !origin ? [] : origin))
+  const foreign = origins.flatMap(([{ origin }, isAllowed]) => (isAllowed || !origin ? [] : origin))
   for (const origin of foreign) {
     const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
     t.not(headers['access-control-allow-origin'], origin)
@@ -98,8 +105,8 @@ t.test('what CORS lets a page read is the same list', async t => {
   }
 })
 
-t.test('a preflight allows the methods and headers of the API to the list alone', async t => {
-  const ask = (origin: string) =>
+t.test('a preflight allows only the listed origins', async t => {
+  const preflight = (origin: string) =>
     call('OPTIONS', '/users/me', {
       headers: {
         origin,
@@ -107,21 +114,21 @@ t.test('a preflight allows the methods and headers of the API to the list alone'
         'access-control-request-headers': 'authorization, content-type'
       }
     })
-  const ours = await ask(LISTED)
-  t.equal(ours.status, 204)
-  t.match(ours.headers, {
+  const listed = await preflight(LISTED)
+  t.equal(listed.status, 204)
+  t.match(listed.headers, {
     'access-control-allow-origin': LISTED,
     'access-control-allow-methods': /PATCH.*DELETE/,
     'access-control-allow-headers': 'authorization, content-type',
     'access-control-max-age': '600'
   })
   t.not(
-    (await ask('https://evil.example')).headers['access-control-allow-origin'],
+    (await preflight('https://evil.example')).headers['access-control-allow-origin'],
     'https://evil.example'
   )
 })
 
-t.test('a form of another site, which sends no JSON, is not read', async t => {
+t.test('a body of a form content type is refused', async t => {
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
     const reply = await call('POST', '/auth/signin', {
       body: JSON.stringify({ email, password }),
@@ -131,7 +138,7 @@ t.test('a form of another site, which sends no JSON, is not read', async t => {
   }
 })
 
-t.test('GET changes nothing', async t => {
+t.test('GET and HEAD change nothing', async t => {
   const state = async () => {
     const users = await app.sql`select * from users order by id`
     const sessions = await app.sql`select * from sessions order by id`

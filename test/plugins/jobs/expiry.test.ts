@@ -1,17 +1,19 @@
 import t from 'tap'
-import { database, until } from '../../support/app.ts'
-import { newcomer, node, sessionOf } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { until } from '../../support/until.ts'
+import { createUser, sessionIdOf } from '../../support/users.ts'
 
-t.test('a session that expires ends its streams on every node, and leaves the table', async t => {
-  const DATABASE_URL = await database(t)
-  const [one, two] = [await node(t, { DATABASE_URL }), await node(t, { DATABASE_URL })]
-  const [ann, bob] = [await newcomer(one.call), await newcomer(one.call)]
+t.test('an expired session ends its streams on every node and is deleted', async t => {
+  const DATABASE_URL = await createDatabase(t)
+  const [one, two] = [await startNode(t, { DATABASE_URL }), await startNode(t, { DATABASE_URL })]
+  const [ann, bob] = [await createUser(one.app), await createUser(one.app)]
   const streams = await Promise.all(
-    [one, two].map(({ base }) => openFeed(t, base, { cookie: ann.cookie }))
+    [one, two].map(({ url }) => openFeed(t, url, { cookie: ann.cookie }))
   )
   const { sql } = one.app
-  await sql`update sessions set expires_at = now() where id = ${sessionOf(ann.token)}`
+  await sql`update sessions set expires_at = now() where id = ${sessionIdOf(ann.token)}`
   await sql`
     insert into throttles (key, count, allowed, resets_at)
     values ('over', 1, 10, now()), ('not over', 1, 10, now() + interval '1 minute')
@@ -21,9 +23,9 @@ t.test('a session that expires ends its streams on every node, and leaves the ta
     await stream.ended
   }
   const left = await sql`select id from sessions`
-  t.strictSame([...left], [{ id: sessionOf(bob.token) }])
+  t.strictSame([...left], [{ id: sessionIdOf(bob.token) }])
   await until(async () => (await sql`select from throttles`).length === 1)
 
-  // Its access token would have expired with it: it is not among the revoked.
-  t.notOk(one.app.endedSessions.has(sessionOf(ann.token)))
+  // The access token expired with the session, so the node need not remember the session.
+  t.notOk(one.app.endedSessions.has(sessionIdOf(ann.token)))
 })

@@ -1,133 +1,129 @@
 import t from 'tap'
-import { build, listen, person } from '../../support/app.ts'
-import { desk } from '../../support/checklist.ts'
-import { openFeed, openLive } from '../../support/live-clients.ts'
+import { build, listen } from '../../support/app.ts'
+import { insertChecklist } from '../../support/checklists.ts'
+import { openLive } from '../../support/live-client.ts'
+import { insertMember } from '../../support/projects.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { createUser } from '../../support/users.ts'
 
-t.test(
-  'events older than they are kept leave the feed: a cursor from before is told to start anew',
-  async t => {
-    const app = await build(t)
-    const { sql } = app
-    const url = await listen(t, app)
-    const ann = await person(app)
-    const { projectId, add, read, listId } = await desk(app)
-    const join = () =>
-      sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${ann.id}, 'editor')`
-    const stream = await openFeed(t, url, ann.headers)
-    const { id: early } = await stream.next('ready')
-    await join()
-    await add('Milk')
-    const { id: late } = await stream.next('item.added')
-    await sql`update events set at = at - interval '8 days' where kind <> 'item.added'`
-    const before = await read()
+t.test('a cursor of a deleted event receives reset with reason expired', async t => {
+  const app = await build(t)
+  const { sql } = app
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const { projectId, addItems, read, listId } = await insertChecklist(app)
+  const stream = await openFeed(t, url, ann.headers)
+  const { id: early } = await stream.next('ready')
+  await insertMember(sql, projectId, ann.id)
+  await addItems('Milk')
+  const { id: late } = await stream.next('item.added')
+  await sql`update events set at = at - interval '8 days' where kind <> 'item.added'`
+  const before = await read()
 
-    await app.applyRetention()
-    const left = await sql`select kind from events order by pos`
-    t.strictSame(
-      left.map(({ kind }) => kind),
-      ['checklist.created', 'item.added'],
-      'a list keeps its history'
-    )
-    const reset = await openFeed(t, url, ann.headers, { cursor: early })
-    t.match((await reset.next('reset')).data, { reason: 'expired' })
-    const resumed = await openFeed(t, url, ann.headers, { cursor: late })
-    t.equal((await resumed.next('ready')).id, late)
-    t.notOk(resumed.events.some(({ event }) => event === 'reset'))
-    t.match(await read(), { items: before.items, rev: before.rev })
-    t.equal(
-      (await app.inject({ url: `/checklists/${listId}/changes?since=0`, headers: ann.headers }))
-        .statusCode,
-      200
-    )
-  }
-)
+  await app.applyRetention()
+  const left = await sql`select kind from events order by pos`
+  t.strictSame(
+    left.map(({ kind }) => kind),
+    ['checklist.created', 'item.added'],
+    'the history of the checklist is kept'
+  )
+  const reset = await openFeed(t, url, ann.headers, { cursor: early })
+  t.match((await reset.next('reset')).data, { reason: 'expired' })
+  const resumed = await openFeed(t, url, ann.headers, { cursor: late })
+  t.equal((await resumed.next('ready')).id, late)
+  t.notOk(resumed.events.some(({ event }) => event === 'reset'))
+  t.match(await read(), { items: before.items, rev: before.rev })
+  t.equal(
+    (await app.inject({ url: `/checklists/${listId}/changes?since=0`, headers: ann.headers }))
+      .statusCode,
+    200
+  )
+})
 
-t.test(
-  'the changes of a list are kept for 90 days and 5,000 at least, and nobody sees that the rest is gone',
-  async t => {
-    const app = await build(t)
-    const { sql } = app
-    const url = await listen(t, app)
-    const ann = await person(app)
-    const { projectId, add, act, read, listId } = await desk(app)
-    await sql`insert into project_members (project_id, user_id, role) values (${projectId}, ${ann.id}, 'editor')`
-    const [itemId = ''] = await add('Buy milk', 'Call Bob')
-    for (let n = 0; n < 3; n++) {
-      await sql`
-      update checklist_items set position = position + 1 where checklist_id = ${listId}`
-    }
+t.test('a checklist keeps its changes for 90 days and at least 5,000', async t => {
+  const app = await build(t)
+  const { sql } = app
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const { projectId, addItems, apply, read, listId } = await insertChecklist(app)
+  await insertMember(sql, projectId, ann.id)
+  const [itemId = ''] = await addItems('Buy milk', 'Call Bob')
+  for (let n = 0; n < 3; n++) {
     await sql`
+      update checklist_items set position = position + 1 where checklist_id = ${listId}`
+  }
+  await sql`
     do $$ begin
       for n in 1..2600 loop
         update checklist_items set done = not done where text in ('Buy milk', 'Call Bob');
       end loop;
     end $$`
-    const before = await read()
-    const young = Number(before.rev) - 5100
-    await sql`update events set at = at - interval '91 days' where rev is null or rev <= ${young + 50}`
+  const before = await read()
+  const young = Number(before.rev) - 5100
+  await sql`update events set at = at - interval '91 days' where rev is null or rev <= ${young + 50}`
 
-    await app.applyRetention()
-    const [kept] = await sql<[{ first: number; count: number }]>`
+  await app.applyRetention()
+  const [kept] = await sql<[{ first: number; count: number }]>`
     select min(rev) as first, count(*) from events where checklist_id = ${listId}`
-    t.strictSame(
-      kept,
-      { first: young + 51, count: 5050 - 0 },
-      'old ones beyond the last 5,000, and no young one'
-    )
-    const { pos: _, ...view } = await read()
-    const { pos: __, ...was } = before
-    t.strictSame(view, was)
-    const since = (rev: number) =>
-      app.inject({ url: `/checklists/${listId}/changes?since=${rev}`, headers: ann.headers })
-    t.equal((await since(young)).statusCode, 410)
-    t.equal((await since(young + 50)).statusCode, 200)
-    const socket = await openLive(t, url, ann.headers)
-    socket.send({ type: 'open', checklistId: listId, since: 3 })
-    t.match(await socket.next('reset'), { reason: 'compacted' })
-    t.match(await socket.next('snapshot'), { checklist: { rev: before.rev } })
+  t.strictSame(
+    kept,
+    { first: young + 51, count: 5050 },
+    'only old changes beyond the last 5,000 are deleted'
+  )
+  const { pos: _, ...view } = await read()
+  const { pos: __, ...was } = before
+  t.strictSame(view, was)
+  const since = (rev: number) =>
+    app.inject({ url: `/checklists/${listId}/changes?since=${rev}`, headers: ann.headers })
+  t.equal((await since(young)).statusCode, 410)
+  t.equal((await since(young + 50)).statusCode, 200)
+  const socket = await openLive(t, url, ann.headers)
+  socket.send({ type: 'open', checklistId: listId, since: 3 })
+  t.match(await socket.next('reset'), { reason: 'compacted' })
+  t.match(await socket.next('snapshot'), { checklist: { rev: before.rev } })
 
-    await act({ kind: 'item.set', itemId, set: { text: { from: 'Buy milk', to: 'Buy oat milk' } } })
-    const merged = await act({
-      kind: 'item.set',
-      itemId,
-      set: { text: { from: 'Buy milk', to: 'Buy milk today' } }
-    })
-    t.match(merged, { outcome: 'merged', value: 'Buy oat milk today' })
-  }
-)
+  await apply({
+    kind: 'item.set',
+    itemId,
+    set: { text: { from: 'Buy milk', to: 'Buy oat milk' } }
+  })
+  const merged = await apply({
+    kind: 'item.set',
+    itemId,
+    set: { text: { from: 'Buy milk', to: 'Buy milk today' } }
+  })
+  t.match(merged, { outcome: 'merged', value: 'Buy oat milk today' })
+})
 
-t.test(
-  'results, deleted items and resolved conflicts go when they are old, young ones stay',
-  async t => {
-    const app = await build(t)
-    const { sql } = app
-    const { add, act, users, read } = await desk(app)
-    const [a = '', b = ''] = await add('a', 'b', 'c d')
-    const seen = (text: string) => ({ text, done: false, dueOn: null })
-    await act({ kind: 'item.delete', itemId: a, seen: seen('a') })
-    await act({ kind: 'item.delete', itemId: b, seen: seen('b') })
-    const id = (await read()).items[0]?.id ?? ''
-    const rename = (to: string) => ({
-      kind: 'item.set' as const,
-      itemId: id,
-      set: { text: { from: 'c d', to } }
-    })
-    await act(rename('x'))
-    const { conflictId = '' } = await act(rename('y'), users[1])
-    await act({ kind: 'conflict.resolve', conflictId, choice: 'ours', seen: 'x' })
-    await sql`update deleted_items set deleted_at = now() - interval '91 days' where id = ${a}`
-    await sql`update conflicts set resolved_at = now() - interval '91 days'`
-    await sql`update operations set decided_at = now() - interval '31 days' where result ->> 'outcome' = 'conflict'`
-    await app.applyRetention()
-    t.match(await act({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
-    t.match(await act({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
-    t.equal((await sql`select from conflicts`).length, 0)
-    const outcomes = await sql<
-      { outcome: string }[]
-    >`select distinct result ->> 'outcome' as outcome from operations`
-    t.strictSame(
-      outcomes.map(({ outcome }) => outcome),
-      ['applied']
-    )
-  }
-)
+t.test('old results, deleted items and conflicts are deleted, young ones stay', async t => {
+  const app = await build(t)
+  const { sql } = app
+  const { addItems, apply, users, read } = await insertChecklist(app)
+  const [a = '', b = ''] = await addItems('a', 'b', 'c d')
+  const seen = (text: string) => ({ text, done: false, dueOn: null })
+  await apply({ kind: 'item.delete', itemId: a, seen: seen('a') })
+  await apply({ kind: 'item.delete', itemId: b, seen: seen('b') })
+  const id = (await read()).items[0]?.id ?? ''
+  const rename = (to: string) => ({
+    kind: 'item.set' as const,
+    itemId: id,
+    set: { text: { from: 'c d', to } }
+  })
+  await apply(rename('x'))
+  const { conflictId = '' } = await apply(rename('y'), users[1])
+  await apply({ kind: 'conflict.resolve', conflictId, choice: 'ours', seen: 'x' })
+  await sql`update deleted_items set deleted_at = now() - interval '91 days' where id = ${a}`
+  await sql`update conflicts set resolved_at = now() - interval '91 days'`
+  await sql`update operations set decided_at = now() - interval '31 days' where result ->> 'outcome' = 'conflict'`
+  await app.applyRetention()
+  t.match(await apply({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
+  t.match(await apply({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
+  t.equal((await sql`select from conflicts`).length, 0)
+  const outcomes = await sql<
+    { outcome: string }[]
+  >`select distinct result ->> 'outcome' as outcome from operations`
+  t.strictSame(
+    outcomes.map(({ outcome }) => outcome),
+    ['applied']
+  )
+})

@@ -1,24 +1,24 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { build } from '../../support/app.ts'
-import { desk, type Wish } from '../../support/checklist.ts'
+import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
-const setText = (itemId: string, from: string, to: string): Wish => ({
+const setText = (itemId: string, from: string, to: string): NewOperation => ({
   kind: 'item.set',
   itemId,
   set: { text: { from, to } }
 })
 
-t.test('one opId in two spellings is one operation', async t => {
+t.test('two spellings of one opId are one operation', async t => {
   const app = await build(t)
-  const { submit, add, ownerId, read } = await desk(app)
-  const [itemId = ''] = await add('Milk')
+  const { submit, addItems, ownerId, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
   const opId = randomUUID()
   const upper = {
     ...setText(itemId.toUpperCase(), 'Milk', 'Oat milk'),
     opId: opId.toUpperCase()
-  } as Wish
-  const lower = { ...setText(itemId, 'Milk', 'Oat milk'), opId } as Wish
+  } as NewOperation
+  const lower = { ...setText(itemId, 'Milk', 'Oat milk'), opId } as NewOperation
   t.match(await submit(ownerId, [upper, lower]), [
     { opId: opId.toUpperCase(), outcome: 'applied', rev: 3 },
     { opId, outcome: 'applied', rev: 3, duplicate: true }
@@ -27,43 +27,43 @@ t.test('one opId in two spellings is one operation', async t => {
   t.equal((await read()).rev, 3)
 })
 
-t.test('a value that nobody can have seen is rejected with limit', async t => {
+t.test('an expected value that is too long is rejected with limit', async t => {
   const app = await build(t)
-  const { act, add, read } = await desk(app)
-  const [itemId = ''] = await add('Milk')
+  const { apply, addItems, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
   const long = 'x'.repeat(2001)
   const seen = { text: long, done: false, dueOn: null }
   const conflictId = randomUUID()
-  const wishes: Wish[] = [
+  const operations: NewOperation[] = [
     setText(itemId, long, 'Oat milk'),
     { kind: 'item.delete', itemId, seen },
     { kind: 'list.rename', from: 'x'.repeat(201), to: 'To buy' },
     { kind: 'conflict.resolve', conflictId, choice: 'ours', seen: long }
   ]
-  for (const wish of wishes) {
-    t.match(await act(wish), { outcome: 'rejected', code: 'limit' }, wish.kind)
+  for (const operation of operations) {
+    t.match(await apply(operation), { outcome: 'rejected', code: 'limit' }, operation.kind)
   }
   t.match(await read(), { rev: 2, conflicts: [] })
 })
 
-t.test('a custom answer that its field cannot hold is invalid, the push goes on', async t => {
+t.test('an invalid custom resolution is rejected, the push continues', async t => {
   const app = await build(t)
-  const { act, add, submit, ownerId, users, read } = await desk(app)
-  const [itemId = ''] = await add('Milk')
-  const due = (from: string | null, to: string): Wish => ({
+  const { apply, addItems, submit, ownerId, users, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
+  const due = (from: string | null, to: string): NewOperation => ({
     kind: 'item.set',
     itemId,
     set: { dueOn: { from, to } }
   })
-  await act(due(null, '2026-12-01'))
-  await act(due(null, '2026-12-02'), users[1])
-  await act({ kind: 'list.rename', from: 'List', to: 'Fair' })
-  await act({ kind: 'list.rename', from: 'List', to: 'Fete' }, users[1])
-  await act(setText(itemId, 'Milk', 'Tea'))
-  await act(setText(itemId, 'Milk', 'Rye'), users[1])
+  await apply(due(null, '2026-12-01'))
+  await apply(due(null, '2026-12-02'), users[1])
+  await apply({ kind: 'list.rename', from: 'List', to: 'Fair' })
+  await apply({ kind: 'list.rename', from: 'List', to: 'Fete' }, users[1])
+  await apply(setText(itemId, 'Milk', 'Tea'))
+  await apply(setText(itemId, 'Milk', 'Rye'), users[1])
   const { conflicts } = await read()
   const of = (field: string) => conflicts.find(conflict => conflict.field === field)
-  const custom = (field: string, value: string | null): Wish => ({
+  const custom = (field: string, value: string | null): NewOperation => ({
     kind: 'conflict.resolve',
     conflictId: of(field)?.id as string,
     choice: 'custom',
@@ -82,41 +82,41 @@ t.test('a custom answer that its field cannot hold is invalid, the push goes on'
     t.match(result, { outcome: 'rejected', code: 'invalid' })
   }
   t.match(results.at(-1), { outcome: 'applied' })
-  t.equal((await read()).conflicts.length, 3, 'all are still open')
-  t.match(await act(custom('title', '  Summer fair ')), { outcome: 'applied' })
-  t.match(await act(custom('dueOn', null)), { outcome: 'applied' })
+  t.equal((await read()).conflicts.length, 3, 'all conflicts are still open')
+  t.match(await apply(custom('title', '  Summer fair ')), { outcome: 'applied' })
+  t.match(await apply(custom('dueOn', null)), { outcome: 'applied' })
   t.match(await read(), { title: 'Summer fair', items: [{ dueOn: null }] })
 })
 
-t.test('an operation that writes nothing is a noop', async t => {
+t.test('an operation that writes nothing returns noop', async t => {
   const app = await build(t)
-  const { act, add, read, texts, users } = await desk(app)
-  const [a = '', b = '', c = ''] = await add('a', 'b', 'c')
-  await act({ kind: 'item.delete', itemId: a, seen: { text: 'a', done: false, dueOn: null } })
+  const { apply, addItems, read, texts, users } = await insertChecklist(app)
+  const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
+  await apply({ kind: 'item.delete', itemId: a, seen: { text: 'a', done: false, dueOn: null } })
   const { rev } = await read()
-  t.match(await act({ kind: 'item.move', itemId: b, after: a }), { outcome: 'noop' })
-  t.match(await act({ kind: 'item.move', itemId: b, after: null }), { outcome: 'noop' })
-  t.match(await act({ kind: 'item.move', itemId: c, after: b }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: b, after: a }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: b, after: null }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: c, after: b }), { outcome: 'noop' })
   const known = [a, c].map(itemId => ({ itemId, text: 'x' }))
-  t.match(await act({ kind: 'item.add', items: known, after: null }), { outcome: 'noop' })
-  t.match(await act({ kind: 'list.restoreTo', rev, seenRev: rev }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.add', items: known, after: null }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'list.restoreTo', rev, seenRev: rev }), { outcome: 'noop' })
   t.equal((await read()).rev, rev)
-  await act(setText(b, 'b', 'b and more words'))
-  const same = await act(setText(b, 'b', 'b and more words'), users[1])
+  await apply(setText(b, 'b', 'b and more words'))
+  const same = await apply(setText(b, 'b', 'b and more words'), users[1])
   t.match(same, { outcome: 'noop', rev: undefined })
-  await act({ kind: 'item.move', itemId: c, after: a })
+  await apply({ kind: 'item.move', itemId: c, after: a })
   t.strictSame(await texts(), ['c', 'b and more words'])
-  const back = await act({ kind: 'list.restoreTo', rev: rev + 2, seenRev: rev + 2 })
+  const back = await apply({ kind: 'list.restoreTo', rev: rev + 2, seenRev: rev + 2 })
   t.match(back, { outcome: 'noop' })
 })
 
-t.test('items find their place among positions that SQL has written', async t => {
+t.test('items are placed between any positions that SQL wrote', async t => {
   const app = await build(t)
-  const { act, add, texts, listId } = await desk(app)
-  const [a = '', b = ''] = await add('a', 'b')
+  const { apply, addItems, texts, listId } = await insertChecklist(app)
+  const [a = '', b = ''] = await addItems('a', 'b')
   const place = (id: string, position: number) =>
     app.sql`update checklist_items set position = ${position} where id = ${id}`
-  const run = (after: string | null, ...names: string[]): Wish => ({
+  const run = (after: string | null, ...names: string[]): NewOperation => ({
     kind: 'item.add',
     after,
     items: names.map(text => ({ itemId: randomUUID(), text }))
@@ -139,7 +139,7 @@ t.test('items find their place among positions that SQL has written', async t =>
       [anchor, 'between'],
       [null, 'top']
     ] as const) {
-      t.match(await act(run(after, `${text} 1`, `${text} 2`)), { outcome: 'applied' })
+      t.match(await apply(run(after, `${text} 1`, `${text} 2`)), { outcome: 'applied' })
     }
     const found = await texts()
     t.strictSame(
@@ -150,11 +150,11 @@ t.test('items find their place among positions that SQL has written', async t =>
   }
 })
 
-t.test('making room moves the neighbours and not the list', async t => {
+t.test('making room changes the positions of few neighbours', async t => {
   const app = await build(t)
-  const { act, add, texts, listId } = await desk(app)
+  const { apply, addItems, texts, listId } = await insertChecklist(app)
   const names = Array.from({ length: 900 }, (_, n) => `${n}`)
-  for (let n = 0; n < 900; n += 200) await add(...names.slice(n, n + 200))
+  for (let n = 0; n < 900; n += 200) await addItems(...names.slice(n, n + 200))
   const rows = await app.sql<{ id: string }[]>`
     select id from checklist_items where checklist_id = ${listId} order by position`
   const [left, right] = [rows[449], rows[450]] as { id: string }[]
@@ -163,13 +163,13 @@ t.test('making room moves the neighbours and not the list', async t => {
     set position = (select position from checklist_items where id = ${left?.id as string})
     where id = ${right?.id as string}`
   const anchor = (left?.id as string) < (right?.id as string) ? left : right
-  const wish: Wish = {
+  const operation: NewOperation = {
     kind: 'item.add',
     itemId: randomUUID(),
     text: 'new',
     after: anchor?.id as string
   }
-  const result = await act(wish)
+  const result = await apply(operation)
   t.match(result, { outcome: 'applied' })
   const [{ count }] = await app.sql<[{ count: number }]>`
     select count(*) from events where op_id = ${result.opId}`
@@ -182,33 +182,33 @@ t.test('making room moves the neighbours and not the list', async t => {
   )
 })
 
-t.test('a list that goes back leaves an item of another list as it is', async t => {
+t.test('restoring a checklist does not touch an item of another checklist', async t => {
   const app = await build(t)
-  const [mine, theirs] = [await desk(app), await desk(app)]
-  const [itemId = ''] = await mine.add('mine')
-  const { rev } = await mine.read()
+  const [one, other] = [await insertChecklist(app), await insertChecklist(app)]
+  const [itemId = ''] = await one.addItems('mine')
+  const { rev } = await one.read()
   const seen = { text: 'mine', done: false, dueOn: null }
-  await mine.act({ kind: 'item.delete', itemId, seen })
-  // What retention does after 90 days; then somebody uses the id again.
+  await one.apply({ kind: 'item.delete', itemId, seen })
+  // Retention deletes the row after 90 days; then the id is used again.
   await app.sql`delete from deleted_items where id = ${itemId}`
   await app.sql`
-    insert into checklist_items (id, checklist_id, text) values (${itemId}, ${theirs.listId}, 'theirs')`
-  await mine.act({ kind: 'list.restoreTo', rev, seenRev: rev + 1 })
-  t.strictSame(await theirs.texts(), ['theirs'])
-  t.strictSame(await mine.texts(), [])
+    insert into checklist_items (id, checklist_id, text) values (${itemId}, ${other.listId}, 'theirs')`
+  await one.apply({ kind: 'list.restoreTo', rev, seenRev: rev + 1 })
+  t.strictSame(await other.texts(), ['theirs'])
+  t.strictSame(await one.texts(), [])
 })
 
-t.test('a list keeps at most 200 open conflicts', async t => {
+t.test('a checklist has at most 200 open conflicts', async t => {
   const app = await build(t)
-  const { act, add, submit, users, ownerId, read } = await desk(app)
-  const ids = await add(...Array.from({ length: 12 }, (_, n) => `item ${n}`))
+  const { apply, addItems, submit, users, ownerId, read } = await insertChecklist(app)
+  const ids = await addItems(...Array.from({ length: 12 }, (_, n) => `item ${n}`))
   for (const [n, id] of ids.entries()) {
-    await act(setText(id, `item ${n}`, 'live'))
-    const wishes = Array.from({ length: 18 }, (_, k) => setText(id, `item ${n}`, `kept ${k}`))
-    await submit(n % 2 ? ownerId : (users[1] as string), wishes)
+    await apply(setText(id, `item ${n}`, 'live'))
+    const operations = Array.from({ length: 18 }, (_, k) => setText(id, `item ${n}`, `kept ${k}`))
+    await submit(n % 2 ? ownerId : (users[1] as string), operations)
   }
   t.equal((await read()).conflicts.length, 200)
   const [first = ''] = ids
-  t.match(await act(setText(ids[11] as string, 'item 11', 'one more')), { code: 'limit' })
-  t.match(await act(setText(first, 'live', 'still edited')), { outcome: 'applied' })
+  t.match(await apply(setText(ids[11] as string, 'item 11', 'one more')), { code: 'limit' })
+  t.match(await apply(setText(first, 'live', 'still edited')), { outcome: 'applied' })
 })

@@ -2,25 +2,29 @@ import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Operation } from '../../../schemas/operation.ts'
-import { build, database, listen, person, until } from '../../support/app.ts'
-import { desk, type Wish } from '../../support/checklist.ts'
-import { openLive } from '../../support/live-clients.ts'
+import { build, listen } from '../../support/app.ts'
+import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
+import { createDatabase } from '../../support/database.ts'
+import { openLive } from '../../support/live-client.ts'
+import { insertMember } from '../../support/projects.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
-const tick = (itemId: string): Wish => ({
+const tick = (itemId: string): NewOperation => ({
   kind: 'item.set',
   itemId,
   set: { done: { from: false, to: true } }
 })
 
-const rename = (itemId: string, from: string, to: string): Wish => ({
+const rename = (itemId: string, from: string, to: string): NewOperation => ({
   kind: 'item.set',
   itemId,
   set: { text: { from, to } }
 })
 
-/** A service, and a psql beside it whose transaction holds what `hold` locks until `release`. */
+/** Starts a node and a second connection: `hold` locks rows in a transaction and returns `release`. */
 async function withPsql(t: Test) {
-  const url = await database(t)
+  const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const psql = postgres(url, { max: 1, onnotice: () => {} })
   t.teardown(() => psql.end({ timeout: 1 }))
@@ -43,7 +47,7 @@ async function withPsql(t: Test) {
   }
 }
 
-/** The state of a promise: the value when it is settled, else undefined. */
+/** Returns an object that holds the value or error of a promise once it has settled. */
 function watch<T>(promise: Promise<T>) {
   const watched: { value?: T; error?: unknown } = {}
   promise.then(
@@ -57,53 +61,51 @@ function watch<T>(promise: Promise<T>) {
   return watched
 }
 
-t.test('a row that psql holds delays only the operations that want it', async t => {
+t.test('a locked row delays only the operations that need it', async t => {
   const { app, hold } = await withPsql(t)
-  const lists = [await desk(app), await desk(app), await desk(app)]
+  const lists = [await insertChecklist(app), await insertChecklist(app), await insertChecklist(app)]
   const [locked, half, free] = lists as [(typeof lists)[0], (typeof lists)[0], (typeof lists)[0]]
-  const [a = ''] = await locked.add('a')
-  const [b = '', c = ''] = await half.add('b', 'c')
-  const [d = ''] = await free.add('d')
+  const [a = ''] = await locked.addItems('a')
+  const [b = '', c = ''] = await half.addItems('b', 'c')
+  const [d = ''] = await free.addItems('d')
   const release = await hold(async sql => {
     await sql`select from checklist_items where id in (${a}, ${b}) for update`
     await sql`select from checklists where id = ${locked.listId} for update`
   })
-  const waiting = [watch(locked.act(tick(a))), watch(half.act(tick(b)))]
+  const waiting = [watch(locked.apply(tick(a))), watch(half.apply(tick(b)))]
   for (let n = 0; n < 20; n++) {
-    t.match(await half.act(rename(c, n === 0 ? 'c' : `c ${n - 1}`, `c ${n}`)), {
+    t.match(await half.apply(rename(c, n === 0 ? 'c' : `c ${n - 1}`, `c ${n}`)), {
       outcome: 'applied'
     })
-    t.match(await free.act(rename(d, n === 0 ? 'd' : `d ${n - 1}`, `d ${n}`)), {
+    t.match(await free.apply(rename(d, n === 0 ? 'd' : `d ${n - 1}`, `d ${n}`)), {
       outcome: 'applied'
     })
   }
-  t.strictSame(waiting, [{}, {}], 'those that want the rows wait')
+  t.strictSame(waiting, [{}, {}], 'operations that need the rows wait')
   await release()
   await until(() => waiting.every(({ value }) => value))
   t.match(waiting, [{ value: { outcome: 'applied' } }, { value: { outcome: 'applied' } }])
 })
 
-t.test('an operation that waits 5 s for a row is refused with BUSY', async t => {
+t.test('an operation that waits 5 s for a row returns BUSY', async t => {
   const { app, hold } = await withPsql(t)
-  const { add, act, read } = await desk(app)
-  const [a = ''] = await add('a')
+  const { addItems, apply, read } = await insertChecklist(app)
+  const [a = ''] = await addItems('a')
   const release = await hold(sql => sql`select from checklist_items where id = ${a} for update`)
-  const wish = { ...tick(a), opId: randomUUID() } as Wish
-  await t.rejects(act(wish), { code: 'BUSY', statusCode: 503 })
+  const operation = { ...tick(a), opId: randomUUID() } as NewOperation
+  await t.rejects(apply(operation), { code: 'BUSY', statusCode: 503 })
   await release()
   t.match(await read(), { items: [{ done: false }] }, 'nothing was written')
-  t.match(await act(wish), { outcome: 'applied', duplicate: undefined })
+  t.match(await apply(operation), { outcome: 'applied', duplicate: undefined })
 })
 
-t.test('a socket receives BUSY with the time to wait, and goes on', async t => {
+t.test('a socket receives BUSY with retryAfterMs and stays usable', async t => {
   const { app, hold } = await withPsql(t)
-  const { add, listId, projectId } = await desk(app)
-  const ann = await person(app)
-  await app.sql`
-    insert into project_members (project_id, user_id, role)
-    values (${projectId}, ${ann.id}, 'editor')`
-  const [a = '', b = ''] = await add('a', 'b')
-  const live = await openLive(t, await listen(t, app), ann.headers)
+  const { addItems, listId, projectId } = await insertChecklist(app)
+  const ann = await createUser(app)
+  await insertMember(app.sql, projectId, ann.id)
+  const [a = '', b = ''] = await addItems('a', 'b')
+  const live = await openLive(t, await listen(app), ann.headers)
   const release = await hold(sql => sql`select from checklist_items where id = ${a} for update`)
   const op = { ...tick(a), opId: randomUUID() }
   live.send({ type: 'push', checklistId: listId, ops: [op] })
@@ -114,22 +116,22 @@ t.test('a socket receives BUSY with the time to wait, and goes on', async t => {
   await release()
 })
 
-t.test('rows that an operation touches besides its item do not stop others', async t => {
+t.test('a locked conflict row delays no other checklist', async t => {
   const { app, hold } = await withPsql(t)
-  const { add, act, users, ownerId, read, listId } = await desk(app)
-  const other = await desk(app)
-  const [a = ''] = await add('a')
-  const [b = ''] = await other.add('b')
-  await act(rename(a, 'a', 'a 1'))
-  await act(rename(a, 'a', 'a 2'), users[1])
+  const { addItems, apply, users, ownerId, read, listId } = await insertChecklist(app)
+  const other = await insertChecklist(app)
+  const [a = ''] = await addItems('a')
+  const [b = ''] = await other.addItems('b')
+  await apply(rename(a, 'a', 'a 1'))
+  await apply(rename(a, 'a', 'a 2'), users[1])
   t.equal((await read()).conflicts.length, 1)
   const release = await hold(
     sql => sql`select from conflicts where checklist_id = ${listId} for update`
   )
-  const waiting = watch(act(rename(a, 'a 1', 'a 3'), ownerId))
+  const waiting = watch(apply(rename(a, 'a 1', 'a 3'), ownerId))
   for (let n = 0; n < 20; n++) {
     const from = n === 0 ? 'b' : `b ${n - 1}`
-    t.match(await other.act(rename(b, from, `b ${n}`)), { outcome: 'applied' })
+    t.match(await other.apply(rename(b, from, `b ${n}`)), { outcome: 'applied' })
   }
   t.strictSame(waiting, {})
   await release()
@@ -137,14 +139,14 @@ t.test('rows that an operation touches besides its item do not stop others', asy
   t.match(waiting, { value: { outcome: 'applied' } })
 })
 
-t.test('the commit lock in other hands stops writes with BUSY, and no read', async t => {
+t.test('a held commit lock returns BUSY for writes, reads continue', async t => {
   const { app, hold } = await withPsql(t)
-  const { add, act, read } = await desk(app)
-  const [a = ''] = await add('a')
+  const { addItems, apply, read } = await insertChecklist(app)
+  const [a = ''] = await addItems('a')
   const release = await hold(
     sql => sql`select pg_advisory_xact_lock(hashtextextended('concord.log', 0))`
   )
-  const writes = Array.from({ length: 20 }, (_, n) => watch(act(rename(a, 'a', `${n}`))))
+  const writes = Array.from({ length: 20 }, (_, n) => watch(apply(rename(a, 'a', `${n}`))))
   while (!writes.every(({ error }) => error)) {
     const { items } = await read()
     if (items[0]?.text !== 'a') t.fail('something was written')
@@ -155,40 +157,43 @@ t.test('the commit lock in other hands stops writes with BUSY, and no read', asy
   t.ok(backends.count <= 20, `${backends.count} backends`)
   await release()
   t.match(await read(), { rev: 2, items: [{ text: 'a' }] }, 'nothing was written')
-  t.match(await act(rename(a, 'a', 'b')), { outcome: 'applied' })
+  t.match(await apply(rename(a, 'a', 'b')), { outcome: 'applied' })
 })
 
-t.test('one user with a long queue does not keep others from their turn', async t => {
+t.test('the long queue of one user does not delay others', async t => {
   const { app } = await withPsql(t)
-  const busy = [await desk(app), await desk(app)]
-  const [bob] = [await desk(app)]
-  const [item = ''] = await bob.add('milk')
+  const busy = [await insertChecklist(app), await insertChecklist(app)]
+  const [bob] = [await insertChecklist(app)]
+  const [item = ''] = await bob.addItems('milk')
   const ownerId = busy[0]?.ownerId as string
   const [second] = busy.slice(1)
-  await app.sql`
-    insert into project_members (project_id, user_id, role)
-    values (${second?.projectId as string}, ${ownerId}, 'editor')`
-  for (const { add } of busy) await add(...Array.from({ length: 200 }, (_, n) => `item ${n}`))
+  await insertMember(app.sql, second?.projectId as string, ownerId)
+  for (const { addItems } of busy)
+    await addItems(...Array.from({ length: 200 }, (_, n) => `item ${n}`))
   let decided = 0
   const all = Array.from({ length: 400 }, (_, n) => {
     const { submit, listId } = busy[n % 2] as (typeof busy)[0]
     const rev = 1 + (n % 3)
-    const wish: Wish = { kind: 'list.restoreTo', rev, seenRev: Number.MAX_SAFE_INTEGER }
-    return submit(ownerId, [wish], { list: listId }).then(() => decided++)
+    const operation: NewOperation = {
+      kind: 'list.restoreTo',
+      rev,
+      seenRev: Number.MAX_SAFE_INTEGER
+    }
+    return submit(ownerId, [operation], { list: listId }).then(() => decided++)
   })
   for (let n = 0; n < 5; n++) {
     const from = n === 0 ? 'milk' : `milk ${n - 1}`
-    t.match(await bob.act(rename(item, from, `milk ${n}`)), { outcome: 'applied' })
+    t.match(await bob.apply(rename(item, from, `milk ${n}`)), { outcome: 'applied' })
   }
   t.ok(decided < 200, `another user was served after ${decided} of 400`)
   await Promise.all(all)
 })
 
-t.test('an operation that PostgreSQL fails on is invalid, its neighbours are decided', async t => {
+t.test('an operation that PostgreSQL fails on is invalid, others are applied', async t => {
   const { app } = await withPsql(t)
-  const { submit, add, ownerId, read, listId } = await desk(app)
-  const [a = '', b = ''] = await add('a', 'b')
-  // A constraint of the operator's own that the service does not know of.
+  const { submit, addItems, ownerId, read, listId } = await insertChecklist(app)
+  const [a = '', b = ''] = await addItems('a', 'b')
+  // A constraint that an operator added and the service does not know.
   await app.sql`
     alter table checklist_items add constraint no_x check (text <> 'x')`
   const results = await submit(ownerId, [rename(a, 'a', 'x'), rename(b, 'b', 'c'), tick(a)])

@@ -1,19 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, database, person } from '../../support/app.ts'
-import { desk, type Wish } from '../../support/checklist.ts'
+import { build } from '../../support/app.ts'
+import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
+import { createDatabase } from '../../support/database.ts'
+import { insertMember } from '../../support/projects.ts'
+import { createUser } from '../../support/users.ts'
 
-const setText = (itemId: string, from: string, to: string): Wish => ({
+const setText = (itemId: string, from: string, to: string): NewOperation => ({
   kind: 'item.set',
   itemId,
   set: { text: { from, to } }
 })
 
-t.test('an operation counts once, however often, wherever and whenever it is sent', async t => {
-  const env = { DATABASE_URL: await database(t) }
+t.test('an operation sent many times, on every node, is applied once', async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [app, other] = [await build(t, env), await build(t, env)]
-  const { act, add, submit, ownerId, users, read, listId } = await desk(app)
-  const [itemId = ''] = await add('Milk')
+  const { apply, addItems, submit, ownerId, users, read, listId } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
   const op = { ...setText(itemId, 'Milk', 'Oat milk'), opId: randomUUID() }
   const results = await Promise.all(
     Array.from({ length: 40 }, (_, n) => submit(ownerId, [op], { node: n % 2 ? app : other }))
@@ -24,23 +27,21 @@ t.test('an operation counts once, however often, wherever and whenever it is sen
   for (const [result] of results) t.match(result, { ...firsts[0] })
   t.equal((await read()).rev, 3)
 
-  t.match(await act({ ...op, set: { text: { from: 'Milk', to: 'Tea' } } } as Wish), {
+  t.match(await apply({ ...op, set: { text: { from: 'Milk', to: 'Tea' } } } as NewOperation), {
     outcome: 'rejected',
     code: 'op_id_reused'
   })
   t.match(
-    await act(op, users[1]),
+    await apply(op, users[1]),
     { outcome: 'rejected', code: 'op_id_reused' },
-    'by somebody else'
+    'by another user'
   )
-  const elsewhere = await desk(app)
-  await app.sql`
-    insert into project_members (project_id, user_id, role)
-    values (${elsewhere.projectId}, ${ownerId}, 'editor')`
+  const elsewhere = await insertChecklist(app)
+  await insertMember(app.sql, elsewhere.projectId, ownerId)
   t.match(
     await submit(ownerId, [op], { list: elsewhere.listId }),
     [{ outcome: 'rejected', code: 'op_id_reused' }],
-    'on another list'
+    'on another checklist'
   )
   t.match(await submit(ownerId, [op, op]), [
     { duplicate: true, rev: 3 },
@@ -54,10 +55,10 @@ t.test('an operation counts once, however often, wherever and whenever it is sen
   t.equal((await app.sql`select from operations where checklist_id = ${listId}`).length, 3)
 })
 
-t.test('a push is done in order, a refused operation does not stop the rest', async t => {
+t.test('a push is applied in order, past rejected operations', async t => {
   const app = await build(t)
-  const { add, submit, ownerId, read } = await desk(app)
-  const [itemId = ''] = await add('Buy milk')
+  const { addItems, submit, ownerId, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Buy milk')
   const results = await submit(ownerId, [
     setText(itemId, 'Buy milk', 'Buy oat milk'),
     setText(itemId, 'Buy milk', 'Buy milk today'),
@@ -77,12 +78,12 @@ t.test('a push is done in order, a refused operation does not stop the rest', as
   t.match(await read(), { rev: 6, items: [{ text: 'Buy oat milk today please', done: true }] })
 })
 
-t.test('a merged result says who wrote which part, also when it is sent again', async t => {
+t.test('a merged result names the author of each part, also when resent', async t => {
   const app = await build(t)
-  const { add, submit, ownerId, users } = await desk(app)
-  const [itemId = ''] = await add('Order 12 chairs')
+  const { addItems, submit, ownerId, users } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Order 12 chairs')
   await submit(ownerId, [setText(itemId, 'Order 12 chairs', 'Order 12 white chairs')])
-  const wish = {
+  const operation = {
     ...setText(itemId, 'Order 12 chairs', 'Order 12 chairs by Friday'),
     opId: randomUUID()
   }
@@ -96,74 +97,75 @@ t.test('a merged result says who wrote which part, also when it is sent again', 
       { length: 10, by: 'wanted' }
     ]
   }
-  t.match(await submit(users[1] as string, [wish as Wish]), [merged])
-  t.match(await submit(users[1] as string, [wish as Wish]), [{ ...merged, duplicate: true }])
+  t.match(await submit(users[1] as string, [operation as NewOperation]), [merged])
+  t.match(await submit(users[1] as string, [operation as NewOperation]), [
+    { ...merged, duplicate: true }
+  ])
 })
 
-t.test('a thousand items find room at one spot, one more does not', async t => {
+t.test('a checklist takes 1,000 items at one place and no more', async t => {
   const app = await build(t)
-  const { add, submit, ownerId, act, read, texts } = await desk(app)
-  const [first = ''] = await add('first', 'last')
+  const { addItems, submit, ownerId, apply, read, texts } = await insertChecklist(app)
+  const [first = ''] = await addItems('first', 'last')
   for (let from = 0; from < 998; from += 100) {
-    const wishes = Array.from({ length: Math.min(100, 998 - from) }, (_, n) => ({
+    const operations = Array.from({ length: Math.min(100, 998 - from) }, (_, n) => ({
       kind: 'item.add' as const,
       itemId: randomUUID(),
       text: `${from + n}`,
       after: first
     }))
-    for (const { outcome } of await submit(ownerId, wishes))
+    for (const { outcome } of await submit(ownerId, operations))
       if (outcome !== 'applied') t.fail(outcome)
   }
   const newestFirst = Array.from({ length: 998 }, (_, n) => `${997 - n}`)
   t.strictSame(await texts(), ['first', ...newestFirst, 'last'])
   const extra = { kind: 'item.add' as const, itemId: randomUUID(), text: 'x', after: null }
-  t.match(await act(extra), { outcome: 'rejected', code: 'limit' })
-  t.equal((await read()).rev, 1001, 'one event for each of them, and none for others')
+  t.match(await apply(extra), { outcome: 'rejected', code: 'limit' })
+  t.equal((await read()).rev, 1001, 'one event for each item and no other')
 })
 
-t.test(
-  'order: runs stay together, a deleted anchor stands for its place, SQL may write any position',
-  async t => {
-    const app = await build(t)
-    const { add, act, texts, listId } = await desk(app)
-    const [a = '', b = '', c = ''] = await add('a', 'b', 'c')
-    const run = (after: string | null, ...names: string[]): Wish => ({
-      kind: 'item.add',
-      after,
-      items: names.map(text => ({ itemId: randomUUID(), text }))
-    })
-    await act({ kind: 'item.delete', itemId: b, seen: { text: 'b', done: false, dueOn: null } })
-    await act(run(b, 'x1', 'x2'))
-    await act(run(a, 'y1', 'y2'))
-    await act(run(b, 'z1'))
-    t.strictSame(await texts(), ['a', 'y1', 'y2', 'z1', 'x1', 'x2', 'c'])
-    await act({ kind: 'item.restore', itemId: b })
-    t.strictSame(await texts(), ['a', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c'])
-    await app.sql`
+t.test('inserted runs stay together, next to deleted anchors and SQL positions', async t => {
+  const app = await build(t)
+  const { addItems, apply, texts, listId } = await insertChecklist(app)
+  const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
+  const run = (after: string | null, ...names: string[]): NewOperation => ({
+    kind: 'item.add',
+    after,
+    items: names.map(text => ({ itemId: randomUUID(), text }))
+  })
+  await apply({ kind: 'item.delete', itemId: b, seen: { text: 'b', done: false, dueOn: null } })
+  await apply(run(b, 'x1', 'x2'))
+  await apply(run(a, 'y1', 'y2'))
+  await apply(run(b, 'z1'))
+  t.strictSame(await texts(), ['a', 'y1', 'y2', 'z1', 'x1', 'x2', 'c'])
+  await apply({ kind: 'item.restore', itemId: b })
+  t.strictSame(await texts(), ['a', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c'])
+  await app.sql`
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, 'sql', (position + lead) / 2
     from (select text, position, lead(position) over (order by position) from checklist_items where checklist_id = ${listId}) as place
     where text = 'a'`
-    await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'end')`
-    t.strictSame(await texts(), ['a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c', 'end'])
-    t.match(await act({ kind: 'item.move', itemId: c, after: null }), { outcome: 'applied' })
-    t.match(await act({ kind: 'item.move', itemId: c, after: null }), { outcome: 'noop' })
-    t.match(await act({ kind: 'item.move', itemId: a, after: c }), { outcome: 'noop' })
-    t.match(await act({ kind: 'item.move', itemId: a, after: a }), {
-      outcome: 'rejected',
-      code: 'invalid'
-    })
-    t.match(await act({ kind: 'item.move', itemId: a, after: randomUUID() }), { code: 'not_found' })
-    t.strictSame(await texts(), ['c', 'a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'end'])
-  }
-)
+  await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'end')`
+  t.strictSame(await texts(), ['a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'c', 'end'])
+  t.match(await apply({ kind: 'item.move', itemId: c, after: null }), { outcome: 'applied' })
+  t.match(await apply({ kind: 'item.move', itemId: c, after: null }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: a, after: c }), { outcome: 'noop' })
+  t.match(await apply({ kind: 'item.move', itemId: a, after: a }), {
+    outcome: 'rejected',
+    code: 'invalid'
+  })
+  t.match(await apply({ kind: 'item.move', itemId: a, after: randomUUID() }), {
+    code: 'not_found'
+  })
+  t.strictSame(await texts(), ['c', 'a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'end'])
+})
 
-t.test('what may not be written gets a code, and nothing is written', async t => {
+t.test('an invalid operation returns its code and writes nothing', async t => {
   const app = await build(t)
-  const { add, act, submit, users, ownerId, read } = await desk(app)
-  const [itemId = ''] = await add('Milk')
-  const elsewhere = await desk(app)
-  const [foreign = ''] = await elsewhere.add('Theirs')
+  const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
+  const elsewhere = await insertChecklist(app)
+  const [foreign = ''] = await elsewhere.addItems('Theirs')
   const before = await read()
   const seen = { text: 'Milk', done: false, dueOn: null }
   const dueOn = (to: string) => ({
@@ -177,7 +179,7 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
     text,
     after: null
   })
-  const invalid: Wish[] = [
+  const invalid: NewOperation[] = [
     adding(''),
     adding(' \n '),
     adding('a\u0007b'),
@@ -206,14 +208,20 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
     { kind: 'conflict.resolve', conflictId: randomUUID(), choice: 'custom', seen: 'x' },
     { kind: 'conflict.resolve', conflictId: randomUUID(), choice: 'both', seen: 'x' }
   ]
-  for (const wish of invalid)
-    t.match(await act(wish), { outcome: 'rejected', code: 'invalid' }, JSON.stringify(wish))
-  const again = await act(adding('again', itemId.toUpperCase()))
-  t.match(again, { outcome: 'noop' }, 'an id that is in this list already')
+  for (const operation of invalid)
+    t.match(
+      await apply(operation),
+      { outcome: 'rejected', code: 'invalid' },
+      JSON.stringify(operation)
+    )
+  const again = await apply(adding('again', itemId.toUpperCase()))
+  t.match(again, { outcome: 'noop' }, 'the id of an item of this checklist')
   for (const text of ['x'.repeat(2001), '😀'.repeat(2001)])
-    t.match(await act(adding(text)), { code: 'limit' })
-  t.match(await act({ kind: 'list.rename', from: 'List', to: 'x'.repeat(201) }), { code: 'limit' })
-  const missing: Wish[] = [
+    t.match(await apply(adding(text)), { code: 'limit' })
+  t.match(await apply({ kind: 'list.rename', from: 'List', to: 'x'.repeat(201) }), {
+    code: 'limit'
+  })
+  const missing: NewOperation[] = [
     setText(randomUUID(), 'a', 'b'),
     setText(foreign, 'Theirs', 'Mine'),
     { kind: 'item.move', itemId: foreign, after: null },
@@ -223,13 +231,17 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
     { kind: 'item.add', itemId: randomUUID(), text: 'x', after: foreign },
     { kind: 'conflict.resolve', conflictId: randomUUID(), choice: 'ours', seen: 'x' }
   ]
-  for (const wish of missing)
-    t.match(await act(wish), { outcome: 'rejected', code: 'not_found' }, JSON.stringify(wish))
-  t.match(await act(setText(itemId, 'Milk', 'Tea'), users[2]), {
+  for (const operation of missing)
+    t.match(
+      await apply(operation),
+      { outcome: 'rejected', code: 'not_found' },
+      JSON.stringify(operation)
+    )
+  t.match(await apply(setText(itemId, 'Milk', 'Tea'), users[2]), {
     outcome: 'rejected',
     code: 'forbidden'
   })
-  t.match(await act(setText(itemId, 'Milk', 'Tea'), elsewhere.ownerId), {
+  t.match(await apply(setText(itemId, 'Milk', 'Tea'), elsewhere.ownerId), {
     outcome: 'rejected',
     code: 'not_found'
   })
@@ -239,22 +251,22 @@ t.test('what may not be written gets a code, and nothing is written', async t =>
   const { pos: _, ...after } = await read()
   t.match(after, { rev: before.rev, items: before.items, title: 'List' })
   t.match(
-    await act(adding('😀'.repeat(2000))),
+    await apply(adding('😀'.repeat(2000))),
     { outcome: 'applied' },
-    'characters, not halves of them'
+    '2,000 characters of two code units'
   )
-  t.match(await act(adding('e\u0301  \n')), { outcome: 'applied' })
+  t.match(await apply(adding('e\u0301  \n')), { outcome: 'applied' })
   t.equal((await read()).items[0]?.text, '\u00e9')
 })
 
-t.test('a conflict is extended by its author, closes by itself, and is resolved once', async t => {
+t.test('a conflict is extended by its author and resolved once', async t => {
   const app = await build(t)
-  const { add, act, users, read } = await desk(app, ['owner', 'editor', 'editor'])
+  const { addItems, apply, users, read } = await insertChecklist(app, ['owner', 'editor', 'editor'])
   const [, bob = '', eve = ''] = users
-  const [itemId = ''] = await add('Call Bob')
-  await act(setText(itemId, 'Call Bob', 'Call Alice'))
-  const { conflictId } = await act(setText(itemId, 'Call Bob', 'Call Carol'), bob)
-  t.match(await act(setText(itemId, 'Call Carol', 'Call Carol now'), bob), {
+  const [itemId = ''] = await addItems('Call Bob')
+  await apply(setText(itemId, 'Call Bob', 'Call Alice'))
+  const { conflictId } = await apply(setText(itemId, 'Call Bob', 'Call Carol'), bob)
+  t.match(await apply(setText(itemId, 'Call Carol', 'Call Carol now'), bob), {
     outcome: 'conflict',
     conflictId
   })
@@ -267,21 +279,21 @@ t.test('a conflict is extended by its author, closes by itself, and is resolved 
     theirsBy: bob
   }
   t.match((await read()).conflicts, [{ ...opened, oursBy: users[0], openedRev: 4 }])
-  t.match(await act(setText(itemId, 'Call Bob', 'Call Dave'), eve), { outcome: 'conflict' })
+  t.match(await apply(setText(itemId, 'Call Bob', 'Call Dave'), eve), { outcome: 'conflict' })
   t.equal((await read()).conflicts.length, 2)
-  await act(setText(itemId, 'Call Alice', 'Call Alfred'))
+  await apply(setText(itemId, 'Call Alice', 'Call Alfred'))
   t.match((await read()).conflicts, [{ ours: 'Call Alfred' }, { ours: 'Call Alfred' }])
 
-  const resolve = (choice: 'ours' | 'theirs', seen: string): Wish => ({
+  const resolve = (choice: 'ours' | 'theirs', seen: string): NewOperation => ({
     kind: 'conflict.resolve',
     conflictId: conflictId ?? '',
     choice,
     seen
   })
-  t.match(await act(resolve('theirs', 'Call Alice')), { outcome: 'rejected', code: 'stale' })
+  t.match(await apply(resolve('theirs', 'Call Alice')), { outcome: 'rejected', code: 'stale' })
   const both = await Promise.all([
-    act(resolve('theirs', 'Call Alfred')),
-    act(resolve('ours', 'Call Alfred'), bob)
+    apply(resolve('theirs', 'Call Alfred')),
+    apply(resolve('ours', 'Call Alfred'), bob)
   ])
   t.strictSame(both.map(({ outcome }) => outcome).toSorted(), ['applied', 'noop'])
   t.equal(both.find(({ outcome }) => outcome === 'noop')?.code, 'already_resolved')
@@ -290,111 +302,105 @@ t.test('a conflict is extended by its author, closes by itself, and is resolved 
   t.equal((await read()).conflicts.length, 0, `${left?.id} closed by plain SQL`)
 })
 
-t.test('at most twenty conflicts are open on an item', async t => {
+t.test('an item has at most twenty open conflicts', async t => {
   const app = await build(t)
-  const { add, act, users, read } = await desk(app)
-  const [itemId = ''] = await add('Call Bob')
-  await act(setText(itemId, 'Call Bob', 'Call Alice'))
-  for (let n = 0; n < 20; n++) await act(setText(itemId, 'Call Bob', `Call ${n}`), users[1])
-  const again = await act(setText(itemId, 'Call Bob', 'Call 7'), users[1])
-  t.equal(again.outcome, 'conflict', 'the same value is kept once')
-  t.match(await act(setText(itemId, 'Call Bob', 'Call 21'), users[1]), {
+  const { addItems, apply, users, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Call Bob')
+  await apply(setText(itemId, 'Call Bob', 'Call Alice'))
+  for (let n = 0; n < 20; n++) await apply(setText(itemId, 'Call Bob', `Call ${n}`), users[1])
+  const again = await apply(setText(itemId, 'Call Bob', 'Call 7'), users[1])
+  t.equal(again.outcome, 'conflict', 'an equal value extends the conflict')
+  t.match(await apply(setText(itemId, 'Call Bob', 'Call 21'), users[1]), {
     outcome: 'rejected',
     code: 'limit'
   })
   t.equal((await read()).conflicts.length, 20)
 })
 
-t.test('a list goes back to what it was, and what came since stays in the log', async t => {
+t.test('a checklist is restored to a revision, its log stays', async t => {
   const app = await build(t)
-  const { add, act, read, ownerId, users } = await desk(app)
-  const [a = '', b = ''] = await add('a', 'b', 'c')
+  const { addItems, apply, read, ownerId, users } = await insertChecklist(app)
+  const [a = '', b = ''] = await addItems('a', 'b', 'c')
   const { rev: then, items } = await read()
-  await act(setText(a, 'a', 'A'))
-  await act({ kind: 'item.delete', itemId: b, seen: { text: 'b', done: false, dueOn: null } })
-  await act({ kind: 'item.move', itemId: a, after: null })
-  await add('d')
-  await act({ kind: 'list.rename', from: 'List', to: 'Other' })
+  await apply(setText(a, 'a', 'A'))
+  await apply({ kind: 'item.delete', itemId: b, seen: { text: 'b', done: false, dueOn: null } })
+  await apply({ kind: 'item.move', itemId: a, after: null })
+  await addItems('d')
+  await apply({ kind: 'list.rename', from: 'List', to: 'Other' })
   const { rev: now } = await read()
-  t.match(await act({ kind: 'list.restoreTo', rev: then, seenRev: then }, users[1]), {
+  t.match(await apply({ kind: 'list.restoreTo', rev: then, seenRev: then }, users[1]), {
     code: 'changed_since'
   })
-  t.match(await act({ kind: 'list.restoreTo', rev: then, seenRev: now }, users[1]), {
+  t.match(await apply({ kind: 'list.restoreTo', rev: then, seenRev: now }, users[1]), {
     outcome: 'applied'
   })
   t.match(await read(), { items, title: 'List' })
   t.equal((await read()).items.length, items.length)
-  t.match(await act({ kind: 'list.restoreTo', rev: now, seenRev: now + 99 }, ownerId), {
+  t.match(await apply({ kind: 'list.restoreTo', rev: now, seenRev: now + 99 }, ownerId), {
     outcome: 'applied'
   })
   t.match(await read(), { title: 'Other', items: [{ text: 'A' }, { text: 'c' }, { text: 'd' }] })
 })
 
-t.test(
-  'deleting a list asks when somebody else changed it, not for own changes of the same push',
-  async t => {
-    const app = await build(t)
-    const { add, act, submit, users, ownerId, read } = await desk(app)
-    const [itemId = ''] = await add('Milk')
-    const { rev } = await read()
-    await act(setText(itemId, 'Milk', 'Tea'), users[1])
-    const remove = { kind: 'list.delete' as const, seenRev: rev }
-    t.match(await act(remove), { code: 'changed_since' })
-    t.match(
-      await submit(ownerId, [setText(itemId, 'Tea', 'Coffee'), { ...remove, seenRev: rev + 1 }]),
-      [{ outcome: 'applied' }, { outcome: 'applied' }]
-    )
-    t.match(await act(remove), { outcome: 'noop' })
-    t.match(await act({ kind: 'list.restore' }), { outcome: 'applied' })
-    t.match(await act({ kind: 'list.restore' }), { outcome: 'noop' })
-    t.match(await act({ ...remove, force: true }), { outcome: 'applied' })
-  }
-)
-
-t.test(
-  'many people on one list from two nodes: all is decided, no revision is missing',
-  async t => {
-    const env = { DATABASE_URL: await database(t) }
-    const nodes = [await build(t, env), await build(t, env)]
-    const [app] = nodes as [(typeof nodes)[0]]
-    const people = ['owner', ...Array(7).fill('editor')]
-    const { add, submit, users, listId, read } = await desk(app, people)
-    const items = await add(...Array.from({ length: 10 }, (_, n) => `item ${n}`))
-    const before = (await read()).rev
-    const outcomes = await Promise.all(
-      users.map(async (user, u) => {
-        const done = []
-        for (let n = 0; n < 30; n++) {
-          const itemId = items[(u * 3 + n) % 10] as string
-          const other = items[(u + n * 7) % 10] as string
-          const wishes: Wish[] = [
-            { kind: 'item.set', itemId, set: { done: { from: n % 2 === 0, to: n % 2 === 1 } } }
-          ]
-          if (other !== itemId) wishes.push({ kind: 'item.move', itemId, after: other })
-          done.push(...(await submit(user, wishes, { node: nodes[u % 2] })))
-          if (u === 0) await app.sql`update checklist_items set done = not done where id = ${other}`
-        }
-        return done
-      })
-    )
-    t.ok(outcomes.flat().every(({ outcome }) => outcome === 'applied' || outcome === 'noop'))
-    const revs = await app.sql<{ rev: number; opId: string | null }[]>`
-    select rev, op_id as "opId" from events where checklist_id = ${listId} and rev > ${before} order by rev`
-    t.strictSame(
-      revs.map(({ rev }) => rev),
-      revs.map((_, n) => before + 1 + n)
-    )
-    const told = outcomes.flat().flatMap(({ rev, opId }) => (rev ? [{ rev, opId }] : []))
-    for (const one of told) t.match(revs[one.rev - before - 1], one)
-    t.equal((await read()).items.length, 10)
-  }
-)
-
-t.test('nobody changes anything once their removal is committed', async t => {
+t.test('deleting a checklist is rejected after changes by other users', async t => {
   const app = await build(t)
-  const { add, submit, users, projectId, listId } = await desk(app)
+  const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
+  const [itemId = ''] = await addItems('Milk')
+  const { rev } = await read()
+  await apply(setText(itemId, 'Milk', 'Tea'), users[1])
+  const remove = { kind: 'list.delete' as const, seenRev: rev }
+  t.match(await apply(remove), { code: 'changed_since' })
+  t.match(
+    await submit(ownerId, [setText(itemId, 'Tea', 'Coffee'), { ...remove, seenRev: rev + 1 }]),
+    [{ outcome: 'applied' }, { outcome: 'applied' }]
+  )
+  t.match(await apply(remove), { outcome: 'noop' })
+  t.match(await apply({ kind: 'list.restore' }), { outcome: 'applied' })
+  t.match(await apply({ kind: 'list.restore' }), { outcome: 'noop' })
+  t.match(await apply({ ...remove, force: true }), { outcome: 'applied' })
+})
+
+t.test('concurrent pushes on two nodes leave no revision gap', async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
+  const nodes = [await build(t, env), await build(t, env)]
+  const [app] = nodes as [(typeof nodes)[0]]
+  const roles = ['owner', ...Array(7).fill('editor')]
+  const { addItems, submit, users, listId, read } = await insertChecklist(app, roles)
+  const items = await addItems(...Array.from({ length: 10 }, (_, n) => `item ${n}`))
+  const before = (await read()).rev
+  const outcomes = await Promise.all(
+    users.map(async (user, u) => {
+      const done = []
+      for (let n = 0; n < 30; n++) {
+        const itemId = items[(u * 3 + n) % 10] as string
+        const other = items[(u + n * 7) % 10] as string
+        const operations: NewOperation[] = [
+          { kind: 'item.set', itemId, set: { done: { from: n % 2 === 0, to: n % 2 === 1 } } }
+        ]
+        if (other !== itemId) operations.push({ kind: 'item.move', itemId, after: other })
+        done.push(...(await submit(user, operations, { node: nodes[u % 2] })))
+        if (u === 0) await app.sql`update checklist_items set done = not done where id = ${other}`
+      }
+      return done
+    })
+  )
+  t.ok(outcomes.flat().every(({ outcome }) => outcome === 'applied' || outcome === 'noop'))
+  const revs = await app.sql<{ rev: number; opId: string | null }[]>`
+    select rev, op_id as "opId" from events where checklist_id = ${listId} and rev > ${before} order by rev`
+  t.strictSame(
+    revs.map(({ rev }) => rev),
+    revs.map((_, n) => before + 1 + n)
+  )
+  const results = outcomes.flat().flatMap(({ rev, opId }) => (rev ? [{ rev, opId }] : []))
+  for (const result of results) t.match(revs[result.rev - before - 1], result)
+  t.equal((await read()).items.length, 10)
+})
+
+t.test('a removed member changes nothing after the removal is committed', async t => {
+  const app = await build(t)
+  const { addItems, submit, users, projectId, listId } = await insertChecklist(app)
   const editor = users[1] as string
-  const [itemId = ''] = await add('Milk')
+  const [itemId = ''] = await addItems('Milk')
   for (let round = 0; round < 30; round++) {
     const ticks = Array.from({ length: 6 }, (_, n) =>
       submit(editor, [
@@ -405,9 +411,7 @@ t.test('nobody changes anything once their removal is committed', async t => {
     const late = await submit(editor, [setText(itemId, 'Milk', `${round}`)])
     t.match(late, [{ outcome: 'rejected', code: 'forbidden' }])
     await Promise.all(ticks)
-    await app.sql`
-      insert into project_members (project_id, user_id, role)
-      values (${projectId}, ${editor}, 'editor')`
+    await insertMember(app.sql, projectId, editor)
   }
   const history = await app.sql<{ kind: string; actor: string | null }[]>`
     select kind, actor_id as actor from events
@@ -420,36 +424,31 @@ t.test('nobody changes anything once their removal is committed', async t => {
   }
 })
 
-t.test(
-  'a client that goes too fast is slowed down, and refused when it would wait too long',
-  async t => {
-    const app = await build(t, { RATE_LIMIT: 'on' })
-    const ann = await person(app)
-    const { listId, projectId } = await desk(app)
-    await app.sql`
-    insert into project_members (project_id, user_id, role)
-    values (${projectId}, ${ann.id}, 'editor')`
-    const ops = Array.from({ length: 100 }, () => ({ opId: randomUUID(), kind: 'list.restore' }))
-    const push = () =>
-      app.inject({
-        method: 'POST',
-        url: `/checklists/${listId}/ops`,
-        headers: ann.headers,
-        payload: { ops }
-      })
-    const first = await push()
-    t.equal(first.statusCode, 200)
-    const [slow, refused] = await Promise.all([push(), push()])
-    t.equal(slow?.statusCode, 200)
-    t.match(refused, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } })
-    t.match(refused?.json(), { code: 'TOO_OFTEN' })
-    t.equal(first.json().results[99].outcome, 'noop')
-  }
-)
+t.test('a client that sends too fast is delayed, then refused', async t => {
+  const app = await build(t, { RATE_LIMIT: 'on' })
+  const ann = await createUser(app)
+  const { listId, projectId } = await insertChecklist(app)
+  await insertMember(app.sql, projectId, ann.id)
+  const ops = Array.from({ length: 100 }, () => ({ opId: randomUUID(), kind: 'list.restore' }))
+  const push = () =>
+    app.inject({
+      method: 'POST',
+      url: `/checklists/${listId}/ops`,
+      headers: ann.headers,
+      payload: { ops }
+    })
+  const first = await push()
+  t.equal(first.statusCode, 200)
+  const [slow, refused] = await Promise.all([push(), push()])
+  t.equal(slow?.statusCode, 200)
+  t.match(refused, { statusCode: 429, headers: { 'retry-after': /^\d+$/ } })
+  t.match(refused?.json(), { code: 'TOO_OFTEN' })
+  t.equal(first.json().results[99].outcome, 'noop')
+})
 
-t.test('plain SQL cannot write a text that no operation would match', async t => {
+t.test('plain SQL cannot write a text that no operation matches', async t => {
   const app = await build(t)
-  const { act, read, listId } = await desk(app)
+  const { apply, read, listId } = await insertChecklist(app)
   const write = (text: string) =>
     app.sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   for (const text of [
@@ -469,5 +468,5 @@ t.test('plain SQL cannot write a text that no operation would match', async t =>
   await write('\u00e9 \u4e70\u725b\u5976\n\ud83d\ude00')
   const { items } = await read()
   const [{ id, text }] = items as [(typeof items)[0]]
-  t.match(await act(setText(id, text.normalize('NFD'), 'Tea')), { outcome: 'applied' })
+  t.match(await apply(setText(id, text.normalize('NFD'), 'Tea')), { outcome: 'applied' })
 })

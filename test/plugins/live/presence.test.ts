@@ -3,25 +3,23 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { PresenceConnection } from '../../../plugins/live/presence/room.ts'
 import type { Peer } from '../../../schemas/presence.ts'
-import { build, database, listen, person, until } from '../../support/app.ts'
-import { type LiveClient, type Message, openLive } from '../../support/live-clients.ts'
+import { build, listen } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { type LiveClient, type Message, openLive } from '../../support/live-client.ts'
+import { readMetric } from '../../support/metrics.ts'
+import { createChecklist, insertProject } from '../../support/projects.ts'
+import { until } from '../../support/until.ts'
+import { createUser, type User } from '../../support/users.ts'
 
 const LIST = randomUUID()
 
-async function listOf(app: FastifyInstance, ...people: { id: string }[]): Promise<string> {
-  const [{ id }] = await app.sql<[{ id: string }]>`
-    with project as (insert into projects (name) values ('P') returning id),
-    members as (
-      insert into project_members (project_id, user_id, role)
-      select project.id, unnest(${people.map(({ id }) => id)}::uuid[]), 'owner' from project
-    )
-    select id from project`
-  const [list] = await app.sql<[{ id: string }]>`
-    insert into checklists (project_id, title) values (${id}, 'L') returning id`
-  return list.id
+/** Creates a checklist in a project whose owners are these users, and returns its id. */
+async function createListOf(app: FastifyInstance, owner: User, ...others: User[]): Promise<string> {
+  const projectId = await insertProject(app.sql, ...[owner, ...others].map(({ id }) => id))
+  return createChecklist(owner, projectId, 'L')
 }
 
-/** The peers that a client shows and how many it counts, from the messages it received. */
+/** Returns the peers that the messages show, and how many more they count. */
 function knownTo(messages: Message[]): { peers: Peer[]; others: number } {
   const known = new Map<string, Peer>()
   const received = messages.filter(({ type }) => type === 'presence')
@@ -36,7 +34,7 @@ function peersOf({ messages }: LiveClient): Peer[] {
   return knownTo(messages).peers
 }
 
-/** Opens a list on many sockets, one after the other. */
+/** Opens a checklist on many sockets, one after the other. */
 async function openMany(
   t: Test,
   count: number,
@@ -60,10 +58,6 @@ function hasPeers({ messages }: LiveClient, shown: number, counted: number): boo
   return peers.length === shown && others === counted
 }
 
-async function metricsOf(app: FastifyInstance): Promise<string> {
-  return (await app.inject({ url: '/metrics' })).body
-}
-
 function visitor(
   connectionId: string,
   parts: Partial<PresenceConnection> = {}
@@ -79,8 +73,8 @@ function visitor(
   }
 }
 
-/** A visitor that keeps its messages. */
-function reader(connectionId: string, parts: Partial<PresenceConnection> = {}) {
+/** Returns a visitor that keeps its messages. */
+function recordingVisitor(connectionId: string, parts: Partial<PresenceConnection> = {}) {
   const messages: Message[] = []
   const bytes: number[] = []
   const send = (message: Buffer) => {
@@ -90,39 +84,36 @@ function reader(connectionId: string, parts: Partial<PresenceConnection> = {}) {
   return { messages, bytes, visitor: visitor(connectionId, { send, ...parts }) }
 }
 
-t.test(
-  'people on one list see each other come, type and go; nobody hears of themselves',
-  async t => {
-    const app = await build(t)
-    const url = await listen(t, app)
-    const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-    const list = await listOf(app, ann, bob)
-    const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
-    await a.open(list)
-    await b.open(list)
-    t.match(await until(() => peersOf(a)[0]), { userId: bob.id, name: 'Bob', state: {} })
-    t.match(await until(() => peersOf(b)[0]), { userId: ann.id, name: 'Ann', state: {} })
-
-    const state = { itemId: randomUUID(), field: 'text', caret: 3, draft: 'Oat milk' }
-    a.send({ type: 'presence', checklistId: list, state: { draft: 'O' } })
-    a.send({ type: 'presence', checklistId: list, state })
-    t.strictSame(await until(() => peersOf(b).find(({ state }) => state?.caret)?.state), state)
-    a.send({ type: 'presence', checklistId: list, state: null })
-    await until(() => peersOf(b).length === 0)
-    a.send({ type: 'presence', checklistId: list, state: {} })
-    await until(() => peersOf(b).length === 1)
-    b.send({ type: 'close', checklistId: list })
-    await until(() => peersOf(a).length === 0)
-    t.notOk(a.messages.some(({ peers = [] }) => peers.some(({ userId }) => userId === ann.id)))
-    t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
-  }
-)
-
-t.test('many keystrokes of a moment are told once, and a bad state is refused', async t => {
+t.test("members of one checklist receive each other's presence, never their own", async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const list = await listOf(app, ann, bob)
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const list = await createListOf(app, ann, bob)
+  const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
+  await a.open(list)
+  await b.open(list)
+  t.match(await until(() => peersOf(a)[0]), { userId: bob.id, name: 'Bob', state: {} })
+  t.match(await until(() => peersOf(b)[0]), { userId: ann.id, name: 'Ann', state: {} })
+
+  const state = { itemId: randomUUID(), field: 'text', caret: 3, draft: 'Oat milk' }
+  a.send({ type: 'presence', checklistId: list, state: { draft: 'O' } })
+  a.send({ type: 'presence', checklistId: list, state })
+  t.strictSame(await until(() => peersOf(b).find(({ state }) => state?.caret)?.state), state)
+  a.send({ type: 'presence', checklistId: list, state: null })
+  await until(() => peersOf(b).length === 0)
+  a.send({ type: 'presence', checklistId: list, state: {} })
+  await until(() => peersOf(b).length === 1)
+  b.send({ type: 'close', checklistId: list })
+  await until(() => peersOf(a).length === 0)
+  t.notOk(a.messages.some(({ peers = [] }) => peers.some(({ userId }) => userId === ann.id)))
+  t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
+})
+
+t.test('many presence states are sent once, an invalid one is refused', async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const list = await createListOf(app, ann, bob)
   const [a, b] = [await openLive(t, url, ann.headers), await openLive(t, url, bob.headers)]
   await a.open(list)
   await b.open(list)
@@ -136,11 +127,11 @@ t.test('many keystrokes of a moment are told once, and a bad state is refused', 
   t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
 })
 
-t.test('a slow socket receives only the newest, once it has drained', async t => {
+t.test('a slow socket receives only the newest presence after it drains', async t => {
   const app = await build(t)
   const state = { isFull: false }
-  const slow = reader('Slow', { isFull: () => state.isFull })
-  const ann = reader('Ann')
+  const slow = recordingVisitor('Slow', { isFull: () => state.isFull })
+  const ann = recordingVisitor('Ann')
   const eve = visitor('Eve')
   app.presence.join(ann.visitor)
   const leave = app.presence.join(eve)
@@ -167,15 +158,15 @@ t.test('a slow socket receives only the newest, once it has drained', async t =>
   )
 })
 
-t.test('a state that is sent again unchanged reaches nobody again', async t => {
+t.test('an unchanged presence state is not sent again', async t => {
   const app = await build(t)
-  const [ann, bob] = [reader('Ann'), reader('Bob')]
+  const [ann, bob] = [recordingVisitor('Ann'), recordingVisitor('Bob')]
   app.presence.join(ann.visitor)
   app.presence.join(bob.visitor)
   app.presence.set(ann.visitor, { caret: 1 })
   await until(() => knownTo(bob.messages).peers[0]?.state?.caret === 1)
   app.presence.set(ann.visitor, { caret: 1 })
-  const eve = reader('Eve')
+  const eve = recordingVisitor('Eve')
   app.presence.join(eve.visitor)
   await until(() => knownTo(bob.messages).peers.length === 2)
   t.strictSame(
@@ -184,11 +175,11 @@ t.test('a state that is sent again unchanged reaches nobody again', async t => {
   )
 })
 
-t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
+t.test('a checklist with 150 sockets shows 100 peers and counts 50', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app, 'Ann')
-  const list = await listOf(app, ann)
+  const url = await listen(app)
+  const ann = await createUser(app, 'Ann')
+  const list = await createListOf(app, ann)
   const clients = await openMany(t, 150, { url, headers: ann.headers, list })
   const [first, last] = [clients[0], clients[149]] as [LiveClient, LiveClient]
   const isSettled = () =>
@@ -200,7 +191,7 @@ t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
     t.strictSame(new Set(ids), new Set([...shown].filter(id => id !== idOf(client))))
   }
 
-  // A counted peer types, then a shown one: only the second is sent.
+  // The states of shown peers are sent, those of counted peers are not.
   last.send({ type: 'presence', checklistId: list, state: { draft: 'hidden' } })
   last.send({ type: 'ping' })
   await last.next('pong')
@@ -208,7 +199,7 @@ t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
   await until(() => peersOf(first).some(({ state }) => state?.draft === 'shown'))
   t.notMatch(JSON.stringify(first.messages), 'hidden')
 
-  // The next takes the place of one that leaves, with the state that it has by then.
+  // When a shown peer leaves, the next one is shown with its current state.
   for (const client of clients.slice(100, 149)) client.send({ type: 'close', checklistId: list })
   await until(() => hasPeers(first, 99, 1))
   clients[1]?.send({ type: 'close', checklistId: list })
@@ -220,23 +211,23 @@ t.test('a list of 150 sockets shows 100 peers and counts the rest', async t => {
   await until(() => hasPeers(last, 99, 0))
 })
 
-t.test('a crowded list on two nodes shows the same peers on both', async t => {
-  const env = { DATABASE_URL: await database(t) }
+t.test('a checklist with 210 sockets shows the same peers on both nodes', async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const ann = await person(one, 'Ann')
-  const list = await listOf(one, ann)
-  const place = { headers: ann.headers, list }
-  const here = await openMany(t, 80, { url: await listen(t, one), ...place })
-  const there = await openMany(t, 130, { url: await listen(t, two), ...place })
-  const all = [...here, ...there]
+  const ann = await createUser(one, 'Ann')
+  const list = await createListOf(one, ann)
+  const options = { headers: ann.headers, list }
+  const onFirst = await openMany(t, 80, { url: await listen(one), ...options })
+  const onSecond = await openMany(t, 130, { url: await listen(two), ...options })
+  const all = [...onFirst, ...onSecond]
   await until(() =>
     all.every((client, n) => (n < 100 ? hasPeers(client, 99, 110) : hasPeers(client, 100, 109)))
   )
   const shown = all.slice(0, 100).map(idOf)
-  const ids = peersOf(there[129] as LiveClient).map(({ connectionId }) => connectionId)
+  const ids = peersOf(onSecond[129] as LiveClient).map(({ connectionId }) => connectionId)
   t.strictSame(new Set(ids), new Set(shown))
 
-  // What the nodes exchange: who is shown and who is next, and a count.
+  // Nodes store their shown peers, the next ones and a count.
   const stored = () => one.sql<{ count: number; peers: string }[]>`
     select count, peers from presence order by count`
   await until(async () => {
@@ -248,16 +239,16 @@ t.test('a crowded list on two nodes shows the same peers on both', async t => {
     [80, 130]
   )
 
-  // A node that closes leaves its places to the other.
+  // After a node closes, peers of the other node are shown instead.
   await one.close()
   await until(() =>
-    there.every((client, n) => (n < 100 ? hasPeers(client, 99, 30) : hasPeers(client, 100, 29)))
+    onSecond.every((client, n) => (n < 100 ? hasPeers(client, 99, 30) : hasPeers(client, 100, 29)))
   )
 })
 
-t.test('long drafts of many people do not make a message long', async t => {
+t.test('presence messages stay below 256 KiB with many long drafts', async t => {
   const app = await build(t)
-  const last = reader('last')
+  const last = recordingVisitor('last')
   const draft = 'ö'.repeat(2000)
   for (let n = 0; n < 150; n++) {
     const ann = visitor(`Ann ${n}`)
@@ -272,11 +263,11 @@ t.test('long drafts of many people do not make a message long', async t => {
   t.ok(last.bytes.every(bytes => bytes < 256 << 10))
 })
 
-t.test('a push that waited when its session ended is not done', async t => {
+t.test('a push that waits while its session ends is not applied', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
-  const list = await listOf(app, ann, bob)
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
+  const list = await createListOf(app, ann, bob)
   await app.sql`
     insert into checklist_items (checklist_id, text)
     select ${list}, repeat('x', 2000) from generate_series(1, 1000)`
@@ -284,13 +275,13 @@ t.test('a push that waited when its session ended is not done', async t => {
   await a.open(list)
   const b = await openLive(t, url, bob.headers)
   b.socket.pause()
-  // Snapshots of more bytes than the kernel buffers: the push after one of them waits until the client reads.
+  // The snapshots are larger than the kernel's buffers, so a push after them waits until the client reads.
   for (let n = 0; n < 15; n++) {
     const op = { opId: randomUUID(), kind: 'list.rename', from: 'L', to: `L ${n}` }
     b.send({ type: 'open', checklistId: list })
     b.send({ type: 'push', checklistId: list, ops: [op] })
   }
-  await until(async () => /sockets\{state="lagging"\} 1/.test(await metricsOf(app)))
+  await until(async () => (await readMetric(app, 'concord_sockets{state="lagging"}')) === 1)
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
   await until(() => peersOf(a).length === 0)
   const [{ rev, title: from }] = await app.sql<[{ rev: number; title: string }]>`
@@ -304,24 +295,24 @@ t.test('a push that waited when its session ended is not done', async t => {
   t.equal(late.length, 0)
 })
 
-t.test('presence that the database lost is stored again', async t => {
-  const env = { DATABASE_URL: await database(t) }
+t.test('presence rows that the database lost are stored again', async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const ann = reader('Ann', { connectionId: randomUUID(), userId: randomUUID() })
+  const ann = recordingVisitor('Ann', { connectionId: randomUUID(), userId: randomUUID() })
   const bob = visitor('Bob', { connectionId: randomUUID(), userId: randomUUID() })
   one.presence.join(ann.visitor)
   two.presence.join(bob)
   await until(() => knownTo(ann.messages).peers.length === 1)
-  await one.sql`truncate presence` // as a crash does to an unlogged table
+  await one.sql`truncate presence` // as a crash empties an unlogged table
   await until(() => knownTo(ann.messages).peers.length === 0)
   await until(() => knownTo(ann.messages).peers.length === 1, 20_000)
 })
 
-t.test('sockets that open and close lists at once leave no row', async t => {
+t.test('a socket that opens and closes checklists quickly leaves no row', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const ann = await person(app, 'Ann')
-  const list = await listOf(app, ann)
+  const url = await listen(app)
+  const ann = await createUser(app, 'Ann')
+  const list = await createListOf(app, ann)
   const [a] = await openMany(t, 1, { url, headers: ann.headers, list })
   await until(async () => (await app.sql`select from presence`).length === 1)
   for (let n = 0; n < 20; n++) {
@@ -333,13 +324,13 @@ t.test('sockets that open and close lists at once leave no row', async t => {
   await until(async () => (await app.sql`select from presence`).length === 0)
 })
 
-t.test('people on two nodes see each other, until a node is gone', async t => {
-  const env = { DATABASE_URL: await database(t) }
+t.test("members on two nodes receive each other's presence until a node closes", async t => {
+  const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const [ann, bob] = [await person(one, 'Ann'), await person(one, 'Bob')]
-  const list = await listOf(one, ann, bob)
-  const a = await openLive(t, await listen(t, one), ann.headers)
-  const b = await openLive(t, await listen(t, two), bob.headers)
+  const [ann, bob] = [await createUser(one, 'Ann'), await createUser(one, 'Bob')]
+  const list = await createListOf(one, ann, bob)
+  const a = await openLive(t, await listen(one), ann.headers)
+  const b = await openLive(t, await listen(two), bob.headers)
   await a.open(list)
   await b.open(list)
   b.send({ type: 'presence', checklistId: list, state: { caret: 5 } })

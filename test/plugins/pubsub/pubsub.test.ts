@@ -1,31 +1,35 @@
 import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import type { LogEvent } from '../../../sql/log.ts'
-import { build, database, until } from '../../support/app.ts'
-import { largeEvents } from '../../support/large-events.ts'
+import type { LogEvent } from '../../../lib/event.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { insertLargeEvents } from '../../support/large-events.ts'
+import { insertProject } from '../../support/projects.ts'
 import { suspend } from '../../support/suspend.ts'
+import { until } from '../../support/until.ts'
 
 t.jobs = 4
 
-/** A checklist made with SQL and everything that `nodes` nodes publish about it. */
-async function tuned(t: Test, nodes = 1) {
-  const url = await database(t)
+/** Inserts a checklist and subscribes to its project at each of `nodes` nodes. */
+async function setUp(t: Test, nodes = 1) {
+  const url = await createDatabase(t)
   const apps = []
   for (let n = 0; n < nodes; n++) apps.push(await build(t, { DATABASE_URL: url }))
   const sql = postgres(url, { max: 4, onnotice: () => {} })
   t.teardown(() => sql.end({ timeout: 1 }))
-  const [project] = await sql`insert into projects (name) values ('Fair') returning id`
+  const [app] = apps as [FastifyInstance]
+  const projectId = await insertProject(app.sql)
   const [list] = await sql`
     insert into checklists (project_id, title)
-    values (${project?.id}, 'To buy')
+    values (${projectId}, 'To buy')
     returning id`
   const listId: string = list?.id
   const [log] = await sql`select max(pos)::int as head from events`
-  for (const app of apps) await app.pubsub.reached(log?.head)
-  const heard = apps.map(app => {
+  for (const app of apps) await app.pubsub.delivered(log?.head)
+  const received = apps.map(app => {
     const events: LogEvent[] = []
-    const stop = app.pubsub.subscribe(`project:${project?.id}`, {
+    const stop = app.pubsub.subscribe(`project:${projectId}`, {
       receive: event => void events.push(event),
       reset: () => void events.splice(0)
     })
@@ -34,18 +38,18 @@ async function tuned(t: Test, nodes = 1) {
   })
   return {
     url,
-    app: apps[0] as FastifyInstance,
+    app,
     apps,
     sql,
-    projectId: project?.id as string,
+    projectId,
     listId,
-    heard,
-    events: heard[0] as LogEvent[]
+    received,
+    events: received[0] as LogEvent[]
   }
 }
 
-/** Adds items one by one until told to stop, and answers how many there are. */
-function load(sql: postgres.Sql, listId: string) {
+/** Adds items one by one until `stop`, which returns their number. */
+function addItems(sql: postgres.Sql, listId: string) {
   let isOver = false
   let count = 0
   const done = write()
@@ -78,8 +82,8 @@ async function backends(sql: postgres.Sql, name: string): Promise<number[]> {
 
 const textOf = ({ after }: LogEvent) => JSON.parse(after ?? '{}').text
 
-/** Everything that was written, once and in order, is what was heard. */
-async function hears(t: Test, events: LogEvent[], count: number, message: string) {
+/** Waits for `count` items and checks that each was delivered once and in order. */
+async function checkDelivery(t: Test, events: LogEvent[], count: number, message: string) {
   const texts = () => events.filter(({ kind }) => kind === 'item.added').map(textOf)
   await until(() => texts().length >= count)
   t.strictSame(
@@ -89,26 +93,22 @@ async function hears(t: Test, events: LogEvent[], count: number, message: string
   )
 }
 
-t.test(
-  'a process listens with one connection and reads with another, whatever it does',
-  async t => {
-    const { apps, sql, listId, heard } = await tuned(t, 2)
-    const names = ['concord listen', 'concord tail']
-    for (const name of names)
-      t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
-    const writing = load(sql, listId)
-    await until(() => writing.count > 50)
-    const count = await writing.stop()
-    for (const events of heard) await hears(t, events, count, 'the same on every node')
-    for (const name of names) t.equal((await backends(sql, name)).length, 2)
-    await apps[1]?.close()
-    for (const name of names) await until(async () => (await backends(sql, name)).length === 1)
-  }
-)
+t.test('each node has one LISTEN connection and one log connection', async t => {
+  const { apps, sql, listId, received } = await setUp(t, 2)
+  const names = ['concord listen', 'concord tail']
+  for (const name of names) t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
+  const writing = addItems(sql, listId)
+  await until(() => writing.count > 50)
+  const count = await writing.stop()
+  for (const events of received) await checkDelivery(t, events, count, 'the same on every node')
+  for (const name of names) t.equal((await backends(sql, name)).length, 2)
+  await apps[1]?.close()
+  for (const name of names) await until(async () => (await backends(sql, name)).length === 1)
+})
 
-t.test('killed listeners and readers lose nothing under load', async t => {
-  const { sql, listId, events, app } = await tuned(t)
-  const writing = load(sql, listId)
+t.test('killed LISTEN and log connections lose no event under load', async t => {
+  const { sql, listId, events, app } = await setUp(t)
+  const writing = addItems(sql, listId)
   for (let round = 1; round <= 5; round++) {
     for (const name of ['concord listen', 'concord tail']) {
       await until(async () => (await backends(sql, name)).length === 1)
@@ -118,43 +118,40 @@ t.test('killed listeners and readers lose nothing under load', async t => {
       await until(() => events.length > before + 10)
     }
   }
-  await hears(t, events, await writing.stop(), 'everything, once, in order')
+  await checkDelivery(t, events, await writing.stop(), 'every item once, in order')
   await until(() => app.pubsub.health().listening)
-  t.ok(app.pubsub.health().connects > 5)
+  t.ok(((await app.metrics.listenerConnects.get()).values[0]?.value ?? 0) > 5)
   t.equal((await backends(sql, 'concord listen')).length, 1)
 })
 
-t.test(
-  'a listener that was stopped is found out and replaced, and events come by polling meanwhile',
-  async t => {
-    const { sql, listId, events, app } = await tuned(t)
-    const [pid] = await backends(sql, 'concord listen')
-    suspend(t, pid as number)
-    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-    await hears(t, events, 1, 'heard though nobody rang')
-    await until(() => !app.pubsub.health().listening, 15_000)
-    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
-    await hears(t, events, 2, 'heard while it is known')
-    await until(() => app.pubsub.health().listening, 15_000)
-    const pids = await backends(sql, 'concord listen')
-    t.equal(pids.filter(other => other !== pid).length, 1)
-    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
-    await hears(t, events, 3, 'heard by the new one')
-  }
-)
+t.test('a stopped LISTEN connection is replaced, events arrive by polling meanwhile', async t => {
+  const { sql, listId, events, app } = await setUp(t)
+  const [pid] = await backends(sql, 'concord listen')
+  suspend(t, pid as number)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
+  await checkDelivery(t, events, 1, 'delivered by polling')
+  await until(() => !app.pubsub.health().listening, 15_000)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
+  await checkDelivery(t, events, 2, 'delivered while not listening')
+  await until(() => app.pubsub.health().listening, 15_000)
+  const pids = await backends(sql, 'concord listen')
+  t.equal(pids.filter(other => other !== pid).length, 1)
+  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
+  await checkDelivery(t, events, 3, 'delivered by the new connection')
+})
 
-t.test('a reader that was stopped is replaced, and nothing is lost or told twice', async t => {
-  const { sql, listId, events } = await tuned(t)
+t.test('a stopped log connection is replaced, no event is lost or doubled', async t => {
+  const { sql, listId, events } = await setUp(t)
   const [pid] = await backends(sql, 'concord tail')
   suspend(t, pid as number)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 2')`
   await until(() => events.length >= 2, 20_000)
-  await hears(t, events, 2, 'by the new one')
+  await checkDelivery(t, events, 2, 'delivered by the new connection')
 })
 
-t.test('a database of another life is told to every subscriber before anything of it', async t => {
-  const { sql, listId, events, app } = await tuned(t)
+t.test('a new epoch resets every subscriber before its events', async t => {
+  const { sql, listId, events, app } = await setUp(t)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await until(() => events.length === 1)
   const { epoch } = app.pubsub
@@ -165,17 +162,17 @@ t.test('a database of another life is told to every subscriber before anything o
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
   t.notOk(
     events.some(event => textOf(event) === 'item 1'),
-    'reset() was called'
+    'reset() was called before'
   )
 })
 
-t.test('an older state that is put back becomes another life of the database', async t => {
-  const { apps, sql, listId, events } = await tuned(t, 2)
+t.test('an older state of the database gets a new epoch', async t => {
+  const { apps, sql, listId, events } = await setUp(t, 2)
   for (const text of ['item 1', 'item 2'])
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   await until(() => events.length === 2)
   const [before] = apps.map(({ pubsub }) => pubsub.epoch)
-  // As a snapshot of the disk would: the row, its event and the number of it never were.
+  // Restores an older state, as a disk snapshot does: the row, its event and its numbers are gone.
   await sql.begin(async tx => {
     await tx`delete from checklist_items where text = 'item 2'`
     await tx`set constraints all immediate`
@@ -186,58 +183,55 @@ t.test('an older state that is put back becomes another life of the database', a
   await until(() => apps.every(({ pubsub }) => pubsub.epoch !== before))
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
-  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called')
+  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called before')
   t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
 })
 
-t.test(
-  'a subscriber who takes what memory has and subscribes in one go misses nothing',
-  async t => {
-    const { sql, listId, app } = await tuned(t)
-    const writing = load(sql, listId)
-    const { epoch, head } = app.pubsub
-    // So many that a broadcast pauses in between.
-    const crowd = Array.from({ length: 2000 }, () =>
-      app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
-    )
-    const followers: number[][] = []
-    for (let n = 0; n < 20; n++) {
-      await until(() => writing.count > n * 5)
-      const recent = app.pubsub.recent({ epoch, pos: head }, 100_000) ?? []
-      const seen = recent.map(({ pos }) => pos)
-      const receive = ({ pos }: LogEvent) => {
-        if (pos > (seen.at(-1) ?? head)) seen.push(pos)
-      }
-      t.teardown(app.pubsub.subscribe(`checklist:${listId}`, { receive, reset() {} }))
-      followers.push(seen)
+t.test('a subscriber that reads the ring buffer and subscribes misses nothing', async t => {
+  const { sql, listId, app } = await setUp(t)
+  const writing = addItems(sql, listId)
+  const { epoch, deliveredHead: head } = app.pubsub
+  // So many subscribers that the delivery of one event takes several turns.
+  const unsubscribes = Array.from({ length: 2000 }, () =>
+    app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
+  )
+  const followers: number[][] = []
+  for (let n = 0; n < 20; n++) {
+    await until(() => writing.count > n * 5)
+    const recent = app.pubsub.recent({ epoch, pos: head }, 100_000) ?? []
+    const seen = recent.map(({ pos }) => pos)
+    const receive = ({ pos }: LogEvent) => {
+      if (pos > (seen.at(-1) ?? head)) seen.push(pos)
     }
-    const count = await writing.stop()
-    await until(() => followers.every(seen => seen.length >= count))
-    const all = (await sql`select pos from events where pos > ${head} order by pos`).map(
-      ({ pos }) => Number(pos)
-    )
-    for (const seen of followers) t.strictSame(seen, all)
-    for (const stop of crowd) stop()
+    t.teardown(app.pubsub.subscribe(`checklist:${listId}`, { receive, reset() {} }))
+    followers.push(seen)
   }
-)
+  const count = await writing.stop()
+  await until(() => followers.every(seen => seen.length >= count))
+  const all = (await sql`select pos from events where pos > ${head} order by pos`).map(({ pos }) =>
+    Number(pos)
+  )
+  for (const seen of followers) t.strictSame(seen, all)
+  for (const unsubscribe of unsubscribes) unsubscribe()
+})
 
-t.test('who waits for a position hears when everybody has it, or goes on in time', async t => {
-  const { sql, listId, app, events } = await tuned(t)
-  const { head } = app.pubsub
-  await app.pubsub.reached(head)
-  const reached = app.pubsub.reached(head + 1)
+t.test('reached resolves on delivery of the position, or on timeout', async t => {
+  const { sql, listId, app, events } = await setUp(t)
+  const { deliveredHead: head } = app.pubsub
+  await app.pubsub.delivered(head)
+  const reached = app.pubsub.delivered(head + 1)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await reached
   t.equal(events.length, 1)
-  await app.pubsub.reached(head + 1_000_000)
+  await app.pubsub.delivered(head + 1_000_000)
 })
 
-t.test('the bell is rung once a commit and never fails one', async t => {
-  const { url, sql, listId, events } = await tuned(t)
+t.test('one commit sends one notification', async t => {
+  const { url, sql, listId, events } = await setUp(t)
   const payloads: string[] = []
-  const ear = postgres(url, { max: 1 })
-  t.teardown(() => ear.end({ timeout: 1 }))
-  await ear.listen('concord', payload => void payloads.push(payload))
+  const listener = postgres(url, { max: 1 })
+  t.teardown(() => listener.end({ timeout: 1 }))
+  await listener.listen('concord', payload => void payloads.push(payload))
   await sql`
     insert into checklist_items (checklist_id, text)
     select ${listId}, ${'x'.repeat(2000)}
@@ -246,37 +240,41 @@ t.test('the bell is rung once a commit and never fails one', async t => {
   t.equal(payloads.filter(payload => payload === '').length, 1)
 })
 
-t.test('a reader advances through events of 500 kB each', async t => {
-  const { sql, projectId, listId, events, app } = await tuned(t)
-  await largeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
+t.test('the log reader delivers events of 500 kB each', async t => {
+  const { sql, projectId, listId, events, app } = await setUp(t)
+  await insertLargeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
   await until(() => events.length === 100, 60_000)
   t.strictSame(
     events.map(({ rev }) => rev),
     events.map((_, n) => n + 2)
   )
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-  await hears(t, events, 1, 'what comes after them')
-  const { ring } = app.pubsub.health()
+  await checkDelivery(t, events, 1, 'the event after the large ones')
+  const { buffer: ring } = app.pubsub.health()
   t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
 })
 
-t.test('an event larger than the memory of a node is delivered and not kept', async t => {
-  const { sql, projectId, listId, events, app } = await tuned(t)
-  const { epoch, head } = app.pubsub
-  await largeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
+t.test('an event larger than the ring buffer is delivered and not kept', async t => {
+  const { sql, projectId, listId, events, app } = await setUp(t)
+  const { epoch, deliveredHead: head } = app.pubsub
+  await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
   await until(() => events.length === 1, 60_000)
   const pos = events[0]?.pos as number
-  await app.pubsub.reached(pos)
-  t.match(app.pubsub.health().ring, { events: 0, bytes: 0, floor: pos })
-  t.equal(app.pubsub.recent({ epoch, pos: head }, 10), null, 'a client before it reads the log')
+  await app.pubsub.delivered(pos)
+  t.match(app.pubsub.health().buffer, { events: 0, bytes: 0, floor: pos })
+  t.equal(
+    app.pubsub.recent({ epoch, pos: head }, 10),
+    null,
+    'a catch-up from before it must read the log'
+  )
   t.strictSame(app.pubsub.recent({ epoch, pos }, 10), [])
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
-  await hears(t, events, 1, 'what comes after it')
+  await checkDelivery(t, events, 1, 'the event after the large one')
 })
 
-t.test('a reader advances by smaller pages when large ones fail', async t => {
-  const { sql, projectId, listId, events } = await tuned(t)
-  // A page of more than 16 events fails, as one does that takes too long.
+t.test('the log reader continues with smaller pages when large ones fail', async t => {
+  const { sql, projectId, listId, events } = await setUp(t)
+  // Reading a page of more than 16 events fails, as when it takes too long.
   await sql.begin(async tx => {
     await tx`
       create function of_a_small_page(value text) returns text

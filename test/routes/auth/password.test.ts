@@ -1,21 +1,25 @@
 import t from 'tap'
-import { database, until } from '../../support/app.ts'
-import { type Answer, enter, newcomer, node, times } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import type { HttpResponse } from '../../support/http-client.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { times } from '../../support/times.ts'
+import { until } from '../../support/until.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
-const { app, base, call } = await node(t)
+const { app, url, call } = await startNode(t)
 const NEXT = 'a horse of another colour'
 
 const change = (token: string, current: unknown, next: unknown) =>
   call('POST', '/auth/password', { token, body: { current, next } })
-const signIn = (email: string, password: string) =>
+const trySignIn = (email: string, password: string) =>
   call('POST', '/auth/signin', { body: { email, password } })
 const me = async (token: string) => (await call('GET', '/users/me', { token })).status
 
-t.test('the next password works, the old one does not, and every other session ends', async t => {
-  const ann = await newcomer(call)
-  const other = await enter(call, ann)
-  const feed = await openFeed(t, base, { cookie: other.cookie })
+t.test('a new password replaces the old one and ends other sessions', async t => {
+  const ann = await createUser(app)
+  const other = await signIn(app, ann)
+  const feed = await openFeed(t, url, { cookie: other.cookie })
 
   const { status, text } = await change(ann.token, ann.password, NEXT)
   t.equal(status, 204)
@@ -25,13 +29,13 @@ t.test('the next password works, the old one does not, and every other session e
   t.equal((await call('POST', '/auth/refresh', { cookie: other.cookie })).status, 403)
   t.equal(await me(ann.token), 200)
   t.equal((await call('POST', '/auth/refresh', { cookie: ann.cookie })).status, 200)
-  t.equal((await signIn(ann.email, ann.password)).status, 401)
-  t.equal((await signIn(ann.email, NEXT)).status, 200)
+  t.equal((await trySignIn(ann.email, ann.password)).status, 401)
+  t.equal((await trySignIn(ann.email, NEXT)).status, 200)
 })
 
-t.test('without the current password, or with a bad next one, nothing changes', async t => {
-  const ann = await newcomer(call)
-  const other = await enter(call, ann)
+t.test('a wrong current or an invalid next password changes nothing', async t => {
+  const ann = await createUser(app)
+  const other = await signIn(app, ann)
   const wrong = await change(ann.token, NEXT, NEXT)
   t.equal(wrong.status, 401)
   t.equal(wrong.body.code, 'WRONG_PASSWORD')
@@ -50,59 +54,59 @@ t.test('without the current password, or with a bad next one, nothing changes', 
   const body = { current: ann.password, next: NEXT }
   t.equal((await call('POST', '/auth/password', { cookie: ann.cookie, body })).status, 401)
   t.equal(await me(other.token), 200)
-  t.equal((await signIn(ann.email, ann.password)).status, 200)
+  t.equal((await trySignIn(ann.email, ann.password)).status, 200)
 })
 
-t.test('of two changes at once one counts', async t => {
+t.test('of two concurrent password changes one succeeds', async t => {
   await times(10, async index => {
-    const ann = await newcomer(call)
+    const ann = await createUser(app)
     const nexts = ['first of the two', 'second of the two']
     const replies = await Promise.all(nexts.map(next => change(ann.token, ann.password, next)))
     t.strictSame(replies.map(({ status }) => status).sort(), [204, 401], `round ${index}`)
     const won = nexts[replies.findIndex(({ status }) => status === 204)] ?? ''
-    t.equal((await signIn(ann.email, won)).status, 200)
+    t.equal((await trySignIn(ann.email, won)).status, 200)
   })
 })
 
-t.test('nobody gets in by the old password while it is being changed', async t => {
-  const DATABASE_URL = await database(t)
-  const [one, two] = [await node(t, { DATABASE_URL }), await node(t, { DATABASE_URL })]
-  const outcomes = { 'was let in and is out again': 0, 'was refused': 0 }
+t.test('a sign-in during a password change leaves no usable session', async t => {
+  const DATABASE_URL = await createDatabase(t)
+  const [one, two] = [await startNode(t, { DATABASE_URL }), await startNode(t, { DATABASE_URL })]
+  const outcomes = { ended: 0, refused: 0 }
   await times(20, async () => {
-    const ann = await newcomer(one.call)
+    const ann = await createUser(one.app)
     let { password } = ann
     for (let round = 0; round < 5; round++) {
       const next = `password number ${round}`
       const body = { email: ann.email, password }
-      const [changed, entered] = await Promise.all([
+      const [changed, signedIn] = await Promise.all([
         one.call('POST', '/auth/password', { token: ann.token, body: { current: password, next } }),
         two.call('POST', '/auth/signin', { body })
       ])
       t.equal(changed.status, 204)
       password = next
-      if (entered.status === 401) {
-        outcomes['was refused']++
+      if (signedIn.status === 401) {
+        outcomes.refused++
         continue
       }
-      outcomes['was let in and is out again']++
-      const { cookie, body: answer } = entered
+      outcomes.ended++
+      const { cookie, body: received } = signedIn
       t.equal((await two.call('POST', '/auth/refresh', { cookie })).status, 403)
-      t.equal((await one.call('GET', '/users/me', { token: answer.accessToken })).status, 401)
+      t.equal((await one.call('GET', '/users/me', { token: received.accessToken })).status, 401)
     }
   })
   t.comment(outcomes)
 })
 
-t.test('a sign-in that has seen the old password comes too late, or is ended', async t => {
+t.test('a sign-in that verified the old password fails or is ended', async t => {
   for (const isLate of [true, false]) {
-    const ann = await newcomer(call)
+    const ann = await createUser(app)
     const attempts = [
       () => change(ann.token, ann.password, NEXT),
-      () => signIn(ann.email, ann.password)
+      () => trySignIn(ann.email, ann.password)
     ]
     if (!isLate) attempts.reverse()
-    // Both have found the password right and wait for the row, one behind the other.
-    const replies: Promise<Answer>[] = []
+    // Both have verified the password and wait for the row, one behind the other.
+    const replies: Promise<HttpResponse>[] = []
     await app.sql.begin(async sql => {
       await sql`select from users where id = ${ann.id} for update`
       for (const attempt of attempts) {
@@ -111,14 +115,14 @@ t.test('a sign-in that has seen the old password comes too late, or is ended', a
       }
     })
     const [first, second] = await Promise.all(replies)
-    const [changed, entered] = isLate ? [first, second] : [second, first]
+    const [changed, signedIn] = isLate ? [first, second] : [second, first]
     t.equal(changed?.status, 204)
-    // Each tries again when the row is free, in whatever order.
-    t.ok(entered?.status === 401 || (await me(entered?.body.accessToken)) === 401)
+    // Each retries when the row is free, in either order.
+    t.ok(signedIn?.status === 401 || (await me(signedIn?.body.accessToken)) === 401)
   }
 })
 
-/** How many statements wait for a row. */
+/** Returns how many statements wait for a row. */
 async function waiting(): Promise<number> {
   const rows = await app.sql`
     select from pg_stat_activity

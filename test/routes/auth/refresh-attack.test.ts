@@ -1,46 +1,51 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { keyRing } from '../../../lib/keys.ts'
+import { deriveKeys } from '../../../lib/keys.ts'
 import { encodeRefreshToken } from '../../../lib/refresh-token.ts'
-import { database, until } from '../../support/app.ts'
-import { type Caller, caller, newcomer, node, sessionOf, times } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
-import { START_MS, serve } from '../../support/service.ts'
+import { startNode } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { type HttpClient, httpClient } from '../../support/http-client.ts'
+import { START_MS, spawnService } from '../../support/process.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { times } from '../../support/times.ts'
+import { until } from '../../support/until.ts'
+import { createUser, sessionIdOf } from '../../support/users.ts'
 
 const JWT_SECRET = 'a secret that only this file knows about'
 const TABS = 20
 const ROUNDS = 100
 
-const refresh = (call: Caller, cookie: string) => call('POST', '/auth/refresh', { cookie })
-const me = async (call: Caller, token: string) => (await call('GET', '/users/me', { token })).status
+const refresh = (call: HttpClient, cookie: string) => call('POST', '/auth/refresh', { cookie })
+const me = async (call: HttpClient, token: string) =>
+  (await call('GET', '/users/me', { token })).status
 
 async function twoNodes(t: Test, env = {}) {
-  const DATABASE_URL = await database(t)
+  const DATABASE_URL = await createDatabase(t)
   const settings = { DATABASE_URL, JWT_SECRET, ...env }
-  return [await node(t, settings), await node(t, settings)] as const
+  return [await startNode(t, settings), await startNode(t, settings)] as const
 }
 
 const [one, two] = await twoNodes(t)
 const { sql } = one.app
 const turn = (index: number) => (index % 2 ? one.call : two.call)
-const ann = await newcomer(one.call)
+const ann = await createUser(one.app)
 
-/** A session of Ann's as signing in would make it, but for the hash of her password. */
-async function session() {
+/** Inserts a session of Ann, as a sign-in does, without the time for the password hash. */
+async function insertSession() {
   const id = randomUUID()
   await sql`
     insert into sessions (id, user_id, expires_at, absolute_expires_at)
     values (${id}, ${ann.id}, now() + interval '1 day', now() + interval '1 day')
   `
-  const cookie = `refresh=${encodeRefreshToken({ sessionId: id, counter: 0 }, keyRing([JWT_SECRET])[0])}`
+  const cookie = `refresh=${encodeRefreshToken({ sessionId: id, counter: 0 }, deriveKeys([JWT_SECRET])[0])}`
   return { id, cookie }
 }
 
 const passGrace = (id: string) =>
   sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${id}`
 
-t.test('20 tabs on two nodes get one rotation a grace, 100 times over', async t => {
-  let { id, cookie } = await session()
+t.test('20 tabs on two nodes cause one rotation per grace period', async t => {
+  let { id, cookie } = await insertSession()
   for (let round = 1; round <= ROUNDS; round++) {
     const replies = await times(TABS, index => refresh(turn(index), cookie))
     const cookies = new Set(replies.map(({ cookie }) => cookie))
@@ -55,11 +60,11 @@ t.test('20 tabs on two nodes get one rotation a grace, 100 times over', async t 
   t.equal(row?.counter, ROUNDS)
 })
 
-t.test('a refresh racing a sign-out leaves nothing usable, 100 times over', async t => {
+t.test('a refresh concurrent with a sign-out leaves no usable token', async t => {
   let won = 0
   await times(TABS, async index => {
     for (let round = 0; round < ROUNDS / TABS; round++) {
-      const { cookie } = await session()
+      const { cookie } = await insertSession()
       const [reply] = await Promise.all([
         refresh(turn(index), cookie),
         turn(index + 1)('POST', '/auth/signout', { cookie })
@@ -79,9 +84,9 @@ t.test('a refresh racing a sign-out leaves nothing usable, 100 times over', asyn
   t.comment(`the refresh came first in ${won} of ${ROUNDS}`)
 })
 
-t.test('20 refreshes racing the end of the session leave nothing usable', async t => {
+t.test('20 refreshes concurrent with the end of the session leave nothing usable', async t => {
   for (let round = 0; round < 20; round++) {
-    const { id, cookie } = await session()
+    const { id, cookie } = await insertSession()
     const [ended, ...replies] = await Promise.all([
       two.call('DELETE', `/auth/sessions/${id}`, { token: ann.token }),
       ...Array.from({ length: TABS }, (_, index) => refresh(turn(index), cookie))
@@ -96,21 +101,21 @@ t.test('20 refreshes racing the end of the session leave nothing usable', async 
   }
 })
 
-t.test('a token that comes back after the grace ends the session everywhere', async t => {
-  const { id, cookie } = await session()
+t.test('a token reused after the grace period ends the session everywhere', async t => {
+  const { id, cookie } = await insertSession()
   const next = await refresh(one.call, cookie)
   await passGrace(id)
   const newest = await refresh(one.call, next.cookie)
   t.equal(await me(two.call, newest.body.accessToken), 200)
   const streams = await Promise.all([
-    openFeed(t, one.base, { cookie: newest.cookie }),
-    openFeed(t, two.base, { authorization: `Bearer ${newest.body.accessToken}` })
+    openFeed(t, one.url, { cookie: newest.cookie }),
+    openFeed(t, two.url, { authorization: `Bearer ${newest.body.accessToken}` })
   ])
 
   const replies = await times(TABS, index => refresh(turn(index), cookie))
   t.strictSame(new Set(replies.map(({ status }) => status)), new Set([403]))
   t.ok(replies.every(({ cookie }) => cookie === ''))
-  t.equal((await refresh(two.call, newest.cookie)).status, 403, 'the newest is dead, too')
+  t.equal((await refresh(two.call, newest.cookie)).status, 403, 'the newest token is refused, too')
   for (const stream of streams) {
     t.match((await stream.next('session.ended')).data, { reason: 'reused' })
     await stream.ended
@@ -124,43 +129,40 @@ t.test('a token that comes back after the grace ends the session everywhere', as
   t.equal(ends.length, 1)
 })
 
-t.test(
-  'a revoked access token is refused by the other node within a second, without a query',
-  async t => {
-    const delays: number[] = []
-    for (let round = 0; round < 20; round++) {
-      const { cookie } = await session()
-      const { accessToken } = (await refresh(one.call, cookie)).body
-      t.equal(await me(two.call, accessToken), 200)
-      await one.call('POST', '/auth/signout', { cookie })
-      t.equal(await me(one.call, accessToken), 401, 'at once where it was revoked')
-      const since = performance.now()
-      await until(async () => (await me(two.call, accessToken)) === 401, 1000)
-      delays.push(performance.now() - since)
-    }
-    t.comment(`at most ${Math.max(...delays).toFixed(0)} ms`)
-
-    const queries: string[] = []
-    two.app.sql.options.debug = (_connection, query) => queries.push(query)
-    for (let index = 0; index < 10; index++) await me(two.call, ann.token)
-    two.app.sql.options.debug = false
-    t.notOk(queries.some(query => /sessions/.test(query)))
+t.test('the other node refuses a revoked access token within a second', async t => {
+  const delays: number[] = []
+  for (let round = 0; round < 20; round++) {
+    const { cookie } = await insertSession()
+    const { accessToken } = (await refresh(one.call, cookie)).body
+    t.equal(await me(two.call, accessToken), 200)
+    await one.call('POST', '/auth/signout', { cookie })
+    t.equal(await me(one.call, accessToken), 401, 'at once on the node that revoked it')
+    const since = performance.now()
+    await until(async () => (await me(two.call, accessToken)) === 401, 1000)
+    delays.push(performance.now() - since)
   }
-)
+  t.comment(`at most ${Math.max(...delays).toFixed(0)} ms`)
 
-t.test('killed between commit and reply, a client that asks again succeeds', async t => {
-  const DATABASE_URL = await database(t)
+  const queries: string[] = []
+  two.app.sql.options.debug = (_connection, query) => queries.push(query)
+  for (let index = 0; index < 10; index++) await me(two.call, ann.token)
+  two.app.sql.options.debug = false
+  t.notOk(queries.some(query => /sessions/.test(query)))
+})
+
+t.test('a refresh succeeds after its node died between commit and response', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const env = { DATABASE_URL, JWT_SECRET }
-  const after = await node(t, env)
-  const { token, cookie } = await newcomer(after.call)
+  const after = await startNode(t, env)
+  const { token, cookie } = await createUser(after.app)
 
-  const service = serve(t, env, 'test/fixtures/killed-in-refresh.ts')
+  const service = spawnService(t, env, 'test/support/killed-in-refresh.ts')
   const start = () => /Concord +(http:\S+)\n/.exec(service.output.stdout)
   const [, base = ''] = await until(start, START_MS)
-  await t.rejects(refresh(caller(t, base), cookie))
+  await t.rejects(refresh(httpClient(t, base), cookie))
   t.strictSame(await service.exited, [null, 'SIGKILL'])
-  const [row] = await after.app.sql`select counter from sessions where id = ${sessionOf(token)}`
-  t.equal(row?.counter, 1, 'it was committed')
+  const [row] = await after.app.sql`select counter from sessions where id = ${sessionIdOf(token)}`
+  t.equal(row?.counter, 1, 'the rotation was committed')
 
   const again = await refresh(after.call, cookie)
   t.equal(again.status, 200)
@@ -169,18 +171,18 @@ t.test('killed between commit and reply, a client that asks again succeeds', asy
   t.equal((await refresh(after.call, again.cookie)).status, 200)
 })
 
-t.test('nobody is lost while secrets are rotated under load', async t => {
+t.test('no session is lost while secrets are rotated under load', async t => {
   const [old, next] = [
     'the old secret of the service that retires',
     'the new secret of the service from now on'
   ]
-  const DATABASE_URL = await database(t)
-  // First every node learns the new secret, then one after the other signs with it.
-  const before = await node(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
-  const after = await node(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
-  const people = await times(TABS, () => newcomer(before.call))
+  const DATABASE_URL = await createDatabase(t)
+  // First every node accepts the new secret, then one after the other signs with it.
+  const before = await startNode(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
+  const after = await startNode(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
+  const users = await times(TABS, () => createUser(before.app))
   await times(TABS, async index => {
-    let { token, cookie } = people[index] as { token: string; cookie: string }
+    let { token, cookie } = users[index] as { token: string; cookie: string }
     for (let round = 0; round < 10; round++) {
       const { call } = (round + index) % 2 ? before : after
       t.equal(await me(call, token), 200)
@@ -190,7 +192,7 @@ t.test('nobody is lost while secrets are rotated under load', async t => {
       cookie = reply.cookie
     }
     const reissued = await refresh(after.call, cookie)
-    const only = keyRing([next])[0]
+    const only = deriveKeys([next])[0]
     t.ok(JSON.parse(atob(reissued.body.accessToken.split('.')[0])).kid === only.kid)
   })
 })

@@ -1,8 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { keyRing } from '../../../lib/keys.ts'
+import { deriveKeys } from '../../../lib/keys.ts'
 import { decodeRefreshToken } from '../../../lib/refresh-token.ts'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const SECRET = 'a secret that only this file knows about'
 const app = await build(t, { JWT_SECRET: SECRET })
@@ -17,22 +20,23 @@ function refresh(cookie?: string, headers = {}, on: FastifyInstance = app) {
 
 type Reply = Awaited<ReturnType<typeof refresh>>
 const cookieOf = ({ headers }: Reply) => String(headers['set-cookie']).split(';', 1)[0] ?? ''
-const read = (cookie: string) => decodeRefreshToken(cookie.split('=')[1] ?? '', keyRing([SECRET]))
+const read = (cookie: string) =>
+  decodeRefreshToken(cookie.split('=')[1] ?? '', deriveKeys([SECRET]))
 
-async function sessionOf(cookie: string) {
+async function readSession(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}
   const [session] = await app.sql`select * from sessions where id = ${sessionId}`
   return session
 }
 
-/** As if the last rotation had been longer ago than the grace. */
+/** Moves the last rotation to before the grace period. */
 async function passGrace(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}
   await app.sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${sessionId}`
 }
 
-t.test('a refresh answers a working access token and the next cookie, to the byte', async t => {
-  const { id, cookie } = await person(app)
+t.test('a refresh returns an access token and the next cookie', async t => {
+  const { id, cookie } = await createUser(app)
   const reply = await refresh(cookie)
   t.equal(reply.statusCode, 200)
   t.match(
@@ -46,20 +50,20 @@ t.test('a refresh answers a working access token and the next cookie, to the byt
   t.equal(me.json().id, id)
 })
 
-t.test('twenty tabs at once all get the same next cookie by one rotation', async t => {
-  const { cookie } = await person(app)
+t.test('twenty concurrent refreshes return the same cookie after one rotation', async t => {
+  const { cookie } = await createUser(app)
   const replies = await Promise.all(Array.from({ length: 20 }, () => refresh(cookie)))
   t.ok(replies.every(({ statusCode }) => statusCode === 200))
   t.equal(new Set(replies.map(cookieOf)).size, 1)
-  t.equal((await sessionOf(cookie))?.counter, 1)
+  t.equal((await readSession(cookie))?.counter, 1)
 
   const more = await Promise.all(replies.map(reply => refresh(cookieOf(reply))))
   t.ok(more.every(({ statusCode }) => statusCode === 200))
-  t.equal((await sessionOf(cookie))?.counter, 1, 'one rotation a grace')
+  t.equal((await readSession(cookie))?.counter, 1, 'one rotation per grace period')
 })
 
-t.test('the predecessor answers within the grace and ends the session after it', async t => {
-  const { cookie, headers } = await person(app)
+t.test('a used token works in the grace period, then ends the session', async t => {
+  const { cookie, headers } = await createUser(app)
   const next = cookieOf(await refresh(cookie))
   t.equal(cookieOf(await refresh(cookie)), next)
 
@@ -68,14 +72,14 @@ t.test('the predecessor answers within the grace and ends the session after it',
   t.equal(reused.statusCode, 403)
   t.equal(reused.json().code, 'BAD_REFRESH_TOKEN')
   t.equal(reused.headers['set-cookie'], undefined)
-  t.match(await sessionOf(cookie), { revoked_reason: 'reused' })
-  t.equal((await refresh(next)).statusCode, 403, 'the newest token is dead too')
+  t.match(await readSession(cookie), { revoked_reason: 'reused' })
+  t.equal((await refresh(next)).statusCode, 403, 'the newest token is refused, too')
   const me = await app.inject({ url: '/users/me', headers })
-  t.equal(me.statusCode, 401, 'and so are its access tokens')
+  t.equal(me.statusCode, 401, 'its access tokens are refused, too')
 })
 
-t.test('two rotations behind there is no grace', async t => {
-  const { cookie } = await person(app)
+t.test('a token two rotations old ends the session without grace', async t => {
+  const { cookie } = await createUser(app)
   const second = cookieOf(await refresh(cookie))
   await passGrace(cookie)
   const third = cookieOf(await refresh(second))
@@ -85,9 +89,9 @@ t.test('two rotations behind there is no grace', async t => {
   t.equal((await refresh(third)).statusCode, 403)
 })
 
-t.test('without a grace every refresh rotates and every reuse ends the session', async t => {
+t.test('with REFRESH_GRACE=0 every reuse ends the session', async t => {
   const strict = await build(t, { REFRESH_GRACE: '0' })
-  const { cookie } = await person(strict)
+  const { cookie } = await createUser(strict)
   const second = cookieOf(await refresh(cookie, {}, strict))
   const third = cookieOf(await refresh(second, {}, strict))
   t.equal(new Set([cookie, second, third]).size, 3)
@@ -95,7 +99,7 @@ t.test('without a grace every refresh rotates and every reuse ends the session',
   t.equal((await refresh(third, {}, strict)).statusCode, 403)
 })
 
-t.test('no cookie is 401', async t => {
+t.test('a refresh without a cookie returns 401', async t => {
   for (const cookie of [undefined, 'other=1', 'refresh=', 'Refresh=x']) {
     const reply = await refresh(cookie)
     t.equal(reply.statusCode, 401, `${cookie}`)
@@ -103,8 +107,8 @@ t.test('no cookie is 401', async t => {
   }
 })
 
-t.test('a cookie that we did not make is 403', async t => {
-  const { cookie } = await person(app)
+t.test('a forged cookie returns 403', async t => {
+  const { cookie } = await createUser(app)
   const value = cookie.slice('refresh='.length)
   const forged = [
     'x',
@@ -125,25 +129,25 @@ t.test('a cookie that we did not make is 403', async t => {
     t.equal(reply.statusCode, 403, other)
     t.equal(reply.headers['set-cookie'], undefined)
   }
-  t.equal((await refresh(cookie)).statusCode, 200, 'nothing has happened to the session')
+  t.equal((await refresh(cookie)).statusCode, 200, 'the session is unchanged')
 })
 
-t.test('of several cookies the good one counts, and of two good ones none', async t => {
-  const [ann, eve] = [await person(app), await person(app)]
+t.test('one valid cookie among several is used, two are refused', async t => {
+  const [ann, eve] = [await createUser(app), await createUser(app)]
   t.equal((await refresh(`refresh=planted; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${ann.cookie}; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${eve.cookie}; ${ann.cookie}`)).statusCode, 403)
-  t.equal((await sessionOf(eve.cookie))?.counter, 0)
+  t.equal((await readSession(eve.cookie))?.counter, 0)
 })
 
-t.test('a session that is signed out, expired or gone does not profit from the grace', async t => {
+t.test('an ended session cannot refresh in the grace period', async t => {
   const change = {
     'signed out': (id: string) => app.sql`update sessions set revoked_at = now() where id = ${id}`,
     expired: (id: string) => app.sql`update sessions set expires_at = now() where id = ${id}`,
     gone: (id: string) => app.sql`delete from sessions where id = ${id}`
   }
   for (const [name, end] of Object.entries(change)) {
-    const { cookie } = await person(app)
+    const { cookie } = await createUser(app)
     const next = cookieOf(await refresh(cookie))
     await end(read(cookie)?.sessionId ?? '')
     t.equal((await refresh(cookie)).statusCode, 403, name)
@@ -151,29 +155,29 @@ t.test('a session that is signed out, expired or gone does not profit from the g
   }
 })
 
-t.test('a session has an end that no refresh moves', async t => {
+t.test('a refresh does not extend SESSION_MAX_AGE', async t => {
   const short = await build(t, { SESSION_MAX_AGE: '2', REFRESH_GRACE: '0' })
-  const { cookie } = await person(short)
+  const { cookie } = await createUser(short)
   let reply = await refresh(cookie, {}, short)
   t.equal(reply.statusCode, 200)
   const exp = JSON.parse(
     Buffer.from(reply.json().accessToken.split('.')[1], 'base64url').toString()
   ).exp
-  t.ok(exp <= Date.now() / 1000 + 2, 'nor does an access token outlive it')
+  t.ok(exp <= Date.now() / 1000 + 2, 'the access token expires with the session')
   await until(async () => {
     reply = await refresh(cookieOf(reply), {}, short)
     return reply.statusCode === 403
   })
 })
 
-t.test('a ring of secrets verifies with all and signs with the first', async t => {
-  const DATABASE_URL = await database(t)
+t.test('every secret of the ring verifies, the first one signs', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const [old, next] = [
     'the old secret of the service that retires',
     'the new secret of the service from now on'
   ]
   const before = await build(t, { DATABASE_URL, JWT_SECRET: old })
-  const { id, cookie, headers } = await person(before)
+  const { id, cookie, headers } = await createUser(before)
 
   const both = await build(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
   t.equal((await both.inject({ url: '/users/me', headers })).json().id, id)
@@ -185,14 +189,14 @@ t.test('a ring of secrets verifies with all and signs with the first', async t =
   t.equal((await refresh(reissued, {}, after)).statusCode, 200)
 })
 
-t.test('a page of another site cannot refresh', async t => {
-  const { cookie } = await person(app)
+t.test('a page of another origin cannot refresh', async t => {
+  const { cookie } = await createUser(app)
   t.equal((await refresh(cookie, { origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await refresh(cookie, { 'sec-fetch-site': 'cross-site' })).statusCode, 403)
-  t.equal((await sessionOf(cookie))?.counter, 0)
+  t.equal((await readSession(cookie))?.counter, 0)
 
   const open = await build(t, { ALLOWED_ORIGINS: 'https://app.example' })
-  const { cookie: other } = await person(open)
+  const { cookie: other } = await createUser(open)
   t.equal((await refresh(other, { origin: 'https://app.example' }, open)).statusCode, 200)
   t.equal((await refresh(other, { origin: 'http://app.example' }, open)).statusCode, 403)
 })

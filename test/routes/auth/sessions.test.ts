@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { enter, newcomer, node, sessionOf, times } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { times } from '../../support/times.ts'
+import { createUser, sessionIdOf, signIn } from '../../support/users.ts'
 
-const { app, base, call } = await node(t)
+const { app, url, call } = await startNode(t)
 
 const list = async (token: string) => {
   const { body } = await call('GET', '/auth/sessions', { token })
@@ -12,8 +14,8 @@ const list = async (token: string) => {
 const me = async (token: string) => (await call('GET', '/users/me', { token })).status
 const refresh = async (cookie: string) => (await call('POST', '/auth/refresh', { cookie })).status
 
-t.test('a user sees where they are signed in', async t => {
-  const ann = await newcomer(call)
+t.test('a user lists their sessions', async t => {
+  const ann = await createUser(app)
   const headers = { 'user-agent': `phone ${'x'.repeat(300)}` }
   const { email, password } = ann
   const phone = await call('POST', '/auth/signin', { body: { email, password }, headers })
@@ -24,8 +26,8 @@ t.test('a user sees where they are signed in', async t => {
   const [first, second] = seen.sessions
   t.strictSame(
     [first.id, second.id],
-    [sessionOf(phone.body.accessToken), sessionOf(ann.token)],
-    'the last used first'
+    [sessionIdOf(phone.body.accessToken), sessionIdOf(ann.token)],
+    'the last used one is first'
   )
   t.strictSame(Object.keys(first).sort(), [
     'createdAt',
@@ -44,17 +46,17 @@ t.test('a user sees where they are signed in', async t => {
 
   t.equal(await refresh(ann.cookie), 200)
   const [used] = await list(ann.token)
-  t.equal(used?.id, second.id, 'a refresh is a use')
+  t.equal(used?.id, second.id, 'a refresh counts as a use')
 })
 
-t.test('one session can be ended, once', async t => {
-  const ann = await newcomer(call)
-  const phone = await enter(call, ann)
-  const feed = await openFeed(t, base, { cookie: phone.cookie })
-  const path = `/auth/sessions/${sessionOf(phone.token)}`
-  const shouted = `/auth/sessions/${sessionOf(phone.token).toUpperCase()}`
+t.test('a user ends one session, once', async t => {
+  const ann = await createUser(app)
+  const phone = await signIn(app, ann)
+  const feed = await openFeed(t, url, { cookie: phone.cookie })
+  const path = `/auth/sessions/${sessionIdOf(phone.token)}`
+  const upperCasePath = `/auth/sessions/${sessionIdOf(phone.token).toUpperCase()}`
 
-  const { status, text } = await call('DELETE', shouted, { token: ann.token })
+  const { status, text } = await call('DELETE', upperCasePath, { token: ann.token })
   t.equal(status, 204)
   t.equal(text, '')
   t.equal(await me(phone.token), 401)
@@ -69,15 +71,15 @@ t.test('one session can be ended, once', async t => {
   t.equal(again.body.code, 'SESSION_NOT_FOUND')
 })
 
-t.test("somebody else's session is as unknown as one that never was", async t => {
-  const [ann, eve] = [await newcomer(call), await newcomer(call)]
-  const foreign = await call('DELETE', `/auth/sessions/${sessionOf(ann.token)}`, eve)
+t.test("another user's session returns the same 404 as an unknown one", async t => {
+  const [ann, eve] = [await createUser(app), await createUser(app)]
+  const ofOther = await call('DELETE', `/auth/sessions/${sessionIdOf(ann.token)}`, eve)
   const unknown = await call('DELETE', `/auth/sessions/${randomUUID()}`, eve)
-  t.equal(foreign.status, 404)
-  t.equal(foreign.text, unknown.text)
+  t.equal(ofOther.status, 404)
+  t.equal(ofOther.text, unknown.text)
   t.equal(await me(ann.token), 200)
   t.equal(await refresh(ann.cookie), 200)
-  t.notOk((await list(eve.token)).some(({ id }) => id === sessionOf(ann.token)))
+  t.notOk((await list(eve.token)).some(({ id }) => id === sessionIdOf(ann.token)))
   t.equal((await call('DELETE', '/auth/sessions/1', eve)).status, 400)
   for (const method of ['GET', 'DELETE']) {
     t.equal((await call(method, '/auth/sessions')).status, 401)
@@ -85,9 +87,9 @@ t.test("somebody else's session is as unknown as one that never was", async t =>
   }
 })
 
-t.test('all sessions but this one can be ended', async t => {
-  const [ann, bob] = [await newcomer(call), await newcomer(call)]
-  const others = await times(3, () => enter(call, ann))
+t.test('a user ends all other sessions', async t => {
+  const [ann, bob] = [await createUser(app), await createUser(app)]
+  const others = await times(3, () => signIn(app, ann))
   t.equal((await call('DELETE', '/auth/sessions', { token: ann.token })).status, 204)
   for (const { token, cookie } of others) {
     t.equal(await me(token), 401)
@@ -102,30 +104,30 @@ t.test('all sessions but this one can be ended', async t => {
   )
 })
 
-t.test('ending the session that asks is signing out', async t => {
-  const ann = await newcomer(call)
-  const path = `/auth/sessions/${sessionOf(ann.token)}`
+t.test('a user ends the current session', async t => {
+  const ann = await createUser(app)
+  const path = `/auth/sessions/${sessionIdOf(ann.token)}`
   t.equal((await call('DELETE', path, { token: ann.token })).status, 204)
   t.equal(await me(ann.token), 401)
 })
 
-t.test('signing in ends the session whose cookie it brings, whoever had it', async t => {
-  const [ann, bob] = [await newcomer(call), await newcomer(call)]
+t.test('a sign-in ends the session of the cookie it sends', async t => {
+  const [ann, bob] = [await createUser(app), await createUser(app)]
   const { email, password } = bob
   const other = await call('POST', '/auth/signin', {
     body: { email, password },
     cookie: ann.cookie
   })
   t.equal(other.status, 200)
-  t.not(sessionOf(other.body.accessToken), sessionOf(ann.token))
+  t.not(sessionIdOf(other.body.accessToken), sessionIdOf(ann.token))
   t.equal(await me(ann.token), 401)
   t.equal(await refresh(ann.cookie), 403)
-  t.equal(await me(bob.token), 200, 'the other session of that user stays')
+  t.equal(await me(bob.token), 200, 'another session of that user stays')
 
   const wrong = { email, password: 'not that' }
   const denied = await call('POST', '/auth/signin', { body: wrong, cookie: other.cookie })
   t.equal(denied.status, 401)
-  t.equal(await me(other.body.accessToken), 200, 'who fails to sign in loses nothing')
+  t.equal(await me(other.body.accessToken), 200, 'a failed sign-in ends nothing')
 
   const again = await call('POST', '/auth/signin', {
     body: { email, password },
@@ -134,21 +136,21 @@ t.test('signing in ends the session whose cookie it brings, whoever had it', asy
   t.equal(again.status, 200)
 })
 
-t.test('of more than 50 sessions the longest idle go, however many come at once', async t => {
-  const ann = await newcomer(call)
-  const idle = await enter(call, ann)
-  await app.sql`update sessions set last_used_at = now() - interval '1 day' where id = ${sessionOf(idle.token)}`
+t.test('of more than 50 sessions the longest idle ones end', async t => {
+  const ann = await createUser(app)
+  const idle = await signIn(app, ann)
+  await app.sql`update sessions set last_used_at = now() - interval '1 day' where id = ${sessionIdOf(idle.token)}`
   await app.sql`
     insert into sessions (id, user_id, last_used_at, expires_at, absolute_expires_at)
     select gen_random_uuid(), ${ann.id}, now() - interval '1 hour', now() + interval '1 day', now() + interval '1 day'
     from generate_series(1, 48)
   `
   t.equal((await list(ann.token)).length, 50)
-  const added = await times(20, () => enter(call, ann))
+  const added = await times(20, () => signIn(app, ann))
   const left = (await list(ann.token)).map(({ id }) => id)
   t.equal(left.length, 50)
-  for (const { token } of added) t.ok(left.includes(sessionOf(token)))
-  t.ok(left.includes(sessionOf(ann.token)))
+  for (const { token } of added) t.ok(left.includes(sessionIdOf(token)))
+  t.ok(left.includes(sessionIdOf(ann.token)))
   t.equal(await me(idle.token), 401)
   t.equal(await refresh(idle.cookie), 403)
 })

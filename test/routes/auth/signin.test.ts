@@ -1,13 +1,14 @@
 import { hash } from '@node-rs/argon2'
 import t from 'tap'
-import { build, PASSWORD, person } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createUser, PASSWORD } from '../../support/users.ts'
 
 const app = await build(t)
-const ann = await person(app)
+const ann = await createUser(app)
 const signIn = (payload: object, headers = {}) =>
   app.inject({ method: 'POST', url: '/auth/signin', payload, headers })
 
-t.test('signing in answers an access token and one cookie, to the byte', async t => {
+t.test('a sign-in returns an access token and one cookie', async t => {
   const reply = await signIn({ email: ann.email.toUpperCase(), password: PASSWORD })
   t.equal(reply.statusCode, 200)
   t.strictSame(Object.keys(reply.json()), ['accessToken'])
@@ -18,7 +19,7 @@ t.test('signing in answers an access token and one cookie, to the byte', async t
   t.equal(reply.headers['cache-control'], 'no-store')
 })
 
-t.test('an access token is an at+jwt with a key id and no personal data', async t => {
+t.test('an access token is an at+jwt without personal data', async t => {
   const { accessToken } = (await signIn({ email: ann.email, password: PASSWORD })).json()
   const [header, payload] = accessToken
     .split('.')
@@ -30,7 +31,7 @@ t.test('an access token is an at+jwt with a key id and no personal data', async 
   t.equal(claims.exp - claims.iat, 900)
 })
 
-t.test('a wrong password and an unknown email are one answer', async t => {
+t.test('a wrong password and an unknown email return the same response', async t => {
   await app.sql`insert into users (email, name) values ('made@by.sql', 'Sue')`
   const attempts = [
     { email: ann.email, password: 'wrong' },
@@ -49,7 +50,7 @@ t.test('a wrong password and an unknown email are one answer', async t => {
   t.equal(bodies.size, 1)
 })
 
-t.test('a malformed attempt is refused', async t => {
+t.test('a malformed sign-in is refused', async t => {
   const good = { email: ann.email, password: PASSWORD }
   for (const bad of [
     { email: undefined },
@@ -69,7 +70,7 @@ t.test('a malformed attempt is refused', async t => {
   }
 })
 
-t.test('a password is the same however a keyboard composes it', async t => {
+t.test('a password matches in every Unicode composition', async t => {
   const email = 'e@example.com'
   const payload = { email, password: 'caf\u00e9 cr\u00e8me', name: 'Zoé' }
   await app.inject({ method: 'POST', url: '/auth/signup', payload })
@@ -77,8 +78,8 @@ t.test('a password is the same however a keyboard composes it', async t => {
   t.equal((await signIn({ email, password: 'cafe creme' })).statusCode, 401)
 })
 
-t.test('a hash of less effort is replaced at the next sign-in', async t => {
-  const { id, email } = await person(app)
+t.test('a weak hash is replaced at the next sign-in', async t => {
+  const { id, email } = await createUser(app)
   const weak = await hash(PASSWORD, { memoryCost: 4096, timeCost: 1 })
   await app.sql`update users set password_hash = ${weak} where id = ${id}`
   const stored = async () => {
@@ -93,7 +94,7 @@ t.test('a hash of less effort is replaced at the next sign-in', async t => {
   t.equal((await signIn({ email, password: PASSWORD })).statusCode, 200)
 })
 
-t.test('a page of another site cannot sign its visitors in', async t => {
+t.test('a page of another origin cannot sign in', async t => {
   const foreign = [
     { origin: 'https://evil.example' },
     { origin: 'null' },

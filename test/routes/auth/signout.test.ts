@@ -1,13 +1,16 @@
 import t from 'tap'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const app = await build(t)
 const CLEARED = 'refresh=; Max-Age=0; Path=/; HttpOnly; Secure; SameSite=Strict'
 const signOut = (headers: Record<string, string>) =>
   app.inject({ method: 'POST', url: '/auth/signout', headers })
 
-t.test('signing out ends the session and takes the cookie away', async t => {
-  const { cookie, headers } = await person(app)
+t.test('a sign-out ends the session and clears the cookie', async t => {
+  const { cookie, headers } = await createUser(app)
   const reply = await signOut({ cookie })
   t.equal(reply.statusCode, 200)
   t.equal(reply.body, '{}')
@@ -16,11 +19,11 @@ t.test('signing out ends the session and takes the cookie away', async t => {
   const refresh = { method: 'POST', url: '/auth/refresh', headers: { cookie } } as const
   t.equal((await app.inject(refresh)).statusCode, 403)
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 401)
-  t.equal((await signOut({ cookie })).statusCode, 200, 'as often as one likes')
+  t.equal((await signOut({ cookie })).statusCode, 200, 'a second sign-out succeeds, too')
 })
 
-t.test('whatever the cookie, it is taken away', async t => {
-  const { headers } = await person(app)
+t.test('a sign-out clears any cookie', async t => {
+  const { headers } = await createUser(app)
   for (const cookie of [undefined, 'refresh=', 'refresh=x', 'refresh="', 'other=1', '=;=;']) {
     const reply = await signOut(cookie === undefined ? {} : { cookie })
     t.equal(reply.statusCode, 200, `${cookie}`)
@@ -29,23 +32,23 @@ t.test('whatever the cookie, it is taken away', async t => {
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 200)
 })
 
-t.test('one session ends, not the others of the user', async t => {
-  const [ann, bob] = [await person(app), await person(app)]
+t.test("a sign-out ends one session, not the user's others", async t => {
+  const [ann, bob] = [await createUser(app), await createUser(app)]
   await signOut({ cookie: ann.cookie })
   t.equal((await app.inject({ url: '/users/me', headers: bob.headers })).statusCode, 200)
 })
 
-t.test('another site cannot sign out', async t => {
-  const { cookie, headers } = await person(app)
+t.test('a page of another origin cannot sign out', async t => {
+  const { cookie, headers } = await createUser(app)
   t.equal((await signOut({ cookie, origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 200)
 })
 
-t.test('a node that starts afterwards knows which sessions have ended', async t => {
-  const DATABASE_URL = await database(t)
+t.test('a node that starts later knows the ended sessions', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const first = await build(t, { DATABASE_URL })
-  const { cookie, headers } = await person(first)
-  const { id, headers: gone } = await person(first)
+  const { cookie, headers } = await createUser(first)
+  const { id, headers: gone } = await createUser(first)
   await first.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } })
   await first.sql`delete from users where id = ${id}`
 
@@ -54,10 +57,10 @@ t.test('a node that starts afterwards knows which sessions have ended', async t 
   t.equal((await second.inject({ url: '/users/me', headers: gone })).statusCode, 401)
 })
 
-t.test('the other nodes learn it', async t => {
-  const DATABASE_URL = await database(t)
+t.test('other nodes refuse the tokens of an ended session', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const [first, second] = [await build(t, { DATABASE_URL }), await build(t, { DATABASE_URL })]
-  const { cookie, headers } = await person(first)
+  const { cookie, headers } = await createUser(first)
   t.equal((await second.inject({ url: '/users/me', headers })).statusCode, 200)
   await first.inject({ method: 'POST', url: '/auth/signout', headers: { cookie } })
   await until(async () => {

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { build, PASSWORD } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { PASSWORD } from '../../support/users.ts'
 
 const app = await build(t)
-const someone = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })
+const newAccount = () => ({ email: `${randomUUID()}@example.com`, password: PASSWORD, name: 'Ann' })
 const signUp = (payload: object) => app.inject({ method: 'POST', url: '/auth/signup', payload })
 
-t.test('an account is made, without its password in the answer', async t => {
-  const account = someone()
+t.test('a sign-up returns the account without its password', async t => {
+  const account = newAccount()
   const reply = await signUp(account)
   t.equal(reply.statusCode, 201)
   const { id, ...rest } = reply.json()
@@ -17,8 +18,8 @@ t.test('an account is made, without its password in the answer', async t => {
   t.equal(reply.headers['set-cookie'], undefined)
 })
 
-t.test('an email is taken in every spelling', async t => {
-  const account = someone()
+t.test('a taken email is refused in any letter case', async t => {
+  const account = newAccount()
   t.equal((await signUp(account)).statusCode, 201)
   for (const email of [account.email, account.email.toUpperCase()]) {
     const reply = await signUp({ ...account, email })
@@ -27,8 +28,8 @@ t.test('an email is taken in every spelling', async t => {
   }
 })
 
-t.test('of 50 who want one email at once, one gets it', async t => {
-  const account = someone()
+t.test('of 50 concurrent sign-ups with one email one succeeds', async t => {
+  const account = newAccount()
   const replies = await Promise.all(Array.from({ length: 50 }, () => signUp(account)))
   const statuses = replies.map(({ statusCode }) => statusCode).sort()
   t.strictSame(statuses, [201, ...Array(49).fill(409)])
@@ -36,7 +37,7 @@ t.test('of 50 who want one email at once, one gets it', async t => {
   t.equal(users.length, 1)
 })
 
-t.test('a field that is missing, empty, malformed or of another type is named', async t => {
+t.test('an invalid field is refused with an error that names it', async t => {
   const bad: [string, unknown[]][] = [
     [
       'email',
@@ -67,7 +68,7 @@ t.test('a field that is missing, empty, malformed or of another type is named', 
   ]
   for (const [field, values] of bad) {
     for (const value of values) {
-      const reply = await signUp({ ...someone(), [field]: value })
+      const reply = await signUp({ ...newAccount(), [field]: value })
       t.equal(reply.statusCode, 400, `${field} ${JSON.stringify(value)}`)
       t.equal(reply.json().code, 'FST_ERR_VALIDATION')
       t.match(reply.json().message, field)
@@ -75,8 +76,8 @@ t.test('a field that is missing, empty, malformed or of another type is named', 
   }
 })
 
-t.test('what is no account is refused', async t => {
-  for (const payload of [{}, [], { ...someone(), admin: true }]) {
+t.test('a body that is no account is refused', async t => {
+  for (const payload of [{}, [], { ...newAccount(), admin: true }]) {
     t.equal((await signUp(payload)).statusCode, 400)
   }
   for (const payload of ['null', '"x"', '1', '', '{', '{"email":"a@b.c","email":1}']) {
@@ -88,7 +89,7 @@ t.test('what is no account is refused', async t => {
   t.equal(text.statusCode, 415)
 })
 
-t.test('strings that are hostile elsewhere are names and passwords here', async t => {
+t.test('hostile strings are accepted as names and passwords', async t => {
   const hostile = [
     "'; drop table users; --",
     '<script>alert(1)</script>',
@@ -99,24 +100,24 @@ t.test('strings that are hostile elsewhere are names and passwords here', async 
     '\u0301'.repeat(100)
   ]
   for (const text of hostile) {
-    const reply = await signUp({ ...someone(), name: text, password: text.padEnd(7, '.') })
+    const reply = await signUp({ ...newAccount(), name: text, password: text.padEnd(7, '.') })
     t.equal(reply.statusCode, 201, text)
     t.equal(reply.json().name, text.trim())
   }
 })
 
-t.test('blanks around a name are cut', async t => {
-  t.equal((await signUp({ ...someone(), name: '  Ann  O. ' })).json().name, 'Ann  O.')
+t.test('blanks around a name are removed', async t => {
+  t.equal((await signUp({ ...newAccount(), name: '  Ann  O. ' })).json().name, 'Ann  O.')
 })
 
-t.test('the shortest password is what the operator says, in characters', async t => {
+t.test('PASSWORD_MIN_LENGTH counts characters', async t => {
   const strict = await build(t, { PASSWORD_MIN_LENGTH: '12' })
   for (const [password, status] of [
     ['12345678901', 400],
     ['👩👩👩👩👩👩', 400],
     ['123456789012', 201]
   ] as const) {
-    const payload = { ...someone(), password }
+    const payload = { ...newAccount(), password }
     const reply = await strict.inject({ method: 'POST', url: '/auth/signup', payload })
     t.equal(reply.statusCode, status)
   }

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { AjvCompiler } from '@fastify/ajv-compiler'
 import t from 'tap'
 import { ChangeKind } from '../../../schemas/change.ts'
-import { build, listen, person } from '../../support/app.ts'
-import { openFeed, openLive } from '../../support/live-clients.ts'
-import { caller } from '../../support/team.ts'
+import { build, listen } from '../../support/app.ts'
+import { openLive } from '../../support/live-client.ts'
+import { addMember, createChecklist, createProject } from '../../support/projects.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { createUser } from '../../support/users.ts'
 
 interface Message {
   name: string
@@ -20,7 +22,7 @@ const reply = await app.inject({
 const document = reply.json()
 const { events, live } = document.channels as Record<string, { messages: Record<string, Message> }>
 
-t.test('it is about the service that was asked', async t => {
+t.test('the document names the requested host', async t => {
   t.equal(reply.statusCode, 200)
   t.equal(document.asyncapi, '3.0.0')
   t.match(document.servers, {
@@ -29,7 +31,7 @@ t.test('it is about the service that was asked', async t => {
   })
 })
 
-t.test('every reference leads somewhere', async t => {
+t.test('every reference resolves', async t => {
   const references = [...reply.body.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(([, path]) => path ?? '')
   t.ok(references.length > 0)
   for (const path of new Set(references)) {
@@ -38,31 +40,30 @@ t.test('every reference leads somewhere', async t => {
   }
 })
 
-t.test('every event and message says what it is', async t => {
+t.test('every event and message has a summary', async t => {
   for (const kind of ChangeKind.enum) t.ok(events?.messages[`send.${kind}`], kind)
   for (const { messages } of [events, live] as { messages: Record<string, Message> }[]) {
     for (const { name, summary } of Object.values(messages)) t.ok(summary, name)
   }
 })
 
-t.test('what is sent is as described', async t => {
-  const url = await listen(t, app)
-  const [ann, bob] = [await person(app, 'Ann'), await person(app, 'Bob')]
+t.test('every sent event and message matches its schema', async t => {
+  const url = await listen(app)
+  const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const feed = await openFeed(t, url, bob.headers)
   const socket = await openLive(t, url, ann.headers)
 
-  const ask = caller(app, ann)
-  const project = (await ask('POST', '/projects', { name: 'Fair' })).json()
-  const path = `/projects/${project.id}`
-  await ask('POST', `${path}/members`, { email: bob.email, role: 'viewer' })
-  await ask('PATCH', path, { name: 'Fête' })
-  await ask('PATCH', `${path}/members/${bob.id}`, { role: 'editor' })
-  const list = (await ask('POST', `${path}/checklists`, { title: 'To buy' })).json()
-  await socket.open(list.id)
+  const projectId = await createProject(ann)
+  const path = `/projects/${projectId}`
+  await addMember(ann, projectId, bob, 'viewer')
+  await ann.request('PATCH', path, { name: 'Fête' })
+  await ann.request('PATCH', `${path}/members/${bob.id}`, { role: 'editor' })
+  const listId = await createChecklist(ann, projectId)
+  await socket.open(listId)
   const itemId = randomUUID()
   const op = <Kind extends string>(kind: Kind) => ({ opId: randomUUID(), kind })
   await socket.push(
-    list.id,
+    listId,
     { ...op('item.add'), itemId, text: 'Chairs', after: null },
     { ...op('item.set'), itemId, set: { dueOn: { from: null, to: '2026-06-20' } } },
     { ...op('list.rename'), from: 'To buy', to: 'To order' },
@@ -72,22 +73,23 @@ t.test('what is sent is as described', async t => {
       seen: { text: 'Chairs', done: false, dueOn: '2026-06-20' }
     }
   )
-  await app.sql`insert into checklist_items (checklist_id, text) values (${list.id}, 'Tables')`
-  await app.sql`update checklists set deleted_at = now() where id = ${list.id}`
-  await app.sql`update checklists set deleted_at = null where id = ${list.id}`
+  await app.sql`insert into checklist_items (checklist_id, text) values (${listId}, 'Tables')`
+  await app.sql`update checklists set deleted_at = now() where id = ${listId}`
+  await app.sql`update checklists set deleted_at = null where id = ${listId}`
   socket.send({ type: 'ping', n: 1 })
-  socket.send({ type: 'unheard of' })
+  socket.send({ type: 'unknown' })
   await socket.next('error')
-  await ask('DELETE', path)
+  await ann.request('DELETE', path)
   await feed.next('member.removed')
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: bob.cookie } })
   await feed.ended
 
-  for (const { event, data } of feed.events) t.strictSame(faults(events, event, data), [], event)
+  for (const { event, data } of feed.events)
+    t.strictSame(violationsOf(events, event, data), [], event)
   for (const { type, ...rest } of socket.messages) {
-    t.strictSame(faults(live, type, { type, ...rest }), [], type)
+    t.strictSame(violationsOf(live, type, { type, ...rest }), [], type)
   }
-  t.ok(faults(events, 'ready', { userId: 1 })?.length, 'what is not as described is noticed')
+  t.ok(violationsOf(events, 'ready', { userId: 1 })?.length, 'a wrong message has violations')
   const seen = new Set(feed.events.map(({ event }) => event))
   for (const event of ['ready', 'member.added', 'project.updated', 'item.added', 'session.ended']) {
     t.ok(seen.has(event), event)
@@ -96,8 +98,8 @@ t.test('what is sent is as described', async t => {
 
 const compile = AjvCompiler()({}, { customOptions: { strict: false, allErrors: true } })
 
-/** What is wrong with a message that the service sent. */
-function faults(channel: typeof events, name: string, data: object) {
+/** Returns the schema violations of a message that the service sent. */
+function violationsOf(channel: typeof events, name: string, data: object) {
   const payload = channel?.messages[`send.${name}`]?.payload
   if (!payload) return [`${name} is not described`]
   const schema = { ...payload, components: document.components }

@@ -1,24 +1,25 @@
 import t from 'tap'
 import { build } from '../../support/app.ts'
-import { hostile, newcomer, noNames } from '../../support/team.ts'
+import { hostileNames, invalidNames } from '../../support/names.ts'
+import { createUser } from '../../support/users.ts'
 
 const app = await build(t)
 const { sql } = app
 
-t.test('who creates a project is its owner', async t => {
-  const ann = await newcomer(app)
-  const reply = await ann.ask('POST', '/projects', { name: '  Summer fair\n' })
+t.test('the creator of a project is its owner', async t => {
+  const ann = await createUser(app)
+  const reply = await ann.request('POST', '/projects', { name: '  Summer fair\n' })
   t.equal(reply.statusCode, 201)
   const project = reply.json()
   t.strictSame(Object.keys(project), ['id', 'name', 'role', 'createdAt'])
   t.match(project, { name: 'Summer fair', role: 'owner' })
   t.ok(Math.abs(Date.parse(project.createdAt) - Date.now()) < 60_000)
-  t.strictSame((await ann.ask('GET', '/projects')).json(), { projects: [project] })
+  t.strictSame((await ann.request('GET', '/projects')).json(), { projects: [project] })
 })
 
-t.test('the log tells who created it, over which way', async t => {
-  const ann = await newcomer(app)
-  const { id } = (await ann.ask('POST', '/projects', { name: 'Fair' })).json()
+t.test('the log names the creator and source of a project', async t => {
+  const ann = await createUser(app)
+  const { id } = (await ann.request('POST', '/projects', { name: 'Fair' })).json()
   const events = await sql`
     select kind, user_id, actor_id, source
     from events
@@ -35,57 +36,57 @@ t.test('the log tells who created it, over which way', async t => {
   )
 })
 
-t.test('a name may be any line of text', async t => {
-  const ann = await newcomer(app)
-  for (const name of hostile) {
-    const reply = await ann.ask('POST', '/projects', { name: ` ${name}  ` })
+t.test('a name is any single line of text', async t => {
+  const ann = await createUser(app)
+  for (const name of hostileNames) {
+    const reply = await ann.request('POST', '/projects', { name: ` ${name}  ` })
     t.equal(reply.statusCode, 201, name)
     t.equal(reply.json().name, name)
   }
-  const { projects } = (await ann.ask('GET', '/projects')).json()
+  const { projects } = (await ann.request('GET', '/projects')).json()
   t.strictSame(
     projects.map(({ name }: { name: string }) => name),
-    hostile
+    hostileNames
   )
 })
 
-t.test('what is no name is refused', async t => {
-  const ann = await newcomer(app)
-  for (const name of noNames) {
-    const reply = await ann.ask('POST', '/projects', { name })
+t.test('an invalid name is refused', async t => {
+  const ann = await createUser(app)
+  for (const name of invalidNames) {
+    const reply = await ann.request('POST', '/projects', { name })
     t.equal(reply.statusCode, 400, JSON.stringify(name))
   }
-  const reply = await ann.ask('POST', '/projects', { name: ' ' })
+  const reply = await ann.request('POST', '/projects', { name: ' ' })
   t.equal(reply.json().code, 'FST_ERR_VALIDATION')
   t.match(reply.json().message, /name/)
   for (const payload of [undefined, [], { name: 'a', role: 'owner' }]) {
-    t.equal((await ann.ask('POST', '/projects', payload)).statusCode, 400)
+    t.equal((await ann.request('POST', '/projects', payload)).statusCode, 400)
   }
-  t.strictSame((await ann.ask('GET', '/projects')).json(), { projects: [] })
+  t.strictSame((await ann.request('GET', '/projects')).json(), { projects: [] })
 })
 
-t.test('without a token there are no projects', async t => {
+t.test('projects require an access token', async t => {
   for (const method of ['GET', 'POST'] as const) {
     const reply = await app.inject({ method, url: '/projects', payload: { name: 'Fair' } })
     t.equal(reply.statusCode, 401)
   }
 })
 
-t.test('an account that is gone creates nothing', async t => {
-  const ann = await newcomer(app)
+t.test('a deleted account cannot create a project', async t => {
+  const ann = await createUser(app)
   await sql`delete from users where id = ${ann.id}`
-  const reply = await ann.ask('POST', '/projects', { name: 'Fair' })
+  const reply = await ann.request('POST', '/projects', { name: 'Fair' })
   t.equal(reply.statusCode, 401)
 })
 
-t.test('everybody sees only what they are in', async t => {
-  const [ann, bob] = [await newcomer(app), await newcomer(app)]
-  await ann.ask('POST', '/projects', { name: 'Fair' })
-  t.strictSame((await bob.ask('GET', '/projects')).json(), { projects: [] })
+t.test('a user lists only their own projects', async t => {
+  const [ann, bob] = [await createUser(app), await createUser(app)]
+  await ann.request('POST', '/projects', { name: 'Fair' })
+  t.strictSame((await bob.request('GET', '/projects')).json(), { projects: [] })
 })
 
-t.test('more than 100 projects come in pages', async t => {
-  const ann = await newcomer(app)
+t.test('more than 100 projects are returned in pages', async t => {
+  const ann = await createUser(app)
   await sql`
     with project as (
       insert into projects (name)
@@ -97,25 +98,27 @@ t.test('more than 100 projects come in pages', async t => {
     select id, ${ann.id}, 'owner'
     from project
   `
-  const first = (await ann.ask('GET', '/projects')).json()
+  const first = (await ann.request('GET', '/projects')).json()
   t.equal(first.projects.length, 100)
-  // Whoever goes in between takes no other with them.
+  // Deleting the last project of a page does not skip another one.
   await sql`delete from projects where id = ${first.projects.at(-1).id}`
-  const second = (await ann.ask('GET', `/projects?after=${first.next}`)).json()
+  const second = (await ann.request('GET', `/projects?after=${first.next}`)).json()
   t.equal(second.projects.length, 50)
   t.notOk('next' in second, 'the last page has no next')
   const ids = [...first.projects, ...second.projects].map(({ id }) => id)
   t.equal(new Set(ids).size, 150)
 })
 
-t.test('pages of every size add up', async t => {
-  const ann = await newcomer(app)
-  for (const name of ['a', 'b', 'c', 'd']) await ann.ask('POST', '/projects', { name })
+t.test('pages of every size return all projects', async t => {
+  const ann = await createUser(app)
+  for (const name of ['a', 'b', 'c', 'd']) await ann.request('POST', '/projects', { name })
   for (const limit of [1, 2, 3, 4]) {
     let names = ''
     let after = ''
     do {
-      const { projects, next } = (await ann.ask('GET', `/projects?limit=${limit}${after}`)).json()
+      const { projects, next } = (
+        await ann.request('GET', `/projects?limit=${limit}${after}`)
+      ).json()
       names += projects.map(({ name }: { name: string }) => name).join('')
       after = next ? `&after=${next}` : ''
     } while (after)
@@ -123,8 +126,8 @@ t.test('pages of every size add up', async t => {
   }
 })
 
-t.test('what is no page is refused', async t => {
-  const ann = await newcomer(app)
+t.test('an invalid page is refused', async t => {
+  const ann = await createUser(app)
   for (const query of [
     'limit=0',
     'limit=101',
@@ -134,6 +137,6 @@ t.test('what is no page is refused', async t => {
     'after=1_',
     'page=2'
   ]) {
-    t.equal((await ann.ask('GET', `/projects?${query}`)).statusCode, 400, query)
+    t.equal((await ann.request('GET', `/projects?${query}`)).statusCode, 400, query)
   }
 })

@@ -1,15 +1,17 @@
 import t from 'tap'
 import { deleteUser } from '../../../sql/users.ts'
-import { enter, newcomer, node, times } from '../../support/http-client.ts'
-import { openFeed } from '../../support/live-clients.ts'
+import { startNode } from '../../support/app.ts'
+import { openFeed } from '../../support/sse-client.ts'
+import { times } from '../../support/times.ts'
+import { createUser, signIn } from '../../support/users.ts'
 
-const { app, base, call } = await node(t)
+const { app, url, call } = await startNode(t)
 const remove = (token: string, password: unknown) =>
   call('DELETE', '/users/me', { token, body: { password } })
 const me = (token: string) => call('GET', '/users/me', { token })
 
 t.test('a user changes their name', async t => {
-  const ann = await newcomer(call)
+  const ann = await createUser(app)
   const rename = (body: unknown) => call('PATCH', '/users/me', { token: ann.token, body })
   const reply = await rename({ name: '  Ann O. ' })
   t.equal(reply.status, 200)
@@ -23,10 +25,10 @@ t.test('a user changes their name', async t => {
   t.equal((await call('PATCH', '/users/me', { body: { name: 'Eve' } })).status, 401)
 })
 
-t.test('a user deletes their account: sessions end, the email is free again', async t => {
-  const ann = await newcomer(call)
-  const other = await enter(call, ann)
-  const feed = await openFeed(t, base, { cookie: other.cookie })
+t.test('a deleted account ends its sessions and frees its email', async t => {
+  const ann = await createUser(app)
+  const other = await signIn(app, ann)
+  const feed = await openFeed(t, url, { cookie: other.cookie })
   const reply = await remove(ann.token, ann.password)
   t.equal(reply.status, 204)
   t.equal(reply.text, '')
@@ -43,8 +45,8 @@ t.test('a user deletes their account: sessions end, the email is free again', as
   t.not(again.body.id, ann.id)
 })
 
-t.test('it takes the password', async t => {
-  const ann = await newcomer(call)
+t.test('deleting an account requires the password', async t => {
+  const ann = await createUser(app)
   t.equal((await remove(ann.token, 'wrong')).body.code, 'WRONG_PASSWORD')
   for (const password of [undefined, '', null, 7]) {
     t.equal((await remove(ann.token, password)).status, 400)
@@ -54,33 +56,33 @@ t.test('it takes the password', async t => {
   t.equal((await me(ann.token)).status, 200)
 })
 
-t.test('the projects that nobody else owns go too, by the hand of their owner', async t => {
-  const [ann, bob] = [await newcomer(call), await newcomer(call)]
+t.test('deleting an account deletes its sole projects and names the actor', async t => {
+  const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = async (name: string) =>
     (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string
-  const [mine, ours] = [await create('mine'), await create('ours')]
+  const [own, shared] = [await create('own'), await create('shared')]
   for (const [project, role] of [
-    [mine, 'editor'],
-    [ours, 'owner']
+    [own, 'editor'],
+    [shared, 'owner']
   ]) {
     const body = { email: bob.email, role }
     await call('POST', `/projects/${project}/members`, { token: ann.token, body })
   }
-  const feed = await openFeed(t, base, { authorization: `Bearer ${bob.token}` })
+  const feed = await openFeed(t, url, { authorization: `Bearer ${bob.token}` })
   await feed.next('ready')
   t.equal((await remove(ann.token, ann.password)).status, 204)
   const { body } = await call('GET', '/projects', { token: bob.token })
   t.strictSame(
     body.projects.map(({ id }: { id: string }) => id),
-    [ours]
+    [shared]
   )
   const gone = await feed.next('project.deleted')
-  t.match(gone.data, { projectId: mine, actorId: ann.id, source: 'http' })
+  t.match(gone.data, { projectId: own, actorId: ann.id, source: 'http' })
 })
 
-t.test('the last owners of a project can all leave at once', async t => {
+t.test('the last owners of a project can delete their accounts concurrently', async t => {
   for (let round = 0; round < 100; round++) {
-    // Without the password, whose hash would take longer than the race.
+    // Skips the route, whose password hash would take longer than the race.
     const users = await app.sql<{ id: string }[]>`
       with project as (insert into projects (name) values ('all of ours') returning id),
       owners as (
@@ -103,18 +105,18 @@ t.test('the last owners of a project can all leave at once', async t => {
   t.equal((await app.sql`select from projects where name = 'all of ours'`).length, 0)
 })
 
-t.test('who signs in while the account goes gets nothing that works', async t => {
+t.test('a sign-in concurrent with account deletion leaves nothing usable', async t => {
   await times(20, async () => {
-    const ann = await newcomer(call)
+    const ann = await createUser(app)
     const { email, password } = ann
-    const [entered, removed] = await Promise.all([
+    const [signedIn, removed] = await Promise.all([
       call('POST', '/auth/signin', { body: { email, password } }),
       remove(ann.token, password)
     ])
     t.equal(removed.status, 204)
-    t.ok([200, 401].includes(entered.status), `${entered.status}`)
-    const { cookie, body } = entered
-    if (entered.status === 401) return
+    t.ok([200, 401].includes(signedIn.status), `${signedIn.status}`)
+    const { cookie, body } = signedIn
+    if (signedIn.status === 401) return
     t.equal((await call('POST', '/auth/refresh', { cookie })).status, 403)
     t.equal((await me(body.accessToken)).status, 401)
   })

@@ -1,10 +1,13 @@
 import { createHmac } from 'node:crypto'
 import t from 'tap'
-import { build, database, person, until } from '../../support/app.ts'
+import { build } from '../../support/app.ts'
+import { createDatabase } from '../../support/database.ts'
+import { until } from '../../support/until.ts'
+import { createUser } from '../../support/users.ts'
 
 const SECRET = 'a secret that only this file knows about'
 const app = await build(t, { JWT_SECRET: SECRET })
-const ann = await person(app)
+const ann = await createUser(app)
 const me = (authorization?: string) =>
   app.inject({ url: '/users/me', headers: authorization === undefined ? {} : { authorization } })
 
@@ -13,7 +16,7 @@ const [header, claims] = ann.token
   .slice(0, 2)
   .map(part => JSON.parse(Buffer.from(part, 'base64url').toString()))
 
-/** A token of Ann's with some of it changed, signed as the service would. */
+/** Returns Ann's token with some fields changed, signed as the service does. */
 function signed(changes: { header?: object; claims?: object }, secret = SECRET): string {
   return signedText(
     JSON.stringify({ ...header, ...changes.header }),
@@ -27,21 +30,25 @@ function signedText(header: string, payload: string, secret = SECRET): string {
   return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
 }
 
-t.test('a user is told who they are', async t => {
+t.test('a user reads their own name', async t => {
   const reply = await me(`Bearer ${ann.token}`)
   t.equal(reply.statusCode, 200)
   t.strictSame(reply.json(), { id: ann.id, name: 'Ann' })
   t.equal((await me(`bearer  ${ann.token}`)).statusCode, 200)
-  t.equal((await me(`Bearer ${signed({})}`)).statusCode, 200, 'the forger of this file is able')
+  t.equal(
+    (await me(`Bearer ${signed({})}`)).statusCode,
+    200,
+    'a token signed by this test is valid'
+  )
 })
 
-t.test('a name changed in the database is told at once', async t => {
-  const { id, headers } = await person(app)
+t.test('a name changed in the database is returned at once', async t => {
+  const { id, headers } = await createUser(app)
   await app.sql`update users set name = 'Bea' where id = ${id}`
   t.equal((await app.inject({ url: '/users/me', headers })).json().name, 'Bea')
 })
 
-t.test('without a token it is 401', async t => {
+t.test('a request without a token returns 401', async t => {
   const reply = await me()
   t.equal(reply.statusCode, 401)
   t.equal(reply.json().code, 'NO_TOKEN')
@@ -49,7 +56,7 @@ t.test('without a token it is 401', async t => {
   t.equal(withCookie.statusCode, 401)
 })
 
-t.test('everything that is wrong with a token is 401', async t => {
+t.test('an invalid token returns 401', async t => {
   const now = Math.floor(Date.now() / 1000)
   const [head, body, mac] = ann.token.split('.') as [string, string, string]
   const none = Buffer.from('{"alg":"none","typ":"at+jwt"}').toString('base64url')
@@ -120,7 +127,7 @@ t.test('everything that is wrong with a token is 401', async t => {
   }
 })
 
-t.test('a genuine token that has expired is 403, and 401 when it is also wrong', async t => {
+t.test('an expired token returns 403, an invalid expired one 401', async t => {
   const now = Math.floor(Date.now() / 1000)
   const old = { iat: now - 900, exp: now }
   const reply = await me(`Bearer ${signed({ claims: old })}`)
@@ -135,25 +142,25 @@ t.test('a genuine token that has expired is 403, and 401 when it is also wrong',
   }
 })
 
-t.test('a token expires by itself', async t => {
+t.test('a token expires after ACCESS_TOKEN_TTL', async t => {
   const short = await build(t, { ACCESS_TOKEN_TTL: '1' })
-  const { headers } = await person(short)
+  const { headers } = await createUser(short)
   await until(async () => {
     const { statusCode } = await short.inject({ url: '/users/me', headers })
     return statusCode === 403
   })
 })
 
-t.test('a user who is gone is nobody', async t => {
-  const { id, headers } = await person(app)
+t.test('the token of a deleted user returns 401', async t => {
+  const { id, headers } = await createUser(app)
   await app.sql`delete from users where id = ${id}`
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 401)
 })
 
-t.test('it takes one query, and an invalid token none', async t => {
-  const DATABASE_URL = await database(t)
+t.test('GET /users/me takes one query, with an invalid token none', async t => {
+  const DATABASE_URL = await createDatabase(t)
   const alone = await build(t, { DATABASE_URL })
-  const { headers } = await person(alone)
+  const { headers } = await createUser(alone)
   const queries: string[] = []
   alone.sql.options.debug = (_connection, query) => queries.push(query)
   await alone.inject({ url: '/users/me', headers })

@@ -8,9 +8,9 @@ import type { Operation, Result } from '../../../schemas/operation.ts'
 import { readChanges } from '../../../sql/changes.ts'
 import { readChecklist } from '../../../sql/checklists.ts'
 import { build } from '../../support/app.ts'
-import { desk, type Wish } from '../../support/checklist.ts'
+import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
-/** What one person has on screen: the snapshot they began with and the changes they have received. */
+/** The state of one user's client: a snapshot and the changes applied to it. */
 interface View {
   rev: number
   title: string
@@ -33,131 +33,128 @@ const words = [
   'soon'
 ]
 
-/** One move of the game, made of numbers: what they mean depends on what the person sees. */
+/** One random action. Its numbers select an operation that is possible in the state of the user's client. */
 const move = fc.record({
-  who: fc.nat(3),
+  userIndex: fc.nat(3),
   what: fc.nat(13),
   a: fc.nat(1000),
   b: fc.nat(1000),
-  // how much of the news the person has seen before they act: 0 is offline
-  news: fc.nat(6),
+  // how many changes the user's client receives before the action: 0 is offline
+  received: fc.nat(6),
   isSentTwice: fc.boolean()
 })
 type Move = typeof move extends fc.Arbitrary<infer Value> ? Value : never
 
-t.test(
-  'random people, operations, resends and SQL: all end with the same list, no word is lost',
-  async t => {
-    const app = await build(t)
-    await fc.assert(
-      fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 40 }), async moves => {
-        const { sql } = app
-        const { listId, users, submit, add } = await desk(app, [
-          'owner',
-          'editor',
-          'editor',
-          'editor'
-        ])
-        await add('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
-        const views = await Promise.all(users.map(() => empty()))
-        const accepted: { op: Operation; result: Result }[] = []
+t.test('random operations, resends and SQL converge without losing a word', async t => {
+  const app = await build(t)
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { minLength: 5, maxLength: 40 }), async moves => {
+      const { sql } = app
+      const { listId, users, submit, addItems } = await insertChecklist(app, [
+        'owner',
+        'editor',
+        'editor',
+        'editor'
+      ])
+      await addItems('Buy milk and bread', 'Call Bob', 'Pay 100 EUR')
+      const views = await Promise.all(users.map(() => empty()))
+      const accepted: { op: Operation; result: Result }[] = []
 
-        for (const one of moves) await play(one)
-        const fresh = await Promise.all(
-          users.map((_, n) => refresh(views[n] as View, Number.POSITIVE_INFINITY))
+      for (const one of moves) await play(one)
+      const fresh = await Promise.all(
+        users.map((_, n) => refresh(views[n] as View, Number.POSITIVE_INFINITY))
+      )
+
+      const {
+        pos: _pos,
+        epoch: _epoch,
+        role: _role,
+        ...snapshot
+      } = await readChecklist(sql, users[0] as string, listId)
+      const seen = {
+        title: snapshot.title,
+        rev: snapshot.rev,
+        items: snapshot.items,
+        conflicts: byId(snapshot.conflicts)
+      }
+      for (const view of [...fresh, await refresh(await empty(0), Number.POSITIVE_INFINITY)]) {
+        t.strictSame(shown(view), seen)
+      }
+      const { changes } = await readChanges(sql, users[0] as string, listId, {
+        since: 0,
+        limit: 500,
+        bytes: 1e9
+      })
+      t.strictSame(
+        changes.map(({ rev }) => rev),
+        changes.map((_, n) => n + 1)
+      )
+      for (const one of accepted) t.ok(isKept(one, changes), JSON.stringify(one))
+
+      async function play({ userIndex, what, a, b, received, isSentTwice }: Move) {
+        const view = views[userIndex] as View
+        await refresh(view, received)
+        const operation = operationOf(view, what, a, b)
+        if (!operation) return plainSql(a, b)
+        const op = { opId: randomUUID(), ...operation } as Operation
+        const [result] = await submit(users[userIndex] as string, [op])
+        if (!result) throw new Error('no result')
+        if (isSentTwice) {
+          const [again] = await submit(users[userIndex] as string, [op])
+          // A rejected operation may be possible later; any other result is final.
+          const expected = result.outcome === 'rejected' ? result : { ...result, duplicate: true }
+          t.strictSame(again, expected)
+        }
+        if (result.outcome !== 'rejected') accepted.push({ op, result })
+      }
+
+      async function plainSql(a: number, b: number) {
+        const [item] = await sql<{ id: string }[]>`
+          select id from checklist_items where checklist_id = ${listId} order by id offset ${a % 4} limit 1`
+        if (!item) return
+        if (b % 3 === 0) await sql`delete from checklist_items where id = ${item.id}`
+        else
+          await sql`update checklist_items set done = not done, text = ${sentence(a, b)} where id = ${item.id}`
+      }
+
+      async function empty(since?: number): Promise<View> {
+        if (since === 0) return { rev: 0, title: '', items: new Map(), conflicts: new Map() }
+        const { rev, title, items, conflicts } = await readChecklist(
+          sql,
+          users[0] as string,
+          listId
         )
+        return {
+          rev,
+          title,
+          items: new Map(items.map(item => [item.id, item])),
+          conflicts: new Map(conflicts.map(conflict => [conflict.id, conflict]))
+        }
+      }
 
-        const {
-          pos: _pos,
-          epoch: _epoch,
-          role: _role,
-          ...snapshot
-        } = await readChecklist(sql, users[0] as string, listId)
-        const seen = {
-          title: snapshot.title,
-          rev: snapshot.rev,
-          items: snapshot.items,
-          conflicts: byId(snapshot.conflicts)
-        }
-        for (const view of [...fresh, await refresh(await empty(0), Number.POSITIVE_INFINITY)]) {
-          t.strictSame(shown(view), seen)
-        }
+      async function refresh(view: View, limit: number): Promise<View> {
+        const most = Math.min(limit, 500)
+        if (most === 0) return view
         const { changes } = await readChanges(sql, users[0] as string, listId, {
-          since: 0,
-          limit: 500,
+          since: view.rev,
+          limit: most,
           bytes: 1e9
         })
-        t.strictSame(
-          changes.map(({ rev }) => rev),
-          changes.map((_, n) => n + 1)
-        )
-        for (const one of accepted) t.ok(isKept(one, changes), JSON.stringify(one))
+        for (const change of changes) apply(view, change)
+        return view
+      }
+    }),
+    { numRuns: 25, endOnFailure: true }
+  )
+})
 
-        async function play({ who, what, a, b, news, isSentTwice }: Move) {
-          const view = views[who] as View
-          await refresh(view, news)
-          const wish = wishOf(view, what, a, b)
-          if (!wish) return plainSql(a, b)
-          const op = { opId: randomUUID(), ...wish } as Operation
-          const [result] = await submit(users[who] as string, [op])
-          if (!result) throw new Error('no result')
-          if (isSentTwice) {
-            const [again] = await submit(users[who] as string, [op])
-            // What was refused may be possible a second later; what was decided stays decided.
-            const expected = result.outcome === 'rejected' ? result : { ...result, duplicate: true }
-            t.strictSame(again, expected)
-          }
-          if (result.outcome !== 'rejected') accepted.push({ op, result })
-        }
-
-        async function plainSql(a: number, b: number) {
-          const [item] = await sql<{ id: string }[]>`
-          select id from checklist_items where checklist_id = ${listId} order by id offset ${a % 4} limit 1`
-          if (!item) return
-          if (b % 3 === 0) await sql`delete from checklist_items where id = ${item.id}`
-          else
-            await sql`update checklist_items set done = not done, text = ${sentence(a, b)} where id = ${item.id}`
-        }
-
-        async function empty(since?: number): Promise<View> {
-          if (since === 0) return { rev: 0, title: '', items: new Map(), conflicts: new Map() }
-          const { rev, title, items, conflicts } = await readChecklist(
-            sql,
-            users[0] as string,
-            listId
-          )
-          return {
-            rev,
-            title,
-            items: new Map(items.map(item => [item.id, item])),
-            conflicts: new Map(conflicts.map(conflict => [conflict.id, conflict]))
-          }
-        }
-
-        async function refresh(view: View, limit: number): Promise<View> {
-          const most = Math.min(limit, 500)
-          if (most === 0) return view
-          const { changes } = await readChanges(sql, users[0] as string, listId, {
-            since: view.rev,
-            limit: most,
-            bytes: 1e9
-          })
-          for (const change of changes) apply(view, change)
-          return view
-        }
-      }),
-      { numRuns: 25, endOnFailure: true }
-    )
-  }
-)
-
-/** An operation that makes sense for what a person sees; undefined when it is the turn of plain SQL. */
-function wishOf(
+/** Returns an operation that is possible in this state, or undefined for an action by plain SQL. */
+function operationOf(
   { items, conflicts, rev, title }: View,
   what: number,
   a: number,
   b: number
-): Wish | undefined {
+): NewOperation | undefined {
   const list = [...items.values()]
   const item = list[a % Math.max(list.length, 1)]
   const other = list[b % Math.max(list.length, 1)]
@@ -227,7 +224,7 @@ function edited(text: string, a: number, b: number): string {
   return parts.join(' ').slice(0, 150)
 }
 
-/** What every client does with a change: the same few lines whatever it is. */
+/** Applies a change to the state, as every client does. */
 function apply(view: View, { rev, kind, itemId, before, after }: Change) {
   if (rev !== view.rev + 1) throw new Error(`revision ${rev} after ${view.rev}`)
   view.rev = rev
@@ -255,7 +252,7 @@ function byId(conflicts: Conflict[]): Conflict[] {
   return conflicts.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** An accepted text was live as it was sent, or its new words were merged, or it is kept in a conflict: the log shows it. */
+/** Whether the log contains an accepted text: as sent, merged with its new words, or kept in a conflict. */
 function isKept({ op, result }: { op: Operation; result: Result }, changes: Change[]): boolean {
   if (op.kind !== 'item.set' || !op.set.text || op.set.text.from === op.set.text.to) return true
   const { from, to } = op.set.text
@@ -270,7 +267,7 @@ function isKept({ op, result }: { op: Operation; result: Result }, changes: Chan
   const isMerged = texts.some(
     ({ text, isMine }) => isMine && added.every(word => String(text).split(' ').includes(word))
   )
-  // Merging can find that all was done already.
+  // The merge may change nothing because the text contained the change already.
   const isDone = texts.some(({ text }) => text === result.value)
   return isThere || isMerged || isDone
 }

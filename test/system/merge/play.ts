@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Operation, Result } from '../../../schemas/operation.ts'
-import { person } from '../../support/app.ts'
+import { insertProject } from '../../support/projects.ts'
+import { createUser, type User } from '../../support/users.ts'
 
 interface ScenarioItem {
   itemId: string
@@ -11,7 +12,7 @@ interface ScenarioItem {
   dueOn?: string | null
 }
 
-/** A step: an operation of somebody, a change of role, or SQL by the short form of the file. */
+/** A step: an operation of a user, a change of role, or SQL in the short form of the file. */
 interface Step {
   by?: string
   op?: Record<string, unknown>
@@ -40,21 +41,19 @@ export const scenarios: Scenario[] = JSON.parse(
   readFileSync(join(import.meta.dirname, 'scenarios.json'), 'utf8')
 ).scenarios
 
-/** Sends one operation as somebody and answers what became of it: over HTTP or a socket. */
-export type Send = (someone: Person, checklistId: string, op: Operation) => Promise<Result>
+/** Sends one operation of a user, over HTTP or a socket, and returns its result. */
+export type Send = (user: User, checklistId: string, op: Operation) => Promise<Result>
 
-export type Person = Awaited<ReturnType<typeof person>>
+export type Users = Record<string, User>
 
-export type Crew = Record<string, Person>
-
-/** Three editors and an owner who watches. */
-export async function crew(app: FastifyInstance): Promise<Crew> {
-  const people: Crew = {}
-  for (const name of ['A', 'B', 'C', 'owner']) people[name] = await person(app, name)
-  return people
+/** Creates three editors and an owner. */
+export async function createUsers(app: FastifyInstance): Promise<Users> {
+  const users: Users = {}
+  for (const name of ['A', 'B', 'C', 'owner']) users[name] = await createUser(app, name)
+  return users
 }
 
-/** Short names of the file to uuids: the same name is the same id, in one play. */
+/** Returns a function that maps each short name of the file to one uuid. */
 function naming() {
   const ids = new Map<string, string>()
   return (name: string): string => {
@@ -64,25 +63,20 @@ function naming() {
   }
 }
 
-/** Plays a scenario on a list of its own and answers what came out, in the words of the file. */
+/** Runs a scenario on a new checklist and returns the result in the format of the file. */
 export async function play(
   app: FastifyInstance,
-  people: Crew,
+  users: Users,
   scenario: Scenario,
   { send, isReversed = false }: { send: Send; isReversed?: boolean }
 ) {
   const { sql } = app
   const id = naming()
   const list = id('list')
-  const owner = people.owner as Person
-  const [project] = await sql<
-    [{ id: string }]
-  >`insert into projects (name) values ('P') returning id`
-  await sql`
-    insert into project_members (project_id, user_id, role)
-    values (${project.id}, ${owner.id}, 'owner')`
+  const owner = users.owner as User
+  const projectId = await insertProject(sql, owner.id)
   for (const name of ['A', 'B', 'C']) await setRole(name, 'editor')
-  await sql`insert into checklists (id, project_id, title) values (${list}, ${project.id}, 'List')`
+  await sql`insert into checklists (id, project_id, title) values (${list}, ${projectId}, 'List')`
   for (const { itemId, text, done, dueOn = null } of scenario.start) {
     await sql`
       insert into checklist_items (id, checklist_id, text, done, due_on)
@@ -100,7 +94,7 @@ export async function play(
 
   async function runOperation({ by, op }: Step): Promise<string> {
     const { code, outcome, duplicate } = await send(
-      people[by ?? ''] as Person,
+      users[by ?? ''] as User,
       list,
       await translated(op ?? {})
     )
@@ -118,7 +112,7 @@ export async function play(
     return whole as unknown as Operation
   }
 
-  /** c1, c2 …: the conflicts in the order in which they were opened. */
+  /** Returns the id of conflict c1, c2 …, numbered in the order of opening. */
   async function conflictId(name: string): Promise<string> {
     const opened = await sql<{ id: string }[]>`
       select id from conflicts where checklist_id = ${list} order by opened_rev`
@@ -126,13 +120,13 @@ export async function play(
   }
 
   async function setRole(name: string, role: string) {
-    const userId = (people[name] as Person).id
+    const userId = (users[name] as User).id
     if (role === 'none') {
-      await sql`delete from project_members where project_id = ${project.id} and user_id = ${userId}`
+      await sql`delete from project_members where project_id = ${projectId} and user_id = ${userId}`
     } else {
       await sql`
         insert into project_members (project_id, user_id, role)
-        values (${project.id}, ${userId}, ${role})
+        values (${projectId}, ${userId}, ${role})
         on conflict (project_id, user_id) do update set role = excluded.role`
     }
   }
@@ -143,7 +137,7 @@ export async function play(
     if (item && text) await sql`update checklist_items set text = ${text} where id = ${id(item)}`
     else if (ticked)
       await sql`update checklist_items set done = true where id in ${sql(ticked.split(',').map(id))}`
-    else throw new Error(`a case says SQL that this file does not know: ${words}`)
+    else throw new Error(`unknown SQL in a scenario: ${words}`)
   }
 
   async function rev(): Promise<number> {
@@ -178,13 +172,13 @@ export async function play(
   }
 }
 
-/** The operations of each person in their order, but people in the opposite order. */
+/** Returns the operations of each user in their order, the users in reverse order. */
 function reversed(steps: Step[]): Step[] {
-  const people = [...new Set(steps.map(({ by }) => by))].toReversed()
-  return people.flatMap(name => steps.filter(({ by }) => by === name))
+  const names = [...new Set(steps.map(({ by }) => by))].toReversed()
+  return names.flatMap(name => steps.filter(({ by }) => by === name))
 }
 
-/** Asks whether two orders of items are the same but for those that may stand in either order. */
+/** Sorts by id those items whose order is free, in their places; the others keep theirs. */
 export function sortAnyOrder<T extends { itemId: string }>(
   items: T[],
   anyOrderOf: string[] = []

@@ -2,8 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Results } from '../../../schemas/operation.ts'
 import { build, listen } from '../../support/app.ts'
-import { type LiveClient, openLive } from '../../support/live-clients.ts'
-import { type Crew, crew, play, type Scenario, type Send, scenarios, sortAnyOrder } from './play.ts'
+import { type LiveClient, openLive } from '../../support/live-client.ts'
+import {
+  createUsers,
+  play,
+  type Scenario,
+  type Send,
+  scenarios,
+  sortAnyOrder,
+  type Users
+} from './play.ts'
 
 const overHttp =
   (app: FastifyInstance): Send =>
@@ -15,45 +23,45 @@ const overHttp =
     return result
   }
 
-t.test('every case comes out as agreed over HTTP', async t => {
+t.test('every merge scenario has its expected outcome over HTTP', async t => {
   const app = await build(t)
-  await playAll(t, app, await crew(app), overHttp(app))
+  await playAll(t, app, await createUsers(app), overHttp(app))
 })
 
-t.test('every case comes out as agreed over a socket', async t => {
+t.test('every merge scenario has its expected outcome over a socket', async t => {
   const app = await build(t)
-  const url = await listen(t, app)
-  const people = await crew(app)
+  const url = await listen(app)
+  const users = await createUsers(app)
   const sockets = new Map<string, LiveClient>()
-  for (const { id, headers } of Object.values(people))
+  for (const { id, headers } of Object.values(users))
     sockets.set(id, await openLive(t, url, headers))
-  await playAll(t, app, people, async ({ id }, checklistId, op) => {
+  await playAll(t, app, users, async ({ id }, checklistId, op) => {
     const [result] = (await sockets.get(id)?.push(checklistId, op)) ?? []
     if (!result) throw new Error('no result')
     return result
   })
 })
 
-async function playAll(t: Test, app: FastifyInstance, people: Crew, send: Send) {
+async function playAll(t: Test, app: FastifyInstance, users: Users, send: Send) {
   for (const scenario of scenarios) {
     await t.test(`${scenario.id} ${scenario.title}`, async t => {
-      hasComeOut(t, scenario, await play(app, people, scenario, { send }))
+      checkResult(t, scenario, await play(app, users, scenario, { send }))
     })
     if (!scenario.eitherOrder) continue
-    await t.test(`${scenario.id} the other way round`, async t => {
-      const { items, title } = await play(app, people, scenario, { send, isReversed: true })
+    await t.test(`${scenario.id} in reverse order`, async t => {
+      const { items, title } = await play(app, users, scenario, { send, isReversed: true })
       t.strictSame({ items, title }, { items: scenario.expect.items, title: scenario.expect.title })
     })
   }
 }
 
-function hasComeOut(
+function checkResult(
   t: Test,
   { expect, anyOrderOf }: Scenario,
-  come: Awaited<ReturnType<typeof play>>
+  actual: Awaited<ReturnType<typeof play>>
 ) {
-  t.strictSame(come.outcomes, expect.outcomes)
-  t.strictSame(sortAnyOrder(come.items, anyOrderOf), sortAnyOrder(expect.items, anyOrderOf))
-  const { deleted, title, openConflicts, revisions = come.revisions } = expect
-  t.match(come, { deleted, title, openConflicts, revisions })
+  t.strictSame(actual.outcomes, expect.outcomes)
+  t.strictSame(sortAnyOrder(actual.items, anyOrderOf), sortAnyOrder(expect.items, anyOrderOf))
+  const { deleted, title, openConflicts, revisions = actual.revisions } = expect
+  t.match(actual, { deleted, title, openConflicts, revisions })
 }

@@ -2,16 +2,16 @@ import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Change, Changes } from '../../../../schemas/change.ts'
 import { build } from '../../../support/app.ts'
-import { largeEvents } from '../../../support/large-events.ts'
-import { team } from '../../../support/team.ts'
+import { insertLargeEvents } from '../../../support/large-events.ts'
+import { createTeam } from '../../../support/projects.ts'
 
 const app = await build(t)
 const { sql } = app
-const there = await team(app)
+const team = await createTeam(app)
 
-/** A new checklist with items added and ticked by plain SQL, one change each. */
-async function checklist(items: number) {
-  const reply = await there.owner.ask('POST', `${there.url}/checklists`, { title: 'To buy' })
+/** Creates a checklist with items that SQL added, one change each. */
+async function checklistWith(items: number) {
+  const reply = await team.owner.request('POST', `${team.url}/checklists`, { title: 'To buy' })
   const { id } = reply.json()
   await sql`
     insert into checklist_items (checklist_id, text)
@@ -23,14 +23,14 @@ async function checklist(items: number) {
 
 const revs = ({ changes }: Changes) => changes.map(({ rev }: Change) => rev)
 
-t.test('every change says what was, what is and who did it', async t => {
-  const { id, path } = await checklist(1)
+t.test('a change contains its values, author and source', async t => {
+  const { id, path } = await checklistWith(1)
   const [item] = await sql<
     [{ id: string }]
   >`select id from checklist_items where checklist_id = ${id}`
   await sql`update checklist_items set done = true where id = ${item.id}`
   await sql`delete from checklist_items where id = ${item.id}`
-  const reply = await there.viewer.ask('GET', path)
+  const reply = await team.viewer.request('GET', path)
   t.equal(reply.statusCode, 200)
   const { changes, ...range } = reply.json()
   t.strictSame(range, { from: 1, to: 4, head: 4 })
@@ -38,7 +38,7 @@ t.test('every change says what was, what is and who did it', async t => {
   const open = { id: item.id, text: 'item 1', done: false, dueOn: null, position: 1024 }
   const done = { ...open, done: true }
   const bySql = { actorId: null, opId: null, source: 'sql', itemId: item.id }
-  const byOwner = { actorId: there.owner.id, opId: null, source: 'http' }
+  const byOwner = { actorId: team.owner.id, opId: null, source: 'http' }
   t.strictSame(
     changes.map(({ at, ...change }: Change) => change),
     [
@@ -51,109 +51,109 @@ t.test('every change says what was, what is and who did it', async t => {
   for (const { at } of changes) t.match(at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 })
 
-t.test('a client reads on from the revision it has', async t => {
-  const { path } = await checklist(9)
-  const ask = async (query: string): Promise<Changes> =>
-    (await there.viewer.ask('GET', `${path}?${query}`)).json()
-  const first = await ask('since=0&limit=4')
+t.test('a client continues from its revision', async t => {
+  const { path } = await checklistWith(9)
+  const readChanges = async (query: string): Promise<Changes> =>
+    (await team.viewer.request('GET', `${path}?${query}`)).json()
+  const first = await readChanges('since=0&limit=4')
   t.match(first, { from: 1, to: 4, head: 10 })
   t.strictSame(revs(first), [1, 2, 3, 4])
-  const second = await ask('since=4&limit=500')
+  const second = await readChanges('since=4&limit=500')
   t.match(second, { from: 5, to: 10, head: 10 })
   t.strictSame(revs(second), [5, 6, 7, 8, 9, 10])
-  t.strictSame(await ask('since=10'), { from: 11, to: 10, head: 10, changes: [] })
+  t.strictSame(await readChanges('since=10'), { from: 11, to: 10, head: 10, changes: [] })
 })
 
-t.test('what is older than what is kept answers 410', async t => {
-  const { id, path } = await checklist(5)
+t.test('a compacted revision returns 410', async t => {
+  const { id, path } = await checklistWith(5)
   await sql`delete from events where checklist_id = ${id} and rev <= 3`
   for (const since of [0, 1, 2]) {
-    const reply = await there.viewer.ask('GET', `${path}?since=${since}`)
+    const reply = await team.viewer.request('GET', `${path}?since=${since}`)
     t.equal(reply.statusCode, 410, `since ${since}`)
     t.equal(reply.json().code, 'COMPACTED')
   }
-  const kept = (await there.viewer.ask('GET', `${path}?since=3`)).json()
+  const kept = (await team.viewer.request('GET', `${path}?since=3`)).json()
   t.strictSame(revs(kept), [4, 5, 6])
   await sql`delete from events where checklist_id = ${id}`
-  t.equal((await there.viewer.ask('GET', `${path}?since=5`)).statusCode, 410)
-  t.equal((await there.viewer.ask('GET', `${path}?since=6`)).statusCode, 200)
+  t.equal((await team.viewer.request('GET', `${path}?since=5`)).statusCode, 410)
+  t.equal((await team.viewer.request('GET', `${path}?since=6`)).statusCode, 200)
 })
 
-t.test('a revision that the list never had answers 410, as after a restore', async t => {
-  const { path } = await checklist(1)
+t.test('a future revision returns 410, as after a restore', async t => {
+  const { path } = await checklistWith(1)
   for (const since of [3, Number.MAX_SAFE_INTEGER]) {
-    t.equal((await there.viewer.ask('GET', `${path}?since=${since}`)).statusCode, 410)
+    t.equal((await team.viewer.request('GET', `${path}?since=${since}`)).statusCode, 410)
   }
 })
 
-t.test('who deleted a list is told by its changes', async t => {
-  const { id, path } = await checklist(0)
+t.test('the changes of a deleted checklist include its deletion', async t => {
+  const { id, path } = await checklistWith(0)
   await sql`update checklists set deleted_at = now() where id = ${id}`
-  const reply = await there.viewer.ask('GET', `${path}?since=1`)
+  const reply = await team.viewer.request('GET', `${path}?since=1`)
   t.equal(reply.statusCode, 200)
   t.match(reply.json().changes, [{ rev: 2, kind: 'checklist.deleted', after: { deleted: true } }])
 })
 
-t.test('a stranger, and who was removed, finds nothing', async t => {
-  const { path } = await checklist(1)
-  const strange = await there.stranger.ask('GET', path)
-  t.equal(strange.statusCode, 404)
-  t.equal(strange.json().code, 'CHECKLIST_NOT_FOUND')
-  const missing = await there.owner.ask('GET', `/checklists/${randomUUID()}/changes`)
-  t.equal(strange.body, missing.body)
+t.test('outsiders and former members receive 404', async t => {
+  const { path } = await checklistWith(1)
+  const denied = await team.outsider.request('GET', path)
+  t.equal(denied.statusCode, 404)
+  t.equal(denied.json().code, 'CHECKLIST_NOT_FOUND')
+  const missing = await team.owner.request('GET', `/checklists/${randomUUID()}/changes`)
+  t.equal(denied.body, missing.body)
   t.equal((await app.inject(path)).statusCode, 401)
-  await there.viewer.ask('DELETE', `${there.url}/members/${there.viewer.id}`)
-  t.equal((await there.viewer.ask('GET', path)).statusCode, 404)
-  const member = { email: there.viewer.email, role: 'viewer' }
-  await there.owner.ask('POST', `${there.url}/members`, member)
+  await team.viewer.request('DELETE', `${team.url}/members/${team.viewer.id}`)
+  t.equal((await team.viewer.request('GET', path)).statusCode, 404)
+  const member = { email: team.viewer.email, role: 'viewer' }
+  await team.owner.request('POST', `${team.url}/members`, member)
 })
 
-t.test('what is no revision is refused', async t => {
-  const { path } = await checklist(1)
+t.test('an invalid revision or limit is refused', async t => {
+  const { path } = await checklistWith(1)
   for (const query of ['since=-1', 'since=x', 'since=1.5', 'since=1e99', 'limit=0', 'limit=501']) {
-    const reply = await there.viewer.ask('GET', `${path}?${query}`)
+    const reply = await team.viewer.request('GET', `${path}?${query}`)
     t.equal(reply.statusCode, 400, query)
     t.equal(reply.json().code, 'FST_ERR_VALIDATION')
   }
-  t.equal((await there.viewer.ask('GET', '/checklists/x/changes')).statusCode, 400)
+  t.equal((await team.viewer.request('GET', '/checklists/x/changes')).statusCode, 400)
 })
 
-t.test('the history of one item leaves out the rest, and its pages end at the head', async t => {
-  const { id, path } = await checklist(3)
+t.test('the history of one item omits others and ends at the head', async t => {
+  const { id, path } = await checklistWith(3)
   const [item] = await sql<
     [{ id: string }]
   >`select id from checklist_items where checklist_id = ${id} order by position`
   for (let n = 0; n < 3; n++)
     await sql`update checklist_items set done = not done where id = ${item.id}`
   await sql`delete from checklist_items where id <> ${item.id} and checklist_id = ${id}`
-  const ask = async (query: string): Promise<Changes> =>
-    (await there.viewer.ask('GET', `${path}?item=${item.id}&${query}`)).json()
-  const all = await ask('since=0')
+  const readChanges = async (query: string): Promise<Changes> =>
+    (await team.viewer.request('GET', `${path}?item=${item.id}&${query}`)).json()
+  const all = await readChanges('since=0')
   t.match(all, { from: 1, to: 9, head: 9 })
   t.strictSame(revs(all), [2, 5, 6, 7])
-  const first = await ask('since=0&limit=2')
+  const first = await readChanges('since=0&limit=2')
   t.match(first, { from: 1, to: 5, head: 9 })
-  t.strictSame(revs(await ask('since=5&limit=2')), [6, 7])
-  t.match(await ask('since=7&limit=2'), { from: 8, to: 9, changes: [] })
-  t.equal((await there.viewer.ask('GET', `${path}?item=x`)).statusCode, 400)
+  t.strictSame(revs(await readChanges('since=5&limit=2')), [6, 7])
+  t.match(await readChanges('since=7&limit=2'), { from: 8, to: 9, changes: [] })
+  t.equal((await team.viewer.request('GET', `${path}?item=x`)).statusCode, 400)
 })
 
-t.test('pages are bounded in bytes and can be continued to the head', async t => {
-  const { id, path } = await checklist(0)
-  const { projectId } = there
-  await largeEvents(sql, { projectId, listId: id, count: 40, bytes: 100_000 })
-  await largeEvents(sql, { projectId, listId: id, count: 1, bytes: 3_000_000 })
+t.test('pages are bounded in bytes and continue to the head', async t => {
+  const { id, path } = await checklistWith(0)
+  const { projectId } = team
+  await insertLargeEvents(sql, { projectId, listId: id, count: 40, bytes: 100_000 })
+  await insertLargeEvents(sql, { projectId, listId: id, count: 1, bytes: 3_000_000 })
   const seen: number[] = []
   let page: Changes = { from: 1, to: 0, head: 42, changes: [] }
   while (page.to < page.head) {
-    const reply = await there.viewer.ask('GET', `${path}?since=${page.to}`)
+    const reply = await team.viewer.request('GET', `${path}?since=${page.to}`)
     t.equal(reply.statusCode, 200)
     const { to } = page
     page = reply.json()
     t.match(page, { from: to + 1, head: 42 })
     t.ok(page.changes.length > 0)
     const size = page.changes.slice(0, -1).reduce((sum, one) => sum + JSON.stringify(one).length, 0)
-    t.ok(size < 1 << 20, `${size} bytes before the last`)
+    t.ok(size < 1 << 20, `${size} bytes before the last change`)
     seen.push(...revs(page))
   }
   t.strictSame(

@@ -1,33 +1,33 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { build } from '../../../support/app.ts'
-import { team } from '../../../support/team.ts'
+import { createTeam } from '../../../support/projects.ts'
 
 const app = await build(t)
 const { sql } = app
-const there = await team(app)
+const team = await createTeam(app)
 
-/** A new checklist of the project. */
-async function checklist(): Promise<{ id: string; path: string }> {
-  const reply = await there.owner.ask('POST', `${there.url}/checklists`, { title: 'To buy' })
+/** Creates a checklist of the project. */
+async function newChecklist(): Promise<{ id: string; path: string }> {
+  const reply = await team.owner.request('POST', `${team.url}/checklists`, { title: 'To buy' })
   const { id } = reply.json()
   return { id, path: `/checklists/${id}` }
 }
 
-t.test('every member reads it whole, with their own role', async t => {
-  const { id, path } = await checklist()
+t.test('every member reads the checklist with their own role', async t => {
+  const { id, path } = await newChecklist()
   const [epoch] = await sql<[{ epoch: string }]>`select log_epoch() as epoch`
   for (const role of ['owner', 'editor', 'viewer'] as const) {
-    const reply = await there[role].ask('GET', path)
+    const reply = await team[role].request('GET', path)
     t.equal(reply.statusCode, 200)
-    const { projectId } = there
+    const { projectId } = team
     const expected = { id, projectId, title: 'To buy', rev: 1, ...epoch, role, items: [] }
     t.strictSame(reply.json(), { ...expected, conflicts: [] })
   }
 })
 
-t.test('items come in order, as they are', async t => {
-  const { id, path } = await checklist()
+t.test('a checklist contains its items in order', async t => {
+  const { id, path } = await newChecklist()
   await sql`
     insert into checklist_items (checklist_id, text, done, due_on, position)
     values
@@ -35,7 +35,7 @@ t.test('items come in order, as they are', async t => {
       (${id}, ${'first\n"quoted" \\ 😀'}, true, '2026-02-28', -2.5),
       (${id}, 'second', false, '0044-03-15', 1e-3)
   `
-  const { items, rev } = (await there.viewer.ask('GET', path)).json()
+  const { items, rev } = (await team.viewer.request('GET', path)).json()
   t.equal(rev, 4)
   for (const item of items) t.match(item.id, /^[\da-f-]{36}$/)
   t.strictSame(
@@ -48,13 +48,13 @@ t.test('items come in order, as they are', async t => {
   )
 })
 
-t.test('open conflicts come with it, as they are', async t => {
-  const { id, path } = await checklist()
+t.test('a checklist contains its open conflicts', async t => {
+  const { id, path } = await newChecklist()
   await sql`
     insert into conflicts (checklist_id, field, base, ours, theirs, ours_by)
-    values (${id}, 'title', '"Buy"', '"To buy"', '"To order"', ${there.owner.id})
+    values (${id}, 'title', '"Buy"', '"To buy"', '"To order"', ${team.owner.id})
   `
-  const [conflict] = (await there.viewer.ask('GET', path)).json().conflicts
+  const [conflict] = (await team.viewer.request('GET', path)).json().conflicts
   t.match(conflict.id, /^[\da-f-]{36}$/)
   t.strictSame(conflict, {
     id: conflict.id,
@@ -63,41 +63,41 @@ t.test('open conflicts come with it, as they are', async t => {
     base: 'Buy',
     ours: 'To buy',
     theirs: 'To order',
-    oursBy: there.owner.id,
+    oursBy: team.owner.id,
     theirsBy: null,
     openedRev: 2
   })
 })
 
-t.test('a stranger finds nothing, as everybody where nothing is', async t => {
-  const { id, path } = await checklist()
-  const strange = await there.stranger.ask('GET', path)
-  t.equal(strange.statusCode, 404)
-  t.equal(strange.json().code, 'CHECKLIST_NOT_FOUND')
-  const missing = await there.owner.ask('GET', `/checklists/${randomUUID()}`)
-  t.equal(strange.body, missing.body)
+t.test('an outsider receives the same 404 as for an unknown checklist', async t => {
+  const { id, path } = await newChecklist()
+  const denied = await team.outsider.request('GET', path)
+  t.equal(denied.statusCode, 404)
+  t.equal(denied.json().code, 'CHECKLIST_NOT_FOUND')
+  const missing = await team.owner.request('GET', `/checklists/${randomUUID()}`)
+  t.equal(denied.body, missing.body)
   t.equal((await app.inject(path)).statusCode, 401)
   for (const malformed of ['x', `${id}x`, `urn:uuid:${id}`, "1'--", '%00', '%ff']) {
-    const { statusCode } = await there.owner.ask('GET', `/checklists/${malformed}`)
+    const { statusCode } = await team.owner.request('GET', `/checklists/${malformed}`)
     t.equal(statusCode, 400, malformed)
   }
-  const capitals = await there.owner.ask('GET', `/checklists/${id.toUpperCase()}`)
+  const capitals = await team.owner.request('GET', `/checklists/${id.toUpperCase()}`)
   t.equal(capitals.statusCode, 200)
 })
 
-t.test('a deleted one is gone for members, and never was for strangers', async t => {
-  const { id, path } = await checklist()
+t.test('a deleted checklist returns 410 to members, 404 to outsiders', async t => {
+  const { id, path } = await newChecklist()
   await sql`update checklists set deleted_at = now() where id = ${id}`
-  const reply = await there.viewer.ask('GET', path)
+  const reply = await team.viewer.request('GET', path)
   t.equal(reply.statusCode, 410)
   t.equal(reply.json().code, 'CHECKLIST_DELETED')
-  t.equal((await there.stranger.ask('GET', path)).statusCode, 404)
+  t.equal((await team.outsider.request('GET', path)).statusCode, 404)
   await sql`update checklists set deleted_at = null where id = ${id}`
-  t.equal((await there.viewer.ask('GET', path)).statusCode, 200)
+  t.equal((await team.viewer.request('GET', path)).statusCode, 200)
 })
 
-t.test('revision and items are of one moment, however busy it is', async t => {
-  const { id, path } = await checklist()
+t.test('revision and items are consistent during concurrent writes', async t => {
+  const { id, path } = await newChecklist()
   const writers = Array.from({ length: 4 }, async () => {
     for (let n = 0; n < 25; n++) {
       await sql`insert into checklist_items (checklist_id, text) values (${id}, 'x')`
@@ -108,20 +108,20 @@ t.test('revision and items are of one moment, however busy it is', async t => {
     isBusy = false
   })
   while (isBusy) {
-    const { rev, items } = (await there.viewer.ask('GET', path)).json()
+    const { rev, items } = (await team.viewer.request('GET', path)).json()
     if (rev !== items.length + 1) t.fail(`revision ${rev} with ${items.length} items`)
   }
   await written
-  t.equal((await there.viewer.ask('GET', path)).json().rev, 101)
+  t.equal((await team.viewer.request('GET', path)).json().rev, 101)
 })
 
-t.test('it takes one query', async t => {
-  const { path } = await checklist()
+t.test('reading a checklist takes one query', async t => {
+  const { path } = await newChecklist()
   const queries: string[] = []
   sql.options.debug = (_connection, query) => queries.push(query)
   t.teardown(() => {
     sql.options.debug = false
   })
-  await there.viewer.ask('GET', path)
+  await team.viewer.request('GET', path)
   t.equal(queries.filter(query => query.includes('checklists')).length, 1)
 })

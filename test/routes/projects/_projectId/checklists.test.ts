@@ -1,17 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { build } from '../../../support/app.ts'
-import { hostile, noNames, team } from '../../../support/team.ts'
+import { hostileNames, invalidNames } from '../../../support/names.ts'
+import { createTeam } from '../../../support/projects.ts'
 
 const app = await build(t)
 const { sql } = app
-const there = await team(app)
-const checklists = `${there.url}/checklists`
+const team = await createTeam(app)
+const checklists = `${team.url}/checklists`
 
 t.test('owners and editors create checklists', async t => {
-  const { url, projectId, ...people } = await there.another()
+  const { url, projectId, ...users } = await team.another()
   for (const role of ['owner', 'editor'] as const) {
-    const reply = await people[role].ask('POST', `${url}/checklists`, { title: ' To buy ' })
+    const reply = await users[role].request('POST', `${url}/checklists`, { title: ' To buy ' })
     t.equal(reply.statusCode, 201)
     const checklist = reply.json()
     t.strictSame(Object.keys(checklist), ['id', 'projectId', 'title', 'rev', 'updatedAt'])
@@ -24,74 +25,74 @@ t.test('owners and editors create checklists', async t => {
     t.match(event, {
       kind: 'checklist.created',
       rev: checklist.rev,
-      actor_id: people[role].id,
+      actor_id: users[role].id,
       source: 'http'
     })
-    const all = (await people.viewer.ask('GET', `${url}/checklists`)).json().checklists
+    const all = (await users.viewer.request('GET', `${url}/checklists`)).json().checklists
     t.strictSame(all.at(-1), checklist)
   }
 })
 
-t.test('a viewer and a stranger create none', async t => {
+t.test('a viewer and an outsider cannot create a checklist', async t => {
   const body = { title: 'Mine' }
-  const viewer = await there.viewer.ask('POST', checklists, body)
+  const viewer = await team.viewer.request('POST', checklists, body)
   t.equal(viewer.statusCode, 403)
   t.equal(viewer.json().code, 'FORBIDDEN')
   for (const [method, payload] of [['GET'], ['POST', body]] as const) {
-    const strange = await there.stranger.ask(method, checklists, payload)
-    t.equal(strange.statusCode, 404)
-    t.equal(strange.json().code, 'PROJECT_NOT_FOUND')
+    const denied = await team.outsider.request(method, checklists, payload)
+    t.equal(denied.statusCode, 404)
+    t.equal(denied.json().code, 'PROJECT_NOT_FOUND')
     const missing = `/projects/${randomUUID()}/checklists`
-    t.equal(strange.body, (await there.owner.ask(method, missing, payload)).body)
-    t.equal((await there.owner.ask(method, '/projects/x/checklists', payload)).statusCode, 400)
+    t.equal(denied.body, (await team.owner.request(method, missing, payload)).body)
+    t.equal((await team.owner.request(method, '/projects/x/checklists', payload)).statusCode, 400)
     t.equal((await app.inject({ method, url: checklists, payload })).statusCode, 401)
   }
-  t.strictSame((await there.viewer.ask('GET', checklists)).json(), { checklists: [] })
+  t.strictSame((await team.viewer.request('GET', checklists)).json(), { checklists: [] })
 })
 
-t.test('a title may be any line of text, and nothing else', async t => {
-  const { owner, url } = await there.another()
-  for (const title of hostile) {
-    const reply = await owner.ask('POST', `${url}/checklists`, { title: `${title} ` })
+t.test('a title is any single line of text', async t => {
+  const { owner, url } = await team.another()
+  for (const title of hostileNames) {
+    const reply = await owner.request('POST', `${url}/checklists`, { title: `${title} ` })
     t.equal(reply.json().title, title)
   }
-  for (const title of noNames) {
-    const reply = await owner.ask('POST', `${url}/checklists`, { title })
+  for (const title of invalidNames) {
+    const reply = await owner.request('POST', `${url}/checklists`, { title })
     t.equal(reply.statusCode, 400, JSON.stringify(title))
   }
   for (const payload of [undefined, {}, { name: 'a' }, { title: 'a', id: randomUUID() }]) {
-    t.equal((await owner.ask('POST', `${url}/checklists`, payload)).statusCode, 400)
+    t.equal((await owner.request('POST', `${url}/checklists`, payload)).statusCode, 400)
   }
-  const { checklists } = (await owner.ask('GET', `${url}/checklists`)).json()
-  t.equal(checklists.length, hostile.length)
+  const { checklists } = (await owner.request('GET', `${url}/checklists`)).json()
+  t.equal(checklists.length, hostileNames.length)
 })
 
-t.test('a list shows how far each checklist is, and leaves deleted ones out', async t => {
-  const { owner, url } = await there.another()
+t.test('the list contains each revision and omits deleted checklists', async t => {
+  const { owner, url } = await team.another()
   const create = async (title: string) =>
-    (await owner.ask('POST', `${url}/checklists`, { title })).json()
+    (await owner.request('POST', `${url}/checklists`, { title })).json()
   const [kept, deleted] = [await create('Kept'), await create('Deleted')]
   await sql`insert into checklist_items (checklist_id, text) values (${kept.id}, 'Chairs')`
   await sql`update checklists set deleted_at = now() where id = ${deleted.id}`
-  const { checklists } = (await owner.ask('GET', `${url}/checklists`)).json()
+  const { checklists } = (await owner.request('GET', `${url}/checklists`)).json()
   t.match(checklists, [{ id: kept.id, rev: 2 }])
   t.equal(checklists.length, 1)
   t.ok(checklists[0].updatedAt > kept.updatedAt)
 })
 
-t.test('more than 100 checklists come in pages', async t => {
-  const { viewer, url, projectId } = await there.another()
+t.test('more than 100 checklists are returned in pages', async t => {
+  const { viewer, url, projectId } = await team.another()
   await sql`
     insert into checklists (project_id, title)
     select ${projectId}, 'checklist ' || n
     from generate_series(1, 101) as n
   `
-  const first = (await viewer.ask('GET', `${url}/checklists`)).json()
+  const first = (await viewer.request('GET', `${url}/checklists`)).json()
   t.equal(first.checklists.length, 100)
-  const second = (await viewer.ask('GET', `${url}/checklists?after=${first.next}`)).json()
+  const second = (await viewer.request('GET', `${url}/checklists?after=${first.next}`)).json()
   t.equal(second.checklists.length, 1)
   t.notOk('next' in second)
   for (const query of ['limit=0', 'limit=1000', 'after=1', 'after[]=1', 'since=1']) {
-    t.equal((await viewer.ask('GET', `${url}/checklists?${query}`)).statusCode, 400, query)
+    t.equal((await viewer.request('GET', `${url}/checklists?${query}`)).statusCode, 400, query)
   }
 })

@@ -1,39 +1,39 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { build } from '../../../support/app.ts'
-import { team } from '../../../support/team.ts'
+import { createTeam } from '../../../support/projects.ts'
 
 const app = await build(t)
 const { sql } = app
-const there = await team(app)
-const members = `${there.url}/members`
+const team = await createTeam(app)
+const members = `${team.url}/members`
 
 const statuses = (replies: { statusCode: number }[]) =>
   replies.map(({ statusCode }) => statusCode).sort()
 
-t.test('every member sees all of them, in the order they came', async t => {
+t.test('every member lists all members in the order of joining', async t => {
   for (const role of ['owner', 'editor', 'viewer'] as const) {
-    const reply = await there[role].ask('GET', members)
+    const reply = await team[role].request('GET', members)
     t.equal(reply.statusCode, 200)
     t.match(reply.json().members, [
-      { userId: there.owner.id, name: 'Olga', email: there.owner.email, role: 'owner' },
-      { userId: there.editor.id, name: 'Ed', email: there.editor.email, role: 'editor' },
-      { userId: there.viewer.id, name: 'Vera', email: there.viewer.email, role: 'viewer' }
+      { userId: team.owner.id, name: 'Olga', email: team.owner.email, role: 'owner' },
+      { userId: team.editor.id, name: 'Ed', email: team.editor.email, role: 'editor' },
+      { userId: team.viewer.id, name: 'Vera', email: team.viewer.email, role: 'viewer' }
     ])
   }
 })
 
-t.test('an owner adds somebody, who is in from then on', async t => {
-  const { owner, stranger, url, projectId } = await there.another()
+t.test('an owner adds a user, the user can read at once', async t => {
+  const { owner, outsider, url, projectId } = await team.another()
   const role = 'editor'
-  const email = stranger.email.toUpperCase()
-  const reply = await owner.ask('POST', `${url}/members`, { email, role })
+  const email = outsider.email.toUpperCase()
+  const reply = await owner.request('POST', `${url}/members`, { email, role })
   t.equal(reply.statusCode, 201)
   const { addedAt, ...member } = reply.json()
-  t.strictSame(member, { userId: stranger.id, name: 'Stan', email: stranger.email, role })
+  t.strictSame(member, { userId: outsider.id, name: 'Otto', email: outsider.email, role })
   t.match(addedAt, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
-  t.match((await stranger.ask('GET', url)).json(), { role })
-  t.strictSame((await owner.ask('GET', `${url}/members`)).json().members.at(-1), reply.json())
+  t.match((await outsider.request('GET', url)).json(), { role })
+  t.strictSame((await owner.request('GET', `${url}/members`)).json().members.at(-1), reply.json())
 
   const [event] = await sql`
     select user_id, actor_id, source
@@ -43,65 +43,72 @@ t.test('an owner adds somebody, who is in from then on', async t => {
     order by pos desc
     limit 1
   `
-  t.strictSame(event, { user_id: stranger.id, actor_id: owner.id, source: 'http' })
+  t.strictSame(event, { user_id: outsider.id, actor_id: owner.id, source: 'http' })
 })
 
-t.test('nobody is added twice, or unknown', async t => {
-  const { owner, editor } = there
-  const twice = await owner.ask('POST', members, { email: editor.email, role: 'owner' })
+t.test('a member cannot be added twice, nor an unknown user', async t => {
+  const { owner, editor } = team
+  const twice = await owner.request('POST', members, { email: editor.email, role: 'owner' })
   t.equal(twice.statusCode, 409)
   t.equal(twice.json().code, 'ALREADY_MEMBER')
-  t.equal((await editor.ask('GET', there.url)).json().role, 'editor')
-  const email = 'nobody@example.com'
-  const unknown = await owner.ask('POST', members, { email, role: 'viewer' })
+  t.equal((await editor.request('GET', team.url)).json().role, 'editor')
+  const email = 'unknown@example.com'
+  const unknown = await owner.request('POST', members, { email, role: 'viewer' })
   t.equal(unknown.statusCode, 404)
   t.equal(unknown.json().code, 'USER_NOT_FOUND')
 })
 
-t.test('of 20 who add the same person at once, one does', async t => {
-  const { owner, stranger, url } = await there.another()
-  const member = { email: stranger.email, role: 'viewer' }
+t.test('of 20 concurrent additions of one user one succeeds', async t => {
+  const { owner, outsider, url } = await team.another()
+  const member = { email: outsider.email, role: 'viewer' }
   const replies = await Promise.all(
-    Array.from({ length: 20 }, () => owner.ask('POST', `${url}/members`, member))
+    Array.from({ length: 20 }, () => owner.request('POST', `${url}/members`, member))
   )
   t.strictSame(statuses(replies), [201, ...Array(19).fill(409)])
 })
 
-t.test('an owner changes what somebody may do', async t => {
-  const { owner, editor, viewer, url } = await there.another()
+t.test('an owner changes the role of a member', async t => {
+  const { owner, editor, viewer, url } = await team.another()
   const member = `${url}/members/${viewer.id}`
-  t.equal((await viewer.ask('POST', `${url}/checklists`, { title: 'a' })).statusCode, 403)
-  const reply = await owner.ask('PATCH', member, { role: 'editor' })
+  t.equal((await viewer.request('POST', `${url}/checklists`, { title: 'a' })).statusCode, 403)
+  const reply = await owner.request('PATCH', member, { role: 'editor' })
   t.equal(reply.statusCode, 200)
   t.match(reply.json(), { userId: viewer.id, name: 'Vera', email: viewer.email, role: 'editor' })
-  t.equal((await viewer.ask('POST', `${url}/checklists`, { title: 'a' })).statusCode, 201)
-  // An id is the same in capitals.
-  await owner.ask('PATCH', `${url}/members/${editor.id.toUpperCase()}`, { role: 'owner' })
-  t.equal((await editor.ask('PATCH', url, { name: 'Ours' })).statusCode, 200)
-  t.equal((await owner.ask('PATCH', member, { role: 'editor' })).statusCode, 200, 'the same again')
+  t.equal((await viewer.request('POST', `${url}/checklists`, { title: 'a' })).statusCode, 201)
+  // An id matches in upper case, too.
+  await owner.request('PATCH', `${url}/members/${editor.id.toUpperCase()}`, { role: 'owner' })
+  t.equal((await editor.request('PATCH', url, { name: 'Ours' })).statusCode, 200)
+  t.equal(
+    (await owner.request('PATCH', member, { role: 'editor' })).statusCode,
+    200,
+    'an unchanged role'
+  )
 })
 
-t.test('everybody may leave, and an owner may remove', async t => {
-  const { owner, editor, viewer, url } = await there.another()
-  const left = await editor.ask('DELETE', `${url}/members/${editor.id.toUpperCase()}`)
+t.test('a member can leave, and an owner can remove members', async t => {
+  const { owner, editor, viewer, url } = await team.another()
+  const left = await editor.request('DELETE', `${url}/members/${editor.id.toUpperCase()}`)
   t.equal(left.statusCode, 204)
   t.equal(left.body, '')
-  t.equal((await owner.ask('DELETE', `${url}/members/${viewer.id}`)).statusCode, 204)
-  for (const { ask, id } of [editor, viewer]) {
-    t.equal((await ask('GET', url)).statusCode, 404)
-    t.equal((await ask('DELETE', `${url}/members/${id}`)).statusCode, 404)
-    const again = await owner.ask('DELETE', `${url}/members/${id}`)
+  t.equal((await owner.request('DELETE', `${url}/members/${viewer.id}`)).statusCode, 204)
+  for (const { request, id } of [editor, viewer]) {
+    t.equal((await request('GET', url)).statusCode, 404)
+    t.equal((await request('DELETE', `${url}/members/${id}`)).statusCode, 404)
+    const again = await owner.request('DELETE', `${url}/members/${id}`)
     t.equal(again.statusCode, 404)
     t.equal(again.json().code, 'MEMBER_NOT_FOUND')
   }
   const email = editor.email
-  t.equal((await owner.ask('POST', `${url}/members`, { email, role: 'viewer' })).statusCode, 201)
+  t.equal(
+    (await owner.request('POST', `${url}/members`, { email, role: 'viewer' })).statusCode,
+    201
+  )
 })
 
-t.test('who is no owner manages nobody', async t => {
-  const { viewer, owner, stranger } = there
+t.test('an editor and a viewer cannot manage members', async t => {
+  const { viewer, owner, outsider } = team
   const attempts = [
-    ['POST', members, { email: stranger.email, role: 'viewer' }],
+    ['POST', members, { email: outsider.email, role: 'viewer' }],
     ['PATCH', `${members}/${viewer.id}`, { role: 'owner' }],
     ['PATCH', `${members}/${randomUUID()}`, { role: 'owner' }],
     ['DELETE', `${members}/${owner.id}`, undefined],
@@ -109,49 +116,49 @@ t.test('who is no owner manages nobody', async t => {
   ] as const
   for (const role of ['editor', 'viewer'] as const) {
     for (const [method, url, payload] of attempts) {
-      const reply = await there[role].ask(method, url, payload)
+      const reply = await team[role].request(method, url, payload)
       t.equal(reply.statusCode, 403, `${role} ${method} ${url}`)
       t.equal(reply.json().code, 'FORBIDDEN')
     }
   }
 })
 
-t.test('to a stranger there is nobody', async t => {
-  const { stranger, owner, viewer } = there
+t.test('an outsider receives 404 for every member route', async t => {
+  const { outsider, owner, viewer } = team
   const missing = `/projects/${randomUUID()}/members`
   const attempts = [
     ['GET', '', undefined],
     ['POST', '', { email: viewer.email, role: 'viewer' }],
-    ['POST', '', { email: 'nobody@example.com', role: 'viewer' }],
+    ['POST', '', { email: 'unknown@example.com', role: 'viewer' }],
     ['PATCH', `/${viewer.id}`, { role: 'owner' }],
     ['DELETE', `/${viewer.id}`, undefined],
-    ['DELETE', `/${stranger.id}`, undefined]
+    ['DELETE', `/${outsider.id}`, undefined]
   ] as const
   for (const [method, path, payload] of attempts) {
-    const strange = await stranger.ask(method, members + path, payload)
-    t.equal(strange.statusCode, 404, `${method} ${path}`)
-    t.equal(strange.json().code, 'PROJECT_NOT_FOUND')
-    t.equal(strange.body, (await owner.ask(method, missing + path, payload)).body)
-    const nobody = await app.inject({ method, url: members + path, payload })
-    t.equal(nobody.statusCode, 401)
+    const denied = await outsider.request(method, members + path, payload)
+    t.equal(denied.statusCode, 404, `${method} ${path}`)
+    t.equal(denied.json().code, 'PROJECT_NOT_FOUND')
+    t.equal(denied.body, (await owner.request(method, missing + path, payload)).body)
+    const anonymous = await app.inject({ method, url: members + path, payload })
+    t.equal(anonymous.statusCode, 401)
   }
 })
 
-t.test('who is nobody here can be neither changed nor removed', async t => {
-  const { owner, stranger } = there
-  for (const id of [stranger.id, randomUUID()]) {
+t.test('a user who is no member can be neither changed nor removed', async t => {
+  const { owner, outsider } = team
+  for (const id of [outsider.id, randomUUID()]) {
     for (const method of ['PATCH', 'DELETE'] as const) {
       const payload = method === 'PATCH' ? { role: 'viewer' } : undefined
-      const reply = await owner.ask(method, `${members}/${id}`, payload)
+      const reply = await owner.request(method, `${members}/${id}`, payload)
       t.equal(reply.statusCode, 404)
       t.equal(reply.json().code, 'MEMBER_NOT_FOUND')
     }
   }
 })
 
-t.test('what is malformed is named', async t => {
-  const { owner, viewer } = there
-  const { email } = there.stranger
+t.test('a malformed request is refused with an error that names the field', async t => {
+  const { owner, viewer } = team
+  const { email } = team.outsider
   const bad: [string, 'POST' | 'PATCH', string, unknown][] = [
     ['email', 'POST', '', { role: 'viewer' }],
     ['email', 'POST', '', { email: 'x', role: 'viewer' }],
@@ -169,94 +176,94 @@ t.test('what is malformed is named', async t => {
     ['userId', 'PATCH', '/me', { role: 'viewer' }]
   ]
   for (const [field, method, path, payload] of bad) {
-    const reply = await owner.ask(method, members + path, payload as object)
+    const reply = await owner.request(method, members + path, payload as object)
     t.equal(reply.statusCode, 400, JSON.stringify(payload))
     t.equal(reply.json().code, 'FST_ERR_VALIDATION')
     t.match(reply.json().message, field)
   }
 })
 
-t.test('a project keeps an owner', async t => {
-  const { owner, editor, url } = await there.another()
+t.test('a project keeps its last owner', async t => {
+  const { owner, editor, url } = await team.another()
   const self = `${url}/members/${owner.id}`
   for (const [method, payload] of [['DELETE'], ['PATCH', { role: 'viewer' }]] as const) {
-    const reply = await owner.ask(method, self, payload)
+    const reply = await owner.request(method, self, payload)
     t.equal(reply.statusCode, 409)
     t.equal(reply.json().code, 'LAST_OWNER')
   }
-  t.equal((await owner.ask('PATCH', self, { role: 'owner' })).statusCode, 200)
-  await owner.ask('PATCH', `${url}/members/${editor.id}`, { role: 'owner' })
-  t.equal((await owner.ask('DELETE', self)).statusCode, 204)
+  t.equal((await owner.request('PATCH', self, { role: 'owner' })).statusCode, 200)
+  await owner.request('PATCH', `${url}/members/${editor.id}`, { role: 'owner' })
+  t.equal((await owner.request('DELETE', self)).statusCode, 204)
 })
 
-/** A project with two owners. */
-async function twoOwners() {
-  const { owner, editor, ...rest } = await there.another()
-  await owner.ask('PATCH', `${rest.url}/members/${editor.id}`, { role: 'owner' })
+/** Creates a project with two owners. */
+async function createWithTwoOwners() {
+  const { owner, editor, ...rest } = await team.another()
+  await owner.request('PATCH', `${rest.url}/members/${editor.id}`, { role: 'owner' })
   return { ...rest, ann: owner, bob: editor }
 }
 
-t.test('of two owners who leave at once, one stays', async t => {
-  const { ann, bob, viewer, url } = await twoOwners()
+t.test('of two owners who leave at once one stays', async t => {
+  const { ann, bob, viewer, url } = await createWithTwoOwners()
   const replies = await Promise.all(
-    [ann, bob].map(({ ask, id }) => ask('DELETE', `${url}/members/${id}`))
+    [ann, bob].map(({ request, id }) => request('DELETE', `${url}/members/${id}`))
   )
   t.strictSame(statuses(replies), [204, 409])
-  const left = (await viewer.ask('GET', `${url}/members`)).json().members
+  const left = (await viewer.request('GET', `${url}/members`)).json().members
   t.equal(left.filter(({ role }: { role: string }) => role === 'owner').length, 1)
 })
 
-t.test('of two owners who demote each other at once, one is heard', async t => {
-  const { ann, bob, url } = await twoOwners()
+t.test('of two owners who demote each other at once one succeeds', async t => {
+  const { ann, bob, url } = await createWithTwoOwners()
   const role = { role: 'viewer' }
   const replies = await Promise.all([
-    ann.ask('PATCH', `${url}/members/${bob.id}`, role),
-    bob.ask('PATCH', `${url}/members/${ann.id}`, role)
+    ann.request('PATCH', `${url}/members/${bob.id}`, role),
+    bob.request('PATCH', `${url}/members/${ann.id}`, role)
   ])
   t.strictSame(statuses(replies), [200, 403])
 })
 
-t.test('who is removed while they add somebody does one of the two', async t => {
-  const { ann, bob, stranger, url } = await twoOwners()
+t.test('a concurrently removed owner adds a member before or not at all', async t => {
+  const { ann, bob, outsider, url } = await createWithTwoOwners()
   const [removed, added] = await Promise.all([
-    ann.ask('DELETE', `${url}/members/${bob.id}`),
-    bob.ask('POST', `${url}/members`, { email: stranger.email, role: 'viewer' })
+    ann.request('DELETE', `${url}/members/${bob.id}`),
+    bob.request('POST', `${url}/members`, { email: outsider.email, role: 'viewer' })
   ])
   t.equal(removed.statusCode, 204)
   t.ok([201, 404].includes(added.statusCode))
   const order = await sql`
     select kind
     from events
-    where user_id in (${bob.id}, ${stranger.id})
+    where user_id in (${bob.id}, ${outsider.id})
     and kind in ('member.added', 'member.removed')
     order by pos desc
     limit 1
   `
-  t.strictSame([...order], [{ kind: 'member.removed' }], 'nothing comes after the removal')
+  t.strictSame([...order], [{ kind: 'member.removed' }], 'the removal is the last event')
 })
 
-t.test('who leaves while the project is deleted waits for nobody in a circle', async t => {
-  const { ann, bob, viewer, url } = await twoOwners()
+t.test('leaving and deleting a project at once causes no deadlock', async t => {
+  const { ann, bob, viewer, url } = await createWithTwoOwners()
   const replies = await Promise.all([
-    ann.ask('DELETE', url),
-    bob.ask('DELETE', `${url}/members/${bob.id}`),
-    viewer.ask('DELETE', `${url}/members/${viewer.id}`),
-    bob.ask('PATCH', url, { name: 'Ours' }),
-    bob.ask('POST', `${url}/checklists`, { title: 'To buy' })
+    ann.request('DELETE', url),
+    bob.request('DELETE', `${url}/members/${bob.id}`),
+    viewer.request('DELETE', `${url}/members/${viewer.id}`),
+    bob.request('PATCH', url, { name: 'Ours' }),
+    bob.request('POST', `${url}/checklists`, { title: 'To buy' })
   ])
   t.equal(replies[0].statusCode, 204)
   for (const { statusCode } of replies) t.ok(statusCode < 500)
 })
 
-t.test('members come in pages', async t => {
-  const { owner, url } = await there.another()
+t.test('members are returned in pages', async t => {
+  const { owner, url } = await team.another()
   const path = `${url}/members?limit=2`
-  const first = (await owner.ask('GET', path)).json()
-  const second = (await owner.ask('GET', `${path}&after=${first.next}`)).json()
+  const first = (await owner.request('GET', path)).json()
+  const second = (await owner.request('GET', `${path}&after=${first.next}`)).json()
   t.equal(first.members.length, 2)
   t.equal(second.members.length, 1)
   t.notOk('next' in second)
   const last = second.members[0]
-  await owner.ask('DELETE', `${url}/members/${last.userId}`)
-  t.strictSame((await owner.ask('GET', `${path}&after=${first.next}`)).json(), { members: [] })
+  await owner.request('DELETE', `${url}/members/${last.userId}`)
+  t.strictSame((await owner.request('GET', `${path}&after=${first.next}`)).json(), { members: [] })
 })

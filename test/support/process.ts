@@ -4,26 +4,26 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { postmasterOf } from '../../lib/embedded-postgres/postmaster.ts'
+import { findPostmasterPort } from '../../lib/embedded-postgres/postmaster.ts'
 import { startPostgres } from '../../lib/embedded-postgres/server.ts'
-import { until } from './app.ts'
+import { until } from './until.ts'
 
 const root = join(import.meta.dirname, '../..')
 
-/** A real process of the service, whose output is kept. */
-export interface Service {
+/** A process of the service and its output so far. */
+export interface ServiceProcess {
   child: ChildProcess
   output: { stdout: string; stderr: string }
   exited: Promise<[number | null, NodeJS.Signals | null]>
 }
 
-/** Starts `server.ts`, or another script, with nothing of our environment but `env`. */
-export function serve(
+/** Starts `server.ts`, or another script, with `env` instead of the environment of this process. */
+export function spawnService(
   t: Test,
   env: NodeJS.ProcessEnv,
   script = 'server.ts',
   args: string[] = []
-): Service {
+): ServiceProcess {
   const { PATH, NODE_OPTIONS, NODE_V8_COVERAGE } = process.env
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name.startsWith('_TAPJS'))
@@ -48,27 +48,27 @@ export function serve(
     output.stderr += chunk
   })
   t.teardown(() => child.kill('SIGKILL'))
-  return { child, output, exited: once(child, 'close') as Service['exited'] }
+  return { child, output, exited: once(child, 'close') as ServiceProcess['exited'] }
 }
 
-/** A start may make a database first, on a machine that has other things to do. */
+/** Long enough to initialise a database on a busy machine. */
 export const START_MS = 60_000
 
-/** Waits for the three lines of the start, and answers them and the address. */
-export async function started({ child, output }: Service) {
+/** Waits for the three lines that a start prints. Returns them, the address and the port. */
+export async function waitForStart({ child, output }: ServiceProcess) {
   const lines = /^Concord +(http:\S+)\nAPI docs +.+\nDatabase +.+\n/m
   await until(() => child.exitCode !== null || lines.test(output.stdout), START_MS)
   const [text, address] = lines.exec(output.stdout) ?? []
-  if (!text || !address) throw new Error(`it did not start: ${output.stderr}`)
+  if (!text || !address) throw new Error(`the service did not start: ${output.stderr}`)
   return { text, address, port: Number(new URL(address).port) }
 }
 
-/** A DATA_DIR of its own that the user postgres can reach; its database is stopped at the end. */
-export async function dataDir(t: Test): Promise<string> {
+/** Creates a DATA_DIR that the user postgres can read; the end of the test stops its database and removes it. */
+export async function createDataDir(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'concord-data-'))
   await chmod(folder, 0o755)
   t.teardown(async () => {
-    const isRunning = (await postmasterOf(join(folder, 'postgres'))) !== undefined
+    const isRunning = (await findPostmasterPort(join(folder, 'postgres'))) !== undefined
     if (isRunning) await startPostgres(folder).then(postgres => postgres.stop())
     await rm(folder, { recursive: true })
   })

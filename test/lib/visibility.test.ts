@@ -1,18 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import postgres from 'postgres'
 import t from 'tap'
-import { isEntitled } from '../../lib/entitlement.ts'
-import { connection } from '../../plugins/db/pools.ts'
+import { isVisible, type LogEvent } from '../../lib/event.ts'
+import { connectionOptions } from '../../lib/postgres/connection.ts'
+import type { PageLimits, Sized } from '../../sql/event-page.ts'
 import type { Sql } from '../../sql/executor.ts'
-import {
-  type Feed,
-  type LogEvent,
-  readAfter,
-  readMemberships,
-  readVisibleAfter
-} from '../../sql/log.ts'
-import type { Most, Weighed } from '../../sql/page.ts'
-import { database } from '../support/app.ts'
+import { type Memberships, readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
+import { createDatabase as database } from '../support/database.ts'
 import { createRandom } from '../support/random.ts'
 
 const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
@@ -23,39 +17,36 @@ const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
 t.test(
   'of a project of theirs people see what came after they joined, and what is about them',
   async t => {
-    t.equal(isEntitled(event, me, inProject), true)
-    t.equal(isEntitled({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+    t.equal(isVisible(event, me, inProject), true)
+    t.equal(isVisible({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
+    t.equal(isVisible({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
     t.equal(
-      isEntitled({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject),
+      isVisible({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
       true
     )
     t.equal(
-      isEntitled({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
-      true
-    )
-    t.equal(
-      isEntitled({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
+      isVisible({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
       false
     )
   }
 )
 
 t.test('of a project that they left only their removal', async t => {
-  t.equal(isEntitled(event, me, outside), false)
-  t.equal(isEntitled({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
-  t.equal(isEntitled({ ...event, kind: 'member.added', userId: me }, me, outside), false)
-  t.equal(isEntitled({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
+  t.equal(isVisible(event, me, outside), false)
+  t.equal(isVisible({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
+  t.equal(isVisible({ ...event, kind: 'member.added', userId: me }, me, outside), false)
+  t.equal(isVisible({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
 })
 
 t.test('the end of a session is nobody’s event', async t => {
   t.equal(
-    isEntitled({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
+    isVisible({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
     false
   )
 })
 
 t.test('the database answers the same, whatever the history', async t => {
-  const sql: Sql = postgres(await database(t), { ...connection, max: 1 })
+  const sql: Sql = postgres(await database(t), { ...connectionOptions(), max: 1 })
   t.teardown(() => sql.end())
   const random = createRandom(7)
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID())
@@ -92,23 +83,25 @@ t.test('the database answers the same, whatever the history', async t => {
     await steps[random.pick(names)](random.pick(users), random.pick(projects))
   }
 
-  const { events: raw, head } = await readAfter(sql, 0, { rows: 10_000, bytes: 1e9 })
+  const { events: raw, committedHead: head } = await readAfter(sql, 0, { rows: 10_000, bytes: 1e9 })
   const events = raw.map(plain)
   let seen = 0
   for (const userId of users) {
-    const feed = await readMemberships(sql, userId)
-    const since = new Map(feed.projects.map(({ projectId, sincePos }) => [projectId, sincePos]))
+    const memberships = await readMemberships(sql, userId)
+    const since = new Map(
+      memberships.projects.map(({ projectId, sincePos }) => [projectId, sincePos])
+    )
     for (const pos of [0, Math.floor(head / 2), head]) {
       const expected = events.filter(
-        one => one.pos > pos && isEntitled(one, userId, id => since.get(id))
+        one => one.pos > pos && isVisible(one, userId, id => since.get(id))
       )
-      for (const most of [
+      for (const limits of [
         { rows: 10_000, bytes: 1e9 },
         { rows: 7, bytes: 1e9 },
         { rows: 500, bytes: 2000 }
       ]) {
-        const answered = await pages(userId, feed, pos, most)
-        t.strictSame(answered, expected, `in pages of ${most.rows} rows, ${most.bytes} bytes`)
+        const answered = await pages(userId, memberships, pos, limits)
+        t.strictSame(answered, expected, `in pages of ${limits.rows} rows, ${limits.bytes} bytes`)
       }
       seen += expected.length
     }
@@ -116,12 +109,17 @@ t.test('the database answers the same, whatever the history', async t => {
   t.ok(seen > 50, `${seen} of ${events.length}`)
 
   /** Reads on until nothing is left; no page is much larger than it may be. */
-  async function pages(userId: string, feed: Feed, pos: number, most: Most) {
+  async function pages(userId: string, memberships: Memberships, pos: number, limits: PageLimits) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
-      const page = await readVisibleAfter(sql, { userId, feed, pos: all.at(-1)?.pos ?? pos, most })
+      const page = await readVisibleAfter(sql, {
+        userId,
+        memberships,
+        pos: all.at(-1)?.pos ?? pos,
+        limits
+      })
       const before = page.events.slice(0, -1).reduce((sum, { bytes }) => sum + bytes, 0)
-      if (page.events.length > most.rows || before >= most.bytes) t.fail('a page is too large')
+      if (page.events.length > limits.rows || before >= limits.bytes) t.fail('a page is too large')
       all.push(...page.events.map(plain))
       isLast = page.isLast
     }
@@ -131,6 +129,6 @@ t.test('the database answers the same, whatever the history', async t => {
 
 /** An event without what only its page knows. */
 function plain(event: LogEvent): LogEvent {
-  const { held: _, ...rest } = event as LogEvent & Weighed
+  const { startByte: _, ...rest } = event as LogEvent & Sized
   return rest
 }

@@ -1,29 +1,29 @@
 import { execFile } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
 import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { accountFor } from '../../lib/embedded-postgres/account.ts'
+import { createPostgresUser, findAccount } from '../../lib/embedded-postgres/account.ts'
 import { loadBinaries, runnerFor } from '../../lib/embedded-postgres/binaries.ts'
 import { initialise } from '../../lib/embedded-postgres/initialise.ts'
-import { signal } from './process.ts'
+import { freePort } from '../support/free-port.ts'
+import { signalProcess } from './process.ts'
 
 const execute = promisify(execFile)
 
-export type Database = Awaited<ReturnType<typeof createDatabase>>
+export type SoakPostgres = Awaited<ReturnType<typeof createPostgres>>
 
-/** A PostgreSQL of one's own that can be treated badly: killed, frozen and started again on the same port. */
-export async function createDatabase() {
+/** Starts a PostgreSQL server that can be killed, frozen and started again on the same port. */
+export async function createPostgres() {
   const folder = await mkdtemp(join(tmpdir(), 'concord-soak-'))
   await chmod(folder, 0o755)
   const data = join(folder, 'postgres')
   const pidFile = join(data, 'postmaster.pid')
   let isRemoved = false
   const binaries = await loadBinaries()
-  const account = await accountFor(data, [binaries.postgres, data])
+  const account = (await findAccount(data)) ?? (await createPostgresUser())
   const run = runnerFor(account)
   const password = 'soak'
   await initialise({ data, binaries, run, password, settings: { fsync: 'off' } }, account)
@@ -33,15 +33,15 @@ export async function createDatabase() {
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     max_connections: 200,
-    // Processes are killed here, not machines.
+    // The harness kills processes, not machines, so nothing that was written is lost.
     fsync: 'off',
     full_page_writes: 'off'
   }
   await start()
-  // Whatever ends this process, nothing of it stays behind.
+  // Also when this process is interrupted, no server and no files remain.
   process.on('exit', () => {
     if (isRemoved) return
-    signal(Number.parseInt(readFileSync(pidFile, 'utf8'), 10), 'SIGQUIT')
+    signalProcess(Number.parseInt(readFileSync(pidFile, 'utf8'), 10), 'SIGQUIT')
     rmSync(folder, { recursive: true, force: true })
   })
 
@@ -49,21 +49,21 @@ export async function createDatabase() {
     url: `postgres://concord:${password}@127.0.0.1:${port}/postgres`,
     start,
 
-    /** As the machine does that runs out of memory. */
+    /** Kills every process with SIGKILL, as the kernel does without memory. */
     async kill() {
       const pid = await postmaster()
       const children = await childrenOf(pid)
-      signal(pid, 'SIGKILL')
-      for (const child of children) signal(child, 'SIGKILL')
+      signalProcess(pid, 'SIGKILL')
+      for (const child of children) signalProcess(child, 'SIGKILL')
     },
 
-    /** Every process stands still, every connection stays open. Answers the way to let it go on. */
+    /** Stops every process; connections stay open. Returns a function that continues them. */
     async freeze() {
       const pid = await postmaster()
-      const all = [pid, ...(await childrenOf(pid))]
-      for (const one of all) signal(one, 'SIGSTOP')
+      const pids = [pid, ...(await childrenOf(pid))]
+      for (const pid of pids) signalProcess(pid, 'SIGSTOP')
       return () => {
-        for (const one of all) signal(one, 'SIGCONT')
+        for (const pid of pids) signalProcess(pid, 'SIGCONT')
       }
     },
 
@@ -85,7 +85,7 @@ export async function createDatabase() {
         await run(binaries.pg_ctl, args)
         return
       } catch (error) {
-        // What was killed is not gone at once.
+        // Killed processes take a moment to exit.
         if (n === 20) throw error
         await sleep(500)
       }
@@ -102,15 +102,6 @@ async function childrenOf(parent: number): Promise<number[]> {
   return stdout
     .split('\n')
     .map(line => line.trim().split(/\s+/).map(Number))
-    .filter(([, of]) => of === parent)
+    .filter(([, ppid]) => ppid === parent)
     .map(([pid]) => pid as number)
-}
-
-/** A port that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

@@ -1,0 +1,114 @@
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { envSchema } from 'env-schema'
+import { Environment } from '../schemas/config.ts'
+import { CLOCK_SKEW_SECONDS } from './clock.ts'
+
+export type Config = ReturnType<typeof readConfig>
+
+/**
+ * Returns the configuration, checked as a whole and frozen. `source` replaces `process.env` and the file `.env`.
+ * Throws an Error whose message is one sentence that names the variable.
+ */
+export function readConfig(source?: NodeJS.ProcessEnv) {
+  const env = readEnvironment(source)
+  if (env.LISTEN_URL && !env.DATABASE_URL) {
+    throw new Error('LISTEN_URL needs DATABASE_URL: set both, or neither')
+  }
+  if (env.RETENTION_DAYS * DAY_SECONDS < env.ACCESS_TOKEN_TTL + CLOCK_SKEW_SECONDS) {
+    // A node that starts reads from the log which sessions have ended.
+    throw new Error(
+      `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL plus ${CLOCK_SKEW_SECONDS} s, else access tokens of ended sessions would be accepted again`
+    )
+  }
+  if (env.DATABASE_URL && env.JWT_SECRET === undefined) {
+    throw new Error(
+      'JWT_SECRET is required with DATABASE_URL: set it to 32 random characters or more, the same on every node'
+    )
+  }
+  return Object.freeze({
+    port: env.PORT,
+    host: env.HOST,
+    databaseUrl: env.DATABASE_URL,
+    listenUrl: env.LISTEN_URL,
+    dataDir: resolve(env.DATA_DIR),
+    /** None when the service creates one in `dataDir` at its first start. */
+    jwtSecrets: env.JWT_SECRET === undefined ? undefined : Object.freeze(secrets(env.JWT_SECRET)),
+    accessTokenTtl: env.ACCESS_TOKEN_TTL,
+    refreshTokenTtl: env.REFRESH_TOKEN_TTL,
+    sessionMaxAge: env.SESSION_MAX_AGE,
+    refreshGrace: env.REFRESH_GRACE,
+    passwordMinLength: env.PASSWORD_MIN_LENGTH,
+    allowedOrigins: Object.freeze(origins(env.ALLOWED_ORIGINS)),
+    trustProxy: trustProxy(env.TRUST_PROXY),
+    rateLimit: env.RATE_LIMIT === 'on',
+    logLevel: env.LOG_LEVEL,
+    retentionDays: env.RETENTION_DAYS
+  })
+}
+
+const DAY_SECONDS = 86_400
+
+function readEnvironment(source?: NodeJS.ProcessEnv): Environment {
+  const set = Object.fromEntries(
+    Object.entries(source ?? process.env).filter(([, value]) => value !== '')
+  )
+  try {
+    return envSchema<Environment>({
+      schema: structuredClone(Environment),
+      data: set,
+      env: false,
+      dotenv: source === undefined
+    })
+  } catch (error) {
+    const { errors } = error as { errors?: { instancePath: string; message?: string }[] }
+    const [first] = errors ?? []
+    if (!first) throw error
+    const name = first.instancePath.slice(1) as keyof typeof Environment.properties
+    const { description } = Environment.properties[name]
+    throw new Error(`${name} ${first.message} (${description})`)
+  }
+}
+
+/** Returns the trimmed entries of a comma-separated value, none for an empty one. Throws when an entry is empty. */
+function entries(name: keyof Environment, value: string): string[] {
+  if (value === '') return []
+  const list = value.split(',').map(entry => entry.trim())
+  // Usually a script that joined the list had a variable that was not set.
+  if (list.includes('')) throw new Error(`${name} has an empty entry: remove the comma beside it`)
+  return list
+}
+
+function secrets(value: string): string[] {
+  const ring = entries('JWT_SECRET', value)
+  if (ring.every(secret => [...secret].length >= MIN_SECRET_LENGTH)) return ring
+  throw new Error(`JWT_SECRET must hold secrets of ${MIN_SECRET_LENGTH} characters or more`)
+}
+
+const MIN_SECRET_LENGTH = 32
+
+function origins(value: string): string[] {
+  const list = entries('ALLOWED_ORIGINS', value)
+  const bad = list.find(origin => !URL.canParse(origin) || new URL(origin).origin !== origin)
+  if (bad === undefined) return list
+  throw new Error(
+    `ALLOWED_ORIGINS must hold exact origins such as https://app.example.com, which "${bad}" is not`
+  )
+}
+
+function trustProxy(value: string): boolean | string[] {
+  if (value === 'true' || value === 'false') return value === 'true'
+  const ranges = entries('TRUST_PROXY', value)
+  if (ranges.every(isRange)) return ranges
+  // Fastify also accepts a number of hops, and then silently trusts no proxy.
+  throw new Error(
+    `TRUST_PROXY must be true, false or the addresses of the proxies, such as 10.0.0.0/8, which "${value}" is not`
+  )
+}
+
+function isRange(range: string): boolean {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(range)) return true
+  const [address = '', bits = '0', ...rest] = range.split('/')
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most
+}

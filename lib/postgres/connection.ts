@@ -1,0 +1,26 @@
+const limits = {
+  connectSeconds: 5,
+  statementMs: 15_000,
+  // PostgreSQL disables statement_timeout before COMMIT waits for the commit lock, but not this one.
+  lockMs: 5000,
+  idleInTransactionMs: 15_000
+}
+
+/** Returns the options of a connection of the service; `settings` are further parameters of PostgreSQL. */
+export function connectionOptions(settings: Record<string, string | number> = {}) {
+  return {
+    connect_timeout: limits.connectSeconds,
+    // After an outage the default backoff reconnected after 10 s, this one after 0.35 s.
+    backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
+    onnotice: () => {},
+    // Positions and revisions stay far below 2 ** 53.
+    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
+    connection: {
+      application_name: 'concord',
+      statement_timeout: limits.statementMs,
+      lock_timeout: limits.lockMs,
+      idle_in_transaction_session_timeout: limits.idleInTransactionMs,
+      ...settings
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { readOrCreateFile } from '../../lib/files.ts'
+import { deriveKeys, type Keys } from '../../lib/keys.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The keys that sign and verify tokens, of JWT_SECRET or of a secret that is created in DATA_DIR at the first start. */
+    keys: Keys
+  }
+}
+
+async function keys(app: FastifyInstance) {
+  const { jwtSecrets, dataDir } = app.config
+  app.decorate('keys', deriveKeys(jwtSecrets ?? [readOrCreateSecret(dataDir)]))
+}
+
+function readOrCreateSecret(dataDir: string): string {
+  mkdirSync(dataDir, { recursive: true })
+  return readOrCreateFile(join(dataDir, 'jwt-secret'), () => randomBytes(48).toString('base64url'))
+}
+
+export default fp(keys, { name: 'keys', dependencies: ['config'] })

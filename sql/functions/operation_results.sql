@@ -1,0 +1,158 @@
+-- Results of operations: how they are made, stored and returned.
+
+create or replace function outcome(
+  outcome text, code text default null, "conflictId" uuid default null, value jsonb default null, parts jsonb default null
+)
+returns jsonb
+language sql stable
+as $$
+  select jsonb_strip_nulls(jsonb_build_object(
+    'outcome', outcome, 'code', code, 'conflictId', "conflictId", 'value', value, 'parts', parts
+  ))
+$$;
+
+create or replace function rejected(code text) returns jsonb
+language sql stable
+as $$ select outcome('rejected', code) $$;
+
+create or replace function merged(merge jsonb) returns jsonb
+language sql stable
+as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
+
+-- The three-way rule for a text: what is live, against what the person started from and what they want. Returns
+-- `noop`, `applied`, `merged` or `conflict`, or null when the words have to be merged first.
+create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb) returns text
+language sql immutable
+as $$
+  select case
+    when live = wanted or was = wanted then 'noop'
+    when live = was then 'applied'
+    when merge -> 'live' is distinct from live then null
+    when merge -> 'value' = 'null' then 'conflict'
+    when merge -> 'value' = live then 'noop'
+    else 'merged'
+  end
+$$;
+
+create or replace function merged(merge jsonb) returns jsonb
+language sql stable
+as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
+
+-- The three-way rule for a text: what is live, against what the person started from and what they want. Returns
+-- `noop`, `applied`, `merged` or `conflict`, or null when the words have to be merged first.
+create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb) returns text
+language sql immutable
+as $$
+  select case
+    when live = wanted or was = wanted then 'noop'
+    when live = was then 'applied'
+    when merge -> 'live' is distinct from live then null
+    when merge -> 'value' = 'null' then 'conflict'
+    when merge -> 'value' = live then 'noop'
+    else 'merged'
+  end
+$$;
+
+-- Stores the results of the operations that were decided, after their events have been numbered. Returns
+-- {pos, results} as described at apply_operations.
+create or replace function record_results(batch jsonb, decisions jsonb[], decided jsonb) returns jsonb
+language plpgsql
+as $$
+declare
+  written jsonb := '{}';
+  revs jsonb := '{}';
+  last_pos bigint;
+begin
+  if decided <> '{}' then
+    -- Measured before the commit lock is taken, while no other transaction waits for this one.
+    written := written_by_operation();
+    if written <> '{}' then
+      set constraints number_events immediate;
+      last_pos := currval('events_pos');
+      revs := revs_by_operation(last_pos, written);
+    end if;
+    insert into operations (checklist_id, op_id, digest, result)
+    select
+      (value ->> 'list')::uuid, key::uuid, value ->> 'digest', with_rev(value -> 'result', revs -> key)
+    from jsonb_each(decided);
+  end if;
+
+  return jsonb_build_object('pos', last_pos, 'results', coalesce(
+    (
+      select jsonb_agg(returned_result(decision, op_key, decided, revs -> op_key, written -> op_key) order by n)
+      from unnest(decisions) with ordinality as entry (decision, n),
+      lateral (select batch #>> array[(n - 1)::text, 'op', 'opId'] as op_key) as operation
+    ),
+    '[]'
+  ));
+end
+$$;
+
+-- Returns how many events, and how many bytes in them, each operation of this transaction wrote, by opId.
+create or replace function written_by_operation() returns jsonb
+language plpgsql stable
+as $$
+begin
+  return (
+    select coalesce(jsonb_object_agg(op_id, jsonb_build_object('events', events, 'bytes', bytes)), '{}')
+    from (
+      -- The length of the text: the stored size may be that of a compressed text, which is sent uncompressed.
+      select
+        op_id, count(*) as events,
+        sum(coalesce(octet_length(before::text), 0) + coalesce(octet_length(after::text), 0)) as bytes
+      from pending_events
+      where xact = pg_current_xact_id_if_assigned()
+      group by op_id
+    ) as by_operation
+  );
+end
+$$;
+
+-- Returns the last revision that each operation wrote, by opId. The last event of the transaction is at `last_pos`.
+create or replace function revs_by_operation(last_pos bigint, written jsonb) returns jsonb
+language plpgsql stable
+as $$
+declare
+  first_pos constant bigint := last_pos + 1 - (select sum((value ->> 'events')::bigint) from jsonb_each(written));
+begin
+  return (
+    select jsonb_object_agg(op_id, rev)
+    from (
+      select op_id, max(rev) as rev
+      from events
+      -- `between`, because a generic plan expects a third of the table for an open range
+      where pos between first_pos and last_pos
+      group by op_id
+    ) as by_operation
+  );
+end
+$$;
+
+-- Returns a result with its revision. An operation that wrote nothing is a `noop`, whatever it was decided to be.
+create or replace function with_rev(result jsonb, rev jsonb) returns jsonb
+language plpgsql immutable
+as $$
+begin
+  return case
+    when rev is not null then result || jsonb_build_object('rev', rev)
+    when result ->> 'outcome' in ('applied', 'merged') then (result || '{"outcome": "noop"}') - 'value' - 'parts'
+    else result
+  end;
+end
+$$;
+
+-- Returns what the node receives for one entry: its decision, with the revision and what it wrote if this statement
+-- decided it.
+create or replace function returned_result(
+  decision jsonb, op_key text, decided jsonb, rev jsonb, wrote jsonb
+) returns jsonb
+language plpgsql immutable
+as $$
+begin
+  return case
+    when coalesce(decision ->> 'outcome', 'rejected') = 'rejected' or not decided ? op_key then decision
+    when decision ? 'duplicate' then with_rev(decision, rev)
+    else with_rev(decision, rev) - 'value' - 'parts' || jsonb_strip_nulls(jsonb_build_object('wrote', wrote))
+  end;
+end
+$$;
