@@ -6,15 +6,8 @@ import postgres from 'postgres'
 import { build } from '../app.ts'
 import { startPostgres } from '../lib/embedded-postgres/server.ts'
 import { createDemoClient } from './demo/client.ts'
-import {
-  createSharedChecklist,
-  editItem,
-  insertWhileListenersDie,
-  mergeEdits,
-  removeMember,
-  resolveConflict,
-  resumeStream
-} from './demo/steps.ts'
+import { insertWhileListenersDie, removeMember, resumeStream } from './demo/delivery.ts'
+import { createSharedChecklist, editItem, mergeEdits, resolveConflict } from './demo/editing.ts'
 import { createTimeline } from './demo/timeline.ts'
 
 /*
