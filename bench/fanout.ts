@@ -28,8 +28,8 @@ const seconds = Number(process.argv[2] ?? 5)
 const size = { connections: 1000, text: 'Order 12 white chairs for the summer fair' }
 // `commits` in a second.
 const loads = [
-  { changes: 1, commits: 20 },
-  { changes: 10, commits: 4 }
+  { name: '1 change in a commit', changes: 1, commits: 20 },
+  { name: '10 changes in a commit', changes: 10, commits: 4 }
 ]
 const kinds = ['stream', 'socket'] as const
 type Kind = (typeof kinds)[number]
@@ -58,7 +58,7 @@ async function main() {
     for (const kind of kinds) {
       for (const load of loads) {
         const [a, b] = [await measure(concord, kind, load), await measure(bare, kind, load)]
-        rows[`${kind}, ${load.changes} changes in a commit`] = {
+        rows[`${kind}, ${load.name}`] = {
           'Concord µs': round(a, 1),
           'bare µs': round(b, 1),
           ratio: round(a / b, 2)

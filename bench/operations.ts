@@ -39,7 +39,7 @@ try {
       const place = isOneList ? 'one list' : `${lists} lists`
       const bare = await measureSql(clients, isOneList)
       const concord = await measureSockets(url, headers, clients, isOneList)
-      rows[`${place}, ${clients} clients`] = {
+      rows[`${place}, clients: ${clients}`] = {
         'Concord /s': Math.round(concord),
         'SQL /s': Math.round(bare),
         ratio: round(concord / bare, 2)

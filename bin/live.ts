@@ -7,16 +7,16 @@ import type { Item } from '../schemas/item.ts'
 import type { Result } from '../schemas/operation.ts'
 
 /*
- * A checklist in the terminal, to see two people write at once: the first list of the first project that the
- * person is in.
+ * Shows a checklist in the terminal, the first list of the user's first project, so that two users can edit it at the same
+ * time in two terminals.
  *
  * npm run live -- <email> <password> [address = http://127.0.0.1:3000]
  */
 const [email, password, address = `http://127.0.0.1:${process.env.PORT ?? 3000}`] =
   process.argv.slice(2)
 
-/** What the requests below answer, all in one. */
-interface Answer {
+/** The fields of all responses that are used here. */
+interface ResponseBody {
   accessToken: string
   projects: { id: string; name: string }[]
   members: { userId: string; name: string }[]
@@ -44,10 +44,10 @@ async function main() {
   for (const { userId, name } of members) names.set(userId, name)
   const { checklists } = await request(`/projects/${projects[0].id}/checklists`)
   if (!checklists[0]) throw new Error(`"${projects[0].name}" has no checklist yet`)
-  follow(checklists[0].id)
+  openSocket(checklists[0].id)
 }
 
-function follow(checklistId: string) {
+function openSocket(checklistId: string) {
   const socket = new WebSocket(`${address.replace('http', 'ws')}/live`, { headers })
   const lines = createInterface({ input: process.stdin })
   const send = (message: object) => socket.send(JSON.stringify({ checklistId, ...message }))
@@ -55,77 +55,80 @@ function follow(checklistId: string) {
   socket.on('open', () => send({ type: 'open' }))
   socket.on('message', bytes => {
     const message = JSON.parse(String(bytes))
-    if (message.type === 'snapshot') showList(message.checklist)
-    if (message.type === 'changes') for (const change of message.changes) showChange(change)
-    if (message.type === 'ack') for (const result of message.results) showResult(result)
-    if (message.type === 'revoked') print(`you may not any more: ${message.reason}`)
+    if (message.type === 'snapshot') printList(message.checklist)
+    if (message.type === 'changes') for (const change of message.changes) printChange(change)
+    if (message.type === 'ack') for (const result of message.results) printResult(result)
+    if (message.type === 'revoked') print(`access to this checklist has changed: ${message.reason}`)
     if (message.type === 'error') print(message.message)
   })
   socket.on('error', error => print(error.message))
   socket.on('close', code => {
-    print(`the socket closed with ${code}`)
+    print(`connection closed with code ${code}`)
     lines.close()
   })
   lines.on('line', line => {
-    const op = operation(line.trim())
+    const op = toOperation(line.trim())
     if (op) send({ type: 'push', ops: [{ opId: randomUUID(), ...op }] })
   })
   lines.on('close', () => socket.close(1000))
 }
 
-/** "Milk" adds an item, "2 Oat milk" rewrites the second, "2" ticks it or un-ticks it. */
-function operation(line: string): object | undefined {
-  const ordered = inOrder()
+/** Returns the operation for a line: "Milk" adds an item, "2 Oat milk" changes the text of item 2, "2" toggles it. */
+function toOperation(line: string): object | undefined {
+  const sorted = sortedItems()
   const [, number, to] = /^(\d+) ?(.*)$/.exec(line) ?? []
-  const item = ordered[Number(number) - 1]
+  const item = sorted[Number(number) - 1]
   if (!line || (number && !item)) return
   if (!item)
-    return { kind: 'item.add', itemId: randomUUID(), text: line, after: ordered.at(-1)?.id ?? null }
+    return { kind: 'item.add', itemId: randomUUID(), text: line, after: sorted.at(-1)?.id ?? null }
   const { id: itemId, text: from, done } = item
   const set = to ? { text: { from, to } } : { done: { from: done, to: !done } }
   return { kind: 'item.set', itemId, set }
 }
 
-function showList(checklist: { title: string; items: Item[] }) {
+function printList(checklist: { title: string; items: Item[] }) {
   for (const item of checklist.items) items.set(item.id, item)
   print(
-    `${checklist.title}. Type "Milk" to add it, "2 Oat milk" to rewrite the second, "2" to tick it`
+    `${checklist.title}. Type "Milk" to add an item, "2 Oat milk" to change item 2, "2" to tick it`
   )
-  for (const [n, item] of inOrder().entries()) print(`${n + 1}. ${shown(item)}`)
+  for (const [n, item] of sortedItems().entries()) print(`${n + 1}. ${format(item)}`)
 }
 
-function showChange({ rev, kind, before, after, actorId }: Change) {
+function printChange({ rev, kind, before, after, actorId }: Change) {
   if (kind.startsWith('item.')) {
     const item = (after ?? before) as Item
     if (after) items.set(item.id, item)
     else items.delete(item.id)
   }
-  const parts = [before, after].filter(part => part !== undefined).map(part => shown(part as never))
-  print(`rev ${rev}  ${names.get(actorId) ?? 'somebody'}  ${kind}  ${parts.join(' → ')}`)
+  const parts = [before, after]
+    .filter(part => part !== undefined)
+    .map(part => format(part as never))
+  print(`rev ${rev}  ${names.get(actorId) ?? 'unknown user'}  ${kind}  ${parts.join(' → ')}`)
 }
 
-function showResult({ outcome, value, code }: Result) {
+function printResult({ outcome, value, code }: Result) {
   if (outcome !== 'applied') print([outcome, value, code].filter(Boolean).join(': '))
 }
 
-function shown(thing: Partial<Item & Conflict> & { title?: string }): string {
-  if (thing.text !== undefined) return `[${thing.done ? 'x' : ' '}] ${thing.text}`
-  if (thing.field) return `${thing.field}: "${thing.ours}" is live, "${thing.theirs}" kept`
-  return thing.title ?? ''
+function format(value: Partial<Item & Conflict> & { title?: string }): string {
+  if (value.text !== undefined) return `[${value.done ? 'x' : ' '}] ${value.text}`
+  if (value.field)
+    return `${value.field}: "${value.ours}" is live, "${value.theirs}" is in conflict`
+  return value.title ?? ''
 }
 
-function inOrder(): Item[] {
+function sortedItems(): Item[] {
   return [...items.values()].sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1))
 }
 
-async function request(path: string, body?: object): Promise<Answer> {
+async function request(path: string, body?: object): Promise<ResponseBody> {
   const response = await fetch(`${address}${path}`, {
     headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
     ...(body && { method: 'POST', body: JSON.stringify(body) })
   })
-  const answer = (await response.json()) as Answer & { message: string }
-  if (!response.ok) throw new Error(answer.message)
-  return answer
+  const content = (await response.json()) as ResponseBody & { message: string }
+  if (!response.ok) throw new Error(content.message)
+  return content
 }
 
 function print(line: string) {

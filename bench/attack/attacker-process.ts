@@ -34,7 +34,7 @@ if (!run) throw new Error(`there is no attack ${order.name}`)
 process.send?.('ready')
 await once(process, 'message')
 
-tools.reset()
+tools.counter.reset()
 const sentBefore = traffic.bytesSent
 const cpuBefore = process.cpuUsage()
 await Promise.all([run(), sleep(order.seconds * 1000).then(end)])
@@ -42,7 +42,7 @@ await Promise.all([run(), sleep(order.seconds * 1000).then(end)])
 function end() {
   const { user, system } = process.cpuUsage(cpuBefore)
   const report: AttackerReport = {
-    ...tools.counts,
+    ...tools.counter.counts,
     bytesSent: traffic.bytesSent - sentBefore,
     cpuSeconds: (user + system) / 1e6
   }

@@ -1,25 +1,25 @@
-/** What arrived, and who waits for more. */
+/** Creates a list of received messages that callers can wait on. */
 export function createInbox<T>() {
   const all: T[] = []
-  const waiting = new Set<{ fits: (message: T) => boolean; resolve: (message: T) => void }>()
+  const waiting = new Set<{ matches: (message: T) => boolean; resolve: (message: T) => void }>()
 
   return {
-    /** Everything so far, in the order of arrival. */
+    /** all messages so far, in the order of arrival */
     all,
 
-    take(message: T) {
+    add(message: T) {
       all.push(message)
-      for (const one of waiting) {
-        if (!one.fits(message)) continue
-        waiting.delete(one)
-        one.resolve(message)
+      for (const waiter of waiting) {
+        if (!waiter.matches(message)) continue
+        waiting.delete(waiter)
+        waiter.resolve(message)
       }
     },
 
-    /** The first message that fits among those that arrive from now on. */
-    next(fits: (message: T) => boolean): Promise<T> {
+    /** Resolves with the next message that matches. Messages that were received before the call do not count. */
+    next(matches: (message: T) => boolean): Promise<T> {
       const { promise, resolve } = Promise.withResolvers<T>()
-      waiting.add({ fits, resolve })
+      waiting.add({ matches, resolve })
       return promise
     }
   }

@@ -1,11 +1,11 @@
 import { withTimeout } from '../../lib/with-timeout.ts'
 
-/** What is awaited, by who sees it and how. */
-export type Sights = Record<string, Promise<unknown>>
+/** The deliveries that a step causes, each with a description of the receiver. */
+export type Deliveries = Record<string, Promise<unknown>>
 
 export type Timeline = ReturnType<typeof createTimeline>
 
-/** Tells what people do and who sees it after how many milliseconds, and remembers what nobody saw. */
+/** Prints each step, its deliveries and their latencies, and counts what failed or took longer than `deadlineMs`. */
 export function createTimeline({
   deadlineMs,
   print
@@ -18,49 +18,55 @@ export function createTimeline({
   let failures = 0
 
   return {
-    /** Does something and waits until everybody has seen it; answers what doing it answered. */
-    async step<T>(what: string, act: () => T | Promise<T>, sights: Sights = {}): Promise<T> {
+    /** Runs a step and waits for its deliveries. Returns the result of the step. */
+    async step<T>(
+      description: string,
+      run: () => T | Promise<T>,
+      deliveries: Deliveries = {}
+    ): Promise<T> {
       const begin = performance.now()
-      const times = Object.values(sights).map(sight => timed(sight, begin))
-      const result = await withTimeout(Promise.resolve(act()), deadlineMs)
-      print(`${((begin - start) / 1000).toFixed(2).padStart(6)} s  ${what}`)
-      for (const [n, who] of Object.keys(sights).entries()) tellSight(who, await times[n])
+      const times = Object.values(deliveries).map(delivery => measure(delivery, begin))
+      const result = await withTimeout(Promise.resolve(run()), deadlineMs)
+      print(`${((begin - start) / 1000).toFixed(2).padStart(6)} s  ${description}`)
+      for (const [n, receiver] of Object.keys(deliveries).entries()) {
+        printDelivery(receiver, await times[n])
+      }
       return result
     },
 
-    /** Something that must be so. */
-    check(what: string, isSo: boolean) {
-      if (!isSo) failures++
-      print(`            ${isSo ? '✓' : '✗'} ${what}${isSo ? '' : ': NO'}`)
+    /** Prints whether a condition is met. */
+    check(description: string, isMet: boolean) {
+      if (!isMet) failures++
+      print(`            ${isMet ? '✓' : '✗'} ${description}${isMet ? '' : ': NO'}`)
     },
 
-    /** The last words; answers whether everything was seen. */
+    /** Prints the summary. Returns whether all deliveries arrived in time and all conditions were met. */
     end(): boolean {
       const seconds = ((performance.now() - start) / 1000).toFixed(1)
       const sorted = latencies.toSorted((a, b) => a - b)
-      const median = sorted[sorted.length >> 1] ?? 0
+      const [median, max] = [sorted[sorted.length >> 1] ?? 0, sorted.at(-1) ?? 0]
       print('')
       if (failures === 0) {
         print(
-          `Everything was seen: ${sorted.length} times, after ${shown(median)} in the median and ${shown(sorted.at(-1) ?? 0)} at most. ${seconds} s in all.`
+          `All ${sorted.length} deliveries arrived: median ${formatMs(median)}, maximum ${formatMs(max)}. The demo took ${seconds} s.`
         )
-      } else print(`${failures} of these were NOT as they should be. ${seconds} s in all.`)
+      } else print(`${failures} deliveries or checks FAILED. The demo took ${seconds} s.`)
       return failures === 0
     }
   }
 
-  function tellSight(who: string, ms: number | undefined) {
+  function printDelivery(receiver: string, ms: number | undefined) {
     if (ms === undefined) failures++
     else latencies.push(ms)
-    const when = ms === undefined ? `NOT within ${deadlineMs} ms` : shown(ms)
-    print(`            → ${who.padEnd(60)} ${when.padStart(9)}`)
+    const latency = ms === undefined ? `NOT within ${deadlineMs} ms` : formatMs(ms)
+    print(`            → ${receiver.padEnd(60)} ${latency.padStart(9)}`)
   }
 
-  /** Milliseconds from `begin` until a promise resolves, undefined when it does not in time. */
-  async function timed(sight: Promise<unknown>, begin: number): Promise<number | undefined> {
+  /** Returns the milliseconds from `begin` until a delivery, undefined when it fails or takes longer than the deadline. */
+  async function measure(delivery: Promise<unknown>, begin: number): Promise<number | undefined> {
     const timeout = Promise.withResolvers<undefined>()
     const timer = setTimeout(() => timeout.resolve(undefined), deadlineMs)
-    const arrival: Promise<number | undefined> = sight.then(
+    const arrival: Promise<number | undefined> = delivery.then(
       () => performance.now() - begin,
       () => undefined
     )
@@ -70,6 +76,6 @@ export function createTimeline({
   }
 }
 
-function shown(ms: number): string {
+function formatMs(ms: number): string {
   return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`
 }
