@@ -20,9 +20,9 @@ const [node] = nodes as [ServiceNode]
 function survives(name: string, inject: (t: Test) => Promise<unknown>) {
   t.test(`no event is lost when ${name}`, async t => {
     await harness.run(async () => {
-      await load()
+      await waitForWrites()
       await inject(t)
-      await load()
+      await waitForWrites()
     })
     const { violations, events, deliveries } = await harness.check()
     t.strictSame(violations.slice(0, 10), [], 'no violation')
@@ -31,7 +31,7 @@ function survives(name: string, inject: (t: Test) => Promise<unknown>) {
   })
 }
 
-async function load() {
+async function waitForWrites() {
   const enough = written.done + limits.writes
   await until(() => written.done >= enough, limits.startMs)
 }
@@ -59,7 +59,7 @@ survives('the LISTEN connections are killed five times', async t => {
   const before = await Promise.all(connects())
   for (let n = 0; n < 5; n++) {
     await faults.killListeners(harness)
-    await load()
+    await waitForWrites()
   }
   const after = await Promise.all(connects())
   t.ok(
@@ -71,7 +71,7 @@ survives('the LISTEN connections are killed five times', async t => {
 survives('the backend of one LISTEN connection hangs', async t => {
   const before = await Promise.all(connects())
   const frozen = faults.freezeListener(harness)
-  await load()
+  await waitForWrites()
   await frozen
   const after = await Promise.all(connects())
   t.ok(
@@ -115,7 +115,7 @@ survives('a transaction stays open for 5 s', async t => {
     isStopped = true
   })
   const before = await metric(node, 'concord_delivered_head')
-  await load()
+  await waitForWrites()
   await until(async () => (await metric(node, 'concord_delivered_head')) > before + limits.writes)
   t.notOk(isStopped, 'delivered while the transaction is open')
   await held
@@ -136,7 +136,7 @@ survives('the nodes restart one after the other', async () => {
 survives('all clients lose their connections in three ways', async () => {
   for (const how of disconnects) {
     for (const follower of [...streams, ...sockets]) follower.disconnect(how)
-    await load()
+    await waitForWrites()
   }
 })
 

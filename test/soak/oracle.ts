@@ -76,9 +76,9 @@ export async function checkLog(sql: Sql, log: LogRow[]): Promise<string[]> {
  */
 export function checkStream(
   log: LogRow[],
-  { account, received, faults, start, connections }: StreamFollower
+  { account, received, violations: ofProtocol, start, connections }: StreamFollower
 ): string[] {
-  const violations = [...faults]
+  const violations = [...ofProtocol]
   if (start === undefined) return [...violations, 'a stream never connected']
   const memberships = membershipsOf(log, account.id)
   const isWithin = ({ projectId, pos }: LogRow) =>
@@ -132,8 +132,8 @@ function membershipsOf(log: LogRow[], accountId: string): Map<string, Membership
 
 /** Returns the violations of a socket: checklists that differ from their rows, lost or doubled operations. */
 export async function checkSocket(sql: Sql, log: LogRow[], follower: SocketFollower) {
-  const { views, faults, acknowledged, pending } = follower
-  const violations = [...faults]
+  const { views, violations: ofProtocol, acknowledged, pending } = follower
+  const violations = [...ofProtocol]
   for (const [listId, view] of views) {
     const items = await sql`
       select id, text, done, due_on::text as "dueOn", position

@@ -44,7 +44,7 @@ const limits = {
 export function followSocket(fixtures: Fixtures, account: Account, listIds: string[]) {
   const { random, addresses } = fixtures
   const views = new Map<string, View>()
-  const faults: string[] = []
+  const violations: string[] = []
   const acknowledged = new Map<string, Result>()
   const pending = new Map<string, { checklistId: string; op: Operation }>()
   const closing = new AbortController()
@@ -57,7 +57,7 @@ export function followSocket(fixtures: Fixtures, account: Account, listIds: stri
   return {
     account,
     views,
-    faults,
+    violations,
     acknowledged,
     pending,
     get connections() {
@@ -136,18 +136,18 @@ export function followSocket(fixtures: Fixtures, account: Account, listIds: stri
       }
       case 'snapshot': {
         const { id, rev, title, items } = message.checklist
-        if (views.has(id)) faults.push(`received a snapshot at revision ${views.get(id)?.rev}`)
+        if (views.has(id)) violations.push(`received a snapshot at revision ${views.get(id)?.rev}`)
         views.set(id, { rev, title, items: new Map(items.map(item => [item.id, item])) })
         return
       }
       case 'changes': {
         const view = views.get(message.checklistId)
         if (!view || message.from !== view.rev + 1) {
-          faults.push(`received changes from ${message.from} at revision ${view?.rev}`)
+          violations.push(`received changes from ${message.from} at revision ${view?.rev}`)
           return
         }
         for (const change of message.changes) apply(view, change)
-        if (view.rev !== message.to) faults.push(`changes to ${message.to} led to ${view.rev}`)
+        if (view.rev !== message.to) violations.push(`changes to ${message.to} led to ${view.rev}`)
         return
       }
       case 'ack':
@@ -157,10 +157,10 @@ export function followSocket(fixtures: Fixtures, account: Account, listIds: stri
         }
         return
       case 'reset':
-        faults.push('reset')
+        violations.push('reset')
         return
       case 'revoked':
-        if (message.reason !== 'role_changed') faults.push(`revoked: ${message.reason}`)
+        if (message.reason !== 'role_changed') violations.push(`revoked: ${message.reason}`)
         return
       case 'error':
         // The database may be down: the next connection sends pending operations again.
@@ -169,7 +169,7 @@ export function followSocket(fixtures: Fixtures, account: Account, listIds: stri
   }
 
   function apply(view: View, { rev, kind, itemId = '', after }: Change) {
-    if (rev !== view.rev + 1) faults.push(`revision ${rev} after ${view.rev}`)
+    if (rev !== view.rev + 1) violations.push(`revision ${rev} after ${view.rev}`)
     view.rev = rev
     changes++
     if (kind === 'item.added' || kind === 'item.updated') view.items.set(itemId, after as Item)

@@ -38,7 +38,7 @@ const limits = {
 export function followStream(fixtures: Fixtures, account: Account, isUnstable: boolean) {
   const { random, addresses } = fixtures
   const received: ReceivedEvent[] = []
-  const faults: string[] = []
+  const violations: string[] = []
   const closing = new AbortController()
   let cursor: string | undefined
   let start: number | undefined
@@ -52,7 +52,7 @@ export function followStream(fixtures: Fixtures, account: Account, isUnstable: b
     account,
     received,
     /** violations of the protocol */
-    faults,
+    violations,
     /** position after which the follower must receive every event */
     get start() {
       return start
@@ -105,7 +105,7 @@ export function followStream(fixtures: Fixtures, account: Account, isUnstable: b
         clearTimeout(timer)
         if (reply.statusCode !== 200) {
           reply.resume()
-          if (reply.statusCode !== 503) faults.push(`GET /events returned ${reply.statusCode}`)
+          if (reply.statusCode !== 503) violations.push(`GET /events returned ${reply.statusCode}`)
           return
         }
         connections++
@@ -146,14 +146,15 @@ export function followStream(fixtures: Fixtures, account: Account, isUnstable: b
     const fields = new Map(block.split('\n').map(line => line.split(/: (.*)/s) as [string, string]))
     const [type, id] = [fields.get('event'), fields.get('id')]
     if (type === undefined) return
-    if (type === 'reset' || type === 'session.ended') faults.push(`${type} ${fields.get('data')}`)
+    if (type === 'reset' || type === 'session.ended')
+      violations.push(`${type} ${fields.get('data')}`)
     if (id === undefined) return
     const pos = positionOf(id)
     if (type === 'ready') {
-      if (cursor !== undefined && id !== cursor) faults.push(`resumed ${cursor} at ${id}`)
+      if (cursor !== undefined && id !== cursor) violations.push(`resumed ${cursor} at ${id}`)
       start ??= pos
     } else if (type === 'heartbeat') {
-      if (cursor !== undefined && pos < positionOf(cursor)) faults.push('a heartbeat went back')
+      if (cursor !== undefined && pos < positionOf(cursor)) violations.push('a heartbeat went back')
     } else {
       const { rev = null, opId = null, after = null } = JSON.parse(fields.get('data') ?? '{}')
       received.push({ pos, digest: digestOf({ type, rev, opId, after }) })
