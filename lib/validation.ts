@@ -11,17 +11,17 @@ const options = {
 } as const
 
 /**
- * Fastify's `buildValidator`. A body says what it means: nothing is converted, an unknown key is
- * refused. Query, parameters and headers are text, so they are converted to what the schema asks.
+ * Fastify's `buildValidator`. Values of a body are never converted. Query, parameters and headers are text, so they are
+ * converted to the types of the schema.
  */
 export const buildValidator: BuildCompilerFromPool = schemas => {
   const exact = compiler(schemas, { customOptions: { ...options, coerceTypes: false }, onCreate })
   const text = compiler(schemas, { customOptions: { ...options, coerceTypes: 'array' }, onCreate })
-  // The types say that this takes a schema, but it is the part of a route that has one.
+  // The type of this parameter is wrong: it is not a schema but the part of a route, with its schema.
   return part => ((part as { httpPart?: string }).httpPart === 'body' ? exact(part) : text(part))
 }
 
-/** Names the field, which Ajv leaves out of some messages. */
+/** Returns an error that names the field, which some messages of Ajv omit. */
 export function schemaErrorFormatter(errors: FastifySchemaValidationError[], part: string): Error {
   const [error] = errors
   if (!error) return new Error(`${part} is not valid`)
@@ -39,6 +39,6 @@ function choices({ allowedValues }: { allowedValues?: unknown }): string {
 }
 
 function onCreate(ajv: { addFormat(name: string, format: RegExp): unknown }) {
-  // The one of ajv-formats takes "urn:uuid:" as well, which PostgreSQL does not.
+  // The format of ajv-formats also accepts "urn:uuid:", which PostgreSQL refuses.
   ajv.addFormat('uuid', /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i)
 }

@@ -4,7 +4,7 @@ import { clientNetwork } from '../../lib/client-address.ts'
 import { TooOften } from '../../lib/errors.ts'
 import { countAttempt, findSecondsToWait, type Throttle } from '../../sql/throttles.ts'
 
-/** The account whose password is checked, which need not exist: by its email, or from a live session of it. */
+/** Who guesses a password: a session of the account, or else the email, of which there need not be an account. */
 export type Guesser = { userId?: string } & ({ email: string } | { sessionId: string })
 
 declare module 'fastify' {
@@ -13,8 +13,8 @@ declare module 'fastify' {
       /** Counts a sign-up. Throws TooOften when there were too many from this network. */
       signUp(request: FastifyRequest): Promise<void>
       /**
-       * Returns what `attempt` returns, undefined for a wrong password. Throws TooOften when there
-       * were too many wrong ones before, whatever the outcome of this one.
+       * Runs `attempt`, which returns undefined for a wrong password, and returns its result. Throws TooOften when there
+       * were too many wrong passwords before, also when this one is right.
        */
       guess<T>(
         request: FastifyRequest,
@@ -22,8 +22,8 @@ declare module 'fastify' {
         attempt: () => Promise<T | undefined>
       ): Promise<T | undefined>
       /**
-       * Returns what `find` returns, undefined for an email that no account has. Throws TooOften when
-       * there were too many of these from this user before, whatever the outcome of this one.
+       * Runs `find`, which returns undefined for an email without an account, and returns its result. Throws TooOften
+       * when this user looked up too many of these before.
        */
       lookUp<T>(request: FastifyRequest, find: () => Promise<T | undefined>): Promise<T | undefined>
     }
@@ -35,9 +35,9 @@ const HOUR = 60 * 60
 
 const limits = {
   guessesInSession: { allowed: 10, seconds: QUARTER },
-  // Of one account from one network: few, so that another network keeps its own.
+  // Per account and network: fewer than per account, so that an attacker does not block the user's own network.
   guessesOfPair: { allowed: 10, seconds: QUARTER },
-  // Of one account from all networks: NIST SP 800-63B-4, 3.2.2, allows no more than 100.
+  // Per account: NIST SP 800-63B-4, 3.2.2, allows no more than 100.
   guessesOfAccount: { allowed: 100, seconds: QUARTER },
   guessesFromNetwork: { allowed: 100, seconds: QUARTER },
   signUpsFromNetwork: { allowed: 300, seconds: HOUR },
@@ -45,9 +45,9 @@ const limits = {
 }
 
 /**
- * Counters that all nodes share, in a table, since nodes share nothing but PostgreSQL:
- * @fastify/rate-limit counts requests before their outcome is known, by one key each, and the
- * PostgreSQL store of rate-limiter-flexible wants the driver `pg` and a statement for every key.
+ * Limits guesses with counters in a table, which all nodes share. Libraries do not fit: @fastify/rate-limit counts requests
+ * before their outcome is known and by one key each, and the PostgreSQL store of rate-limiter-flexible needs the driver `pg`
+ * and one statement per key.
  */
 async function throttle(app: FastifyInstance) {
   const { sql, config } = app
@@ -76,8 +76,8 @@ async function throttle(app: FastifyInstance) {
   })
 
   /**
-   * Counts an outcome that is undefined, and refuses any outcome when too many are counted: of attempts made at
-   * once, only as many as are allowed learn theirs.
+   * Counts a result that is undefined, and refuses every result when too many were counted: of guesses sent at the same
+   * time, only as many as are allowed learn their result.
    */
   async function counted<T>(
     request: FastifyRequest,
@@ -91,8 +91,8 @@ async function throttle(app: FastifyInstance) {
   }
 }
 
-// Guesses from a live session are counted for that session alone (OWASP's device cookies): guesses at the same
-// account, or from the same network, cannot lock its user out.
+// Guesses of a live session are counted for that session alone (OWASP's device cookies): guesses of others at the same account
+// or from the same network cannot lock its user out.
 function throttlesOf({ ip }: FastifyRequest, guesser: Guesser): Throttle[] {
   if ('sessionId' in guesser) {
     return [{ key: `guess by session ${guesser.sessionId}`, ...limits.guessesInSession }]

@@ -4,12 +4,12 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Logs one line about an account: never a password, a token, or an email that somebody typed. */
+    /** Logs one line about an account, which never contains a password, a token or the email of a request. */
     audit(event: AuditEvent, about?: { userId?: string; sessionId?: string }): void
   }
 }
 
-/** The events, and how loud they are. */
+/** The audited events and their log levels. */
 const levels = {
   'account.created': 'info',
   'account.deleted': 'info',
@@ -26,7 +26,7 @@ export type AuditEvent = keyof typeof levels
 
 async function audit(app: FastifyInstance) {
   app.decorateRequest('audit', function (this: FastifyRequest, event, { userId, sessionId } = {}) {
-    // Lines of one session can be told to be so, without naming it to who reads logs.
+    // A hash groups the lines of one session without revealing its id in the log.
     const session = sessionId && createHash('sha256').update(sessionId).digest('hex').slice(0, 16)
     this.log[levels[event]]({ event, userId, session, ip: this.ip }, event)
   })

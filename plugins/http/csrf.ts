@@ -12,7 +12,7 @@ declare module 'fastify' {
 async function csrf(app: FastifyInstance) {
   app.decorate('refuseForeignOrigin', async ({ headers, host }) => {
     const { origin, 'sec-fetch-site': site } = headers
-    // A browser that sends no Origin (it is a GET) says this much; what sends neither is no browser.
+    // A browser sends no Origin with a GET, but it sends Sec-Fetch-Site. A client that sends neither is no browser.
     const isOurs =
       origin === undefined
         ? site !== 'cross-site' && site !== 'same-site'

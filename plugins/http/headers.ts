@@ -2,12 +2,12 @@ import helmet from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** What every answer carries to keep browsers and caches careful. */
+/** Sets the security headers of every response, and forbids caches to store responses about accounts. */
 async function headers(app: FastifyInstance) {
   await app.register(helmet, {
     contentSecurityPolicy: {
       directives: {
-        // Without TLS in front it would make /docs load nothing.
+        // It would make browsers load the files of /docs over HTTPS, which fails without a TLS proxy.
         upgradeInsecureRequests: null
       }
     }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest } from '../../lib/errors.ts'
 
-/** Refuses what Node lets pass: a second Host, of which a proxy may have believed the other. RFC 9112, 3.2. */
+/** Refuses requests with two Host headers, which Node accepts: a proxy may have used the other one (RFC 9112, 3.2). */
 async function host(app: FastifyInstance) {
   app.addHook('onRequest', async ({ raw }) => {
     const names = raw.rawHeaders.filter((_, n) => n % 2 === 0)

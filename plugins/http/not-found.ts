@@ -3,20 +3,20 @@ import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import { MethodNotAllowed, RouteNotFound } from '../../lib/errors.ts'
 
-/** Refuses requests without a route: 405 and the methods that the path has, or 404 when it has none. */
+/** Refuses requests without a route: with 405 and the methods of the path, or with 404 when the path has none. */
 async function notFound(app: FastifyInstance) {
-  // The router of the service has a tree for each method. This one has one for all, so that one look finds them.
+  // Fastify's router has a tree per method. This one has one tree for all, so that one lookup finds the methods of a path.
   const paths = findMyWay()
 
   app.addHook('onRoute', ({ method, url }) => {
-    if (url === '*') return // preflights of CORS, see plugins/origins.ts
+    if (url === '*') return // the preflights of CORS
     const known = paths.findRoute('GET', url)
     const methods: Set<string> = known?.store ?? new Set()
     for (const one of [method].flat()) methods.add(one)
     if (!known) paths.on('GET', url, () => {}, methods)
   })
 
-  // Before the body is read: it does not matter, and Fastify refuses some for their media type.
+  // Before the body is read, because Fastify would refuse some bodies for their media type first.
   app.addHook('preParsing', (request, _reply, payload, done) => {
     done(request.is404 ? refusal(request) : null, payload)
   })

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Whether a page of `origin` may talk to the service that it reached as `host`. */
+    /** Returns whether pages of `origin` may send requests to the service under the name `host`. */
     isAllowedOrigin(origin: string, host: string): boolean
   }
 }
@@ -16,7 +16,7 @@ async function origins(app: FastifyInstance) {
 
   app.decorate('isAllowedOrigin', (origin, host) => {
     if (allowedOrigins.includes(origin)) return true
-    // TLS may end before us, so which of the two schemes it is says nothing.
+    // Both schemes, because a proxy may terminate TLS.
     return ['http', 'https'].some(scheme => origin === `${scheme}://${host.toLowerCase()}`)
   })
 
@@ -32,7 +32,7 @@ async function origins(app: FastifyInstance) {
   })
 }
 
-/** Whether CORS asks, and not a client that sends OPTIONS: to that it is a method like any other. */
+/** Returns whether a request is a preflight of CORS. Any other OPTIONS is a method without a route. */
 function isPreflight({ headers }: FastifyRequest): boolean {
   return headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }

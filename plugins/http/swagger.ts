@@ -21,18 +21,18 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
     title: 'Concord',
     version: packageJson.version,
     description:
-      `${packageJson.description}. Sign up and in under accounts, then authorize with the access token. ` +
-      'Streams and sockets in full: [AsyncAPI](/docs/asyncapi.json).',
+      `${packageJson.description}. Sign up and sign in under accounts, then authorize with the access token. ` +
+      'Streams and sockets are described in [AsyncAPI](/docs/asyncapi.json).',
     license: { name: packageJson.license }
   },
   servers: [{ url: '/', description: 'this service' }],
   tags: [
-    { name: 'accounts', description: 'Signing up, in and out, and who one is' },
-    { name: 'projects', description: 'What people share' },
-    { name: 'members', description: 'Who is in a project, and what they may do there' },
-    { name: 'checklists', description: 'What a project gets done' },
-    { name: 'socket', description: 'What happens, as it happens' },
-    { name: 'operations', description: 'For who runs the service' }
+    { name: 'accounts', description: 'Sign up, sign in, sign out, and the own account' },
+    { name: 'projects', description: 'Projects, which users share' },
+    { name: 'members', description: 'The members of a project and their roles' },
+    { name: 'checklists', description: 'The checklists of a project and their items' },
+    { name: 'live', description: 'Events and changes as they are committed' },
+    { name: 'operations', description: 'For operators of the service' }
   ],
   components: {
     securitySchemes: {
@@ -46,28 +46,28 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
         type: 'apiKey',
         in: 'cookie',
         name: 'refresh',
-        description: 'the refresh token of a session, which signing in sets'
+        description: 'the refresh token of a session, set by sign-in'
       }
     }
   }
 }
 
-/** What a refusal means on every route; what is particular to one stands in its description. */
+/** The descriptions of refusals on all routes. What is particular to a route stands in its own description. */
 const refusals: Record<string, string> = {
   400: 'The request is malformed: `FST_ERR_VALIDATION` names the field',
   401: 'Not signed in: no token or cookie, or one that is not valid',
-  403: 'The token has expired, or the role does not allow this: `code` tells which',
-  404: 'Not there, or not for you: `code` tells what',
-  409: 'In conflict with what is there: `code` tells what',
-  410: 'Gone: `code` tells what',
+  403: 'The token has expired, or the role does not allow this: see `code`',
+  404: 'Not found, or not visible to this user: see `code`',
+  409: 'In conflict with the present state: see `code`',
+  410: 'Deleted: see `code`',
   413: 'The body is too large',
   415: 'The body is not `application/json`',
   426: 'Not a WebSocket: connect with `ws://` or `wss://`',
-  429: 'Too often: wait for the seconds of `Retry-After`',
-  503: 'Busy, or the database is away: wait for the seconds of `Retry-After`'
+  429: 'Too many requests: retry after the seconds in `Retry-After`',
+  503: 'Overloaded, or the database cannot be reached: retry after the seconds in `Retry-After`'
 }
 
-/** The parts of an OpenAPI document that are looked at here. */
+/** The parts of an OpenAPI document that `complete` reads. */
 interface OpenApi {
   components: object
   paths: Record<string, Record<string, Operation>>
@@ -78,7 +78,7 @@ interface Operation {
   responses: Record<string, { description: string }>
 }
 
-/** Completes what @fastify/swagger makes of the routes. */
+/** Describes refusals, makes parameters with a default optional, and gives schemas names. */
 function complete(openapi: OpenApi): OpenApi {
   for (const operation of Object.values(openapi.paths).flatMap(path => Object.values(path))) {
     for (const [status, response] of Object.entries(operation.responses)) {
@@ -86,7 +86,7 @@ function complete(openapi: OpenApi): OpenApi {
       if (isRefusal) response.description = refusals[status] ?? response.description
     }
     for (const parameter of operation.parameters ?? []) {
-      // Required of the handler; whoever asks may leave it out.
+      // @fastify/swagger marks it as required, because the handler always receives it.
       if (parameter.schema.default !== undefined) parameter.required = false
     }
   }
