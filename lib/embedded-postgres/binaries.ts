@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { readFile, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import type { Account } from './account.ts'
+import type { SystemUser } from './system-user.ts'
 
 const execute = promisify(execFile)
 
@@ -42,8 +42,8 @@ export async function loadBinaries(): Promise<Binaries> {
   }
 }
 
-/** Returns a function that runs programs as the account, without the environment of the service, which may hold secrets. */
-export function runnerFor({ uid, gid }: Account): Runner {
+/** Returns a function that runs programs as the user, without the environment of the service, which may hold secrets. */
+export function runnerFor({ uid, gid }: SystemUser): Runner {
   const env = { PATH: process.env.PATH, LC_ALL: 'C' }
   return async (program, args) => (await execute(program, args, { uid, gid, env, cwd: '/' })).stdout
 }

@@ -1,14 +1,14 @@
 import { chown, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Account } from './account.ts'
 import type { Cluster } from './binaries.ts'
 import { isAlive } from './postmaster.ts'
+import type { SystemUser } from './system-user.ts'
 
 /**
  * Creates an empty cluster at `data`: in a folder beside it that is renamed when it is complete, so that a crash leaves a
  * whole cluster or none.
  */
-export async function initialise(cluster: Cluster, { uid, gid }: Account): Promise<void> {
+export async function initialise(cluster: Cluster, { uid, gid }: SystemUser): Promise<void> {
   const folder = dirname(cluster.data)
   await removeLeftovers(folder)
   const draft = join(folder, `initdb-${process.pid}`)

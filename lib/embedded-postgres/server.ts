@@ -5,11 +5,11 @@ import { createServer } from 'node:net'
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readOrCreateFile } from '../files.ts'
-import { assertReachable, createPostgresUser, findAccount } from './account.ts'
 import { type Cluster, loadBinaries, readLastFatal, runnerFor, sizeOf } from './binaries.ts'
 import { type Claim, claimCluster, isTransient } from './claim.ts'
 import { initialise } from './initialise.ts'
 import { deleteStalePidFile, findPostmasterPort } from './postmaster.ts'
+import { assertReachable, createPostgresUser, findSystemUser } from './system-user.ts'
 
 const limits = { startSeconds: 120, stopSeconds: 60, waitMs: 10_000, retryMs: 200 }
 
@@ -36,13 +36,13 @@ export async function startPostgres(
   const folder = await realpath(dataDir)
   const data = join(folder, 'postgres')
   const binaries = await loadBinaries()
-  const account = (await findAccount(data)) ?? (await createPostgresUser())
-  await assertReachable([binaries.postgres, data], account)
+  const user = (await findSystemUser(data)) ?? (await createPostgresUser())
+  await assertReachable([binaries.postgres, data], user)
   const password = readOrCreatePassword(folder)
-  const cluster = { data, binaries, run: runnerFor(account), password, settings }
+  const cluster = { data, binaries, run: runnerFor(user), password, settings }
   if (!existsSync(data)) {
     onProgress(`creating the database in ${data}: a few seconds`)
-    await initialise(cluster, account)
+    await initialise(cluster, user)
   }
 
   const { port, claim } = await startAndClaim(cluster, onProgress)

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { createPostgresUser, findAccount } from '../../lib/embedded-postgres/account.ts'
 import { loadBinaries, runnerFor } from '../../lib/embedded-postgres/binaries.ts'
 import { initialise } from '../../lib/embedded-postgres/initialise.ts'
+import { createPostgresUser, findSystemUser } from '../../lib/embedded-postgres/system-user.ts'
 import { freePort } from '../support/free-port.ts'
 import { signalProcess } from './process.ts'
 
@@ -23,7 +23,7 @@ export async function createPostgres() {
   const pidFile = join(data, 'postmaster.pid')
   let isRemoved = false
   const binaries = await loadBinaries()
-  const account = (await findAccount(data)) ?? (await createPostgresUser())
+  const account = (await findSystemUser(data)) ?? (await createPostgresUser())
   const run = runnerFor(account)
   const password = 'soak'
   await initialise({ data, binaries, run, password, settings: { fsync: 'off' } }, account)

@@ -72,8 +72,5 @@ async function feed(app: FastifyInstance) {
 
 export default fp(feed, {
   name: 'feed',
-  dependencies: [
-    ...['config', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up', 'ended-sessions'],
-    'authenticate'
-  ]
+  dependencies: ['config', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up', 'ended-sessions']
 })

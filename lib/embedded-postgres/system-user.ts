@@ -6,17 +6,17 @@ import { promisify } from 'node:util'
 const execute = promisify(execFile)
 
 /** The operating system user that runs PostgreSQL; empty for the user that runs the service. */
-export interface Account {
+export interface SystemUser {
   uid?: number
   gid?: number
 }
 
 /**
- * Returns the account that runs PostgreSQL on `data`. PostgreSQL refuses to run as root: root runs it as the owner of its
+ * Returns the user that runs PostgreSQL on `data`. PostgreSQL refuses to run as root: root runs it as the owner of its
  * data or, before there is data, as `postgres`. Returns undefined when that user does not exist. Throws when root owns the
  * data.
  */
-export async function findAccount(data: string): Promise<Account | undefined> {
+export async function findSystemUser(data: string): Promise<SystemUser | undefined> {
   if (process.getuid?.() !== 0) return {}
   const owner = await stat(data).catch(() => undefined)
   if (!owner) return findPostgresUser()
@@ -27,12 +27,12 @@ export async function findAccount(data: string): Promise<Account | undefined> {
 }
 
 /** Creates the system user `postgres`. Throws one sentence when the machine does not allow it. */
-export async function createPostgresUser(): Promise<Account> {
+export async function createPostgresUser(): Promise<SystemUser> {
   try {
     await execute('groupadd', ['--force', '--system', 'postgres'])
     await execute('useradd', ['--system', '--gid', 'postgres', '--no-create-home', 'postgres'])
-    const account = await findPostgresUser()
-    if (account) return account
+    const user = await findPostgresUser()
+    if (user) return user
     throw new Error('useradd created no user postgres')
   } catch (error) {
     throw new Error(
@@ -42,25 +42,25 @@ export async function createPostgresUser(): Promise<Account> {
   }
 }
 
-async function findPostgresUser(): Promise<Account | undefined> {
+async function findPostgresUser(): Promise<SystemUser | undefined> {
   const ids = [execute('id', ['-u', 'postgres']), execute('id', ['-g', 'postgres'])]
   const [uid, gid] = await Promise.all(ids).catch(() => [])
   return uid && gid && { uid: Number(uid.stdout), gid: Number(gid.stdout) }
 }
 
 /**
- * Throws one sentence when the account cannot reach one of `paths`. Runs `test` as that user, because the mode of a folder
+ * Throws one sentence when the user cannot reach one of `paths`. Runs `test` as that user, because the mode of a folder
  * says nothing about its access control list.
  */
-export async function assertReachable(paths: string[], account: Account): Promise<void> {
-  if (account.uid === undefined) return
+export async function assertReachable(paths: string[], user: SystemUser): Promise<void> {
+  if (user.uid === undefined) return
   const script = 'for folder; do test -x "$folder" || { echo "$folder"; exit; }; done'
   const args = ['-c', script, 'sh', ...paths.flatMap(foldersAbove)]
-  const { stdout } = await execute('/bin/sh', args, { ...account, cwd: '/', env: {} })
+  const { stdout } = await execute('/bin/sh', args, { ...user, cwd: '/', env: {} })
   if (stdout === '') return
   const folder = stdout.trim()
   throw new Error(
-    `the user that runs PostgreSQL (uid ${account.uid}) cannot enter ${folder}: chmod a+x ${folder}, move the service elsewhere, or run it as an ordinary user`
+    `the user that runs PostgreSQL (uid ${user.uid}) cannot enter ${folder}: chmod a+x ${folder}, move the service elsewhere, or run it as an ordinary user`
   )
 }
 

@@ -1,0 +1,123 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import t from 'tap'
+
+const root = join(import.meta.dirname, '../..')
+const patterns = [
+  '*.ts',
+  '{plugins,routes,schemas,sql,lib,bin,bench,test}/**/*.{ts,js}',
+  'lib/*.js'
+]
+const files = new Map(
+  globSync(patterns, { cwd: root }).map(path => [path, readFileSync(join(root, path), 'utf8')])
+)
+
+/** The folders that the files of a folder may import. */
+const allowed: Record<string, string[]> = {
+  schemas: ['schemas'],
+  lib: ['lib', 'schemas'],
+  sql: ['sql', 'lib', 'schemas'],
+  plugins: ['plugins', 'sql', 'lib', 'schemas'],
+  routes: ['routes', 'sql', 'lib', 'schemas'],
+  bin: ['bin', 'sql', 'lib', 'schemas', '.'],
+  bench: ['bench', 'plugins', 'sql', 'lib', 'schemas', '.'],
+  test: ['test', 'plugins', 'sql', 'lib', 'schemas', 'bin', '.'],
+  '.': ['.', 'plugins', 'lib', 'schemas']
+}
+
+t.test('imports go one way between folders', async t => {
+  for (const [path, text] of files) {
+    for (const target of importsOf(path, text)) {
+      const [from, to] = [folderOf(path), folderOf(target)]
+      t.ok(allowed[from]?.includes(to), `${path} imports ${target}`)
+    }
+  }
+})
+
+t.test('no imports form a circle', async t => {
+  const done = new Set<string>()
+  for (const path of files.keys()) visit(path, [])
+
+  function visit(path: string, trail: string[]) {
+    if (trail.includes(path)) return t.fail(`circle: ${[...trail, path].join(' → ')}`)
+    if (done.has(path)) return
+    for (const target of importsOf(path, files.get(path) ?? '')) visit(target, [...trail, path])
+    done.add(path)
+  }
+})
+
+t.test('no name is exported twice by the service', async t => {
+  const exporters = new Map<string, string[]>()
+  for (const [path, text] of files) {
+    if (/^(test|bench|bin)\//.test(path)) continue
+    const names = [...text.matchAll(EXPORT)].map(([, name = '']) => name)
+    for (const name of new Set(names)) exporters.set(name, [...(exporters.get(name) ?? []), path])
+  }
+  for (const [name, paths] of exporters) t.equal(paths.length, 1, `${name}: ${paths}`)
+})
+
+t.test('a plugin depends on the plugins whose decorators it reads', async t => {
+  const owners = new Map<string, string>()
+  const plugins = [...files].filter(([path]) => path.startsWith('plugins/'))
+  for (const [, text] of plugins) {
+    for (const [, name = ''] of text.matchAll(/app\.decorate(?:Request)?\(\s*'(\w+)'/g))
+      owners.set(name, pluginOf(text).name)
+  }
+  for (const [path, text] of plugins) {
+    const { name, dependencies } = pluginOf(text)
+    if (name === '') continue
+    t.match(text, /\nexport default fp\(\w+, \{[^}]*\}\)\n$/, `${path} ends with its plugin`)
+    const read = new Set(withParts(path).flatMap(part => decoratorsOf(files.get(part) ?? '')))
+    for (const decorator of read) {
+      const owner = owners.get(decorator) ?? name
+      t.ok(owner === name || dependencies.includes(owner), `${path} reads ${decorator} of ${owner}`)
+    }
+  }
+})
+
+const EXPORT =
+  /^export (?:declare )?(?:async )?(?:const|let|function\*?|class|interface|type) (\w+)/gm
+
+/** Returns the files of the project that a file imports at run time. */
+function importsOf(path: string, text: string): string[] {
+  const specifiers = [...text.matchAll(/^(?:import|export) (?!type )[^']*?from '(\.[^']+)'/gms)]
+  return specifiers
+    .map(([, specifier = '']) => normalize(join(dirname(path), specifier)))
+    .filter(target => files.has(target))
+}
+
+function folderOf(path: string): string {
+  return path.includes('/') ? (path.split('/')[0] as string) : '.'
+}
+
+function pluginOf(text: string): { name: string; dependencies: string[] } {
+  const [, options = ''] = /export default fp\(\w+, (\{[^}]*\})\)/.exec(text) ?? []
+  const [head = '', tail = ''] = options.split('dependencies')
+  return {
+    name: /name: '([\w-]+)'/.exec(head)?.[1] ?? '',
+    dependencies: [...tail.matchAll(/'([\w-]+)'/g)].map(([, name = '']) => name)
+  }
+}
+
+/** Returns a plugin's file and the files beside it that it is made of. */
+function withParts(path: string): string[] {
+  const parts = new Set([path])
+  for (const part of parts) {
+    for (const target of importsOf(part, files.get(part) ?? '')) {
+      const isPart = dirname(target) === dirname(path)
+      if (isPart && pluginOf(files.get(target) ?? '').name === '') parts.add(target)
+    }
+  }
+  return [...parts]
+}
+
+/** Returns the properties of the instance that a file reads. */
+function decoratorsOf(text: string): string[] {
+  const direct = [...text.matchAll(/\bapp\.(\w+)/g)].map(([, name = '']) => name)
+  const lists = [
+    ...text.matchAll(/const \{([^}]*)\} = app\b/g),
+    ...text.matchAll(/Pick<\s*FastifyInstance,([^>]*)>/g)
+  ]
+  const listed = lists.flatMap(([, list = '']) => list.match(/\w+/g) ?? [])
+  return [...direct, ...listed]
+}
