@@ -1,5 +1,5 @@
--- The JSON of items, checklists and conflicts, in snapshots and events. Stable, like jsonb_build_object, so that they are
--- inlined.
+-- The JSON of items, checklists and conflicts, in snapshots and events. Stable, like jsonb_build_object, so that
+-- they are inlined.
 
 create or replace function item_json(item checklist_items) returns jsonb
 language sql stable

@@ -1,7 +1,9 @@
 -- Results of operations: how they are made, stored and returned.
 
+-- Returns the result of an operation, without its opId.
 create or replace function outcome(
-  outcome text, code text default null, "conflictId" uuid default null, value jsonb default null, parts jsonb default null
+  outcome text, code text default null, "conflictId" uuid default null,
+  value jsonb default null, parts jsonb default null
 )
 returns jsonb
 language sql stable
