@@ -120,8 +120,8 @@ begin
 end
 $$;
 
--- Updates the open conflicts of a field to its new live value, whoever wrote it, and resolves those whose kept value
--- became the live one. Its triggers sort after "1_log", so that the change itself is logged first.
+-- Updates the open conflicts of a field to its new live value and resolves those whose kept value became the live one.
+-- The names of its triggers sort after "1_log", so that the change itself is logged first.
 create or replace function follow_live(list uuid, item uuid, fields text[], live jsonb) returns void
 language sql
 as $$
