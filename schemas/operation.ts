@@ -150,7 +150,8 @@ const ConflictResolve = operation('conflict.resolve', 'Resolves a conflict by ch
   conflictId: Id('id of the conflict'),
   choice: OneOf(['ours', 'theirs', 'both', 'custom', 'keep', 'delete'], {
     description:
-      'the live value, the kept one, both (text), another one; keep or delete the item (alive)',
+      'value to use. ours: the value of the checklist; theirs: the kept value; both: ours, and theirs as a new item ' +
+      '(only text); custom: `value`; keep or delete: the item (only alive)',
     examples: ['theirs']
   }),
   value: optional(Nullable(Text('with choice custom: the text, title or date'))),

@@ -3,7 +3,7 @@ import { Id, Timestamp } from './scalars.ts'
 
 const SessionId = Id('id of the session')
 
-export const SessionInfo = Type.Object(
+export const Session = Type.Object(
   {
     id: SessionId,
     createdAt: Timestamp('time of the sign-in'),
@@ -23,10 +23,10 @@ export const SessionInfo = Type.Object(
   },
   { title: 'Session', description: 'A session: one device or browser where the user is signed in' }
 )
-export type SessionInfo = Static<typeof SessionInfo>
+export type Session = Static<typeof Session>
 
 export const Sessions = Type.Object(
-  { sessions: Type.Array(SessionInfo) },
+  { sessions: Type.Array(Session) },
   { description: 'The sessions of the current user, the last used first' }
 )
 

@@ -10,7 +10,7 @@ export interface Entry {
   /** Digest of the operation: the same id with another digest is another operation. */
   digest: string
   op: Operation
-  /** The merge that `needs` asked for: see sql/functions/operations.sql. */
+  /** The merged text, after the database returned `needs`: see sql/functions/operations.sql. */
   merge?: { live: string; value: string | null; parts?: Result['parts'] }
 }
 

@@ -2,11 +2,11 @@ import type { Sql } from 'postgres'
 import type { ClientInfo } from '../lib/client-address.ts'
 import { SessionNotFound } from '../lib/errors.ts'
 import type { RefreshToken } from '../lib/refresh-token.ts'
-import type { SessionInfo } from '../schemas/session.ts'
+import type { Session } from '../schemas/session.ts'
 import type { Account } from './users.ts'
 
 /** The values of a session that its tokens contain. */
-export interface Session {
+export interface LiveSession {
   id: string
   userId: string
   counter: number
@@ -33,12 +33,12 @@ export async function createSession(
   { id, passwordVersion }: Account,
   { client, replaced = null }: { client: ClientInfo; replaced?: string | null },
   { refreshTokenTtl, sessionMaxAge }: Lifetimes
-): Promise<(Session & { ended: string[] }) | undefined> {
+): Promise<(LiveSession & { ended: string[] }) | undefined> {
   const isLive = sql`revoked_at is null and expires_at > now()`
   const [, [session]] = await sql.begin(sql => [
     // One sign-in of a user at a time, and none while the password is being changed.
     sql`select from users where id = ${id} for no key update`,
-    sql<[(Session & { ended: string[] })?]>`
+    sql<[(LiveSession & { ended: string[] })?]>`
       with account as (
         select id
         from users
@@ -81,8 +81,8 @@ export async function createSession(
 }
 
 /** Returns the live sessions of a user, the last used first. */
-export function listSessions(sql: Sql, userId: string, currentId: string): Promise<SessionInfo[]> {
-  return sql<SessionInfo[]>`
+export function listSessions(sql: Sql, userId: string, currentId: string): Promise<Session[]> {
+  return sql<Session[]>`
     select
       id, created_at as "createdAt", last_used_at as "lastUsedAt", ip, user_agent as "userAgent",
       id = ${currentId} as current
@@ -106,11 +106,11 @@ export async function rotateSession(
   { sessionId, counter }: RefreshToken,
   { ip, userAgent }: ClientInfo,
   { refreshTokenTtl, refreshGrace }: Lifetimes
-): Promise<(Session & { isReused: boolean }) | undefined> {
+): Promise<(LiveSession & { isReused: boolean }) | undefined> {
   const grace = sql`make_interval(secs => ${refreshGrace})`
   const isDue = sql`counter = ${counter} and (rotated_at is null or rotated_at <= now() - ${grace})`
   const isReused = sql`counter > ${counter} + 1 or counter > ${counter} and rotated_at <= now() - ${grace}`
-  const [session] = await sql<[(Session & { isReused: boolean })?]>`
+  const [session] = await sql<[(LiveSession & { isReused: boolean })?]>`
     update sessions
     set
       counter = case when ${isDue} then counter + 1 else counter end,

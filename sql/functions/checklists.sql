@@ -1,5 +1,5 @@
--- The JSON of items, checklists and conflicts, in snapshots and events. Stable, like jsonb_build_object, so that they are
--- inlined.
+-- The JSON of items, checklists and conflicts, in snapshots and events. Stable, like jsonb_build_object, so that
+-- they are inlined.
 
 create or replace function item_json(item checklist_items) returns jsonb
 language sql stable
@@ -120,8 +120,8 @@ begin
 end
 $$;
 
--- Updates the open conflicts of a field to its new live value, whoever wrote it, and resolves those whose kept value
--- became the live one. Its triggers sort after "1_log", so that the change itself is logged first.
+-- Updates the open conflicts of a field to its new live value and resolves those whose kept value became the live one.
+-- The names of its triggers sort after "1_log", so that the change itself is logged first.
 create or replace function follow_live(list uuid, item uuid, fields text[], live jsonb) returns void
 language sql
 as $$

@@ -56,7 +56,9 @@ $$;
 -- Changes a value that is kept in a conflict from `was` to `value`, when the same user goes on editing it. Resolves the
 -- conflict when the kept value becomes equal to the live one. Returns its id, null when no open conflict of this user
 -- keeps `was`.
-create or replace function extend_conflict(list uuid, item uuid, field text, was jsonb, value jsonb, actor uuid) returns uuid
+create or replace function extend_conflict(
+  list uuid, item uuid, field text, was jsonb, value jsonb, actor uuid
+) returns uuid
 language sql
 as $$
   update conflicts
@@ -79,7 +81,6 @@ declare
   conflict conflicts;
   choice constant text := op ->> 'choice';
   live jsonb;
-  chosen jsonb;
 begin
   select * into conflict from conflicts where id = (op ->> 'conflictId')::uuid and checklist_id = list;
   if not found then
@@ -116,19 +117,29 @@ begin
   end if;
 
   update conflicts set resolved_at = now() where id = conflict.id;
-  chosen := case choice when 'theirs' then conflict.theirs when 'custom' then op -> 'values' -> conflict.field end;
   if choice = 'delete' then
     delete from checklist_items where id = conflict.item_id;
-  elsif chosen is not null then
-    case conflict.field
-      when 'title' then
-        update checklists set title = chosen #>> '{}' where id = list and title <> chosen #>> '{}';
-      when 'dueOn' then
-        update checklist_items set due_on = (chosen #>> '{}')::date where id = conflict.item_id;
-      else
-        update checklist_items set text = chosen #>> '{}' where id = conflict.item_id;
-    end case;
+  elsif choice in ('theirs', 'custom') then
+    perform write_chosen(
+      conflict, case choice when 'theirs' then conflict.theirs else op -> 'values' -> conflict.field end
+    );
   end if;
   return outcome('applied');
+end
+$$;
+
+-- Writes the chosen value of a conflict to its field.
+create or replace function write_chosen(conflict conflicts, chosen jsonb) returns void
+language plpgsql
+as $$
+begin
+  case conflict.field
+    when 'title' then
+      update checklists set title = chosen #>> '{}' where id = conflict.checklist_id and title <> chosen #>> '{}';
+    when 'dueOn' then
+      update checklist_items set due_on = (chosen #>> '{}')::date where id = conflict.item_id;
+    else
+      update checklist_items set text = chosen #>> '{}' where id = conflict.item_id;
+  end case;
 end
 $$;

@@ -112,7 +112,6 @@ as $$
 declare
   list constant uuid := item.checklist_id;
   text_to constant jsonb := edit #> '{text,to}';
-  due_from constant jsonb := edit #> '{dueOn,from}';
   due_to constant jsonb := edit #> '{dueOn,to}';
   conflict_id uuid := extended;
 begin
@@ -140,17 +139,12 @@ begin
     and (live.text, live.done, live.due_on) is distinct from (item.text, item.done, item.due_on);
   end if;
   if text_outcome = 'conflict' then
-    conflict_id := open_conflict(
-      list, item.id, 'text', edit #> '{text,from}', to_jsonb(item.text), text_to, author_of(item.id, 'text'), actor
-    );
+    conflict_id := keep_edit(item, 'text', to_jsonb(item.text), edit -> 'text', actor);
   end if;
   if due_outcome = 'conflict' then
     conflict_id := coalesce(
-      extend_conflict(list, item.id, 'dueOn', due_from, due_to, actor),
-      open_conflict(
-        list, item.id, 'dueOn', due_from, coalesce(to_jsonb(item.due_on), 'null'), due_to,
-        author_of(item.id, 'dueOn'), actor
-      )
+      extend_conflict(list, item.id, 'dueOn', edit #> '{dueOn,from}', due_to, actor),
+      keep_edit(item, 'dueOn', coalesce(to_jsonb(item.due_on), 'null'), edit -> 'dueOn', actor)
     );
   end if;
 
@@ -160,6 +154,17 @@ begin
     when text_outcome = 'merged' then merged(merge)
     else outcome('applied')
   end;
+end
+$$;
+
+-- Opens a conflict that keeps the edit {from, to} of a field beside its live value. Returns the id of the conflict.
+create or replace function keep_edit(item checklist_items, field text, live jsonb, edit jsonb, actor uuid) returns uuid
+language plpgsql
+as $$
+begin
+  return open_conflict(
+    item.checklist_id, item.id, field, edit -> 'from', live, edit -> 'to', author_of(item.id, field), actor
+  );
 end
 $$;
 

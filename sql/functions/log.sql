@@ -2,8 +2,8 @@
 --
 -- A row trigger stores each change in pending_events while its statement runs, with the actor of that moment. One
 -- deferred trigger per transaction runs during COMMIT, under one lock: it moves the pending changes into events and
--- numbers them. Numbers that are drawn earlier become visible out of order, and a reader of `pos > cursor` would miss rows
--- (measured: 29–47 % with 8–12 writers).
+-- numbers them. Numbers that are drawn earlier become visible out of order, and a reader of `pos > cursor` would miss
+-- rows (measured: 29–47 % with 8–12 writers).
 
 -- Returns the epoch: a hash of the cluster, its timeline, the database, and a number that an operator can raise. It
 -- changes with a restore or a fail-over, since positions in older cursors may then belong to other events.
@@ -52,7 +52,7 @@ begin
   insert into pending_events
     (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source)
   values (
-    -- Queried and not kept in a setting: a rollback to a savepoint removes the first row and the trigger that it queued.
+    -- Not kept in a setting: a rollback to a savepoint removes the first row and the trigger that it queued.
     this, not exists (select from pending_events where xact = this),
     kind, project_id, checklist_id, item_id, user_id, before, after,
     acting_user(),

@@ -1,7 +1,9 @@
 -- Results of operations: how they are made, stored and returned.
 
+-- Returns the result of an operation, without its opId.
 create or replace function outcome(
-  outcome text, code text default null, "conflictId" uuid default null, value jsonb default null, parts jsonb default null
+  outcome text, code text default null, "conflictId" uuid default null,
+  value jsonb default null, parts jsonb default null
 )
 returns jsonb
 language sql stable
@@ -18,40 +20,6 @@ as $$ select outcome('rejected', code) $$;
 create or replace function merged(merge jsonb) returns jsonb
 language sql stable
 as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
-
--- The three-way rule for a text: what is live, against what the person started from and what they want. Returns
--- `noop`, `applied`, `merged` or `conflict`, or null when the words have to be merged first.
-create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb) returns text
-language sql immutable
-as $$
-  select case
-    when live = wanted or was = wanted then 'noop'
-    when live = was then 'applied'
-    when merge -> 'live' is distinct from live then null
-    when merge -> 'value' = 'null' then 'conflict'
-    when merge -> 'value' = live then 'noop'
-    else 'merged'
-  end
-$$;
-
-create or replace function merged(merge jsonb) returns jsonb
-language sql stable
-as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
-
--- The three-way rule for a text: what is live, against what the person started from and what they want. Returns
--- `noop`, `applied`, `merged` or `conflict`, or null when the words have to be merged first.
-create or replace function decide(live jsonb, was jsonb, wanted jsonb, merge jsonb) returns text
-language sql immutable
-as $$
-  select case
-    when live = wanted or was = wanted then 'noop'
-    when live = was then 'applied'
-    when merge -> 'live' is distinct from live then null
-    when merge -> 'value' = 'null' then 'conflict'
-    when merge -> 'value' = live then 'noop'
-    else 'merged'
-  end
-$$;
 
 -- Stores the results of the operations that were decided, after their events have been numbered. Returns
 -- {pos, results} as described at apply_operations.

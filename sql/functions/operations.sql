@@ -12,7 +12,7 @@
 -- 3. If the live text still equals `merge.live`, the database applies `value`, or opens a conflict when it is null.
 --    Otherwise it returns {"needs": live text} again.
 -- The result of a merge is stored with `value` and `parts` and returned without them: the node has them.
--- {"needs": null} asks for no merge: the node sends the operation again as the first of a statement (list.restoreTo).
+-- {"needs": null} requires no merge: the node sends the operation again as the first of a statement (list.restoreTo).
 
 -- Decides a batch of operations in order and writes what they change. An entry is
 -- {job, actor, list, source, digest, op, merge?}. Returns {pos, results}: the last position written, and for each entry

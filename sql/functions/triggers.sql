@@ -1,5 +1,5 @@
--- All triggers. The triggers of one table fire in order of their names: "1_log" sorts before "RI_…" of the foreign keys,
--- so that the log has a deleted parent before its children.
+-- All triggers. Triggers of one table fire in order of their names: "1_log" sorts before "RI_…" of the foreign keys, so
+-- that the log has a deleted parent before its children.
 
 -- PostgreSQL cannot replace a constraint trigger; this one never changes.
 do $$
@@ -14,19 +14,26 @@ begin
 end
 $$;
 
-create or replace trigger refuse_truncate before truncate on events for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on events
+for each statement execute function refuse_truncate();
 
-create or replace trigger refuse_truncate before truncate on sessions for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on sessions
+for each statement execute function refuse_truncate();
 
-create or replace trigger refuse_truncate before truncate on users for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on users
+for each statement execute function refuse_truncate();
 
-create or replace trigger refuse_truncate before truncate on projects for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on projects
+for each statement execute function refuse_truncate();
 
-create or replace trigger refuse_truncate before truncate on project_members for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on project_members
+for each statement execute function refuse_truncate();
 
-create or replace trigger refuse_truncate before truncate on checklists for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on checklists
+for each statement execute function refuse_truncate();
 
-create or replace trigger refuse_truncate before truncate on checklist_items for each statement execute function refuse_truncate();
+create or replace trigger refuse_truncate before truncate on checklist_items
+for each statement execute function refuse_truncate();
 
 create or replace trigger log_revoked after update of revoked_at on sessions
 for each row when (old.revoked_at is null and new.revoked_at is not null)
@@ -82,7 +89,9 @@ execute function log_checklist();
 create or replace trigger "1_log" after insert or delete on checklist_items for each row execute function log_item();
 
 create or replace trigger "1_log_update" after update of text, done, due_on, position on checklist_items
-for each row when ((old.text, old.done, old.due_on, old.position) is distinct from (new.text, new.done, new.due_on, new.position))
+for each row when (
+  (old.text, old.done, old.due_on, old.position) is distinct from (new.text, new.done, new.due_on, new.position)
+)
 execute function log_item();
 
 create or replace trigger "1_log" after insert on conflicts for each row execute function log_conflict();
