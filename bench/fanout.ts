@@ -6,13 +6,13 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocketServer } from 'ws'
 import {
-  createChecklist,
-  createUser,
+  addChecklist,
   type Headers,
   openLive,
   openMany,
   openStream,
-  readMetrics
+  readMetrics,
+  registerUser
 } from './support/client.ts'
 import { startService } from './support/service.ts'
 import { round } from './support/statistics.ts'
@@ -112,13 +112,13 @@ async function open({ url, headers, checklistId }: Server, kind: Kind, onChange:
 
 /** Creates a user and a checklist of ten items in the service. */
 async function createConcord(url: string): Promise<Server> {
-  const { headers } = await createUser(url)
+  const { headers } = await registerUser(url)
   const items = Array.from({ length: 10 }, () => ({
     itemId: randomUUID(),
     text: size.text,
     done: false
   }))
-  const { id: checklistId, push } = await createChecklist(url, headers, items)
+  const { id: checklistId, push } = await addChecklist(url, headers, items)
 
   return {
     url,

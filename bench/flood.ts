@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Agent, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createUser, type Headers } from './support/client.ts'
+import { type Headers, registerUser } from './support/client.ts'
 import { startService } from './support/service.ts'
 import { percentile, round } from './support/statistics.ts'
 
@@ -19,7 +19,7 @@ const attackers = new Agent({ keepAlive: true, maxSockets: signIns })
 const users = new Agent({ keepAlive: true })
 
 try {
-  const { headers } = await createUser(url)
+  const { headers } = await registerUser(url)
   const before = await measureReads(headers, delay(interval.beforeMs))
   const start = performance.now()
   const flood = Promise.all(Array.from({ length: signIns }, signIn))

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { mergeText } from '../lib/merge-text.ts'
-import { type Change, combine, createChange, type Relation, render } from './merge/edits.ts'
+import { combine, createChange, type Relation, render, type SentenceChange } from './merge/edits.ts'
 import { hostileTexts } from './merge/hostile.ts'
 import { compareRealEdits } from './merge/real.ts'
 import {
@@ -54,7 +54,7 @@ function measurePairs(name: string, language: Language) {
     const words = createSentence(language, rnd)
     const [a, b] = [createChange(words, language, rnd), createChange(words, language, rnd)]
     const [base, live, wanted] = [render(words, []), after(a), after(b)] as const
-    function after(by: Change) {
+    function after(by: SentenceChange) {
       return render(words, by[0] ?? [])
     }
     if (live === base || wanted === base || live === wanted) continue

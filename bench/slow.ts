@@ -5,13 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import {
-  createChecklist,
-  createUser,
+  addChecklist,
   type Headers,
   openLive,
   openMany,
   openStream,
-  readMetrics
+  readMetrics,
+  registerUser
 } from './support/client.ts'
 import { startService } from './support/service.ts'
 import { percentile, round, sum } from './support/statistics.ts'
@@ -49,9 +49,9 @@ async function main() {
   const { url } = service
   try {
     const [owner, reader, other] = [
-      await createUser(url),
-      await createUser(url),
-      await createUser(url)
+      await registerUser(url),
+      await registerUser(url),
+      await registerUser(url)
     ]
     const quiet = await createList(url, owner, [reader.email, other.email])
     const busy = await createList(url, owner, [other.email], size.items)
@@ -163,7 +163,7 @@ async function createList(
   const textOf = (n: number) => `${n} `.padEnd(count === 1 ? 20 : size.text, 'x')
   const texts = Array.from({ length: count }, () => ({ itemId: randomUUID(), n: 0 }))
   const items = texts.map(({ itemId }) => ({ itemId, text: textOf(0) }))
-  const { id, push } = await createChecklist(url, headers, items, viewers)
+  const { id, push } = await addChecklist(url, headers, items, viewers)
   return {
     id,
     change(changes = count) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createUser } from './support/client.ts'
+import { registerUser } from './support/client.ts'
 import { startService } from './support/service.ts'
 import { percentile, round } from './support/statistics.ts'
 
@@ -29,7 +29,7 @@ const pairs = [
 
 const { url, stop } = await startService()
 try {
-  const { email } = await createUser(url)
+  const { email } = await registerUser(url)
   for (let n = 0; n < 100; n++) await attempt(kinds.wrong(email)) // warm-up
 
   const durations = new Map(Object.keys(kinds).map(kind => [kind, [] as number[]]))

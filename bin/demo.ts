@@ -6,7 +6,7 @@ import postgres from 'postgres'
 import { build } from '../app.ts'
 import { startPostgres } from '../lib/embedded-postgres/server.ts'
 import { createDemoClient } from './demo/client.ts'
-import { insertWhileListenersDie, removeMember, resumeStream } from './demo/delivery.ts'
+import { insertWhileListenersDie, removeBob, resumeStream } from './demo/delivery.ts'
 import { createSharedChecklist, editItem, mergeEdits, resolveConflict } from './demo/editing.ts'
 import { createTimeline } from './demo/timeline.ts'
 
@@ -60,7 +60,7 @@ async function runDemo(): Promise<boolean> {
   await resolveConflict(demo, listId, { ...item, text: merged })
   await insertWhileListenersDie(demo, listId)
   await resumeStream(demo, { projectId, listId })
-  await removeMember(demo, { projectId, listId, bobId })
+  await removeBob(demo, { projectId, listId, bobId })
   for (const client of [ann, bob]) {
     client.loseConnection()
     client.closeStream()

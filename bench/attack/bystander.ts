@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createChecklist, createUser } from '../support/client.ts'
+import { addChecklist, registerUser } from '../support/client.ts'
 import { type Figures, type Sample, summarize } from './figures.ts'
 import { createFollower } from './follower.ts'
 import { createPusher } from './pusher.ts'
@@ -22,13 +22,13 @@ export interface Latencies {
  * have a response, so that one delay affects all requests that were sent during it.
  */
 export async function createBystander(url: string) {
-  const { headers, id: userId } = await createUser(url)
+  const { headers, id: userId } = await registerUser(url)
   const items = Array.from({ length: limits.items }, (_, n) => ({
     itemId: randomUUID(),
     text: `Item ${n}`,
     done: false
   }))
-  const { id: listId } = await createChecklist(url, headers, items)
+  const { id: listId } = await addChecklist(url, headers, items)
   const pusher = createPusher(url, headers, listId)
   const follower = createFollower(url, headers, listId)
   let count = 0

@@ -7,7 +7,7 @@ import { findMisses } from './figures.ts'
 import type { Meter } from './meter.ts'
 
 /** What attacks run against, and what measures them. */
-export interface Environment {
+export interface AttackEnvironment {
   url: string
   databaseUrl: string
   sql: Sql
@@ -24,7 +24,7 @@ const measurements = ['push', 'read', 'delivery'] as const
 export type AttackResult = Awaited<ReturnType<typeof measureAttack>>
 
 /** Prepares one attack, measures the bystander before and during it, and waits until the service is idle. */
-export async function measureAttack(environment: Environment, name: string, seconds: number) {
+export async function measureAttack(environment: AttackEnvironment, name: string, seconds: number) {
   const { url, databaseUrl, sql, bystander, meter, log } = environment
   const connectionsBefore = await meter.connections()
   const attacker = await startAttacker({ name, url, databaseUrl, seconds })

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
-import { createUser, type Headers, type User } from '../support/client.ts'
+import { type BenchUser, type Headers, registerUser } from '../support/client.ts'
 import { createCounter } from './counter.ts'
 import { createHttpClient } from './http.ts'
 import { createSocket } from './socket.ts'
@@ -10,7 +10,7 @@ export type Tools = ReturnType<typeof createTools>
 export type Op = Record<string, unknown>
 
 /** An item that an attack has added. */
-export interface Item {
+export interface AttackItem {
   itemId: string
   text: string
 }
@@ -30,7 +30,7 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
     atRate,
     createList,
     push,
-    createUser: () => createUser(url),
+    registerUser: () => registerUser(url),
 
     createSocket: (headers: Headers, firstMessages: object[] = []) =>
       createSocket(url, counter, headers, firstMessages),
@@ -54,7 +54,7 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
   }
 
   /** Creates a checklist with items in a new project of its owner and of `editors`. */
-  async function createList({ headers }: User, editors: User[], items: Item[]) {
+  async function createList({ headers }: BenchUser, editors: BenchUser[], items: AttackItem[]) {
     const post = (path: string, body: object) =>
       http.requestUntilAccepted('POST', path, { headers, body })
     const { id: projectId } = await post('/projects', { name: 'Fair' })

@@ -18,9 +18,9 @@ export interface Splice {
  * The change of one user: one to three splices with unchanged words between them. Several alternatives when different
  * splices make the same text: moving a phrase after its neighbour is also moving the neighbour before the phrase.
  */
-export type Change = Splice[][]
+export type SentenceChange = Splice[][]
 
-export function createChange(base: Word[], language: Language, rnd: () => number): Change {
+export function createChange(base: Word[], language: Language, rnd: () => number): SentenceChange {
   const splices: Splice[] = []
   for (let left = pick([1, 1, 1, 1, 1, 2, 2, 3], rnd); left > 0; left--) {
     const alternatives = pick(kinds, rnd)(base, language, rnd)
@@ -49,8 +49,8 @@ export function relate(a: Splice, b: Splice): Relation {
 /** Returns the relation of two changes, and the correct text, or null when none exists. */
 export function combine(
   base: Word[],
-  a: Change,
-  b: Change
+  a: SentenceChange,
+  b: SentenceChange
 ): { relation: Relation; text: string | null } {
   const texts = new Set<string>()
   let relation: Relation = 'apart'
@@ -83,9 +83,9 @@ export function render(base: Word[], splices: Splice[]): string {
   return words.map(({ before, text }, i) => (i === 0 ? text : before + text)).join('')
 }
 
-type Kind = (base: Word[], language: Language, rnd: () => number) => Change
+type Kind = (base: Word[], language: Language, rnd: () => number) => SentenceChange
 
-const changeWord = (base: Word[], at: number, to: (word: string) => string): Change => {
+const changeWord = (base: Word[], at: number, to: (word: string) => string): SentenceChange => {
   const old = base[at] as Word
   const text = to(old.text)
   return text === old.text ? [] : [[{ at, remove: 1, insert: [{ ...old, text }] }]]
@@ -157,7 +157,7 @@ const punctuate: Kind = (base, _, rnd) =>
   changeWord(base, base.length - 1, old => old + pick(['!', '.', '?', '…'], rnd))
 
 /** Swaps the words `from` to `middle` with the words `middle` to `to`. */
-const swap = (base: Word[], from: number, middle: number, to: number): Change =>
+const swap = (base: Word[], from: number, middle: number, to: number): SentenceChange =>
   from < middle && middle < to
     ? [
         [

@@ -4,10 +4,10 @@ import WebSocket from 'ws'
 
 export type Headers = Record<string, string>
 
-export type User = Awaited<ReturnType<typeof createUser>>
+export type BenchUser = Awaited<ReturnType<typeof registerUser>>
 
 /** Signs a new user up and in. `signIn()` returns the headers of a further session. */
-export async function createUser(url: string) {
+export async function registerUser(url: string) {
   const account = { email: `${crypto.randomUUID()}@example.com`, password: 'correct horse battery' }
   const { id = '' } = await post(`${url}/auth/signup`, {}, { ...account, name: 'Bench' })
   return { id, email: account.email, headers: await signIn(), signIn }
@@ -19,7 +19,7 @@ export async function createUser(url: string) {
 }
 
 /** Creates a checklist with items in a project of its own. Returns its id and a function that pushes operations to it. */
-export async function createChecklist(
+export async function addChecklist(
   url: string,
   headers: Headers,
   items: object[],

@@ -58,7 +58,7 @@ export async function resumeStream(
 }
 
 /** Removes Bob from the project: he receives no further event of it. */
-export async function removeMember(
+export async function removeBob(
   { ann, bob, step, check }: Demo,
   { projectId, listId, bobId }: { projectId: string; listId: string; bobId: string }
 ) {

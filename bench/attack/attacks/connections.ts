@@ -10,7 +10,7 @@ export const connectionAttacks: Record<string, Attack> = {
   'streams aborted': {
     description: 'GET /events, destroyed right after the request line or the head, 200 a second',
     async prepare(tools) {
-      const { headers } = await tools.createUser()
+      const { headers } = await tools.registerUser()
       return () =>
         tools.atRate(200, n => {
           const lines = n % 4 === 0 ? [] : ['GET /events HTTP/1.1']
@@ -24,7 +24,7 @@ export const connectionAttacks: Record<string, Attack> = {
     description:
       '200 streams and 50 sockets that do not read, while their list changes by 40 KB 10 times a second',
     async prepare(tools) {
-      const [ann, sam] = [await tools.createUser(), await tools.createUser()]
+      const [ann, sam] = [await tools.registerUser(), await tools.registerUser()]
       const text = (n: number) => `${n} `.padEnd(sizes.text, 'x')
       const items = Array.from({ length: sizes.items }, () => ({
         itemId: randomUUID(),
@@ -54,7 +54,7 @@ export const connectionAttacks: Record<string, Attack> = {
   presence: {
     description: '10 sockets that open 100 lists each, and send presence 90 times a second each',
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const { headers } = ann
       const { projectId } = await tools.createList(ann, [], [])
       const path = `/projects/${projectId}/checklists`
@@ -81,7 +81,7 @@ export const connectionAttacks: Record<string, Attack> = {
     description:
       '300 frames a second that are no message: no JSON, unknown types, deep and long arrays',
     async prepare(tools) {
-      const { headers } = await tools.createUser()
+      const { headers } = await tools.registerUser()
       const sockets = Array.from({ length: 10 }, () => tools.createSocket(headers))
       const frames = [
         '{',
@@ -106,7 +106,7 @@ export const connectionAttacks: Record<string, Attack> = {
     description:
       'Upgrade headers on other paths than /live, 200 connections a second that stay for 2 s',
     async prepare(tools) {
-      const { headers } = await tools.createUser()
+      const { headers } = await tools.registerUser()
       const paths = ['/health/live', '/users/me', '/metrics', '/events', '/projects', '/docs/json']
       const websocket = {
         upgrade: 'websocket',

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { User } from '../../support/client.ts'
+import type { BenchUser } from '../../support/client.ts'
 import type { Attack } from '../attacks.ts'
-import { type Item, type Op, type Tools, withId } from '../tools.ts'
+import { type AttackItem, type Op, type Tools, withId } from '../tools.ts'
 
 const sizes = { conflicts: 20, text: 2000, list: 1000, adds: 200 }
 
@@ -15,7 +15,7 @@ export const operationAttacks: Record<string, Attack> = {
       const huge = 'x'.repeat(240_000)
       return () =>
         tools.atRate(40, n => {
-          const item = list.items[n % list.items.length] as Item
+          const item = list.items[n % list.items.length] as AttackItem
           const { itemId, text } = item
           const ops = [
             { kind: 'item.set', itemId, set: { text: { from: huge, to: `Huge ${n}` } } },
@@ -38,7 +38,7 @@ export const operationAttacks: Record<string, Attack> = {
       return () =>
         tools.atRate(80, n => {
           const { list } = targets[n % 4] as (typeof targets)[0]
-          const [item] = list.items as [Item]
+          const [item] = list.items as [AttackItem]
           const to = `Tiny ${n}`
           const set = { text: { from: item.text, to } }
           item.text = to
@@ -51,9 +51,11 @@ export const operationAttacks: Record<string, Attack> = {
   restoreTo: {
     description: '560 list.restoreTo over 6 sessions of one account on 2 lists of 1,000 items',
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const lists = await Promise.all(
-        [0, 1].map(async () => tools.createList(await tools.createUser(), [ann], items(sizes.list)))
+        [0, 1].map(async () =>
+          tools.createList(await tools.registerUser(), [ann], items(sizes.list))
+        )
       )
       const sockets = await openSessions(tools, ann, 6)
       return () => {
@@ -73,7 +75,7 @@ export const operationAttacks: Record<string, Attack> = {
     async prepare(tools) {
       const users = await Promise.all(
         [0, 1, 2].map(async () => {
-          const ann = await tools.createUser()
+          const ann = await tools.registerUser()
           const live = items(100).map((item, n) => ({ ...item, text: edited(n, 1) }))
           const list = await tools.createList(ann, [], live)
           return { list, sessions: [ann.headers, await ann.signIn()] }
@@ -97,7 +99,7 @@ export const operationAttacks: Record<string, Attack> = {
   'two spellings': {
     description: 'one opId in lower and in upper case in one push, over 4 sessions',
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const list = await tools.createList(ann, [], items(10))
       const sockets = await openSessions(tools, ann, 4)
       return () =>
@@ -118,15 +120,15 @@ export const operationAttacks: Record<string, Attack> = {
     description:
       '200 items added in one operation, then deleted by 200, over 4 sessions of one account',
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const list = await tools.createList(ann, [], [])
       const sockets = await openSessions(tools, ann, 4)
-      let added: Item[] = []
+      let added: AttackItem[] = []
       return () =>
         tools.atRate(125, n => {
           const socket = sockets[Math.floor(n / 3) % 4]
           if (n % 3 === 0) added = items(sizes.adds)
-          const seen = ({ text }: Item) => ({ text, done: false, dueOn: null })
+          const seen = ({ text }: AttackItem) => ({ text, done: false, dueOn: null })
           const half = added.slice((n % 3) * 100 - 100, (n % 3) * 100)
           const deletes = half.map(item => ({
             kind: 'item.delete',
@@ -141,7 +143,7 @@ export const operationAttacks: Record<string, Attack> = {
 }
 
 /** Opens a socket in each of `count` sessions of a user. */
-async function openSessions(tools: Tools, user: User, count: number) {
+async function openSessions(tools: Tools, user: BenchUser, count: number) {
   const signIns = Array.from({ length: count - 1 }, () => user.signIn())
   const all = [user.headers, ...(await Promise.all(signIns))]
   return all.map(headers => tools.createSocket(headers))
@@ -149,7 +151,7 @@ async function openSessions(tools: Tools, user: User, count: number) {
 
 /** Creates items with 20 conflicts of the longest texts each, and a member who has not used any of their rate limit. */
 async function createConflicts(tools: Tools, count: number) {
-  const [owner, ann] = [await tools.createUser(), await tools.createUser()]
+  const [owner, ann] = [await tools.registerUser(), await tools.registerUser()]
   const list = await tools.createList(owner, [ann], items(count))
   const ops = list.items.flatMap(({ itemId }) =>
     Array.from({ length: sizes.conflicts }, (_, n) => {
@@ -162,7 +164,7 @@ async function createConflicts(tools: Tools, count: number) {
   return { ann, list }
 }
 
-function items(count: number): Item[] {
+function items(count: number): AttackItem[] {
   return Array.from({ length: count }, (_, n) => ({ itemId: randomUUID(), text: `Item ${n}` }))
 }
 

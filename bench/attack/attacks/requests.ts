@@ -7,7 +7,7 @@ export const requestAttacks: Record<string, Attack> = {
   projects: {
     description: '1,500 projects made by one token, 300 a second',
     async prepare(tools) {
-      const { headers } = await tools.createUser()
+      const { headers } = await tools.registerUser()
       return () =>
         tools.atRate(300, n => {
           if (n >= 1500) return
@@ -19,7 +19,7 @@ export const requestAttacks: Record<string, Attack> = {
   'member look-ups': {
     description: '2,000 emails tried as members by one token, 300 a second',
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const { projectId } = await tools.createList(ann, [], [])
       return () =>
         tools.atRate(300, n => {
@@ -36,7 +36,7 @@ export const requestAttacks: Record<string, Attack> = {
   'nested JSON': {
     description: 'bodies of 256 KiB of nested and of many values, 40 a second',
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const { id } = await tools.createList(ann, [], [])
       const fill = (part: string) => part.repeat(Math.floor((sizes.body - 200) / part.length))
       const half = (sizes.body - 200) / 2
@@ -62,7 +62,7 @@ export const requestAttacks: Record<string, Attack> = {
     description:
       'wrong passwords for accounts that do and do not exist, 200 a second, from 40 addresses (on Linux)',
     async prepare(tools) {
-      const { email } = await tools.createUser()
+      const { email } = await tools.registerUser()
       // One address is refused after 100 guesses. All of 127.0.0.0/8 are loopback on Linux alone.
       const from = (n: number) =>
         process.platform === 'linux' ? `127.0.1.${1 + (n % sizes.addresses)}` : undefined

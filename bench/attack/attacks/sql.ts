@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TransactionSql } from 'postgres'
 import type { Attack } from '../attacks.ts'
-import { type Item, type Tools, withId } from '../tools.ts'
+import { type AttackItem, type Tools, withId } from '../tools.ts'
 
 // `writes` and `projects` in a second.
 const rate = { writes: 20, projects: 8 }
@@ -25,7 +25,7 @@ export const sqlAttacks: Record<string, Attack> = {
       'psql numbers its events early and commits 3 s later, while an account writes (only reads have a target)',
     delays: ['push', 'delivery'],
     async prepare(tools) {
-      const ann = await tools.createUser()
+      const ann = await tools.registerUser()
       const { id, items } = await tools.createList(ann, [], item())
       const socket = tools.createSocket(ann.headers)
       const { headers } = ann
@@ -49,7 +49,7 @@ export const sqlAttacks: Record<string, Attack> = {
 
 /** Lets the writes of two accounts wait for locked rows of lists that both may write. */
 async function lockRows(tools: Tools, count: number) {
-  const [ann, bob] = [await tools.createUser(), await tools.createUser()]
+  const [ann, bob] = [await tools.registerUser(), await tools.registerUser()]
   const lists = await Promise.all(
     Array.from({ length: count }, () => tools.createList(ann, [bob], item()))
   )
@@ -79,6 +79,6 @@ async function holdLocks(tools: Tools, takeLocks: (tx: TransactionSql) => Promis
   }
 }
 
-function item(): Item[] {
+function item(): AttackItem[] {
   return [{ itemId: randomUUID(), text: 'Milk' }]
 }

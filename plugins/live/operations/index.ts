@@ -7,12 +7,12 @@ import { createRateLimiter } from '../../../lib/rate-limiter.ts'
 import { createTimeSlice } from '../../../lib/time-slice.ts'
 import { costOfMerge, costOfSubmit } from './cost.ts'
 import { decide, type Turn } from './decide.ts'
+import { mergeNext } from './merge-next.ts'
 import {
   createTask,
   isDone,
   type Job,
   type JobResult,
-  mergeNext,
   nextEntries,
   nextWeight,
   type Task

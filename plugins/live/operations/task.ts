@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type CheckedOperation, checkOperation, isStorable } from '../../../lib/check-operation.ts'
-import { mergeText } from '../../../lib/merge-text.ts'
+import { type CheckedOperation, checkOperation } from '../../../lib/check-operation.ts'
 import { lockRetryMs } from '../../../lib/postgres/locks.ts'
 import { maximum } from '../../../schemas/limits.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
@@ -176,28 +175,4 @@ export function backOff(task: Task) {
   task.lockedSince ??= now
   task.retries++
   task.retryAt = now + lockRetryMs(task.retries)
-}
-
-/** Merges the text of the next operation with the live text that the database returned. */
-export function mergeNext(task: Task) {
-  const { liveText: live, steps, results } = task
-  task.liveText = undefined
-  const change = textChange(steps[results.length])
-  if (live === undefined || !change) return
-  const merged = mergeText(change.from, live, change.to)
-  const isValid = merged !== null && isStorable(change.field, merged.value)
-  task.merge = { live, ...(isValid ? merged : { value: null }) }
-}
-
-/** A change of a text or a title. */
-interface TextChange {
-  field: 'text' | 'title'
-  from: string
-  to: string
-}
-
-function textChange(step: Step | undefined): TextChange | undefined {
-  const op = step && 'op' in step.checked ? step.checked.op : undefined
-  if (op?.kind === 'list.rename') return { field: 'title', from: op.from, to: op.to }
-  if (op?.kind === 'item.set' && op.set.text) return { field: 'text', ...op.set.text }
 }
