@@ -40,8 +40,8 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
   ]
   if (await isPreview(tx)) {
     throw new Error(
-      'the database was made by a preview of this service, whose tables cannot be brought up to date: ' +
-        'move DATA_DIR away, or name an empty database in DATABASE_URL'
+      'the database was created by a preview of this service and cannot be upgraded: ' +
+        'move DATA_DIR away, or set DATABASE_URL to an empty database'
     )
   }
   if (current > newest) {
@@ -53,13 +53,13 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
   return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
 }
 
-/** Returns whether the first migration of this database was that of the preview, which created only the accounts. */
+/** Returns whether a preview of this service created the database: the first migration of previews had another name. */
 async function isPreview(tx: TransactionSql): Promise<boolean> {
   const [{ exists }] = await tx<[{ exists: boolean }]>`
     select to_regclass('schema_version') is not null as exists`
   if (!exists) return false
   const [first] = await tx`select name from schema_version where version = 1`
-  return first?.name === 'accounts'
+  return first !== undefined && first.name !== 'tables'
 }
 
 /** Replaces every function and trigger if a file changed since, and lets no role but the owner execute them. */

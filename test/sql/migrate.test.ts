@@ -24,9 +24,9 @@ t.test('a start applies changed functions again', async t => {
 
 t.test('a start refuses the database of a preview version', async t => {
   const sql = await connect(t)
-  await sql`update schema_version set name = 'accounts' where version = 1`
+  await sql`update schema_version set name = 'initial' where version = 1`
   await t.rejects(migrate(sql), {
-    message: /made by a preview of this service.*move DATA_DIR away/
+    message: /created by a preview of this service.*move DATA_DIR away/
   })
 })
 

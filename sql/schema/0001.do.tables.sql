@@ -1,13 +1,13 @@
--- People and their sessions.
+-- Users and their sessions.
 
 create table users (
   id uuid primary key default gen_random_uuid(),
-  -- canonical form, made once by the service; "C" keeps the check free of locales
+  -- in lower case; collation "C" makes the check independent of locales
   email text not null,
   name text not null,
   -- argon2id; null (an account made with plain SQL) cannot sign in
   password_hash text,
-  -- counts changes of the password; the same one hashed anew is no change
+  -- the number of password changes; a new hash of the same password does not count
   password_version integer not null default 0,
   created_at timestamptz not null default now(),
   constraint users_email_key unique (email),
@@ -20,7 +20,7 @@ create table users (
 create table sessions (
   id uuid primary key,
   user_id uuid not null references users on delete cascade,
-  -- how often the refresh token was rotated; the token itself is never stored
+  -- the number of rotations of the refresh token, which itself is never stored
   counter integer not null default 0,
   rotated_at timestamptz,
   created_at timestamptz not null default now(),
@@ -28,7 +28,7 @@ create table sessions (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   revoked_at timestamptz,
-  -- why it ended: signed_out, reused, replaced, evicted, revoked, password_changed; clients see it in session.ended
+  -- signed_out, reused, replaced, evicted, revoked or password_changed; clients receive it in session.ended
   revoked_reason text,
   ip text not null default '',
   user_agent text not null default ''
@@ -38,7 +38,7 @@ create index sessions_user on sessions (user_id);
 
 create index sessions_expires on sessions (expires_at);
 
--- What too many of are refused. Unlogged: counting costs no flush to disk, and a crash may forget it.
+-- The counters of throttles. Unlogged, because a count needs no flush to disk and may be lost in a crash.
 create unlogged table throttles (
   key text primary key,
   count integer not null,
@@ -46,20 +46,20 @@ create unlogged table throttles (
   resets_at timestamptz not null
 );
 
--- The log: every committed change once, in commit order. functions/log.sql writes it.
+-- The log: every committed change once, in commit order. The functions of functions/log.sql write it.
 
 create sequence events_pos;
 
 create table events (
-  -- the cursor of the whole database: in commit order, with gaps where a transaction rolled back
+  -- position of the event in the database, in commit order, with gaps where a transaction rolled back
   pos bigint primary key,
   kind text not null,
   project_id uuid,
   checklist_id uuid,
-  -- counts 1, 2, 3 … a checklist, without a gap
+  -- revision of the checklist: 1, 2, 3 … without a gap
   rev bigint,
   item_id uuid,
-  -- whom the event is about
+  -- the user that the event is about
   user_id uuid,
   before jsonb,
   after jsonb,
@@ -73,14 +73,14 @@ create unique index events_checklist on events (checklist_id, rev) where checkli
 create index events_project on events (project_id, pos) where project_id is not null;
 create index events_user on events (user_id, pos) where user_id is not null;
 
--- The counters have a table of their own that nothing else ever locks: it is written under the commit lock.
+-- The current revisions, in a table that no other statement locks, because it is written under the commit lock.
 create table checklist_revs (
   checklist_id uuid primary key,
   rev bigint not null,
   updated_at timestamptz not null
 );
 
--- Rows live from a statement to its COMMIT, so nothing is lost with an unlogged table.
+-- Changes of transactions that are not committed yet, so the table may be unlogged: a crash ends those transactions too.
 create unlogged table pending_events (
   xact xid8 not null,
   seq bigint not null generated always as identity,
@@ -100,15 +100,15 @@ create unlogged table pending_events (
 
 create table log_state (
   only_row boolean primary key default true check (only_row),
-  -- an operator bumps it to make every cursor unknown
+  -- part of the epoch; an operator increments it to reset all cursors
   generation integer not null default 1,
-  -- events up to here may be gone: a cursor below answers `reset`
+  -- events up to this position may have been deleted: a stream that resumes before it receives `reset`
   floor_pos bigint not null default 0
 );
 
 insert into log_state default values;
 
--- Projects and who belongs to them.
+-- Projects and their members.
 
 create table projects (
   id uuid primary key default gen_random_uuid(),
@@ -130,7 +130,7 @@ create table project_members (
 
 create index project_members_user on project_members (user_id, project_id);
 
--- Checklists, their items, what was deleted, and what people must choose between.
+-- Checklists, their items, deleted items and conflicts.
 
 create table checklists (
   id uuid primary key default gen_random_uuid(),
@@ -149,9 +149,9 @@ create table checklist_items (
   text text not null,
   done boolean not null default false,
   due_on date,
-  -- order within the list, ties by id; without one an insert goes last
+  -- order within the checklist, then by id; an insert without a position adds the item at the end
   position double precision not null,
-  -- the form that the service brings every text into, or what people saw would not equal what is live
+  -- The stored form of every text: the service compares the text that a user saw with the live text.
   constraint checklist_items_text check (
     length(text) between 1 and 2000
     and text = rtrim(text, U&' \000a\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff')
@@ -165,7 +165,7 @@ create table checklist_items (
 
 create index checklist_items_order on checklist_items (checklist_id, position, id);
 
--- The place and content of every deleted item: restored from here, and an anchor that stands for its place.
+-- Deleted items, for item.restore, and so that an item can still be added or moved below a deleted one.
 create table deleted_items (
   like checklist_items including constraints,
   deleted_by uuid,
@@ -176,11 +176,11 @@ create table deleted_items (
 
 create index deleted_items_checklist on deleted_items (checklist_id, position);
 
--- Two values of one field that only a person can choose between. `ours` is what is live.
+-- Two values of one field that could not be merged, so that a user must choose. `ours` is the live value.
 create table conflicts (
   id uuid primary key default gen_random_uuid(),
   checklist_id uuid not null references checklists on delete cascade,
-  -- null: the title of the list
+  -- null when the conflict is about the title
   item_id uuid,
   field text not null,
   base jsonb,
@@ -189,10 +189,10 @@ create table conflicts (
   ours_by uuid,
   theirs_by uuid,
   opened_rev bigint,
-  -- kept for a while, so that who answers second is told so
+  -- A resolved conflict is stored for some time: a second conflict.resolve returns already_resolved.
   resolved_at timestamptz,
   constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
-  -- the longest text, 2,000 characters of four bytes
+  -- 2,000 characters of four bytes
   constraint conflicts_size check (
     coalesce(octet_length(base::text), 0) <= 8192
     and coalesce(octet_length(ours::text), 0) <= 8192
@@ -203,18 +203,18 @@ create table conflicts (
 
 create index conflicts_open on conflicts (checklist_id, item_id) where resolved_at is null;
 
--- What was decided, so that an operation that is sent again changes nothing and answers the same.
+-- Results of operations, so that an operation that is sent again changes nothing and returns the same result.
 create table operations (
   checklist_id uuid not null,
   op_id uuid not null,
   digest text not null,
   result jsonb not null,
   decided_at timestamptz not null default now(),
-  -- the same id on two lists does not wait for one another: whoever waits here may hold the commit lock
+  -- op_id alone would let operations with one id on two checklists wait for each other, perhaps under the commit lock.
   primary key (op_id, checklist_id)
 );
 
--- The rows that a batch of operations holds locked: ids of lists and items, and members as user/project.
+-- The rows that a batch of operations has locked: ids of checklists and items, and members as user/project.
 create type held_rows as (
   lists uuid[],
   items uuid[],
@@ -223,33 +223,33 @@ create type held_rows as (
 
 create index events_item on events (item_id, pos) where item_id is not null;
 
--- The sockets that have a checklist open on a node: one row of bounded size, however many they are. Written in batches
--- and read once a second by every node, so the cost is per node and not per keystroke: a NOTIFY for each keystroke
--- would take the lock that every COMMIT needs.
+-- The sockets of each node that have a checklist open, in one row of bounded size. Every node writes and reads the table
+-- once a second, so that the cost does not grow with keystrokes: a NOTIFY per keystroke would take a lock that every
+-- COMMIT needs.
 create unlogged table presence (
   checklist_id uuid not null,
   node_id uuid not null,
   count integer not null,
-  -- JSON array of [joinedAt, Peer], the first of them; only nodes read it
+  -- JSON array of [joinedAt, Peer]: the first sockets that joined
   peers text not null,
-  -- refreshed by its node: the rows of a crashed node become stale
+  -- updated by the node every 10 s; the rows of a crashed node become stale
   seen_at timestamptz not null default now(),
   primary key (checklist_id, node_id)
 );
 
 create index presence_node on presence (node_id);
 
--- What is looked for by time, in tables that may be long.
+-- Indexes for queries by time of large tables.
 
--- A node that starts asks which sessions ended lately.
+-- For the query of recently ended sessions when a node starts.
 create index events_ended_sessions on events (at) where kind = 'session.ended';
 
--- Rows come in order of time, and the oldest go: a summary of each range of pages is enough, and costs writers nothing.
+-- Rows are inserted in order of time, and the oldest are deleted, so a BRIN index is enough and costs writers almost nothing.
 create index operations_by_time on operations using brin (decided_at);
 
 create index deleted_items_by_time on deleted_items using brin (deleted_at);
 
--- Which functions the database has: a digest of sql/functions as they were applied last.
+-- The digest of the files of sql/functions that were applied last.
 create table functions_applied (
   only_row boolean primary key default true check (only_row),
   digest text
