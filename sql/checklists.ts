@@ -17,12 +17,12 @@ export async function createChecklist(
     created as (
       insert into checklists (project_id, title)
       select ${projectId}, ${title}
-      from me
-      where me.is_allowed
+      from membership
+      where membership.is_allowed
       returning id
     )
-    select me.is_allowed as "isAllowed", created.id
-    from me
+    select membership.is_allowed as "isAllowed", created.id
+    from membership
     left join created on true
   `
   const { id } = requireAllowed<{ id: string }>(row)
@@ -50,18 +50,18 @@ export async function listChecklists(
   const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
   const rows = await sql<(ChecklistSummary & { rowCursor: string })[]>`
     select checklist.*
-    from project_members as me
+    from project_members as membership
     left join lateral (
       select ${summary(sql)}, ${rowCursor}
       from checklists
       join checklist_revs on checklist_id = checklists.id
-      where project_id = me.project_id
+      where project_id = membership.project_id
       and deleted_at is null
       and ${isAfter}
       ${order}
     ) as checklist on true
-    where me.project_id = ${projectId}
-    and me.user_id = ${actorId}
+    where membership.project_id = ${projectId}
+    and membership.user_id = ${actorId}
   `
   if (rows.length === 0) throw new ProjectNotFound()
   const { page, next } = toPage(

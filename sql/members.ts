@@ -19,17 +19,17 @@ export async function listMembers(
   const { rowCursor, isAfter, order } = keyset(sql, 'added_at', 'user_id', query)
   const rows = await sql<(Member & { rowCursor: string })[]>`
     select member.*
-    from project_members as me
+    from project_members as membership
     left join lateral (
       select user_id as "userId", name, email, role, added_at as "addedAt", ${rowCursor}
       from project_members
       join users on users.id = user_id
-      where project_id = me.project_id
+      where project_id = membership.project_id
       and ${isAfter}
       ${order}
     ) as member on true
-    where me.project_id = ${projectId}
-    and me.user_id = ${actorId}
+    where membership.project_id = ${projectId}
+    and membership.user_id = ${actorId}
   `
   if (rows.length === 0) throw new ProjectNotFound()
   const { page, next } = toPage(
@@ -73,8 +73,8 @@ export async function addMember(
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
     new_member as materialized (
       select id, name, email
-      from me, users
-      where me.is_allowed
+      from membership, users
+      where membership.is_allowed
       and email = ${email}
       for key share of users
     ),
@@ -85,8 +85,8 @@ export async function addMember(
       on conflict do nothing
       returning role, added_at as "addedAt"
     )
-    select me.is_allowed as "isAllowed", new_member.id as "userId", name, email, added.*
-    from me
+    select membership.is_allowed as "isAllowed", new_member.id as "userId", name, email, added.*
+    from membership
     left join new_member on true
     left join added on true
   `
@@ -108,16 +108,16 @@ export async function changeRole(
     changed as (
       update project_members
       set role = ${role}
-      from me
+      from membership
       where project_id = ${projectId}
       and user_id = ${userId}
-      and me.is_allowed
+      and membership.is_allowed
       returning user_id, project_members.role, added_at
     )
     select
-      me.is_allowed as "isAllowed", changed.user_id as "userId", users.name, users.email,
+      membership.is_allowed as "isAllowed", changed.user_id as "userId", users.name, users.email,
       changed.role, changed.added_at as "addedAt"
-    from me
+    from membership
     left join changed on true
     left join users on users.id = changed.user_id
   `
@@ -141,14 +141,14 @@ export async function removeMember(
     with ${withMember(sql, actorId, projectId, isAllowed)},
     removed as (
       delete from project_members
-      using me
+      using membership
       where project_id = ${projectId}
       and user_id = ${userId}
-      and me.is_allowed
+      and membership.is_allowed
       returning user_id
     )
-    select me.is_allowed as "isAllowed", removed.user_id as "userId"
-    from me
+    select membership.is_allowed as "isAllowed", removed.user_id as "userId"
+    from membership
     left join removed on true
   `
   const { userId: removed } = requireAllowed<{ userId: string | null }>(row)

@@ -4,7 +4,7 @@ import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * Returns the CTEs of every write in a project: `with ${withMember(…)}, …`. `me` is the membership of the actor, no row
+ * Returns the CTEs of every write in a project: `with ${withMember(…)}, …`. `membership` is that of the actor, no row
  * when there is none, and `is_allowed` whether the role allows the write.
  *
  * The locks make writers in one project take turns and keep the role until the write is committed. The project is
@@ -16,11 +16,11 @@ export function withMember(sql: Sql, actorId: string, projectId: string, isAllow
     ${withActor(sql, actorId)},
     project as materialized (
       select projects.id
-      from projects, acting
+      from projects, actor_settings
       where projects.id = ${projectId}
       for no key update of projects
     ),
-    me as materialized (
+    membership as materialized (
       select role, ${isAllowed} as is_allowed
       from project
       join project_members on project_id = project.id

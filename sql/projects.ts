@@ -13,7 +13,7 @@ export async function createProject(sql: Sql, actorId: string, name: string): Pr
     project as (
       insert into projects (name)
       select ${name}
-      from acting, users
+      from actor_settings, users
       where users.id = ${actorId}
       returning id, name, created_at
     ),
@@ -70,13 +70,13 @@ export async function renameProject(
     renamed as (
       update projects
       set name = ${name}
-      from me
+      from membership
       where projects.id = ${projectId}
-      and me.is_allowed
+      and membership.is_allowed
       returning projects.id, projects.name, projects.created_at as "createdAt"
     )
-    select me.is_allowed as "isAllowed", me.role, renamed.*
-    from me
+    select membership.is_allowed as "isAllowed", membership.role, renamed.*
+    from membership
     left join renamed on true
   `
   return requireAllowed<Project>(row)
@@ -88,12 +88,12 @@ export async function deleteProject(sql: Sql, actorId: string, projectId: string
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},
     deleted as (
       delete from projects
-      using me
+      using membership
       where projects.id = ${projectId}
-      and me.is_allowed
+      and membership.is_allowed
     )
     select is_allowed as "isAllowed"
-    from me
+    from membership
   `
   requireAllowed(row)
 }

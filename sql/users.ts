@@ -119,7 +119,7 @@ export async function deleteUser(sql: Sql, { id, passwordVersion }: Account): Pr
   const { count } = await sql`
     with ${withActor(sql, id)}
     delete from users
-    using acting
+    using actor_settings
     where id = ${id}
     and password_version = ${passwordVersion}
   `
