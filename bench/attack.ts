@@ -10,12 +10,13 @@ import { bystanderRow, costsRow, responsesLine } from './attack/table.ts'
 import { startService } from './support/service.ts'
 
 /*
- * Measures the latencies of a bystander during attacks. Runs attacks one after another against the service with its limits on.
- * Before and during each, a user with a checklist of their own measures ten times a second a push over /live, GET
- * /users/me, and the delivery of the event of the push over /events. With so few measurements p99 is nearly the maximum.
+ * Measures the latencies of a bystander during attacks. Runs attacks one after another against the service with its
+ * limits on. Before and during each, a user with a checklist of their own measures ten times a second a push over
+ * /live, GET /users/me, and the delivery of the event of the push over /events. With so few measurements p99 is
+ * nearly the maximum.
  *
- * The attacker is another process on the same machine: its CPU time slows the service too. Exits with 1 when the target
- * is missed, a response is a 5xx other than 503, or connections of an attacker stay open.
+ * The attacker is another process on the same machine: its CPU time slows the service too. Exits with 1 when the
+ * target is missed, a response is a 5xx other than 503, or connections of an attacker stay open.
  *
  * node bench/attack.ts [part of a name] [--seconds 8] [--json]
  */

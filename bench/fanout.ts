@@ -18,9 +18,10 @@ import { startService } from './support/service.ts'
 import { round } from './support/statistics.ts'
 
 /*
- * Measures the CPU time of the server for the delivery of one change to one of 1,000 streams or 1,000 sockets, with one
- * change and with ten changes in a commit. Compares it with a bare server of node:http and ws that writes the same bytes
- * to as many connections. The CPU time of the service includes the request, the query of the log and the routing.
+ * Measures the CPU time of the server for the delivery of one change to one of 1,000 streams or 1,000 sockets, with
+ * one change and with ten changes in a commit. Compares it with a bare server of node:http and ws that writes the
+ * same bytes to as many connections. The CPU time of the service includes the request, the query of the log and the
+ * routing.
  *
  * node bench/fanout.ts [seconds of each measurement = 5]
  */

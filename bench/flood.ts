@@ -6,8 +6,8 @@ import { startService } from './support/service.ts'
 import { percentile, round } from './support/statistics.ts'
 
 /*
- * Measures how long GET /users/me takes while 1,000 sign-ins with wrong passwords are sent at once. Compares it with the
- * five seconds before. The requests are sent at a constant rate, whether or not earlier ones have a response.
+ * Measures how long GET /users/me takes while 1,000 sign-ins with wrong passwords are sent at once. Compares it with
+ * the five seconds before. The requests are sent at a constant rate, whether or not earlier ones have a response.
  *
  * node bench/flood.ts [sign-ins = 1000]
  */

@@ -9,8 +9,8 @@ import { createFolder } from './support/folder.ts'
 import { round } from './support/statistics.ts'
 
 /*
- * Measures how many responses a second the service sends: GET /users/me, compared with a bare node:http server that sends
- * the same body, and POST /auth/signin, compared with argon2 alone.
+ * Measures how many responses a second the service sends: GET /users/me, compared with a bare node:http server that
+ * sends the same body, and POST /auth/signin, compared with argon2 alone.
  *
  * node bench/http.ts [seconds of each measurement = 4]
  */

@@ -9,9 +9,9 @@ import { startDatabase } from './support/database.ts'
 import { round, sum } from './support/statistics.ts'
 
 /*
- * Measures how many operations a second the service acknowledges over WebSocket, on one list and on 1,000 lists. Every
- * client sends its next operation after the acknowledgement of the last one. Compares it with pgbench, which updates the
- * same rows of the same database, triggers and log included.
+ * Measures how many operations a second the service acknowledges over WebSocket, on one list and on 1,000 lists.
+ * Every client sends its next operation after the acknowledgement of the last one. Compares it with pgbench, which
+ * updates the same rows of the same database, triggers and log included.
  *
  * node bench/operations.ts [seconds of each measurement = 3]
  */
@@ -99,7 +99,10 @@ async function startServer(): Promise<string> {
   }
 }
 
-/** Returns the acknowledged operations a second. Every client toggles items of its own, so that each operation changes a row. */
+/**
+ * Returns the acknowledged operations a second. Every client toggles items of its own, so that each operation changes
+ * a row.
+ */
 async function measureSockets(
   url: string,
   headers: Record<string, string>,

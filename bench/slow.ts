@@ -18,13 +18,13 @@ import { percentile, round, sum } from './support/statistics.ts'
 
 /*
  * Measures the latency of events to 1,000 streams that read, and the memory of the service: alone, beside 1,000 other
- * clients that read, and beside 1,000 slow clients: a third are streams that do not read, a third are streams that read a
- * kilobyte a second, a third are sockets that do not read. The other clients subscribe to a second project, which changes
- * until the buffers of the kernel are full for the slow ones.
+ * clients that read, and beside 1,000 slow clients: a third are streams that do not read, a third are streams that
+ * read a kilobyte a second, a third are sockets that do not read. The other clients subscribe to a second project,
+ * which changes until the buffers of the kernel are full for the slow ones.
  *
- * Latency is from the commit, by the clock of the database, to the read in this process. Memory is the resident set size of
- * the process of the service. Exits with 1 when a stream that reads misses an event or receives one twice, or when a slow
- * client costs more memory than docs/performance.md states.
+ * Latency is from the commit, by the clock of the database, to the read in this process. Memory is the resident set
+ * size of the process of the service. Exits with 1 when a stream that reads misses an event or receives one twice, or
+ * when a slow client costs more memory than docs/performance.md states.
  *
  * node bench/slow.ts [seconds of each turn = 20]
  */

@@ -7,8 +7,8 @@ import type { Item } from '../schemas/item.ts'
 import type { Result } from '../schemas/operation.ts'
 
 /*
- * Shows a checklist in the terminal, the first list of the user's first project, so that two users can edit it at the same
- * time in two terminals.
+ * Shows a checklist in the terminal, the first list of the user's first project, so that two users can edit it at the
+ * same time in two terminals.
  *
  * npm run live -- <email> <password> [address = http://127.0.0.1:3000]
  */

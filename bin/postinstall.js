@@ -6,8 +6,8 @@ linkNode()
 patchDriver()
 
 /**
- * Links the installed Node package as `node_modules/.bin/node`, which all npm scripts run. npm 10 creates this link too, but
- * deletes it with the links of the packages for other platforms, which have the same name.
+ * Links the installed Node package as `node_modules/.bin/node`, which all npm scripts run. npm 10 creates this link
+ * too, but deletes it with the links of the packages for other platforms, which have the same name.
  */
 function linkNode() {
   const { optionalDependencies } = JSON.parse(readFileSync(toPath('package.json'), 'utf8'))

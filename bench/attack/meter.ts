@@ -26,8 +26,8 @@ export function createMeter({ url, folder }: { url: string; folder: string }) {
   }
 
   /**
-   * Samples memory and event loop until the returned function is called. That function returns the maximum of the memory
-   * in MB and of the delay of the event loop in milliseconds.
+   * Samples memory and event loop until the returned function is called. That function returns the maximum of the
+   * memory in MB and of the delay of the event loop in milliseconds.
    */
   function watch() {
     let isOver = false

@@ -5,8 +5,9 @@ import type { Counter } from './counter.ts'
 const limits = { bufferedBytes: 1 << 20, reconnectMs: 100 }
 
 /**
- * Opens a socket on `/live`, which reconnects whenever it is closed and sends `firstMessages` after each connect. It counts
- * the messages that it receives. `send` drops the message while the socket is not open or has a megabyte unsent.
+ * Opens a socket on `/live`, which reconnects whenever it is closed and sends `firstMessages` after each connect. It
+ * counts the messages that it receives. `send` drops the message while the socket is not open or has a megabyte
+ * unsent.
  */
 export function createSocket(
   url: string,

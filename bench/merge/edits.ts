@@ -34,9 +34,9 @@ export function createChange(base: Word[], language: Language, rnd: () => number
 export type Relation = 'apart' | 'neighbours' | 'overlapping'
 
 /**
- * Returns how two splices relate. apart: an unchanged word is between them. neighbours: they change different words with no
- * word between; the correct result is known. overlapping: they change the same word or insert in the same place, so that
- * no correct result exists.
+ * Returns how two splices relate. apart: an unchanged word is between them. neighbours: they change different words
+ * with no word between; the correct result is known. overlapping: they change the same word or insert in the same
+ * place, so that no correct result exists.
  */
 export function relate(a: Splice, b: Splice): Relation {
   const [first, second] = a.at < b.at || (a.at === b.at && a.remove <= b.remove) ? [a, b] : [b, a]

@@ -14,9 +14,9 @@ interface RealEdit {
 }
 
 /**
- * Compares merges with the texts of the authors, except blanks. `file` contains a RealEdit as JSON in each line. A merge
- * that differs is not always wrong, because authors also drop a change or write another text. SHOW=1 prints the merges of
- * mergeText that differ.
+ * Compares merges with the texts of the authors, except blanks. `file` contains a RealEdit as JSON in each line. A
+ * merge that differs is not always wrong, because authors also drop a change or write another text. SHOW=1 prints the
+ * merges of mergeText that differ.
  */
 export function compareRealEdits(file: string) {
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)

@@ -18,7 +18,9 @@ export async function registerUser(url: string) {
   }
 }
 
-/** Creates a checklist with items in a project of its own. Returns its id and a function that pushes operations to it. */
+/**
+ * Creates a checklist with items in a project of its own. Returns its id and a function that pushes operations to it.
+ */
 export async function addChecklist(
   url: string,
   headers: Headers,

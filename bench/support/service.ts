@@ -9,8 +9,8 @@ import { createFolder } from './folder.ts'
 const maxLogLines = 1000
 
 /**
- * Starts the service as a separate process with an embedded database in a new folder. `stop()` stops both and deletes the
- * folder. SIGINT and SIGTERM also stop both, then end this process.
+ * Starts the service as a separate process with an embedded database in a new folder. `stop()` stops both and deletes
+ * the folder. SIGINT and SIGTERM also stop both, then end this process.
  */
 export async function startService(env: NodeJS.ProcessEnv = { RATE_LIMIT: 'off' }) {
   const folder = await createFolder()
@@ -18,8 +18,8 @@ export async function startService(env: NodeJS.ProcessEnv = { RATE_LIMIT: 'off' 
     cwd: folder,
     env: { PATH: process.env.PATH, DATA_DIR: folder, PORT: '0', LOG_LEVEL: 'error', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
-    // Otherwise Ctrl-C signals the service too, and the SIGTERM of stop() is its second signal, on which it exits before
-    // PostgreSQL has stopped.
+    // Otherwise Ctrl-C signals the service too, and the SIGTERM of stop() is its second signal, on which it exits
+    // before PostgreSQL has stopped.
     detached: true
   })
   const closed = once(child, 'close')

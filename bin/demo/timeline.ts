@@ -62,7 +62,10 @@ export function createTimeline({
     print(`            → ${receiver.padEnd(60)} ${latency.padStart(9)}`)
   }
 
-  /** Returns the milliseconds from `begin` until a delivery, undefined when it fails or takes longer than the deadline. */
+  /**
+   * Returns the milliseconds from `begin` until a delivery, undefined when it fails or takes longer than the
+   * deadline.
+   */
   async function measure(delivery: Promise<unknown>, begin: number): Promise<number | undefined> {
     const timeout = Promise.withResolvers<undefined>()
     const timer = setTimeout(() => timeout.resolve(undefined), deadlineMs)

@@ -103,7 +103,9 @@ function createOperations(
     }, limits.retryMs)
   }
 
-  /** Removes from the queue the next tasks of checklists that are in no statement, as many as one statement may have. */
+  /**
+   * Removes from the queue the next tasks of checklists that are in no statement, as many as one statement may have.
+   */
   function takeBatch(lane: Lane): (QueuedTask & Turn)[] {
     const now = performance.now()
     let total = 0

@@ -102,8 +102,8 @@ function weightOf({ checked, size }: Step): number {
 }
 
 /**
- * Returns the next operations of a task as entries of a batch, at least one and up to a weight of `maxWeight`, and their
- * weight. Invalid operations are left out.
+ * Returns the next operations of a task as entries of a batch, at least one and up to a weight of `maxWeight`, and
+ * their weight. Invalid operations are left out.
  */
 export function nextEntries({ job, steps, results, merge }: Task, maxWeight: number) {
   const { actorId: actor, checklistId: list, source } = job

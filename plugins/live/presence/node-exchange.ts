@@ -73,7 +73,9 @@ export function createNodeExchange({
     clear: () => deletePresence(sql, nodeId)
   }
 
-  /** Returns the rows that this node must store, as many as one exchange may have, and the checklists without a peer. */
+  /**
+   * Returns the rows that this node must store, as many as one exchange may have, and the checklists without a peer.
+   */
   async function takeUnstored() {
     const rows: NodePresence[] = []
     const closed: string[] = []

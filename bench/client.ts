@@ -1,1 +1,0 @@
-export { openStream } from './support/client.ts'
