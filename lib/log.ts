@@ -10,7 +10,12 @@ export function loggerOptions(level: string, isTerminal: boolean) {
   if (!isTerminal) return options
   return {
     ...options,
-    stream: pretty({ sync: true, ignore: 'pid,hostname,reqId', translateTime: 'HH:MM:ss' })
+    stream: pretty({
+      sync: true,
+      singleLine: true,
+      ignore: 'pid,hostname,reqId',
+      translateTime: 'HH:MM:ss'
+    })
   }
 }
 
