@@ -1,9 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
 import t from 'tap'
 import { isEntitled } from '../../lib/entitlement.ts'
-import { connection } from '../../plugins/db/pools.ts'
-import type { Sql } from '../../sql/executor.ts'
 import {
   type Feed,
   type LogEvent,
@@ -12,7 +9,7 @@ import {
   readVisibleAfter
 } from '../../sql/log.ts'
 import type { Most, Weighed } from '../../sql/page.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, openSql } from '../support/database.ts'
 import { createRandom } from '../support/random.ts'
 
 const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
@@ -46,8 +43,7 @@ t.test('no user is entitled to the end of a session', async t => {
 })
 
 t.test('the query of a feed returns exactly the entitled events', async t => {
-  const sql: Sql = postgres(await createDatabase(t), { ...connection, max: 1 })
-  t.teardown(() => sql.end())
+  const sql = openSql(t, await createDatabase(t))
   const random = createRandom(7)
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID())
   const [users, projects] = [ids(4), ids(4)]
