@@ -1,12 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
 import t from 'tap'
 import { isVisible, type LogEvent } from '../../lib/event.ts'
-import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { PageLimits, Sized } from '../../sql/event-page.ts'
-import type { Sql } from '../../sql/executor.ts'
 import { type Memberships, readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
-import { createDatabase as database } from '../support/database.ts'
+import { createDatabase, openSql } from '../support/database.ts'
 import { createRandom } from '../support/random.ts'
 
 const [me, other, project, sincePos] = ['me', 'other', 'p', 10]
@@ -14,40 +11,33 @@ const inProject = () => sincePos
 const outside = () => undefined
 const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
 
-t.test(
-  'of a project of theirs people see what came after they joined, and what is about them',
-  async t => {
-    t.equal(isVisible(event, me, inProject), true)
-    t.equal(isVisible({ ...event, pos: 10 }, me, inProject), false, 'before they joined')
-    t.equal(isVisible({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
-    t.equal(
-      isVisible({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject),
-      true
-    )
-    t.equal(
-      isVisible({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
-      false
-    )
-  }
-)
+t.test('a member sees events after joining and events about themselves', async t => {
+  t.equal(isVisible(event, me, inProject), true)
+  t.equal(isVisible({ ...event, pos: 10 }, me, inProject), false, 'before the user joined')
+  t.equal(isVisible({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
+  t.equal(isVisible({ ...event, pos: 5, kind: 'member.removed', userId: me }, me, inProject), true)
+  t.equal(
+    isVisible({ ...event, pos: 5, kind: 'member.added', userId: other }, me, inProject),
+    false
+  )
+})
 
-t.test('of a project that they left only their removal', async t => {
+t.test('a former member is visible only to their own removal', async t => {
   t.equal(isVisible(event, me, outside), false)
   t.equal(isVisible({ ...event, kind: 'member.removed', userId: me }, me, outside), true)
   t.equal(isVisible({ ...event, kind: 'member.added', userId: me }, me, outside), false)
   t.equal(isVisible({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
 })
 
-t.test('the end of a session is nobody’s event', async t => {
+t.test('no user is visible to the end of a session', async t => {
   t.equal(
     isVisible({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
     false
   )
 })
 
-t.test('the database answers the same, whatever the history', async t => {
-  const sql: Sql = postgres(await database(t), { ...connectionOptions(), max: 1 })
-  t.teardown(() => sql.end())
+t.test('the query of a feed returns exactly the visible events', async t => {
+  const sql = openSql(t, await createDatabase(t))
   const random = createRandom(7)
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID())
   const [users, projects] = [ids(4), ids(4)]
@@ -100,15 +90,15 @@ t.test('the database answers the same, whatever the history', async t => {
         { rows: 7, bytes: 1e9 },
         { rows: 500, bytes: 2000 }
       ]) {
-        const answered = await pages(userId, memberships, pos, limits)
-        t.strictSame(answered, expected, `in pages of ${limits.rows} rows, ${limits.bytes} bytes`)
+        const found = await pages(userId, memberships, pos, limits)
+        t.strictSame(found, expected, `in pages of ${limits.rows} rows, ${limits.bytes} bytes`)
       }
       seen += expected.length
     }
   }
   t.ok(seen > 50, `${seen} of ${events.length}`)
 
-  /** Reads on until nothing is left; no page is much larger than it may be. */
+  /** Reads all pages and checks that each is within its limits, up to its last event. */
   async function pages(userId: string, memberships: Memberships, pos: number, limits: PageLimits) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
@@ -127,8 +117,8 @@ t.test('the database answers the same, whatever the history', async t => {
   }
 })
 
-/** An event without what only its page knows. */
+/** Returns an event without the field that only a page has. */
 function plain(event: LogEvent): LogEvent {
-  const { startByte: _, ...rest } = event as LogEvent & Sized
+  const { held: _, ...rest } = event as LogEvent & Sized
   return rest
 }

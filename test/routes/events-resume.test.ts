@@ -6,7 +6,7 @@ import { build, listen } from '../support/app.ts'
 import { createDatabase } from '../support/database.ts'
 import { openLive } from '../support/live-client.ts'
 import { openFeed } from '../support/sse-client.ts'
-import { suspend } from '../support/suspend.ts'
+import { suspendTail } from '../support/suspend.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
 
@@ -120,12 +120,7 @@ t.test('a cursor older than the ring buffer resumes from the log', async t => {
 t.test('a stream resumed on a node behind the database misses nothing', async t => {
   const { app, url, ann, listId } = await setUpEvents(t)
   const { id: cursor } = await (await openFeed(t, url, ann.headers)).next('ready')
-  const [tail] = await app.sql`
-    select pid
-    from pg_stat_activity
-    where application_name = 'concord tail'
-    and datname = current_database()`
-  const resume = suspend(t, tail?.pid)
+  const resume = await suspendTail(t, app)
   await addItem(app, listId, 'while suspended')
   const feed = await openFeed(t, url, ann.headers, { cursor })
   t.strictSame(await nextTexts(feed, 1), ['while suspended'])

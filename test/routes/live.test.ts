@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { build, listen } from '../support/app.ts'
 import { openLive } from '../support/live-client.ts'
 import { addMember, createChecklist, createProject, insertMember } from '../support/projects.ts'
-import { suspend } from '../support/suspend.ts'
+import { suspendTail } from '../support/suspend.ts'
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
@@ -106,16 +106,6 @@ t.test('a reconnecting client receives only the missed changes', async t => {
   t.match(await stale.next('reset'), { reason: 'compacted' })
   t.match(await stale.next('snapshot'), { checklist: { rev: 5 } })
 })
-
-/** Suspends the connection with which a node reads the log. Returns a function that resumes it. */
-async function suspendTail(t: Test, { sql }: FastifyInstance) {
-  const [tail] = await sql`
-    select pid
-    from pg_stat_activity
-    where application_name = 'concord tail'
-    and datname = current_database()`
-  return suspend(t, tail?.pid)
-}
 
 t.test('a node that cannot read the log closes instead of acknowledging', async t => {
   const app = await build(t)

@@ -1,19 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
 import t from 'tap'
-import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
 import { findEndedSessions } from '../../sql/sessions.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, openSql } from '../support/database.ts'
 import { insertLargeEvents } from '../support/large-events.ts'
 import { insertProject } from '../support/projects.ts'
 import { insertUser } from '../support/users.ts'
 
 t.test('a catch-up does not read events of other projects', async t => {
-  const sql: Sql = postgres(await createDatabase(t), { ...connectionOptions(), max: 1 })
-  t.teardown(() => sql.end())
+  const sql = openSql(t, await createDatabase(t))
   const userId = await insertUser(sql)
   const mine = await insertProject(sql, userId)
   const others = await insertProject(sql)
@@ -40,8 +37,7 @@ t.test('a catch-up does not read events of other projects', async t => {
 })
 
 t.test('a page does not read values beyond its byte limit', async t => {
-  const sql: Sql = postgres(await createDatabase(t), { ...connectionOptions(), max: 1 })
-  t.teardown(() => sql.end())
+  const sql = openSql(t, await createDatabase(t))
   const listId = randomUUID()
   const userId = await insertUser(sql)
   const projectId = await insertProject(sql, userId)

@@ -1,16 +1,9 @@
-import postgres from 'postgres'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { migrate } from '../../sql/migrate.ts'
-import { createDatabase } from '../support/database.ts'
-
-async function connect(t: Test) {
-  const sql = postgres(await createDatabase(t), { max: 1, onnotice: () => {} })
-  t.teardown(() => sql.end())
-  return sql
-}
+import { createDatabase, openSql } from '../support/database.ts'
 
 t.test('a start applies changed functions again', async t => {
-  const sql = await connect(t)
+  const sql = openSql(t, await createDatabase(t))
   t.strictSame(await migrate(sql), [], 'nothing changed')
   await sql`
     create or replace function rejected(code text) returns jsonb
@@ -23,7 +16,7 @@ t.test('a start applies changed functions again', async t => {
 })
 
 t.test('a start refuses the database of a preview version', async t => {
-  const sql = await connect(t)
+  const sql = openSql(t, await createDatabase(t))
   await sql`update schema_version set name = 'initial' where version = 1`
   await t.rejects(migrate(sql), {
     message: /created by a preview of this service.*move DATA_DIR away/
@@ -31,7 +24,7 @@ t.test('a start refuses the database of a preview version', async t => {
 })
 
 t.test('a start refuses the database of a newer version', async t => {
-  const sql = await connect(t)
+  const sql = openSql(t, await createDatabase(t))
   await sql`insert into schema_version (version, name) values (999, 'later')`
   await t.rejects(migrate(sql), { message: /schema version 999.*start a newer service/ })
 })

@@ -1,17 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import { connectionOptions } from '../../lib/postgres/connection.ts'
-import type { Sql } from '../../sql/executor.ts'
 import { deleteOldChanges, deleteOldEvents } from '../../sql/retention.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, openSql } from '../support/database.ts'
 
 const retention = { feedDays: 7, historyDays: 90, historyChanges: 2, operationDays: 30, limit: 3 }
 
 /** Inserts a log of one checklist: one event for each age in days, negative for a time stamp in the future. */
 async function insertLog(t: Test, ages: number[], { isDeleted = false } = {}) {
-  const sql: Sql = postgres(await createDatabase(t), { ...connectionOptions(), max: 1 })
-  t.teardown(() => sql.end())
+  const sql = openSql(t, await createDatabase(t))
   const [projectId, listId] = [randomUUID(), randomUUID()]
   await sql`insert into projects (id, name) values (${projectId}, 'Fair')`
   if (!isDeleted)

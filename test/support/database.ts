@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import postgres from 'postgres'
+import postgres, { type TransactionSql } from 'postgres'
 import type { Test } from 'tap'
+import type { Sql } from '../../sql/executor.ts'
 import { TEMPLATE, urlFile } from './cluster.ts'
 
 /**
@@ -16,6 +17,36 @@ export async function createDatabase(t: Test, source?: string): Promise<string> 
   t.teardown(() => query(sql => sql`drop database ${sql(name)} with (force)`))
   url.pathname = name
   return url.href
+}
+
+/** Opens up to `max` connections to a database; closes them when the test ends. */
+export function openSql(t: Test, url: string, max = 1): Sql {
+  const sql = postgres(url, {
+    max,
+    onnotice: () => {},
+    types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } }
+  })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  return sql
+}
+
+/** Runs `lock` in a transaction that stays open. Returns a function that commits the transaction. */
+export async function holdLock(
+  sql: Sql,
+  lock: (tx: TransactionSql<{ bigint: number }>) => Promise<unknown>
+): Promise<() => Promise<void>> {
+  const held = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  const transaction = sql.begin(async tx => {
+    await lock(tx)
+    held.resolve()
+    await released.promise
+  })
+  await held.promise
+  return async () => {
+    released.resolve()
+    await transaction
+  }
 }
 
 async function query(statement: (sql: postgres.Sql) => Promise<unknown>) {

@@ -1,3 +1,4 @@
+import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 
 /**
@@ -15,4 +16,14 @@ export function suspend(t: Test, pid: number): () => void {
   }
   t.teardown(resume)
   return resume
+}
+
+/** Suspends the connection with which a node reads the log. Returns a function that resumes it. */
+export async function suspendTail(t: Test, { sql }: FastifyInstance) {
+  const [tail] = await sql<[{ pid: number }]>`
+    select pid
+    from pg_stat_activity
+    where application_name = 'concord tail'
+    and datname = current_database()`
+  return suspend(t, tail.pid)
 }

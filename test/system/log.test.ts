@@ -1,11 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { LogEvent } from '../../lib/event.ts'
-import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter } from '../../sql/log.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, holdLock, openSql } from '../support/database.ts'
 import { insertProject } from '../support/projects.ts'
 import { createRandom } from '../support/random.ts'
 import { until } from '../support/until.ts'
@@ -14,11 +12,7 @@ import { insertUser } from '../support/users.ts'
 /** Inserts a project, its owner and `lists` checklists; `connect` opens more connections. */
 async function setUp(t: Test, lists = 1) {
   const url = await createDatabase(t)
-  const connect = (options = {}): Sql => {
-    const sql = postgres(url, { ...connectionOptions(), max: 1, ...options })
-    t.teardown(() => sql.end({ timeout: 1 }))
-    return sql
-  }
+  const connect = () => openSql(t, url)
   const sql = connect()
   const userId = await insertUser(sql)
   const projectId = await insertProject(sql, userId)
@@ -225,19 +219,13 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
 t.test('an open transaction delays no other and is logged at commit', async t => {
   const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
-  const slow = connect()
-  const { promise, resolve } = Promise.withResolvers<void>()
-  const began = Promise.withResolvers<void>()
-  const held = slow.begin(async tx => {
-    await tx`insert into checklist_items (checklist_id, text) values (${listId}, 'first written')`
-    began.resolve()
-    await promise
-  })
-  await began.promise
+  const commit = await holdLock(
+    connect(),
+    tx => tx`insert into checklist_items (checklist_id, text) values (${listId}, 'first written')`
+  )
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'first committed')`
   t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
-  resolve()
-  await held
+  await commit()
   const texts = (await readAfter(sql, start, { rows: 10, bytes: 1e9 })).events.map(noteOf)
   t.strictSame(texts, ['item.added first committed', 'item.added first written'])
 })

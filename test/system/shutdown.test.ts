@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
-import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import { build, JWT_SECRET, listen } from '../support/app.ts'
-import { createDatabase } from '../support/database.ts'
+import { createDatabase, openSql } from '../support/database.ts'
 import { openLive } from '../support/live-client.ts'
 import { type ServiceProcess, spawnService, waitForStart } from '../support/process.ts'
 import { createChecklist, createProject } from '../support/projects.ts'
@@ -88,8 +87,7 @@ t.test('SIGTERM under load closes every client properly in time', async t => {
   const codes = await Promise.all(sockets.map(({ closed }) => closed))
   t.strictSame(new Set(codes), new Set([1012]))
 
-  const sql = postgres(url, { max: 1, onnotice: () => {} })
-  t.teardown(() => sql.end())
+  const sql = openSql(t, url)
   const rows = await sql`select op_id as id from operations`
   const committed = new Set(rows.map(({ id }) => id))
   t.ok(

@@ -1,6 +1,7 @@
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { startNode } from '../support/app.ts'
+import { sendBytes } from '../support/send-bytes.ts'
 import { times } from '../support/times.ts'
 import { createUser, PASSWORD } from '../support/users.ts'
 
@@ -8,29 +9,7 @@ const { app, url, call } = await startNode(t)
 const { port } = new URL(url)
 const ann = await createUser(app)
 
-/** Sends bytes and returns everything received until the service closes the connection. */
-async function exchange(t: Test, ...parts: string[]): Promise<string> {
-  const socket = open(t)
-  let received = ''
-  socket.on('data', chunk => {
-    received += chunk
-  })
-  for (const part of parts) socket.write(part, 'latin1')
-  await closed(socket)
-  return received
-}
-
-/** Resolves on `close`. Unlike `once`, it does not reject on a write error. */
-function closed(socket: Socket): Promise<void> {
-  return new Promise(resolve => socket.once('close', () => resolve()))
-}
-
-function open(t: Test): Socket {
-  const socket = connect(Number(port), '127.0.0.1').on('error', () => {})
-  t.teardown(() => socket.destroy())
-  return socket
-}
-
+const exchange = (t: Test, ...parts: string[]) => sendBytes(t, url, ...parts)
 const statuses = (received: string) =>
   [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status))
 const request = (line: string, ...headers: string[]) =>
@@ -202,17 +181,21 @@ t.test('slow requests time out without delaying others', async t => {
     ...Array(100).fill(head + body)
   ]
   const sockets = slow.map(bytes => {
-    const socket = open(t)
+    const socket = connect(Number(port), '127.0.0.1').on('error', () => {})
+    t.teardown(() => socket.destroy())
     let received = ''
     socket.on('data', chunk => {
       received += chunk
     })
     socket.write(bytes)
     const drip = setInterval(() => socket.write('a'), 200)
-    return closed(socket).then(() => {
-      clearInterval(drip)
-      return received
-    })
+    // Unlike `once`, this does not reject on a write error.
+    return new Promise<string>(resolve =>
+      socket.once('close', () => {
+        clearInterval(drip)
+        resolve(received)
+      })
+    )
   })
   const replies = await times(50, () => call('GET', '/users/me', { token: ann.token }))
   t.ok(replies.every(({ status }) => status === 200))

@@ -1,15 +1,12 @@
-import postgres from 'postgres'
 import t from 'tap'
 import { build } from '../../support/app.ts'
-import { createDatabase } from '../../support/database.ts'
+import { createDatabase, holdLock, openSql } from '../../support/database.ts'
 import { until } from '../../support/until.ts'
 import { createUser } from '../../support/users.ts'
 
 t.test('a locked row delays only the requests that need it', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
-  const psql = postgres(url, { max: 1, onnotice: () => {} })
-  t.teardown(() => psql.end({ timeout: 1 }))
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = (user: typeof ann) =>
     app.inject({ method: 'POST', url: '/projects', headers: user.headers, payload: { name: 'P' } })
@@ -17,14 +14,10 @@ t.test('a locked row delays only the requests that need it', async t => {
   const rename = (name: string) =>
     app.inject({ method: 'PATCH', url: `/projects/${id}`, headers: ann.headers, payload: { name } })
 
-  const held = Promise.withResolvers<void>()
-  const release = Promise.withResolvers<void>()
-  const holding = psql.begin(async tx => {
-    await tx`select from projects where id = ${id} for update`
-    held.resolve()
-    await release.promise
-  })
-  await held.promise
+  const release = await holdLock(
+    openSql(t, url),
+    tx => tx`select from projects where id = ${id} for update`
+  )
   let finished = 0
   const waiting = Array.from({ length: 30 }, async (_, n) => {
     const reply = await rename(`Name ${n}`)
@@ -33,25 +26,18 @@ t.test('a locked row delays only the requests that need it', async t => {
   })
   for (let n = 0; n < 20; n++) t.equal((await create(bob)).statusCode, 201)
   t.equal(finished, 0)
-  release.resolve()
-  await holding
+  await release()
   for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
 })
 
 t.test('a held commit lock blocks no reads, and 503 means not written', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
-  const psql = postgres(url, { max: 1, onnotice: () => {} })
-  t.teardown(() => psql.end({ timeout: 1 }))
   const ann = await createUser(app)
-  const release = Promise.withResolvers<void>()
-  const held = Promise.withResolvers<void>()
-  const holding = psql.begin(async tx => {
-    await tx`select pg_advisory_xact_lock(hashtextextended('concord.log', 0))`
-    held.resolve()
-    await release.promise
-  })
-  await held.promise
+  const release = await holdLock(
+    openSql(t, url),
+    tx => tx`select pg_advisory_xact_lock(hashtextextended('concord.log', 0))`
+  )
   const statuses: number[] = []
   for (let n = 0; n < 60; n++) {
     const payload = { name: `Project ${n}` }
@@ -72,8 +58,7 @@ t.test('a held commit lock blocks no reads, and 503 means not written', async t 
   const [backends] = await app.sql<[{ count: number }]>`
     select count(*) from pg_stat_activity where datname = current_database()`
   t.ok(backends.count <= 20, `${backends.count} backends`)
-  release.resolve()
-  await holding
+  await release()
   await until(() => statuses.length === 60)
   const created = statuses.filter(status => status === 201).length
   const [projects] = await app.sql<[{ count: number }]>`select count(*) from projects`

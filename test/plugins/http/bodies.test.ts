@@ -2,9 +2,10 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { connect } from 'node:net'
 import t from 'tap'
+import { listen } from '../../support/app.ts'
+import { sendBytes } from '../../support/send-bytes.ts'
 import { until } from '../../support/until.ts'
-
-import { buildHttp, exchange, postNote } from './http-setup.ts'
+import { buildHttp, postNote } from './http-setup.ts'
 
 t.test('a valid body is accepted unchanged', async t => {
   const app = await buildHttp(t)
@@ -90,8 +91,7 @@ t.test('only application/json up to the size limit is accepted', async t => {
 
 t.test('a route without a body accepts every empty body', async t => {
   const app = await buildHttp(t)
-  await app.listen({ port: 0 })
-  const { port } = app.server.address() as { port: number }
+  const url = await listen(app)
   const types = [
     undefined,
     '',
@@ -112,7 +112,7 @@ t.test('a route without a body accepts every empty body', async t => {
         const head = `${framing}${type === undefined ? '' : `Content-Type: ${type}\r\n`}`
         const bytes = `${line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${head}\r\n${body}`
         t.match(
-          await exchange(port, bytes),
+          await sendBytes(t, url, bytes),
           /^HTTP\/1.1 200 .*\{"body":null\}$/s,
           `${line} ${head}`
         )
@@ -125,11 +125,10 @@ t.test('an aborted body returns 400, not 500', async t => {
   const app = await buildHttp(t)
   const replies: ServerResponse[] = []
   app.server.on('request', (_request, reply) => replies.push(reply))
-  await app.listen({ port: 0 })
-  const { port } = app.server.address() as { port: number }
+  const url = await listen(app)
   for (const type of ['application/json', 'text/plain']) {
     const arrived = once(app.server, 'request')
-    const socket = connect(port, '127.0.0.1').on('error', () => {})
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
     const head = `Host: a\r\nContent-Type: ${type}\r\nContent-Length: 9\r\n\r\n`
     socket.write(`POST /auth/refresh HTTP/1.1\r\n${head}`)
     await arrived
@@ -142,15 +141,14 @@ t.test('an aborted body returns 400, not 500', async t => {
 
 t.test('an Upgrade header is ignored and the body is read', async t => {
   const app = await buildHttp(t)
-  await app.listen({ port: 0 })
-  const { port } = app.server.address() as { port: number }
+  const url = await listen(app)
   const http2 =
     'Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'
   const upgrades = [`${http2}Upgrade: h2c`, 'Connection: Upgrade\r\nUpgrade: websocket']
   for (const upgrade of upgrades) {
     const json = 'Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{"text":"a"}'
     const first = `POST /notes HTTP/1.1\r\nHost: a\r\n${upgrade}\r\n${json}`
-    const [response, ...more] = (await exchange(port, first + first)).split('HTTP/1.1 ').slice(1)
+    const [response, ...more] = (await sendBytes(t, url, first + first)).split('HTTP/1.1 ').slice(1)
     t.match(response, /^200 .*connection: close.*\{"text":"a"\}$/is)
     t.strictSame(more, [], 'a second request in the same packet gets no response')
   }

@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -78,15 +76,4 @@ export function postNote(
   type = 'application/json'
 ) {
   return app.inject({ method: 'POST', url: '/notes', payload, headers: { 'content-type': type } })
-}
-
-/** Sends bytes and returns everything received until the server closes the connection. */
-export async function exchange(port: number, bytes: string): Promise<string> {
-  const socket = connect(port, '127.0.0.1')
-  socket.write(bytes, 'latin1')
-  const chunks: Buffer[] = []
-  socket.on('data', chunk => chunks.push(chunk))
-  socket.on('error', () => {})
-  await once(socket, 'close')
-  return Buffer.concat(chunks).toString()
 }

@@ -2,7 +2,9 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
 
-import { buildHttp, exchange } from './http-setup.ts'
+import { listen } from '../../support/app.ts'
+import { sendBytes } from '../../support/send-bytes.ts'
+import { buildHttp } from './http-setup.ts'
 
 t.test('a known path returns 405 and Allow for other methods', async t => {
   const app = await buildHttp(t)
@@ -119,32 +121,33 @@ t.test('isAllowedOrigin accepts only the own and the listed origins', async t =>
 
 t.test('bytes that are not HTTP return an error, the server continues', async t => {
   const app = await buildHttp(t)
-  await app.listen({ port: 0 })
-  const { port } = app.server.address() as { port: number }
-  t.match(await exchange(port, 'GARBAGE\r\n\r\n'), /^HTTP\/1.1 400 .*"code":"CLIENT_ERROR"/s)
-  t.match(await exchange(port, '\x16\x03\x01\x02\x00\x01'), /^HTTP\/1.1 400 /)
+  const url = await listen(app)
+  t.match(await sendBytes(t, url, 'GARBAGE\r\n\r\n'), /^HTTP\/1.1 400 .*"code":"CLIENT_ERROR"/s)
+  t.match(await sendBytes(t, url, '\x16\x03\x01\x02\x00\x01'), /^HTTP\/1.1 400 /)
   t.match(
-    await exchange(port, `GET / HTTP/1.1\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`),
+    await sendBytes(t, url, `GET / HTTP/1.1\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`),
     /^HTTP\/1.1 431 /
   )
   const twice =
     'POST /notes HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}'
-  t.match(await exchange(port, twice), /^HTTP\/1.1 400 /)
+  t.match(await sendBytes(t, url, twice), /^HTTP\/1.1 400 /)
   const end = '\r\nHost: a\r\nConnection: close\r\n\r\n'
-  t.match(await exchange(port, `GET /%zz HTTP/1.1${end}`), /^HTTP\/1.1 400 .*FST_ERR_BAD_URL/s)
-  t.match(await exchange(port, `GET /notes/${'1'.repeat(500)} HTTP/1.1${end}`), /^HTTP\/1.1 4\d\d /)
-  t.match(await exchange(port, `TRACE / HTTP/1.1${end}`), /^HTTP\/1.1 404 .*ROUTE_NOT_FOUND/s)
-  t.match(await exchange(port, `POST /auth/refresh HTTP/1.1${end}`), /^HTTP\/1.1 200 /)
+  t.match(await sendBytes(t, url, `GET /%zz HTTP/1.1${end}`), /^HTTP\/1.1 400 .*FST_ERR_BAD_URL/s)
+  t.match(
+    await sendBytes(t, url, `GET /notes/${'1'.repeat(500)} HTTP/1.1${end}`),
+    /^HTTP\/1.1 4\d\d /
+  )
+  t.match(await sendBytes(t, url, `TRACE / HTTP/1.1${end}`), /^HTTP\/1.1 404 .*ROUTE_NOT_FOUND/s)
+  t.match(await sendBytes(t, url, `POST /auth/refresh HTTP/1.1${end}`), /^HTTP\/1.1 200 /)
   const chunked =
     '\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n'
-  t.match(await exchange(port, `POST /notes HTTP/1.1${chunked}`), /^HTTP\/1.1 415 /)
+  t.match(await sendBytes(t, url, `POST /notes HTTP/1.1${chunked}`), /^HTTP\/1.1 415 /)
 })
 
 t.test('close does not wait for a stalled client', { timeout: 20_000 }, async t => {
   const app = await buildHttp(t)
-  await app.listen({ port: 0 })
-  const { port } = app.server.address() as { port: number }
-  const socket = connect(port, '127.0.0.1')
+  const url = await listen(app)
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
   const head = 'Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{'
   const arrived = once(app.server, 'request')
   socket.write(`POST /notes HTTP/1.1\r\nHost: a\r\n${head}`)

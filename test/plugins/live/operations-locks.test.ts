@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Operation } from '../../../schemas/operation.ts'
 import { build, listen } from '../../support/app.ts'
 import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
-import { createDatabase } from '../../support/database.ts'
+import { createDatabase, holdLock, openSql } from '../../support/database.ts'
 import { openLive } from '../../support/live-client.ts'
 import { insertMember } from '../../support/projects.ts'
 import { until } from '../../support/until.ts'
@@ -26,24 +25,10 @@ const rename = (itemId: string, from: string, to: string): NewOperation => ({
 async function withPsql(t: Test) {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
-  const psql = postgres(url, { max: 1, onnotice: () => {} })
-  t.teardown(() => psql.end({ timeout: 1 }))
+  const psql = openSql(t, url)
   return {
     app,
-    async hold(lock: (sql: postgres.TransactionSql) => Promise<unknown>) {
-      const held = Promise.withResolvers<void>()
-      const release = Promise.withResolvers<void>()
-      const done = psql.begin(async tx => {
-        await lock(tx)
-        held.resolve()
-        await release.promise
-      })
-      await held.promise
-      return async () => {
-        release.resolve()
-        await done
-      }
-    }
+    hold: (lock: Parameters<typeof holdLock>[1]) => holdLock(psql, lock)
   }
 }
 

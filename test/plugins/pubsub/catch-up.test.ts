@@ -1,5 +1,6 @@
 import t from 'tap'
 import { build } from '../../support/app.ts'
+import { holdLock } from '../../support/database.ts'
 import { createChecklist, createProject } from '../../support/projects.ts'
 import { until } from '../../support/until.ts'
 import { createUser, type User } from '../../support/users.ts'
@@ -19,14 +20,7 @@ t.test('1,000 reads of one user do not delay other users', async t => {
     return reply
   }
 
-  const locked = Promise.withResolvers<void>()
-  const release = Promise.withResolvers<void>()
-  const lock = sql.begin(async tx => {
-    await tx`lock table checklists in access exclusive mode`
-    locked.resolve()
-    await release.promise
-  })
-  await locked.promise
+  const release = await holdLock(sql, tx => tx`lock table checklists in access exclusive mode`)
   const urls = [annsList, `${annsList}/changes`]
   const anns = Array.from({ length: 1010 }, (_, n) => read('Ann', ann, urls[n % 2] as string))
   // Of 1,010 reads, 4 run, 1,000 wait and 6 are refused.
@@ -41,8 +35,7 @@ t.test('1,000 reads of one user do not delay other users', async t => {
       and wait_event_type = 'Lock'`
     return row?.count === 4
   })
-  release.resolve()
-  await lock
+  await release()
   t.equal((await bobs).statusCode, 200)
   t.equal((await changes).statusCode, 200)
   const before = finished.slice(6).lastIndexOf('Bob')

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify'
-import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { LogEvent } from '../../../lib/event.ts'
+import type { Sql } from '../../../sql/executor.ts'
 import { build } from '../../support/app.ts'
-import { createDatabase } from '../../support/database.ts'
+import { createDatabase, openSql } from '../../support/database.ts'
 import { insertLargeEvents } from '../../support/large-events.ts'
 import { insertProject } from '../../support/projects.ts'
 import { suspend } from '../../support/suspend.ts'
@@ -16,8 +16,7 @@ async function setUp(t: Test, nodes = 1) {
   const url = await createDatabase(t)
   const apps = []
   for (let n = 0; n < nodes; n++) apps.push(await build(t, { DATABASE_URL: url }))
-  const sql = postgres(url, { max: 4, onnotice: () => {} })
-  t.teardown(() => sql.end({ timeout: 1 }))
+  const sql = openSql(t, url, 4)
   const [app] = apps as [FastifyInstance]
   const projectId = await insertProject(app.sql)
   const [list] = await sql`
@@ -49,7 +48,7 @@ async function setUp(t: Test, nodes = 1) {
 }
 
 /** Adds items one by one until `stop`, which returns their number. */
-function addItems(sql: postgres.Sql, listId: string) {
+function addItems(sql: Sql, listId: string) {
   let isOver = false
   let count = 0
   const done = write()
@@ -71,7 +70,7 @@ function addItems(sql: postgres.Sql, listId: string) {
   }
 }
 
-async function backends(sql: postgres.Sql, name: string): Promise<number[]> {
+async function backends(sql: Sql, name: string): Promise<number[]> {
   const rows = await sql`
     select pid
     from pg_stat_activity
@@ -229,8 +228,7 @@ t.test('reached resolves on delivery of the position, or on timeout', async t =>
 t.test('one commit sends one notification', async t => {
   const { url, sql, listId, events } = await setUp(t)
   const payloads: string[] = []
-  const listener = postgres(url, { max: 1 })
-  t.teardown(() => listener.end({ timeout: 1 }))
+  const listener = openSql(t, url)
   await listener.listen('concord', payload => void payloads.push(payload))
   await sql`
     insert into checklist_items (checklist_id, text)
