@@ -83,7 +83,7 @@ t.test('npm run migrate prints the applied migrations', async t => {
   const env = { DATA_DIR: await createDataDir(t) }
   const first = spawnService(t, env, 'bin/migrate.ts')
   t.strictSame(await first.exited, [0, null])
-  t.match(first.output.stdout, /^applied 0001\.do\.initial\.sql\n/)
+  t.match(first.output.stdout, /^applied 0001\.do\.tables\.sql\n/)
   const second = spawnService(t, env, 'bin/migrate.ts')
   t.strictSame(await second.exited, [0, null])
   t.equal(second.output.stdout, 'nothing to apply\n')
