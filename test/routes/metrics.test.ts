@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { build, listen } from '../support/app.ts'
 import { openLive } from '../support/live-client.ts'
@@ -43,4 +45,13 @@ t.test('GET /metrics counts deliveries, clients and resets', async t => {
     new RegExp(ann.email),
     'no email of a user'
   )
+})
+
+t.test('docs/operations.md lists exactly the metrics of the service', async t => {
+  const app = await build(t)
+  const { payload } = await app.inject({ url: '/metrics' })
+  const exported = [...payload.matchAll(/^# TYPE (concord_\w+)/gm)].map(([, name]) => name)
+  const page = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8')
+  const listed = [...page.matchAll(/`(concord_\w+)`/g)].map(([, name]) => name)
+  t.strictSame([...new Set(listed)].sort(), exported.sort())
 })
