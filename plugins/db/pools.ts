@@ -37,7 +37,7 @@ async function pools(app: FastifyInstance) {
   app.addHook('preClose', async () => {
     setTimeout(() => end(0), shutdownLimits.queriesMs).unref()
   })
-  app.addHook('onClose', () => end(1))
+  app.addHook('onClose', () => end(shutdownLimits.connectionMs / 1000))
   const applied = await migrate(sql)
   if (applied.length > 0) app.log.info({ applied }, 'database migrated')
   app.decorate('sql', sql)

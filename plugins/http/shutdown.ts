@@ -15,20 +15,23 @@ declare module 'fastify' {
  *    `processMs`.
  * 2. `GET /health/ready` responds 503 `draining`, so that load balancers send no more clients.
  * 3. Streams end (plugins/live/feed), `perTurn` in one turn of the event loop: the clients of one turn reconnect together.
+ *    A client that does not receive the end within `streamMs` is disconnected.
  * 4. Sockets accept no further push, finish the one under way within `pushMs` and close with 1012 (plugins/live/socket).
  *    A client that does not complete the close handshake within `handshakeMs` is disconnected.
  * 5. Jobs stop after their current statement (plugins/jobs).
  * 6. The server accepts no more connections and completes its requests. After `queriesMs` the pools end what a database
  *    that hangs has not completed, so that its requests are still refused with 503 (plugins/db/pools.ts); after `requestsMs`
  *    every connection is closed.
- * 7. The LISTEN connection, the log query and the pools close, and last the embedded PostgreSQL.
+ * 7. The LISTEN connection, the log query and the pools close, each within `connectionMs`, and last the embedded PostgreSQL.
  */
 export const shutdownLimits = {
   perTurn: 200,
+  streamMs: 5_000,
   pushMs: 5_000,
   handshakeMs: 3_000,
   queriesMs: 4_000,
   requestsMs: 5_000,
+  connectionMs: 1_000,
   /** PostgreSQL needs some seconds after the requests. */
   processMs: 15_000
 }

@@ -6,6 +6,7 @@ import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { notify } from '../../sql/log.ts'
+import { shutdownLimits } from '../http/shutdown.ts'
 
 const limits = {
   heartbeatMs: 3000,
@@ -14,9 +15,7 @@ const limits = {
   connectMs: 5000,
   retryMs: 250,
   // The start waits this long for its own first heartbeat.
-  firstHeartbeatMs: 2000,
-  // The shutdown waits this long for a connection that is being made.
-  closeMs: 1000
+  firstHeartbeatMs: 2000
 }
 
 export interface ListenerOptions {
@@ -65,8 +64,8 @@ export async function createListener({
     async close() {
       isOpen = false
       clearInterval(timer)
-      await withTimeout(Promise.resolve(replacing), limits.closeMs).catch(() => {})
-      await connection.end({ timeout: 1 })
+      await withTimeout(Promise.resolve(replacing), shutdownLimits.connectionMs).catch(() => {})
+      await connection.end({ timeout: shutdownLimits.connectionMs / 1000 })
     }
   }
 

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { createBatch } from '../../../lib/batch.ts'
+import { shutdownLimits } from '../../http/shutdown.ts'
 
 export type EventStream = ReturnType<typeof openEventStream>
 
@@ -10,8 +11,6 @@ const limits = {
   maxBufferedBytes: 64 << 10,
   // A client that needs longer to receive them is disconnected, and resumes with its cursor.
   drainMs: 30_000,
-  // Time to send the last block.
-  endMs: 5000,
   retryMs: { least: 1000, spread: 2000 }
 }
 
@@ -72,7 +71,7 @@ export function openEventStream(reply: FastifyReply) {
       raw.end(block)
       if (closed.signal.aborted) return
       // The unsent bytes of a client that does not read would stay in memory for ever.
-      const timer = setTimeout(() => raw.destroy(), limits.endMs)
+      const timer = setTimeout(() => raw.destroy(), shutdownLimits.streamMs)
       closed.signal.addEventListener('abort', () => clearTimeout(timer))
     },
 
