@@ -1,6 +1,6 @@
 /**
- * The limits of the contract; each number stands only here. A length counts characters (Unicode code points). SQL has
- * copies of some limits, and test/schemas/limits.test.ts compares them with these.
+ * The limits of the contract. TypeScript code takes these numbers only from here. A length counts characters (Unicode code
+ * points). SQL has copies of some limits, and test/schemas/limits.test.ts compares them with these.
  */
 export const maximum = {
   /** length of an email address (RFC 5321, 4.5.3.1.3) */

@@ -39,7 +39,7 @@ async function endedSessions(app: FastifyInstance) {
     reset: () => void load().catch(err => log.error({ err }, 'cannot query ended sessions'))
   })
   const stop = every(limits.pollMs, async () => {
-    if (!pubsub.health().reading) await load().catch(() => {}) // pubsub logs the outage
+    if (!pubsub.health().reading) await load().catch(() => {}) // the pubsub plugin logs the outage
   })
   app.addHook('onClose', async () => {
     unsubscribe()

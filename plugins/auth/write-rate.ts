@@ -22,8 +22,8 @@ const limits = {
 const READS = new Set(['GET', 'HEAD'])
 
 /**
- * Limits how fast a user writes through this node. Delays the requests of the user, and throws TooOften when the delay
- * would be longer than 3 s.
+ * Limits how fast a user writes through this node. Delays writes, and throws TooOften when the delay would be longer
+ * than 3 s.
  */
 async function writeRate(app: FastifyInstance) {
   if (!app.config.rateLimit) return

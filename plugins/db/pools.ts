@@ -12,8 +12,8 @@ declare module 'fastify' {
     /** The pool for reads, and for writes that add no event to the log. A statement waits at most 5 s for a lock. */
     sql: Sql
     /**
-     * The pool for writes that add events to the log. A statement waits at most 200 ms for a lock, also for the commit
-     * lock, so that a transaction in psql does not block all connections. `write` and `operations` retry.
+     * The pool for writes that may add events to the log. A statement waits at most 200 ms for a lock, also for the
+     * commit lock, so that a transaction in psql does not block all connections. `write` and `operations` retry.
      */
     writeSql: Sql
   }

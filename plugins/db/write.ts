@@ -9,9 +9,9 @@ import type { Sql } from '../../sql/executor.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs a write that adds events to the log, as one transaction. Retries it while another transaction has locked its
-     * rows or holds the commit lock. Holds no connection between two attempts. Throws Busy when it could not write
-     * within 5 s. `writer` is an id of the user or session that writes. Writers take turns.
+     * Runs a write that may add events to the log, as one transaction. Retries it while another transaction has locked
+     * its rows or holds the commit lock. Holds no connection between two attempts. Throws Busy when it could not write
+     * within 5 s. `writer` identifies the user or session that writes. Writers take turns.
      */
     write<T>(writer: string, transaction: (sql: Sql) => Promise<T>): Promise<T>
   }

@@ -16,7 +16,7 @@ async function json(app: FastifyInstance) {
     'application/json',
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) =>
-      // The schema of a route that requires a body refuses an empty one.
+      // The schema of a route that requires a body refuses an empty body.
       body.length === 0 ? undefined : parse(request, decodeUtf8(body))
   )
   app.addContentTypeParser('*', (_request, payload, done) => expectNothing(payload, done))

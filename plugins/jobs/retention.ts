@@ -13,10 +13,7 @@ import {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /**
-     * Deletes the rows that are older than their retention period. Each statement deletes a limited number of rows,
-     * until none is left.
-     */
+    /** Deletes all rows that are older than their retention period. Each statement deletes a limited number of rows. */
     applyRetention(): Promise<void>
   }
 }

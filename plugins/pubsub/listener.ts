@@ -111,7 +111,7 @@ export async function createListener({
     // Send one heartbeat at a time, even while the database does not respond.
     if (isSending) return
     isSending = true
-    await notify(sql, heartbeat).catch(() => {}) // pubsub logs the outage
+    await notify(sql, heartbeat).catch(() => {}) // the pubsub plugin logs the outage
     isSending = false
   }
 

@@ -17,7 +17,7 @@ export type Feed = ReturnType<typeof createFeed>
 export interface FeedOptions {
   /** The cursor as the client sent it. */
   cursor?: string
-  /** Ids of projects: only their events are sent. Events of all projects are sent when it is absent. */
+  /** Ids of projects: only their events are sent. Without this option, the events of all projects are sent. */
   projects?: string[]
 }
 
@@ -53,7 +53,10 @@ export function createFeed(
   const subscriptions = new Map<string, () => void>()
   let state: SubscriberState = 'catching_up'
   let leavingState = new AbortController()
-  /** The cursor of the last event that was sent or skipped. Events that this user may not see are skipped. */
+  /**
+   * The cursor of the last event that was sent or skipped. Events that this user may not see, or does not want, are
+   * skipped.
+   */
   let epoch = ''
   let pos = 0
   let cleanUps: (() => void)[] = []
@@ -131,8 +134,8 @@ export function createFeed(
     const cursor = options.cursor === undefined ? head : parseCursor(options.cursor)
     const reason = cursor ? invalidityOf(cursor, memberships) : 'unknown'
     ;({ epoch, pos } = cursor ?? head)
-    // `ready` has no id when a `reset` follows. A client that is disconnected between the two must not resume from the
-    // id.
+    // `ready` has no id when a `reset` follows. A client that is disconnected between the two then receives the `reset`
+    // after it has reconnected.
     const id = reason === null ? formatCursor({ epoch, pos }) : null
     stream.write(sseBlock('ready', id, JSON.stringify({ userId, epoch: memberships.epoch })))
     resetUnless(reason, memberships)
@@ -175,7 +178,8 @@ export function createFeed(
     return page
   }
 
-  // There is no await from `readMemory()` to the end of this function, so that no event is delivered in between.
+  // There is no await between `readMemory()` in the caller and the end of this function, so that no event is delivered
+  // in between.
   function goLive({ projects }: Memberships, missed: LogEvent[]) {
     enter('live')
     subscribe(`user:${userId}`)

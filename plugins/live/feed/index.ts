@@ -13,8 +13,8 @@ import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Sends the event stream of a user as the reply; sends the headers at once. Throws TooManyStreams when the user has
-     * too many open streams.
+     * Opens the event stream of a user on a reply, and sends the headers at once. Throws TooManyStreams when the user
+     * has too many open streams.
      */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): void
     /**

@@ -75,7 +75,7 @@ function createOperations(
      * Decides the operations of a job. Rejects with TooOften when the user exceeds the rate limit, and with Busy when
      * another transaction locks the rows for 5 s. Rejects with BadToken when the session ends first, and with the error
      * of the database when it cannot be reached. Operations that were decided before the error stay decided. When the
-     * client sends them again, they return the same result as duplicates.
+     * client sends them again, they return their stored results, marked as duplicates.
      */
     async submit(job: Job): Promise<JobResult> {
       const task = createTask(job)
@@ -105,7 +105,7 @@ function createOperations(
   }
 
   /**
-   * Removes tasks from the queue for one statement, up to its maximum weight. Leaves tasks whose checklist is in a
+   * Removes tasks from the queue for one statement, up to its maximum weight. Leaves out tasks whose checklist is in a
    * running statement, and tasks that wait for a lock.
    */
   function takeBatch(lane: Lane): (QueuedTask & Turn)[] {

@@ -27,7 +27,7 @@ export interface JobResult {
 /** One operation of a task. */
 interface Step {
   opId: string
-  /** hash of the operation; an `opId` that comes again with another hash is refused */
+  /** hash of the operation; an `opId` that is sent again with another hash is refused */
   digest: string
   /** length of the operation as JSON, in UTF-16 code units */
   size: number

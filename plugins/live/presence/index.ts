@@ -33,9 +33,9 @@ async function plugin(app: FastifyInstance) {
 }
 
 /**
- * Sends each socket that has a checklist open its peers: the other sockets that have it open. All sockets of a
- * checklist are sent the same peers, those that joined first. So one message serves all sockets that are at the same
- * state.
+ * Sends peers to the sockets that have a checklist open. The peers of a socket are the other sockets that have the same
+ * checklist open. All sockets of a checklist are sent the same peers, those that joined first. So one message serves
+ * all sockets that were sent the same peers before.
  */
 function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
   const rooms = new Map<string, Room>()
@@ -97,7 +97,7 @@ function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
       const peer = { connectionId, userId, name, state }
       room.localPeers.set(connectionId, [before?.[0] ?? Date.now(), peer])
     }
-    // No client is sent the state of a peer that is only counted, so a new state needs no update.
+    // Clients do not receive the state of a peer that is only counted, so its change needs no update.
     const isNewState = before !== undefined && state !== null
     const isSent = room.shownPeers.has(connectionId) || room.storedPeers.has(connectionId)
     if (!isNewState || isSent) changed.add(checklistId)

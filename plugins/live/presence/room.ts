@@ -28,15 +28,12 @@ const limits = {
   // shown.
   shown: maximum.shownPeers,
   shownChars: maximum.shownPeersJson,
-  // Maximum number of next peers, which joined after the shown ones. They are stored for other nodes too, so that one
-  // of them is shown as soon as a shown peer leaves.
+  // Number of further peers that are stored for other nodes: those that joined next. So one of them is shown on all
+  // nodes as soon as a shown peer leaves.
   next: 20
 }
 
-/**
- * A connection, with the shown peers and the number of other peers that it was sent last. The connection itself is
- * never sent to it.
- */
+/** A connection, and what was last sent to it: the shown peers, except itself, and the number of other peers. */
 export interface RoomMember {
   connection: PresenceConnection
   sentPeers: JoinedPeers

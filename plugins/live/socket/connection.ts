@@ -155,8 +155,7 @@ export function createConnection(
     if (++badFrames >= limits.badFrames) close(closeCode.tooManyBadFrames, 'too many bad frames')
   }
 
-  // A socket that was opened with a cookie stays open as long as its session. A new access token changes nothing for
-  // it.
+  // A socket that was opened with a cookie stays open as long as its session. A new access token does not change that.
   function onNewExpiry(at: number) {
     if (expiresAt !== null) expiresAt = at
     startExpiry()

@@ -37,7 +37,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'List the checklists of a project',
       description:
-        'Allowed for every member. The oldest checklist is first; deleted checklists are left out.',
+        'Allowed for every member. Lists the oldest checklist first, and leaves out deleted ones.',
       querystring: PageQuery,
       response: { 200: Checklists, ...refusals(400, 401, 403, 404, 503) }
     },
