@@ -15,10 +15,16 @@ import configuration, { type AppOptions } from './plugins/config.ts'
 import { onClientError, sendError } from './plugins/http/errors.ts'
 import { isLiveUpgrade } from './plugins/http/upgrade.ts'
 
-/** The groups of `plugins/`, in the order in which they are registered: a plugin may use those of its own and of earlier groups. */
+/**
+ * The groups of plugins, one for each folder of `plugins/`, in the order of registration. A plugin may use plugins of
+ * its own group and of earlier groups.
+ */
 const groups = ['http', 'db', 'pubsub', 'auth', 'live', 'jobs']
 
-/** The whole service as one plugin: the configuration, the groups of `plugins/`, then every file of `routes/`. */
+/**
+ * The whole service as one plugin. Registers the configuration, then the groups of plugins, then every file of
+ * `routes/`.
+ */
 const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
   await app.register(configuration, options)
   for (const group of groups) {
@@ -31,7 +37,7 @@ const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
   await app.register(autoload, {
     dir: join(import.meta.dirname, 'routes'),
     routeParams: true,
-    // With the default pattern, a folder with an index.ts would load nothing but that file.
+    // With the default pattern, autoload would load only the index.ts of a folder that has one.
     indexPattern: /^$/,
     forceESM: true
   })
@@ -41,19 +47,19 @@ export default app
 
 const limits = {
   bodyBytes: 256 * 1024,
-  /** To receive a whole request; a response, such as a stream, may take longer. */
+  /** Maximum time to receive a whole request. A response, such as a stream, may take longer. */
   requestMs: 15_000,
-  /** How often Node checks for requests that take too long; its default is 30 s. */
+  /** Interval at which Node checks for requests that take too long. Node's default is 30 s. */
   checkMs: 5_000,
-  /** Silence of a connection; streams and sockets send heartbeats more often. */
+  /** A connection without traffic for this long is closed. Streams and sockets send heartbeats more often. */
   silenceMs: 120_000
 }
 
-/** Returns the service before it listens. `env` replaces `process.env` and the file `.env`. */
+/** Creates the service, which does not listen yet. `env` replaces `process.env` and the file `.env`. */
 export function build({ env }: { env?: NodeJS.ProcessEnv } = {}): FastifyInstance {
   const config = readConfig(env)
   const server = createServer(config)
-  // Not encapsulated, so that the decorators are on the instance itself.
+  // `fp` turns encapsulation off, so that the returned instance has the decorators.
   server.register(fp(app), { config })
   return server
 }
@@ -68,14 +74,15 @@ export function createServer(config: Config): FastifyInstance {
     requestTimeout: limits.requestMs,
     connectionTimeout: limits.silenceMs,
     http: {
-      // Node allows a whole request the longer of this, whose default is 60 s, and requestTimeout.
+      // Node limits a whole request by the longer of headersTimeout and requestTimeout. The default of headersTimeout
+      // is 60 s.
       headersTimeout: limits.requestMs,
       connectionsCheckingInterval: limits.checkMs,
       shouldUpgradeCallback: isLiveUpgrade
     },
-    // A database may take long to recover or to migrate.
+    // No limit, because the database may take long to recover or to migrate.
     pluginTimeout: 0,
-    // An EventSource stops for good after a 503, so requests are served until their connection closes.
+    // Serve requests until their connection closes: an EventSource that receives a 503 never reconnects.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: onClientError,

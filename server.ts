@@ -7,7 +7,10 @@ import { shutdownLimits } from './plugins/http/shutdown.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** For one Ctrl-C under `npm start` both the terminal and npm send a SIGINT. */
+/**
+ * A SIGINT within this time after the first one belongs to the same Ctrl-C. Under `npm start`, both the terminal and
+ * npm send a SIGINT for one Ctrl-C.
+ */
 const SAME_KEY_MS = 100
 
 let app: FastifyInstance | undefined
@@ -24,7 +27,7 @@ try {
   process.exit(1)
 }
 
-/** The first signal closes the service, the second ends the process. */
+/** The first signal closes the service. The second one ends the process. */
 function onSignal(close: () => unknown) {
   let first = 0
   for (const signal of SIGNALS) {

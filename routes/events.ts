@@ -13,10 +13,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         summary: 'Stream the events of the current user',
         description:
           "Opens a Server-Sent Events stream of all events of the user's projects and all events about the user, in " +
-          'commit order and each once. With `Last-Event-ID` it resumes without a gap, or sends `reset` when it ' +
+          'commit order and each event once. With `Last-Event-ID` it resumes without a gap, or sends `reset` when it ' +
           "cannot. Authenticate with a Bearer token, or with the refresh cookie, which a browser's " +
           "`new EventSource('/events')` sends. While the database cannot be reached, a client that accepts " +
-          '`text/event-stream` gets a stream that ends at once after `retry`, because an EventSource does not ' +
+          '`text/event-stream` receives a stream that ends at once after `retry`, because an EventSource does not ' +
           'reconnect after a 503.',
         security: [{ bearer: [] }, { cookie: [] }],
         querystring: FeedQuery,

@@ -21,7 +21,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Check that the process is running',
-      description: 'Checks nothing else. Restart the process when it does not respond.',
+      description:
+        'Does not check the database. Restart the process when this route does not respond.',
       response: { 200: Liveness }
     },
     handler: async () => ({ status: 'ok' as const })
@@ -34,7 +35,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Check that the service can serve requests',
       description:
-        '503 while the database cannot be reached or the log cannot be read, and during a shutdown.',
+        'Returns 503 while the database cannot be reached or the log cannot be read, and during a shutdown.',
       response: { 200: Readiness, 503: Readiness }
     },
     handler: async (_request, reply) => {
@@ -54,7 +55,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
   }
 
   function respondsInTime(): Promise<boolean> {
-    // One query at a time: probes of a database that hangs would use up the connections.
+    // Run one query at a time. Otherwise, while the database hangs, the probes would use up the connections.
     pinging ??= ping(sql)
       .then(() => true)
       .catch(() => false)

@@ -13,13 +13,13 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       description:
         'Opens a WebSocket for JSON messages: subscribe to checklists, push operations, and receive all changes in ' +
         'order. `/docs/asyncapi.json` describes the messages. Authenticate with a Bearer token or the refresh ' +
-        'cookie. 400 `BAD_HANDSHAKE` when the handshake does not follow RFC 6455.',
+        'cookie. Returns 400 `BAD_HANDSHAKE` when the handshake does not follow RFC 6455.',
       security: [{ bearer: [] }, { cookie: [] }],
       response: { ...refusals(400, 401, 403, 426, 429, 503) }
     },
     onRequest: [app.refuseForeignOrigin, app.authenticateSubscriber, app.refuseTooManySockets],
     handler: async () => {
-      // RFC 9110, 15.5.22
+      // RFC 9110, 15.5.22, requires the header Upgrade.
       throw Object.assign(new UpgradeRequired(), {
         headers: { connection: 'close, upgrade', upgrade: 'websocket' }
       })

@@ -18,7 +18,7 @@ export const SignUp = (passwordMinLength: number) =>
     { additionalProperties: false, description: 'Data of a new account' }
   )
 
-// No minimum length: a password that is too short for any account is a wrong one (401).
+// The password has no minimum length here: the response to a short password is 401, as to any wrong password.
 export const SignIn = Type.Object(
   { email: Email, password: Password(1) },
   { additionalProperties: false, description: 'Email and password of an account' }
@@ -31,7 +31,10 @@ export const PasswordChange = (passwordMinLength: number) =>
     { additionalProperties: false, description: 'The current password and the new one' }
   )
 
-/** Proves that the request comes from the user, and not from another person at their unlocked screen. */
+/**
+ * The current password. It proves that the request comes from the user, and not from another person who uses their
+ * unlocked device.
+ */
 export const PasswordProof = Type.Object(
   { password: Password(1) },
   { additionalProperties: false, description: 'The current password, to confirm the request' }

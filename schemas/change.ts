@@ -21,14 +21,14 @@ export const ChangeKind = OneOf(
 )
 export type ChangeKind = Static<typeof ChangeKind>
 
-/** A checklist in `before` and `after` of its changes. */
+/** The state of a checklist in `before` and `after` of a change. */
 export interface ChecklistState {
   id: string
   title: string
   deleted: boolean
 }
 
-// Not a union, because the serializer would validate every change against each part of it.
+// This schema is not a union, because the serializer would validate every change against each part of the union.
 const State = (description: string) =>
   Type.Unsafe<Item | ChecklistState | Conflict>({
     type: 'object',

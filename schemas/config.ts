@@ -3,7 +3,7 @@ import { type Static, Type } from '@sinclair/typebox'
 const Seconds = (fallback: number, description: string) =>
   Type.Integer({ minimum: 1, maximum: 2_147_483, default: fallback, description })
 
-/** The environment variables. A test compares the table in the README with them. */
+/** The environment variables. A test compares the table in the README with this schema. */
 export const Environment = Type.Object({
   PORT: Type.Integer({
     minimum: 0,

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { OneOf } from './scalars.ts'
 
-/** Every `code` of an error, over HTTP and on sockets. A new one is added here and in lib/errors.ts. */
+/** Every `code` of an error, over HTTP and on sockets. A new code must be added here and in lib/errors.ts. */
 export const ErrorCode = OneOf(
   [
     // requests without a route
@@ -52,7 +52,7 @@ export const ErrorCode = OneOf(
     'TOO_BUSY',
     'DATABASE_UNAVAILABLE',
     'INTERNAL',
-    // any other refusal of a library
+    // any other error of a library that refuses a request
     'ERROR'
   ],
   { description: 'stable code of the error, for programs', examples: ['PROJECT_NOT_FOUND'] }
@@ -73,7 +73,7 @@ export const ErrorBody = Type.Object(
 )
 export type ErrorBody = Static<typeof ErrorBody>
 
-/** Returns the error responses of a route, to list in its `response`: `{ 201: User, ...refusals(400, 409) }`. */
+/** Returns the error responses of a route, for `response` in its schema: `{ 201: User, ...refusals(400, 409) }`. */
 export function refusals<const Status extends number>(...statuses: Status[]) {
   return Object.fromEntries(statuses.map(status => [status, ErrorBody])) as Record<
     Status,

@@ -58,7 +58,7 @@ const checklistEvent = (type: string) =>
     ...trace
   })
 
-/** The schema of `data` of every event that `GET /events` sends, by `event`. */
+/** The schemas of `data` for all events that `GET /events` sends, by `event`. */
 export const FeedEvents: Record<string, TSchema> = {
   ready: data('The first event of every stream', {
     userId: Id('id of the user whose events are sent'),

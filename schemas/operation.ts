@@ -117,7 +117,7 @@ const ItemDelete = operation(
   }
 )
 
-const ItemRestore = operation('item.restore', 'Restores a deleted item, at its place', {
+const ItemRestore = operation('item.restore', 'Restores a deleted item at its former position', {
   itemId: ItemId
 })
 
@@ -176,12 +176,14 @@ const parts = [
 
 type Part = Static<(typeof parts)[number]>
 
-/** A change of a checklist by a user, with the values that the user saw, so that concurrent edits can be merged. */
+/**
+ * A change of a checklist by a user. It contains the values that the user saw, so that concurrent edits can be merged.
+ */
 export const Operation = Type.Unsafe<Part>({
   type: 'object',
   title: 'Operation',
   description:
-    'A change of a checklist, with the values that the user saw, so that concurrent edits can be merged',
+    'A change of a checklist. It contains the values that the user saw, so that concurrent edits can be merged',
   discriminator: { propertyName: 'kind' },
   required: ['kind'],
   oneOf: parts,

@@ -40,8 +40,8 @@ export const Peer = Type.Object(
   {
     additionalProperties: false,
     description:
-      'Another socket that has the checklist open. `state` is {} until it sends one, and null when it has left or is ' +
-      'no longer shown, only counted in `others`'
+      'Another socket that has the checklist open. `state` is {} until the socket sends one. It is null when the ' +
+      'socket has left, and when it is no longer shown but only counted in `others`'
   }
 )
 export type Peer = Static<typeof Peer>

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { maximum } from './limits.ts'
 import { Id, Line } from './scalars.ts'
 
-/** ASCII only, so that two addresses that look the same differ at most in letter case. */
+/** An email address in ASCII, so that two addresses that look the same differ at most in letter case. */
 export const Email = Type.String({
   format: 'email',
   maxLength: maximum.emailLength,

@@ -24,9 +24,12 @@ declare module '@fastify/jwt' {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Returns an access token that expires with its session at the latest. */
+    /** Returns an access token, which expires no later than its session. */
     signAccessToken(session: { id: string; userId: string; expiresAt: Date }): string
-    /** Throws TokenExpired for a token that is valid but for its age, BadToken for every other that is not valid. */
+    /**
+     * Throws BadToken when the token is not valid or its session has ended. Throws TokenExpired when the token has
+     * expired and is otherwise valid.
+     */
     verifyAccessToken(token: string): AccessTokenOwner
   }
 }
@@ -43,7 +46,7 @@ async function accessTokens(app: FastifyInstance) {
     secret: signing.access,
     decode: { complete: true },
     sign: { kid: signing.kid, header: { alg: 'HS256', typ: 'at+jwt' } },
-    // The age is checked last: a token that is old and also forged must be refused as forged.
+    // `verifyAccessToken` checks the expiry last: a token that is both forged and expired must throw BadToken.
     verify: { algorithms: ['HS256'], checkTyp: 'at+jwt', ignoreExpiration: true }
   })
 
@@ -69,7 +72,8 @@ async function accessTokens(app: FastifyInstance) {
       const key = secrets.get(decoded?.header.kid)
       if (key) return app.jwt.verify(token, { key })
     } catch {
-      // The library throws a dozen different errors for a bad token, some of them without a status.
+      // The library throws a dozen different errors for a bad token, some of them without a status. BadToken replaces
+      // them.
     }
     throw new BadToken()
   }

@@ -8,17 +8,20 @@ export interface Identity {
   userId: string
   sessionId: string
   name: string
-  /** When a stream or socket of an access token closes, milliseconds since 1970; null with a cookie: with its session. */
+  /**
+   * Time at which the access token expires and the stream or socket closes, in milliseconds since 1970. Null when it
+   * was opened with a cookie: then it closes when its session ends.
+   */
   expiresAt: number | null
 }
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The onRequest hook of every route that requires an access token: sets `request.user`. */
+    /** The onRequest hook of every route that requires an access token. Sets `request.user`. */
     authenticate(request: FastifyRequest): Promise<void>
     /**
-     * The onRequest hook of streams and sockets: sets `request.identity` from an access token or from the refresh cookie,
-     * which it does not rotate.
+     * The onRequest hook of streams and sockets. Sets `request.identity` from an access token or from the refresh
+     * cookie. Does not rotate the refresh token.
      */
     authenticateSubscriber(request: FastifyRequest): Promise<void>
   }

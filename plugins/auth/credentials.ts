@@ -13,13 +13,17 @@ import {
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Every use of a password: throttled and audited. All functions throw TooOften, and TooBusy before they query the
-     * database when 100 of them run: a flood of sign-ins must not use up the connections.
+     * Checks passwords, and hashes those of new accounts. Every use of a password is throttled, and wrong passwords are
+     * audited. All functions throw TooOften when the limit is reached. They throw TooBusy when 100 calls are running,
+     * before they query the database: a flood of sign-ins must not use up the connections.
      */
     credentials: {
-      /** Returns the account of an email, in canonical form, and its password. Throws BadCredentials. */
+      /**
+       * Returns the account with this email, in canonical form, and this password. Throws BadCredentials when there is
+       * none.
+       */
       check(request: FastifyRequest, credentials: EmailAndPassword): Promise<Account>
-      /** Returns the account of the access token if the password is right. Throws WrongPassword. */
+      /** Returns the account of the access token. Throws WrongPassword when the password is wrong. */
       confirm(request: FastifyRequest, password: string): Promise<Account>
       /** Returns the hash of the password of a new account. */
       create(request: FastifyRequest, password: string): Promise<string>
@@ -74,7 +78,7 @@ async function credentials(app: FastifyInstance) {
       })
   })
 
-  /** Returns the session of the request's cookie, if it is one of this account. */
+  /** Returns the id of the session of the refresh cookie, if the session belongs to this account. */
   async function findSession(request: FastifyRequest, known: Credentials | undefined) {
     const token = refreshCookie.find(request)
     const owner = token && (await findTokenOwner(sql, token, config))

@@ -6,9 +6,9 @@ import { findEndedSessions } from '../../sql/sessions.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The sessions that ended on any node, so that no request has to query the database. */
+    /** The ids of sessions that ended on any node. They are in memory, so that no request has to query the database. */
     endedSessions: {
-      /** Returns whether a session has ended, for as long as an access token of it may be accepted. */
+      /** Returns whether a session has ended. The id of a session is stored until its access tokens have expired. */
       has(id: string): boolean
       /** Marks sessions as ended on this node at once, before their event comes back through the log. */
       add(...ids: string[]): void
@@ -17,28 +17,29 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Pace of the queries while the log cannot be read. Streams and sockets check at their next heartbeat, so that a
-  // session ends on them within a minute all the same.
+  // Interval of the queries for ended sessions while the log cannot be read. Streams and sockets check for an ended
+  // session at each heartbeat, so that they close within a minute all the same.
   pollMs: 20_000
 }
 
 async function endedSessions(app: FastifyInstance) {
   const { sql, pubsub, config, log } = app
-  // The node that signed an access token may be ahead of this one, so that the token is accepted for longer.
+  // The clock of the node that signed an access token may be ahead of the clock of this node. This node then accepts
+  // the token for longer.
   const tokenLifeSeconds = config.accessTokenTtl + CLOCK_SKEW_SECONDS
   const ended = createEndedSessions(tokenLifeSeconds * 1000)
 
-  // Subscribe before the query: a session that ends in between is in both.
+  // Subscribe before the query, so that no session that ends in between is missed.
   const unsubscribe = pubsub.subscribe('sessions', {
     receive({ after }) {
       const { sessionId, reason } = JSON.parse(after ?? '{}')
-      // The access tokens of an expired session have expired before it.
+      // The access tokens of a session expire no later than the session itself.
       if (reason !== 'expired') ended.add(sessionId)
     },
     reset: () => void load().catch(err => log.error({ err }, 'cannot query ended sessions'))
   })
   const stop = every(limits.pollMs, async () => {
-    if (!pubsub.health().reading) await load().catch(() => {}) // pubsub logs the outage
+    if (!pubsub.health().reading) await load().catch(() => {}) // the pubsub plugin logs the outage
   })
   app.addHook('onClose', async () => {
     unsubscribe()
@@ -53,9 +54,12 @@ async function endedSessions(app: FastifyInstance) {
   }
 }
 
-/** Stores the ids of ended sessions for `tokenLifeMs`. The limit of password hashes bounds them: sessions begin at some tens a second. */
+/**
+ * Stores the ids of ended sessions for `tokenLifeMs`. The number of ids needs no limit: a new session needs a password
+ * hash, and a node computes only some tens of hashes per second.
+ */
 function createEndedSessions(tokenLifeMs: number) {
-  // in the order in which they ended
+  // time at which each session was added, by id, the oldest first
   const endedAt = new Map<string, number>()
 
   return {

@@ -8,7 +8,10 @@ import { deriveKeys, type Keys } from '../../lib/keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The keys that sign and verify tokens, of JWT_SECRET or of a secret that is created in DATA_DIR at the first start. */
+    /**
+     * The keys that sign and verify tokens. They are derived from JWT_SECRET, or from a secret that the service creates
+     * in DATA_DIR at its first start.
+     */
     keys: Keys
   }
 }

@@ -8,14 +8,20 @@ import { createLimiter } from '../../lib/limiter.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Hashes and verifies passwords, some at a time. Both functions throw TooBusy when too many wait. */
+    /**
+     * Hashes and verifies passwords, up to four at a time. `hash` and `verify` throw TooBusy when 100 calls are
+     * waiting, and after a wait of 10 s.
+     */
     passwords: {
       hash(password: string): Promise<string>
-      /** Takes the same time without a hash, or with one that is unreadable, as with a wrong password. */
+      /**
+       * Returns whether a password is right. Without a hash, or with an unreadable one, it takes as long as for a wrong
+       * password, so that the time does not reveal which accounts exist.
+       */
       verify(hash: string | null | undefined, password: string): Promise<boolean>
-      /** Returns whether a text is a hash, and one whose cost is acceptable. */
+      /** Returns whether `hash` is a valid hash with an acceptable cost. */
       isReadable(hash: string): boolean
-      /** Returns whether a hash was made with less than today's cost. */
+      /** Returns whether a hash was made with a lower cost than new hashes. */
       isWeak(hash: string): boolean
     }
   }
@@ -24,10 +30,10 @@ declare module 'fastify' {
 // OWASP's minimum for argon2id: 19 MiB, 2 passes, 1 lane.
 const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 
-// A hash that demands more is damaged: verifying it would exhaust the memory of the process.
+// A stored hash with a higher cost is damaged. Verifying it would exhaust the memory of the process.
 const maxCost = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 
-// libuv has four threads.
+// Each hash uses one thread of libuv, which has four.
 const limits = {
   maxRunning: Math.min(availableParallelism(), 4),
   maxWaiting: 100,
@@ -36,7 +42,7 @@ const limits = {
 
 async function passwords(app: FastifyInstance) {
   const limit = createLimiter(limits, () => new TooBusy())
-  // Compared with the password where there is no account: the comparison must take the same time.
+  // Verified instead of a hash that is missing or unreadable, so that the verification takes the same time.
   const decoy = await hash(randomBytes(32), cost)
 
   app.decorate('passwords', {
@@ -71,8 +77,8 @@ function isReadable(stored: string): boolean {
   }
 }
 
-// One keyboard sends "é" as one code point, another as two. NFC, as in RFC 8265: unlike NFKC it never maps passwords that
-// look different to the same text.
+// Keyboards differ: one sends "é" as one code point, another as two. RFC 8265 prescribes NFC for passwords. Unlike
+// NFKC, it never maps passwords that look different to the same text.
 function normalize(password: string): string {
   return password.normalize('NFC')
 }

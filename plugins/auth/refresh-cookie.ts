@@ -13,9 +13,12 @@ import {
 declare module 'fastify' {
   interface FastifyInstance {
     refreshCookie: {
-      /** Returns the refresh token if the request carries exactly one that this service signed. */
+      /** Returns the refresh token, or undefined unless the request has exactly one that this service signed. */
       find(request: FastifyRequest): RefreshToken | undefined
-      /** Returns the refresh token. Throws NoCookie or BadRefresh. */
+      /**
+       * Returns the refresh token. Throws NoCookie when the request has none, BadRefresh when it does not have exactly
+       * one that this service signed.
+       */
       read(request: FastifyRequest): RefreshToken
       write(reply: FastifyReply, session: { id: string; counter: number }): void
       clear(reply: FastifyReply): void
@@ -32,7 +35,8 @@ async function refreshCookie(app: FastifyInstance) {
 
   await app.register(cookie, { hook: false })
 
-  // A request has two valid tokens when an attacker has planted one of theirs beside the user's: neither may be used.
+  // When a request has two valid tokens, an attacker may have added a token of their own to that of the user. Neither
+  // token is accepted then.
   const verify = memoize(({ headers }: FastifyRequest) => {
     const values = new Set(cookieValues(headers.cookie, NAME).filter(value => value !== ''))
     const tokens = [...values].flatMap(value => decodeRefreshToken(value, keys) ?? [])

@@ -4,17 +4,20 @@ import { clientNetwork } from '../../lib/client-address.ts'
 import { TooOften } from '../../lib/errors.ts'
 import { countAttempt, findSecondsToWait, type Throttle } from '../../sql/throttles.ts'
 
-/** Who guesses a password: a session of the account, or else the email, of which there need not be an account. */
+/**
+ * The source of a password guess. `sessionId` is a session of the account; without such a session, `email` is the email
+ * of the guess. `userId` is missing when no account has this email.
+ */
 export type Guesser = { userId?: string } & ({ email: string } | { sessionId: string })
 
 declare module 'fastify' {
   interface FastifyInstance {
     throttle: {
-      /** Counts a sign-up. Throws TooOften when there were too many from this network. */
+      /** Counts a sign-up. Throws TooOften after too many sign-ups from this network. */
       signUp(request: FastifyRequest): Promise<void>
       /**
-       * Runs `attempt`, which returns undefined for a wrong password, and returns its result. Throws TooOften when there
-       * were too many wrong passwords before, also when this one is right.
+       * Runs `attempt` and returns its result: undefined for a wrong password. Throws TooOften after too many wrong
+       * passwords, even when this password is right.
        */
       guess<T>(
         request: FastifyRequest,
@@ -22,8 +25,8 @@ declare module 'fastify' {
         attempt: () => Promise<T | undefined>
       ): Promise<T | undefined>
       /**
-       * Runs `find`, which returns undefined for an email without an account, and returns its result. Throws TooOften
-       * when this user looked up too many of these before.
+       * Runs `find` and returns its result: undefined for an email without an account. Throws TooOften after this user
+       * has looked up too many emails without an account.
        */
       lookUp<T>(request: FastifyRequest, find: () => Promise<T | undefined>): Promise<T | undefined>
     }
@@ -35,9 +38,10 @@ const HOUR = 60 * 60
 
 const limits = {
   guessesInSession: { allowed: 10, seconds: QUARTER },
-  // Per account and network: fewer than per account, so that an attacker does not block the user's own network.
+  // Per account and network. Lower than the limit per account, so that an attacker is blocked only in their own
+  // network.
   guessesOfPair: { allowed: 10, seconds: QUARTER },
-  // Per account: NIST SP 800-63B-4, 3.2.2, allows no more than 100.
+  // Per account. NIST SP 800-63B-4, 3.2.2, allows at most 100.
   guessesOfAccount: { allowed: 100, seconds: QUARTER },
   guessesFromNetwork: { allowed: 100, seconds: QUARTER },
   signUpsFromNetwork: { allowed: 300, seconds: HOUR },
@@ -45,9 +49,9 @@ const limits = {
 }
 
 /**
- * Limits guesses with counters in a table, which all nodes share. Libraries do not fit: @fastify/rate-limit counts requests
- * before their outcome is known and by one key each, and the PostgreSQL store of rate-limiter-flexible needs the driver `pg`
- * and one statement per key.
+ * Limits guesses with counters in a table, which all nodes share. Two libraries do not fit. @fastify/rate-limit counts
+ * a request before its outcome is known, and by one key only. The PostgreSQL store of rate-limiter-flexible needs the
+ * driver `pg` and runs one statement per key.
  */
 async function throttle(app: FastifyInstance) {
   const { sql, config } = app
@@ -76,8 +80,8 @@ async function throttle(app: FastifyInstance) {
   })
 
   /**
-   * Counts a result that is undefined, and refuses every result when too many were counted: of guesses sent at the same
-   * time, only as many as are allowed learn their result.
+   * Counts `outcome` if it is undefined. Throws TooOften instead of returning `outcome` when too many were counted. So
+   * only the allowed number of guesses get a result, even when more are sent at the same time.
    */
   async function counted<T>(
     request: FastifyRequest,
@@ -91,8 +95,8 @@ async function throttle(app: FastifyInstance) {
   }
 }
 
-// Guesses of a live session are counted for that session alone (OWASP's device cookies): guesses of others at the same account
-// or from the same network cannot lock its user out.
+// A guess with an active session counts for that session only (OWASP: device cookies). So guesses of others, at the
+// same account or from the same network, cannot lock out the user of the session.
 function throttlesOf({ ip }: FastifyRequest, guesser: Guesser): Throttle[] {
   if ('sessionId' in guesser) {
     return [{ key: `guess by session ${guesser.sessionId}`, ...limits.guessesInSession }]

@@ -5,15 +5,15 @@ import { createRateLimiter } from '../../lib/rate-limiter.ts'
 declare module 'fastify' {
   interface FastifyContextConfig {
     /**
-     * `false` for a write with limits of its own, and for those that end sessions: a flood of writes with a stolen token
-     * must not keep its user from ending it.
+     * `false` turns the limit off for a route: for a route with limits of its own, and for a route that ends sessions.
+     * An attacker who sends many writes with a stolen token must not prevent the user from ending the session.
      */
     writeRate?: false
   }
 }
 
 const limits = {
-  // No person writes this fast, and an import of some hundred rows is at most delayed.
+  // No person writes this fast. An import of some hundred rows is delayed at most, and not refused.
   rate: 20,
   burst: 300,
   maxWaitMs: 3_000
@@ -21,12 +21,15 @@ const limits = {
 
 const READS = new Set(['GET', 'HEAD'])
 
-/** Limits how fast a user writes through this node: delays the writes of an access token, and refuses them with TooOften. */
+/**
+ * Limits how fast a user writes through this node. Delays writes, and throws TooOften when the delay would be longer
+ * than 3 s.
+ */
 async function writeRate(app: FastifyInstance) {
   if (!app.config.rateLimit) return
   const limiter = createRateLimiter(limits, limits.maxWaitMs)
 
-  // After the access token was verified and before the body is read.
+  // This hook runs after the access token was verified and before the body is read.
   app.addHook('preParsing', async request => {
     if (isLimited(request)) await limiter.wait(request.user.id, 1)
   })

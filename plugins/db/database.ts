@@ -4,7 +4,7 @@ import { startPostgres } from '../../lib/embedded-postgres/server.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The configured database, or the embedded one that this plugin starts and stops. */
+    /** The configured database. Without one, this plugin starts and stops an embedded PostgreSQL. */
     database: Database
   }
 }
@@ -14,7 +14,7 @@ interface Database {
   url: string
   /** URL of a direct connection for LISTEN. */
   listenUrl: string
-  /** The command that connects psql to it, without a password. */
+  /** The command that connects psql to the database. It contains no password. */
   psql: string
 }
 
@@ -26,7 +26,7 @@ async function database(app: FastifyInstance) {
     return
   }
   const postgres = await startPostgres(dataDir, {}, step => app.log.info(step))
-  // Fastify runs the last hook first: this one stops PostgreSQL after the pools have closed.
+  // Fastify runs onClose hooks in reverse order, so this one stops PostgreSQL after the pools have closed.
   app.addHook('onClose', () => postgres.stop())
   app.decorate('database', { url: postgres.url, listenUrl: postgres.url, psql: postgres.psql })
 }

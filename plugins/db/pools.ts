@@ -9,11 +9,11 @@ import { shutdownLimits } from '../http/shutdown.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The pool of reads, and of writes that the log does not carry. A statement waits for a lock for 5 s at most. */
+    /** The pool for reads, and for writes that add no event to the log. A statement waits at most 5 s for a lock. */
     sql: Sql
     /**
-     * The pool of writes that the log carries. A statement waits for a lock for 200 ms at most, also for the commit lock, so
-     * that a transaction in psql does not block all connections: `write` and `operations` retry.
+     * The pool for writes that may add events to the log. A statement waits at most 200 ms for a lock, also for the
+     * commit lock, so that a transaction in psql does not block all connections. `write` and `operations` retry.
      */
     writeSql: Sql
   }
@@ -21,7 +21,7 @@ declare module 'fastify' {
 
 const limits = {
   readers: 8,
-  // Further writers only queue at the commit lock: 4–8 of them are as fast as 32.
+  // More writers would only wait for the commit lock: 4–8 writers are as fast as 32.
   writers: 7,
   writeLockMs: 200
 }

@@ -9,15 +9,15 @@ import type { Sql } from '../../sql/executor.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs a write that the log carries, as one transaction. Retries it while another transaction holds its rows or the
-     * commit lock, without holding a connection in between. Throws Busy after 5 s: nothing was written then. `writer` is the
-     * id of the user or session that writes; writers take turns.
+     * Runs a write that may add events to the log, as one transaction. Retries it while another transaction has locked
+     * its rows or holds the commit lock. Holds no connection between two attempts. Throws Busy when it could not write
+     * within 5 s. `writer` identifies the user or session that writes. Writers take turns.
      */
     write<T>(writer: string, transaction: (sql: Sql) => Promise<T>): Promise<T>
   }
 }
 
-// Operations use the other connections of the pool.
+// The other connections of the pool are for the operations on checklists.
 const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500, maxWaitMs: lockWaitMs }
 
 async function write(app: FastifyInstance) {

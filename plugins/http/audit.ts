@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Logs one line about an account, which never contains a password, a token or the email of a request. */
+    /** Logs one line about an account. The line never contains a password, a token or the email of a request. */
     audit(event: AuditEvent, about?: { userId?: string; sessionId?: string }): void
   }
 }

@@ -4,7 +4,10 @@ import { ForeignOrigin } from '../../lib/errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The onRequest hook of every route that reads or sets the refresh cookie. */
+    /**
+     * Throws ForeignOrigin when a page of an origin that is not allowed sends the request. Runs before every route that
+     * reads or sets the refresh cookie.
+     */
     refuseForeignOrigin(request: FastifyRequest): Promise<void>
   }
 }
@@ -12,7 +15,8 @@ declare module 'fastify' {
 async function csrf(app: FastifyInstance) {
   app.decorate('refuseForeignOrigin', async ({ headers, host }) => {
     const { origin, 'sec-fetch-site': site } = headers
-    // A browser sends no Origin with a GET, but it sends Sec-Fetch-Site. A client that sends neither is no browser.
+    // A browser sends no Origin with a GET, but it sends Sec-Fetch-Site. A client that sends neither header is not a
+    // browser.
     const isOurs =
       origin === undefined
         ? site !== 'cross-site' && site !== 'same-site'

@@ -11,15 +11,15 @@ async function errors(app: FastifyInstance) {
   app.setErrorHandler(sendError)
 }
 
-/** Sends the response to an error; also to those that Fastify finds before it knows the route. */
+/** Sends the response to an error. Also handles errors that Fastify finds before it has chosen a route. */
 export function sendError(thrown: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const error: Refusal = refusalOf(thrown)
   const { body, retryAfter } = describeError(error)
   const { statusCode, code } = body
-  // A refusal under load needs no stack: a flood of requests would become a flood of the log.
+  // A refusal under load is logged without a stack, so that a flood of requests does not fill the log.
   if (statusCode === 503 && error === thrown) request.log.warn({ code }, 'request refused')
   else if (statusCode >= 500) request.log.error({ err: thrown }, 'request failed')
-  if (statusCode === 401) reply.header('www-authenticate', 'Bearer') // RFC 9110, 11.6.1
+  if (statusCode === 401) reply.header('www-authenticate', 'Bearer') // required by RFC 9110, 11.6.1
   reply.headers(error.headers ?? {})
   if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   return reply.code(statusCode).send(body)
@@ -31,7 +31,7 @@ const CLIENT_ERRORS: Record<string, [number, string]> = {
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'the chunk extensions are too large']
 }
 
-/** Refuses bytes that are not valid HTTP, for which there is neither a request nor a reply. */
+/** Refuses bytes that are not valid HTTP. For these Fastify creates neither a request nor a reply. */
 export function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy()
@@ -44,7 +44,7 @@ export function onClientError(error: NodeJS.ErrnoException, socket: Socket): voi
   refuseSocket(socket, status, { code: 'CLIENT_ERROR', message })
 }
 
-/** Writes an error as a whole response to a socket that has no reply, and closes the socket. */
+/** Writes an error as a complete HTTP response to a TCP socket that has no Fastify reply, and closes the socket. */
 export function refuseSocket(
   socket: Duplex,
   status: number,

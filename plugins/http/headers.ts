@@ -2,12 +2,12 @@ import helmet from '@fastify/helmet'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** Sets the security headers of every response, and forbids caches to store responses about accounts. */
+/** Sets the security headers of every response. Prevents caches from storing responses about accounts. */
 async function headers(app: FastifyInstance) {
   await app.register(helmet, {
     contentSecurityPolicy: {
       directives: {
-        // It would make browsers load the files of /docs over HTTPS, which fails without a TLS proxy.
+        // This directive would make browsers load the files of /docs over HTTPS, which fails without a TLS proxy.
         upgradeInsecureRequests: null
       }
     }

@@ -2,12 +2,15 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest } from '../../lib/errors.ts'
 
-/** Refuses requests with two Host headers, which Node accepts: a proxy may have used the other one (RFC 9112, 3.2). */
+/**
+ * Refuses requests with more than one Host header. Node accepts them and uses one of the headers. A proxy may have used
+ * another one (RFC 9112, 3.2).
+ */
 async function host(app: FastifyInstance) {
   app.addHook('onRequest', async ({ raw }) => {
     const names = raw.rawHeaders.filter((_, n) => n % 2 === 0)
     if (names.filter(name => name.toLowerCase() === 'host').length > 1) {
-      throw new BadRequest('the header Host came more than once')
+      throw new BadRequest('the request has more than one Host header')
     }
   })
 }

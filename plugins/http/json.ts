@@ -5,7 +5,9 @@ import fp from 'fastify-plugin'
 import { BadRequest } from '../../lib/errors.ts'
 import { decodeUtf8 } from '../../lib/utf8.ts'
 
-/** Parses bodies of JSON in UTF-8, treats an empty body of any type as no body, and refuses all others with 415. */
+/**
+ * Parses JSON bodies in UTF-8. Treats an empty body of any media type as no body. Refuses all other bodies with 415.
+ */
 async function json(app: FastifyInstance) {
   const parse = promisify(app.getDefaultJsonParser('error', 'error'))
 
@@ -14,19 +16,19 @@ async function json(app: FastifyInstance) {
     'application/json',
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) =>
-      // Routes that require a body refuse an empty one by their schema.
+      // The schema of a route that requires a body refuses an empty body.
       body.length === 0 ? undefined : parse(request, decodeUtf8(body))
   )
   app.addContentTypeParser('*', (_request, payload, done) => expectNothing(payload, done))
 
-  // Fastify refuses an invalid media type, such as an empty one, also when there is no body.
+  // Delete the header, because Fastify refuses an invalid media type, such as an empty one, even when there is no body.
   app.addHook('preParsing', (request, _reply, payload, done) => {
     if (request.mediaType !== 'application/json') delete request.headers['content-type']
     done(null, payload)
   })
 }
 
-/** Calls `done` when a body ends empty, and with an error at its first byte. */
+/** Calls `done` without an error when a body ends empty, and with an error when its first byte arrives. */
 function expectNothing(payload: IncomingMessage, done: (error: Error | null) => void) {
   const onData = () => settle(new errorCodes.FST_ERR_CTP_INVALID_MEDIA_TYPE())
   const onEnd = () => settle(null)

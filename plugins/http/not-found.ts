@@ -3,25 +3,29 @@ import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import { MethodNotAllowed, RouteNotFound } from '../../lib/errors.ts'
 
-/** Refuses requests without a route: with 405 and the methods of the path, or with 404 when the path has none. */
+/**
+ * Refuses requests that match no route: with 405 and the allowed methods when the path has a route, otherwise with 404.
+ */
 async function notFound(app: FastifyInstance) {
-  // Fastify's router has a tree per method. This one has one tree for all, so that one lookup finds the methods of a path.
+  // Fastify's router has one tree per method. This router has one tree for all methods, so that one lookup finds the
+  // methods of a path.
   const paths = findMyWay()
 
   app.addHook('onRoute', ({ method, url }) => {
-    if (url === '*') return // the preflights of CORS
+    if (url === '*') return // the route of @fastify/cors for preflights
     const known = paths.findRoute('GET', url)
     const methods: Set<string> = known?.store ?? new Set()
     for (const one of [method].flat()) methods.add(one)
     if (!known) paths.on('GET', url, () => {}, methods)
   })
 
-  // Before the body is read, because Fastify would refuse some bodies for their media type first.
+  // Refuse before the body is read. Otherwise Fastify would refuse some requests with 415 first, for the media type of
+  // their body.
   app.addHook('preParsing', (request, _reply, payload, done) => {
     done(request.is404 ? refusal(request) : null, payload)
   })
 
-  // For plugins that call `reply.callNotFound()`.
+  // Called when a plugin calls `reply.callNotFound()`.
   app.setNotFoundHandler(request => {
     throw refusal(request)
   })

@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Returns whether pages of `origin` may send requests to the service under the name `host`. */
+    /** Returns whether a page of `origin` may send a request to this service when the host of the request is `host`. */
     isAllowedOrigin(origin: string, host: string): boolean
   }
 }
@@ -16,7 +16,7 @@ async function origins(app: FastifyInstance) {
 
   app.decorate('isAllowedOrigin', (origin, host) => {
     if (allowedOrigins.includes(origin)) return true
-    // Both schemes, because a proxy may terminate TLS.
+    // Accept both schemes, because a proxy may terminate TLS.
     return ['http', 'https'].some(scheme => origin === `${scheme}://${host.toLowerCase()}`)
   })
 
@@ -32,7 +32,7 @@ async function origins(app: FastifyInstance) {
   })
 }
 
-/** Returns whether a request is a preflight of CORS. Any other OPTIONS is a method without a route. */
+/** Returns whether a request is a CORS preflight. No route accepts any other OPTIONS request. */
 function isPreflight({ headers }: FastifyRequest): boolean {
   return headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }

@@ -9,20 +9,20 @@ declare module 'fastify' {
 }
 
 /**
- * The shutdown of a node, in its sequence, with the numbers of each step:
+ * The limits of the shutdown of a node. Its steps, in order:
  *
- * 1. server.ts receives SIGTERM or SIGINT and calls `app.close()`. A second signal ends the process at once, and so does
- *    `processMs`.
+ * 1. server.ts receives SIGTERM or SIGINT and calls `app.close()`. The process ends at once on a second signal, and
+ *    after `processMs`.
  * 2. `GET /health/ready` responds 503 `draining`, so that load balancers send no more clients.
- * 3. Streams end (plugins/live/feed), `perTurn` in one turn of the event loop: the clients of one turn reconnect together.
- *    A client that does not receive the end within `streamMs` is disconnected.
- * 4. Sockets accept no further push, finish the one under way within `pushMs` and close with 1012 (plugins/live/socket).
- *    A client that does not complete the close handshake within `handshakeMs` is disconnected.
+ * 3. Streams end (plugins/live/feed), at most `perTurn` in one turn of the event loop. The clients of one turn
+ *    reconnect at the same time. A client that does not receive the end within `streamMs` is disconnected.
+ * 4. Sockets accept no further push. They complete the push that is being handled, within `pushMs`, and close with 1012
+ *    (plugins/live/socket). A client that does not complete the close handshake within `handshakeMs` is disconnected.
  * 5. Jobs stop after their current statement (plugins/jobs).
- * 6. The server accepts no more connections and completes its requests. After `queriesMs` the pools end what a database
- *    that hangs has not completed, so that its requests are still refused with 503 (plugins/db/pools.ts); after `requestsMs`
- *    every connection is closed.
- * 7. The LISTEN connection, the log query and the pools close, each within `connectionMs`, and last the embedded PostgreSQL.
+ * 6. The server accepts no more connections and completes its requests. After `queriesMs` the pools end the queries
+ *    that are still running, so that their requests are refused with 503 even when the database hangs
+ *    (plugins/db/pools.ts). After `requestsMs` every connection is closed.
+ * 7. The LISTEN connection, the log query and the pools close, each within `connectionMs`. The embedded PostgreSQL stops last.
  */
 export const shutdownLimits = {
   perTurn: 200,
@@ -32,7 +32,7 @@ export const shutdownLimits = {
   queriesMs: 4_000,
   requestsMs: 5_000,
   connectionMs: 1_000,
-  /** PostgreSQL needs some seconds after the requests. */
+  /** Leaves some seconds after `requestsMs` for the embedded PostgreSQL to stop. */
   processMs: 15_000
 }
 

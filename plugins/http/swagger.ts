@@ -27,7 +27,7 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
   },
   servers: [{ url: '/', description: 'this service' }],
   tags: [
-    { name: 'accounts', description: 'Sign up, sign in, sign out, and the own account' },
+    { name: 'accounts', description: 'Sign up, sign in and sign out; manage the current account' },
     { name: 'projects', description: 'Projects, which users share' },
     { name: 'members', description: 'The members of a project and their roles' },
     { name: 'checklists', description: 'The checklists of a project and their items' },
@@ -52,13 +52,15 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
   }
 }
 
-/** The descriptions of refusals on all routes. What is particular to a route stands in its own description. */
+/**
+ * The descriptions of the refusals that every route can return. A route describes its own refusals in its description.
+ */
 const refusals: Record<string, string> = {
   400: 'The request is malformed: `FST_ERR_VALIDATION` names the field',
   401: 'Not signed in: no token or cookie, or one that is not valid',
   403: 'The token has expired, or the role does not allow this: see `code`',
   404: 'Not found, or not visible to this user: see `code`',
-  409: 'In conflict with the present state: see `code`',
+  409: 'Conflicts with the current state: see `code`',
   410: 'Deleted: see `code`',
   413: 'The body is too large',
   415: 'The body is not `application/json`',
@@ -78,7 +80,10 @@ interface Operation {
   responses: Record<string, { description: string }>
 }
 
-/** Describes refusals, makes parameters with a default optional, and gives schemas names. */
+/**
+ * Adds the descriptions of refusals, makes parameters with a default optional, and moves schemas that have a title to
+ * `components.schemas`.
+ */
 function complete(openapi: OpenApi): OpenApi {
   for (const operation of Object.values(openapi.paths).flatMap(path => Object.values(path))) {
     for (const [status, response] of Object.entries(operation.responses)) {
@@ -86,7 +91,7 @@ function complete(openapi: OpenApi): OpenApi {
       if (isRefusal) response.description = refusals[status] ?? response.description
     }
     for (const parameter of operation.parameters ?? []) {
-      // @fastify/swagger marks it as required, because the handler always receives it.
+      // @fastify/swagger marks such a parameter as required, because the handler always receives a value.
       if (parameter.schema.default !== undefined) parameter.required = false
     }
   }

@@ -2,16 +2,19 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 
-/** Closes the connection after a request whose Upgrade header is ignored. */
+/** Closes the connection after a request whose Upgrade header the service ignores. */
 async function upgrade(app: FastifyInstance) {
   app.addHook('onRequest', async ({ headers, raw }, reply) => {
-    // Node discards the bytes that follow such a request in the same packet. A client that pipelined another request must
-    // see its connection close, and sends that request again (RFC 9112, 9.3.2).
+    // Node discards the bytes that follow such a request in the same packet. They may be the next request of a client
+    // that pipelines. The client sends that request again when the connection closes (RFC 9112, 9.3.2).
     if (headers.upgrade !== undefined && !isLiveUpgrade(raw)) reply.header('connection', 'close')
   })
 }
 
-/** Returns whether a request becomes a WebSocket. The Upgrade header of all others is ignored, as RFC 9110, 7.8, allows. */
+/**
+ * Returns whether a request becomes a WebSocket. The Upgrade header of all other requests is ignored, as RFC 9110, 7.8,
+ * allows.
+ */
 export function isLiveUpgrade({ method, url = '', headers }: IncomingMessage): boolean {
   return method === 'GET' && /^\/live(\?|$)/.test(url) && /^websocket$/i.test(headers.upgrade ?? '')
 }

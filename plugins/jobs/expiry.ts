@@ -5,12 +5,12 @@ import { deleteExpiredSessions } from '../../sql/sessions.ts'
 import { deleteExpiredThrottles } from '../../sql/throttles.ts'
 
 const limits = {
-  // A stream that was opened with a cookie outlives its session by this at most.
+  // A stream that was opened with a cookie closes at most this long after its session has expired.
   everyMs: 5_000,
   batch: 1000
 }
 
-/** Deletes expired sessions and throttles. Every node does, and skips the rows that another node has locked. */
+/** Deletes expired sessions and throttles. Every node does this, and skips the rows that another node has locked. */
 async function expiry(app: FastifyInstance) {
   const { sql, log } = app
   const stop = every(limits.everyMs, () =>

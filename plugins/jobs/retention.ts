@@ -13,7 +13,7 @@ import {
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Deletes what is older than its retention period, in bounded statements, until nothing is left to delete. */
+    /** Deletes all rows that are older than their retention period. Each statement deletes a limited number of rows. */
     applyRetention(): Promise<void>
   }
 }
@@ -26,7 +26,10 @@ const limits = {
   limit: 5000
 }
 
-/** Deletes events, histories, operations and deleted items after their retention period. Every node does, and none waits for another. */
+/**
+ * Deletes events, histories, operations and deleted items after their retention period. Every node does this, and none
+ * waits for another.
+ */
 async function retention(app: FastifyInstance) {
   const { sql, log, config } = app
   const periods = { ...limits, feedDays: config.retentionDays }

@@ -6,9 +6,10 @@ import { createLimiter } from '../../lib/limiter.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Limits how many queries for past events and whole checklists run at once (half the pool), so that requests still get
-     * a connection when thousands of clients reconnect. Users take turns. Throws TooBusy when 1,000 queries of this user or
-     * 10,000 in all wait, and after 30 s. Does not run a query whose `signal` aborts while it waits.
+     * Limits how many queries for past events and whole checklists run at once (half the pool), so that requests still
+     * get a connection when thousands of clients reconnect. Users take turns. Throws TooBusy when 1,000 queries of this
+     * user, or 10,000 queries of all users, are waiting. Also throws TooBusy when a query has waited for 30 s. Does not
+     * run a query whose `signal` aborts while it waits.
      */
     catchUpLimit<T>(userId: string, query: () => Promise<T>, signal?: AbortSignal): Promise<T>
   }

@@ -10,11 +10,12 @@ import { shutdownLimits } from '../http/shutdown.ts'
 
 const limits = {
   heartbeatMs: 3000,
-  // Two missed heartbeats: the check at the third, 9 s after the last notification, replaces the connection.
+  // The time of two heartbeats. Each heartbeat checks the silence, so a connection is replaced 9 s after its last
+  // notification.
   silentMs: 6000,
   connectMs: 5000,
   retryMs: 250,
-  // The start waits this long for its own first heartbeat.
+  // On start, the listener waits this long for its own first heartbeat.
   firstHeartbeatMs: 2000
 }
 
@@ -24,7 +25,7 @@ export interface ListenerOptions {
   /** The pool that sends the heartbeats. */
   sql: Sql
   log: FastifyBaseLogger
-  /** Called after every connect: notifications may have been lost before it. */
+  /** Called after every connect. Notifications may have been lost before the connect. */
   onConnect: () => void
   /** Called for every notification of new events. */
   onNotification: () => void
@@ -56,7 +57,7 @@ export async function createListener({
   })
 
   return {
-    /** Whether notifications have arrived within the last 6 s. */
+    /** Whether a notification has arrived within the last 6 s. */
     get isListening() {
       return performance.now() - receivedAt < limits.silentMs
     },
@@ -75,15 +76,15 @@ export async function createListener({
       await withTimeout(instance.listen('concord', receive, onListening), limits.connectMs)
       return instance
     } catch (error) {
-      // Without this it would retry by itself, and there would be two connections.
+      // Otherwise this instance would reconnect by itself, and there would be two connections.
       await instance.end({ timeout: 0 })
       throw error
     }
   }
 
-  // postgres.js calls this within its parser: an error thrown here would reject an unrelated query.
+  // postgres.js calls this function within its parser. An error thrown here would reject an unrelated query.
   function receive(payload: string) {
-    // Any notification, also the heartbeat of another node, shows that this connection works.
+    // Any notification shows that this connection works, even the heartbeat of another node.
     receivedAt = performance.now()
     firstHeartbeat.resolve()
     if (payload === '') onNotification()
@@ -106,15 +107,15 @@ export async function createListener({
   }
 
   async function sendHeartbeat() {
-    // One at a time, also while the database does not respond.
+    // Send one heartbeat at a time, even while the database does not respond.
     if (isSending) return
     isSending = true
-    await notify(sql, heartbeat).catch(() => {}) // pubsub logs the outage
+    await notify(sql, heartbeat).catch(() => {}) // the pubsub plugin logs the outage
     isSending = false
   }
 
   async function replace() {
-    // Behind a pooler no notification ever arrived: that was logged at the start.
+    // If no notification has ever arrived, as behind a pooler, the start has logged a warning.
     if (receivedAt > 0) log.warn('LISTEN connection silent for 6 s: reconnecting')
     await connection.end({ timeout: 0 }).catch(() => {})
     while (isOpen) {

@@ -13,33 +13,37 @@ import { tail } from './tail.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Delivers the events of the log to the subscribers of this node, in order and each once. */
+    /** Delivers the events of the log to the subscribers of this node, in order and each event once. */
     pubsub: PubSub
   }
 }
 
-/** Receives events. Its functions must neither throw nor wait. */
+/** Receives events. Its functions must not throw, and must return at once. */
 export interface Subscriber {
   receive(event: LogEvent): void
-  /** The log was replaced (a restore, a fail-over): positions and revisions received so far are void. */
+  /**
+   * Called when the log was replaced, after a restore or a fail-over. Positions and revisions received so far are not
+   * valid any more.
+   */
   reset(): void
 }
 
 export type PubSub = Awaited<ReturnType<typeof createPubSub>>
 
 const limits = {
-  // Delivery follows each notification; this poll finds events whose notification was lost.
+  // Events are delivered after each notification. This poll finds events whose notification was lost.
   pollMs: 1500,
-  // The poll while the LISTEN connection is down.
+  // Interval of the poll while the LISTEN connection is down.
   unnotifiedPollMs: 250,
   retryMs: 250,
   deliveryWaitMs: 5000,
   ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
-  // Checklists whose revisions are checked for gaps.
+  // Maximum number of checklists whose revisions are checked for gaps.
   watchedChecklists: 10_000,
-  // Events that are delivered together: eight messages in one write cost as much as one.
+  // Maximum size of a batch. The events of a batch are delivered together, because eight messages in one write cost as
+  // much as one message.
   batch: { events: 20, bytes: 256 << 10 },
-  // Deliveries, in subscribers and in bytes, before the loop yields to other work.
+  // After deliveries to this many subscribers, or of this many bytes, the loop yields to other work.
   slice: { subscribers: 500, bytes: 4 << 20 }
 }
 
@@ -71,7 +75,7 @@ async function plugin(app: FastifyInstance) {
   app.addHook('onClose', () => pubsub.close())
 }
 
-/** Reads the log with one LISTEN connection and one query connection per process, whatever the number of subscribers. */
+/** Reads the log with one LISTEN connection and one query connection per process, for any number of subscribers. */
 async function createPubSub({
   database,
   sql,
@@ -87,7 +91,7 @@ async function createPubSub({
   let { epoch } = state
   let deliveredHead = state.committedHead
   let committedHead = state.committedHead
-  /** Since when the log cannot be read. */
+  /** Time since which the log cannot be read, as performance.now(); undefined while it can be read. */
   let outageSince: number | undefined
   buffer.reset(deliveredHead)
 
@@ -132,20 +136,21 @@ async function createPubSub({
     },
 
     /**
-     * Returns the first `limit` events after a cursor, null when memory does not contain all of them. A subscriber that reads
-     * them and subscribes without an await in between misses nothing: an event is in memory before it is delivered.
+     * Returns the first `limit` events after a cursor. Returns null when memory does not contain all of them. A
+     * subscriber that reads these events, and then subscribes without an await in between, misses no event: an event is
+     * in memory before it is delivered.
      */
     recent(cursor: Cursor, limit: number): LogEvent[] | null {
       return cursor.epoch === epoch ? buffer.after(cursor.pos, limit) : null
     },
 
     /**
-     * Delivers the events of a topic to a subscriber: `user:`, `project:`, `checklist:` or `session:` and an id, or
-     * `sessions`. Returns the function that unsubscribes.
+     * Delivers the events of a topic to a subscriber. A topic is `sessions`, or an id after `user:`, `project:`,
+     * `checklist:` or `session:`. Returns the function that unsubscribes.
      */
     subscribe: topics.subscribe,
 
-    /** Returns the state of the delivery. Without notifications events are found by polling. */
+    /** Returns the state of the delivery. While `listening` is false, events are found by polling. */
     health() {
       return {
         listening: listener.isListening,
@@ -178,7 +183,7 @@ async function createPubSub({
     }
   }
 
-  /** Delivers page after page. Returns when the log was replaced. */
+  /** Delivers the pages of the log one after the other. Returns when the log was replaced. */
   async function deliverPages() {
     const pollMs = () => (listener.isListening ? limits.pollMs : limits.unnotifiedPollMs)
     const { listenUrl: url } = database
@@ -187,7 +192,8 @@ async function createPubSub({
       metrics.logReads.inc()
       endOutage()
       if (page.epoch !== epoch) return reset(page)
-      // The database was restored to an earlier state: it will give the same positions to other events.
+      // The database was restored to an earlier state. New events will have positions that this node has already
+      // delivered.
       if (page.committedHead < deliveredHead) return renewEpoch(sql, epoch)
       committedHead = page.committedHead
       for (const batch of batches(page.events)) {
@@ -215,13 +221,14 @@ async function createPubSub({
   }
 
   /**
-   * Delivers some events in order to all their subscribers. Checks the topics again before each delivery, because an event
-   * may subscribe or unsubscribe a subscriber for the next one.
+   * Delivers the events of a batch, in order, to all their subscribers. Checks the topics of a subscriber before each
+   * event, because the event before it may have made the subscriber subscribe or unsubscribe.
    */
   async function deliver(batch: LogEvent[]) {
-    // Before the first delivery: a subscriber that joins while this loop yields reads them from memory.
+    // Store the events in memory before the first delivery. A subscriber that joins while this loop yields reads them
+    // from there.
     for (const event of batch) buffer.push(event)
-    // `sessions` first: a stream that opens while this loop yields must know that its session has ended.
+    // Deliver to `sessions` first. A stream that opens while this loop yields must know that its session has ended.
     const subscribers = topics.of(['sessions', ...batch.flatMap(topicsOf)])
     let served = 0
     let bytes = 0
@@ -246,7 +253,7 @@ async function createPubSub({
   }
 }
 
-/** Divides a page into the batches that are delivered together; the last event of a batch may exceed its bytes. */
+/** Divides a page into batches. The last event of a batch may exceed the byte limit of the batch. */
 function* batches(events: LogEvent[]): Generator<LogEvent[]> {
   let batch: LogEvent[] = []
   let bytes = 0

@@ -6,9 +6,9 @@ import type { Sql } from '../../sql/executor.ts'
 import { type EventPage, readAfter } from '../../sql/log.ts'
 
 const limits = {
-  // A page of this size takes 30–60 ms to read. One event may be larger.
+  // Reading a page of this size takes 30–60 ms. The last event of a page may exceed the byte limit.
   page: { rows: 1000, bytes: 2 << 20 },
-  // A backend that was stopped sends nothing for ever, and neither an error.
+  // Maximum time of a query. A PostgreSQL process that is suspended sends neither a response nor an error.
   silentMs: 10_000
 }
 
@@ -17,18 +17,18 @@ export interface TailOptions {
   url: string
   /** The position after which the first page begins. */
   pos: number
-  /** Notified when there may be new events. */
+  /** The signal that is notified when there may be new events. */
   news: Signal
-  /** How long to wait for a notification before the next query. */
+  /** Returns how long to wait for a notification before the next query. */
   pollMs: () => number
   closing: AbortSignal
 }
 
 /**
- * Yields the events after a position, page by page and without end, from a connection of its own. Yields also empty pages,
- * because each page contains the epoch. The first page has one event at most and each next one twice as many, up to 1,000: a
- * caller that begins again after a failure advances, however slow the connection is. Throws when a query fails or takes
- * longer than 10 s; the caller begins again at its last position.
+ * Yields the events after a position, page by page and without end. Uses a connection of its own. Also yields empty
+ * pages, because each page contains the epoch. The first page has at most one event, and each next page at most twice
+ * as many, up to 1,000. So a caller that starts again after a failure makes progress, however slow the connection is.
+ * Throws when a query fails or takes longer than 10 s. The caller then starts again at its last position.
  */
 export async function* tail({
   url,
@@ -39,12 +39,13 @@ export async function* tail({
 }: TailOptions): AsyncGenerator<EventPage> {
   const options = connectionOptions({
     application_name: 'concord tail',
-    // Planning takes longer than running this one statement, and its values do not change the plan.
+    // Planning takes longer than running the one statement of this connection, and its parameters do not change the
+    // plan.
     plan_cache_mode: 'force_generic_plan'
   })
   const sql: Sql = postgres(url, { ...options, max: 1 })
   const end = () => sql.end({ timeout: 0 })
-  // At once: a database that hangs must not delay the end of the process.
+  // Close the connection at once, because a database that hangs must not delay the end of the process.
   closing.addEventListener('abort', end)
   const { bytes } = limits.page
   let rows = 1

@@ -16,7 +16,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Get a new access token',
       description:
         'Returns an access token, and the next refresh token in the cookie `refresh`. The previous refresh token is ' +
-        'accepted for some seconds more, for concurrent requests of other tabs; used later, it ends the session.',
+        'accepted for some seconds more, for concurrent requests of other tabs. If it is sent later, the session ends.',
       security: [{ cookie: [] }],
       response: { 200: AccessToken, ...refusals(401, 403, 503) }
     },

@@ -16,7 +16,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'List the sessions of the current user',
       description:
-        'The devices and browsers where the user is signed in, the last used first; 50 at most.',
+        'The devices and browsers where the user is signed in, at most 50, the last used first.',
       response: { 200: Sessions, ...refusals(401, 403, 503) }
     },
     onRequest: app.authenticate,
@@ -29,7 +29,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'End a session of the current user',
-      description: 'Its tokens are refused and its streams end, within a second.',
+      description:
+        'Within a second, the tokens of the session are refused, and its streams and sockets close.',
       params: SessionParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 503) }
     },

@@ -16,12 +16,12 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['accounts'],
       summary: 'Sign in',
       description:
-        'Creates a session. Returns an access token, and a refresh token in the cookie `refresh`. Ends the session ' +
-        'of the cookie that the request sent, if any.',
+        'Creates a session. Returns an access token, and a refresh token in the cookie `refresh`. If the request ' +
+        'contains this cookie, ends the session of the cookie.',
       body: SignIn,
       response: { 200: AccessToken, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
-    // Else another site could sign its visitors in to an account of its own (login CSRF).
+    // Without this hook, another site could sign in its visitors to an account of the attacker (login CSRF).
     onRequest: app.refuseForeignOrigin,
     handler: async (request, reply) => {
       const { email, password } = request.body

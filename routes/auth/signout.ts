@@ -13,7 +13,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['accounts'],
       summary: 'Sign out',
       description:
-        'Ends the session of the refresh cookie and deletes the cookie, also when it is not valid.',
+        'Ends the session of the refresh cookie. Deletes the cookie, even when it is not valid.',
       security: [{ cookie: [] }, {}],
       response: { 200: Type.Object({}, { description: 'Signed out' }), ...refusals(403, 503) }
     },

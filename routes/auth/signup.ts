@@ -15,7 +15,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       tags: ['accounts'],
       summary: 'Create an account',
-      description: 'An email address can have one account. Does not sign in.',
+      description: 'Each email address can have only one account. Does not sign in.',
       body: SignUp(config.passwordMinLength),
       response: { 201: User, ...refusals(400, 409, 413, 415, 429, 503) }
     },

@@ -73,7 +73,7 @@ const document = {
   })
 }
 
-/** The members of a union by their `type`. */
+/** Returns the members of a union by their `type`. */
 function byType(union: TSchema): Record<string, TSchema> {
   const members: TSchema[] = union.oneOf
   return Object.fromEntries(members.map(member => [member.properties.type.const, member]))

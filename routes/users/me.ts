@@ -34,7 +34,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Change the name of the current user',
-      description: 'The other members of their projects see the new name.',
+      description: "The other members of the user's projects see the new name.",
       body: Rename,
       response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },
@@ -52,7 +52,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Delete the account of the current user',
-      description: 'Ends all its sessions and deletes the projects that have no other owner.',
+      description:
+        'Ends all sessions of the account, and deletes the projects that have no other owner.',
       body: PasswordProof,
       response: { 204: NoContent, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },

@@ -9,20 +9,25 @@ export type EventStream = ReturnType<typeof openEventStream>
 const limits = {
   // A client with more unsent bytes is slow.
   maxBufferedBytes: 64 << 10,
-  // A client that needs longer to receive them is disconnected, and resumes with its cursor.
+  // A slow client that has not received all bytes after this time is disconnected. It can resume with its cursor.
   drainMs: 30_000,
   retryMs: { least: 1000, spread: 2000 }
 }
 
-/** Sends 200 and the headers of a Server-Sent Events stream at once. From then on the reply is no longer Fastify's. */
+/**
+ * Opens a Server-Sent Events stream: sends 200 and the headers at once. From then on Fastify sends nothing on this
+ * reply.
+ */
 export function openEventStream(reply: FastifyReply) {
   const { raw, request } = reply
   const closed = new AbortController()
-  // A response that waits for another one on its connection has no socket and emits no close; the request does.
+  // A response that waits for an earlier one on the same connection has no socket and emits no `close`. The request
+  // emits `close`.
   request.raw.once('close', () => closed.abort())
   if (request.raw.destroyed) closed.abort()
-  raw.on('error', () => {}) // followed by close
-  // Without chunks the bytes of an event are the same on every socket. The body ends with the connection.
+  raw.on('error', () => {}) // `close` follows
+  // Chunked encoding is off, so that the bytes of an event are the same on every socket. The end of the connection ends
+  // the body.
   raw.useChunkedEncodingByDefault = false
   raw.shouldKeepAlive = false
   reply.hijack()
@@ -35,15 +40,15 @@ export function openEventStream(reply: FastifyReply) {
   raw.flushHeaders()
 
   const batch = createBatch(raw)
-  // Part of the first block: some clients treat a block without data as a message.
+  // Sent as part of the first block, because some clients treat a block without data as a message.
   let retry = retryLine()
   return {
-    /** Aborts when the connection is closed, by either side. */
+    /** Aborts when either side closes the connection. */
     closed: closed.signal,
 
-    /** Whether the client is so slow that nothing more may be written. */
+    /** Whether the client is slow: nothing more may be written until the stream has drained. */
     get isFull() {
-      // The blocks of this tick are not sent yet.
+      // The blocks of this tick are still held back, so send them before the second check.
       if (raw.writableLength > limits.maxBufferedBytes) batch.flush()
       return raw.writableLength > limits.maxBufferedBytes
     },
@@ -52,14 +57,16 @@ export function openEventStream(reply: FastifyReply) {
       return raw.writableLength
     },
 
-    /** Writes one block. All blocks of one tick are sent in one system call. */
+    /** Writes one block of the stream, such as an event. All blocks of one tick are sent in one system call. */
     write(block: Buffer) {
       batch.begin()
       writeRetry()
       raw.write(block)
     },
 
-    /** Resolves when everything is sent. Rejects after 30 s, when the connection closes, and when `signal` aborts. */
+    /**
+     * Resolves when everything has been sent. Rejects after 30 s, when the connection closes, and when `signal` aborts.
+     */
     async drained(signal: AbortSignal) {
       const signals = [signal, closed.signal, AbortSignal.timeout(limits.drainMs)]
       await once(raw, 'drain', { signal: AbortSignal.any(signals) })
@@ -70,12 +77,12 @@ export function openEventStream(reply: FastifyReply) {
       writeRetry()
       raw.end(block)
       if (closed.signal.aborted) return
-      // The unsent bytes of a client that does not read would stay in memory for ever.
+      // Without this timer, the unsent bytes of a client that does not read would stay in memory for ever.
       const timer = setTimeout(() => raw.destroy(), shutdownLimits.streamMs)
       closed.signal.addEventListener('abort', () => clearTimeout(timer))
     },
 
-    /** Resets the connection of a slow client, which also frees the buffer of the kernel. */
+    /** Resets the connection of a slow client. The reset also frees the send buffer of the kernel. */
     reset() {
       request.raw.socket.resetAndDestroy()
     }
@@ -87,7 +94,7 @@ export function openEventStream(reply: FastifyReply) {
   }
 }
 
-/** Returns a random time: clients that wait for the same time would reconnect together. */
+/** Returns the line `retry` with a random time: clients that wait for the same time would reconnect together. */
 function retryLine(): string {
   const { least, spread } = limits.retryMs
   return `retry: ${Math.round(least + Math.random() * spread)}\n`

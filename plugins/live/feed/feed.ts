@@ -17,21 +17,24 @@ export type Feed = ReturnType<typeof createFeed>
 export interface FeedOptions {
   /** The cursor as the client sent it. */
   cursor?: string
-  /** Only events of these projects; of all projects when absent. */
+  /** Ids of projects: only their events are sent. Without this option, the events of all projects are sent. */
   projects?: string[]
 }
 
 export interface FeedParts {
   identity: Identity
   options: FeedOptions
-  /** Returns the block of an event: one array of bytes for all streams. */
+  /** Returns the SSE block of an event. All streams send the same array of bytes. */
   blockOf: (event: LogEvent) => Buffer
   onClosed: () => void
 }
 
 const limits = { heartbeatMs: 15_000, page: { rows: 500, bytes: 256 << 10 } }
 
-/** Sends one user the events of their projects on one stream: past events after the cursor, then each as it is committed. */
+/**
+ * Sends one user the events of their projects on one stream. Sends the past events after the cursor first, then each
+ * event as it is committed.
+ */
 export function createFeed(
   {
     pubsub,
@@ -46,11 +49,14 @@ export function createFeed(
 ) {
   const { userId, sessionId, expiresAt } = identity
   const only = options.projects && new Set(options.projects.map(id => id.toLowerCase()))
-  /** The topics that this stream subscribes to, and the functions that unsubscribe. */
+  /** The functions that unsubscribe this stream, by topic. */
   const subscriptions = new Map<string, () => void>()
   let state: SubscriberState = 'catching_up'
   let leavingState = new AbortController()
-  /** The cursor of the last event that was sent, or left out because this user may not see it. */
+  /**
+   * The cursor of the last event that was sent or skipped. Events that this user may not see, or does not want, are
+   * skipped.
+   */
   let epoch = ''
   let pos = 0
   let cleanUps: (() => void)[] = []
@@ -68,7 +74,7 @@ export function createFeed(
   }
 
   function start() {
-    // The client may have disconnected while the database was queried for its session.
+    // The client may have disconnected while the database was queried for the session.
     if (stream.closed.aborted) return close()
     stream.closed.addEventListener('abort', close)
     cleanUps = [
@@ -88,7 +94,7 @@ export function createFeed(
     catchUp()
   }
 
-  /** Changes the state. Returns a signal that aborts when the state changes again. */
+  /** Changes the state and unsubscribes from all topics. Returns a signal that aborts when the state changes again. */
   function enter(next: SubscriberState): AbortSignal {
     leavingState.abort()
     leavingState = new AbortController()
@@ -107,7 +113,7 @@ export function createFeed(
       const memberships = await catchUpLimit(userId, () => readMemberships(sql, userId), signal)
       if (signal.aborted) return
       if (memberships.epoch !== pubsub.epoch) throw new Error('the log is being replaced')
-      // The database may be ahead of this node: its newest events are not in memory yet.
+      // Wait until this node has delivered the newest events of the database, so that they are in memory.
       await pubsub.delivered(memberships.committedHead)
       if (signal.aborted) return
       if (epoch === '') sendReady(memberships)
@@ -119,13 +125,17 @@ export function createFeed(
     }
   }
 
-  /** Sends `ready`, and sets the cursor: the client's own, or the head when it has none or an invalid one. */
+  /**
+   * Sends `ready`. Sets the cursor to the cursor of the client. Sets it to the head when the client sent no cursor or
+   * an invalid one.
+   */
   function sendReady(memberships: Memberships) {
     const head = { epoch: memberships.epoch, pos: memberships.committedHead }
     const cursor = options.cursor === undefined ? head : parseCursor(options.cursor)
     const reason = cursor ? invalidityOf(cursor, memberships) : 'unknown'
     ;({ epoch, pos } = cursor ?? head)
-    // Without an id before a reset: a client that is disconnected in between must not resume from the head.
+    // `ready` has no id when a `reset` follows. A client that is disconnected between the two then receives the `reset`
+    // after it has reconnected.
     const id = reason === null ? formatCursor({ epoch, pos }) : null
     stream.write(sseBlock('ready', id, JSON.stringify({ userId, epoch: memberships.epoch })))
     resetUnless(reason, memberships)
@@ -147,7 +157,7 @@ export function createFeed(
       metrics.catchUps.inc({ from: memory ? 'memory' : 'log' })
       for (const event of page.events) {
         if (signal.aborted || event.pos > head) break
-        // The log query returns visible events only; memory contains those of all projects.
+        // The log query returns only events that this user may see. Memory contains the events of all projects.
         if (!memory || isVisible(event, userId, id => since.get(id))) send(event)
         pos = event.pos
         if (stream.isFull) await stream.drained(signal)
@@ -168,7 +178,8 @@ export function createFeed(
     return page
   }
 
-  // Without an await from the read of memory to the last line, so that no event is delivered in between.
+  // There is no await between `readMemory()` in the caller and the end of this function, so that no event is delivered
+  // in between.
   function goLive({ projects }: Memberships, missed: LogEvent[]) {
     enter('live')
     subscribe(`user:${userId}`)
@@ -181,7 +192,7 @@ export function createFeed(
     const { kind, projectId } = event
     const isAboutUser = event.userId === userId
     if (isAboutUser && kind === 'member.added') subscribe(`project:${projectId}`)
-    // Events replayed from memory may belong to other projects, so check them; events that arrive by topic never do.
+    // Events replayed from memory may belong to other projects, so check them. Events that arrive by topic never do.
     if (projectId !== null && topicsOf(event).some(topic => subscriptions.has(topic))) send(event)
     pos = event.pos
     if (isAboutUser && kind === 'member.removed') unsubscribe(`project:${projectId}`)
@@ -218,7 +229,7 @@ export function createFeed(
     close()
   }
 
-  // The client reconnects with its cursor, and the log still contains what it missed.
+  // Closes the stream. The client reconnects with its cursor, and the log still contains the events that it missed.
   function fail(err: unknown, signal: AbortSignal) {
     if (signal.aborted) return
     if ((err as Error).name === 'AbortError') {
@@ -246,7 +257,7 @@ export function createFeed(
     subscriptions.delete(topic)
   }
 
-  /** Returns why a cursor is invalid, the reason of a `reset`, or null. */
+  /** Returns the reason of the `reset` that an invalid cursor needs, or null for a valid cursor. */
   function invalidityOf(cursor: Cursor, now: LogState) {
     if (cursor.epoch !== now.epoch) return 'restored'
     if (cursor.pos > now.committedHead) return 'unknown'

@@ -13,13 +13,13 @@ import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Turns a reply into the event stream of a user, and sends its headers at once. Throws TooManyStreams when the user has
-     * too many.
+     * Opens the event stream of a user on a reply, and sends the headers at once. Throws TooManyStreams when the user
+     * has too many open streams.
      */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): void
     /**
-     * The error handler of a stream: while the database cannot be reached it sends an empty stream, because an EventSource
-     * stops for good after a 503.
+     * The error handler of streams. Sends an empty stream while the database cannot be reached, because an EventSource
+     * that receives a 503 never reconnects.
      */
     feedErrorHandler(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }

@@ -1,9 +1,9 @@
 import type { Task } from './task.ts'
 
-// What exceeds these counts as further operations in the rate limit of its user.
+// In the rate limit of a user, an operation that exceeds one of these numbers counts as several operations.
 const perOperation = { bytes: 16 << 10, events: 10, mergeMs: 5 }
 
-/** Returns the cost of a task before it is decided: its operations, and one more for each 16 KiB. */
+/** Returns the cost of a task before it is decided: 1 for each operation, and 1 for each 16 KiB of JSON. */
 export function costOfSubmit({ steps }: Task): number {
   return steps.length + Math.floor(sum(steps.map(({ size }) => size)) / perOperation.bytes)
 }

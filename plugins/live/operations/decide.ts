@@ -11,20 +11,20 @@ export interface Turn {
   entries: Omit<Entry, 'job'>[]
   /** the additional cost in the rate limit, known after the statement */
   cost: number
-  /** why the statement failed */
+  /** the error of the statement, if it failed */
   error?: unknown
 }
 
 const limits = { attempts: 5, retryMs: 20 }
 
-// A lost connection, a deadlock or a serialization failure. After a lost connection it is unknown whether the
-// operations were committed; they are idempotent, so they are sent again.
+// Codes of a lost connection, a deadlock and a serialization failure. After a lost connection it is unknown whether the
+// operations were committed. They are idempotent, so they are sent again.
 const RETRYABLE = /^(40P01|40001|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|57P01|57P02)$/
 
 /**
  * Decides the operations of several tasks in one statement, and stores the results in the tasks. When the statement
- * fails, each task gets a statement of its own, so that one task cannot fail the others. Never rejects: a task whose
- * own statement failed has an `error`, and a task whose rows are locked has backed off.
+ * fails, runs one statement for each task, so that one task cannot fail the others. Never rejects: sets `error` when
+ * the statement of a single task fails. Postpones tasks whose rows are locked.
  */
 export async function decide(
   app: Pick<FastifyInstance, 'writeSql' | 'log'>,

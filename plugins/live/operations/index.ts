@@ -25,16 +25,16 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Statements that run at once. Few, because the commit is the cost: operations that arrive during one commit
-  // share the next. Operations heavier than `statementWeight` have a lane of their own.
+  // Number of statements that run at once. It is low, because most of the time is spent in the commit, and operations
+  // that arrive during one commit share the next. Operations heavier than `statementWeight` run in the lane `heavy`.
   lanes: { light: 2, heavy: 1 },
-  // Rows that the operations of one statement may change, and those of one task in it.
+  // Maximum weight of one statement, and of one task in a statement; see `nextWeight`.
   statementWeight: 200,
   taskWeight: 50,
-  // Operations a second, and at once, of a user. A faster user is delayed, then rejected.
+  // Operations of one user per second, and in a burst. Operations beyond this rate are delayed, then rejected.
   rate: { rate: 20, burst: 100 },
   maxWaitMs: 5_000,
-  // Interval at which tasks that have backed off are retried.
+  // Interval at which tasks whose rows are locked are retried.
   retryMs: 50,
   // Merging yields to other work after this time.
   sliceMs: 4
@@ -54,8 +54,9 @@ interface QueuedTask {
 }
 
 /**
- * Decides operations in as few commits as possible: a single operation is sent at once; operations that arrive during a
- * commit share the next one, users in turn. A checklist is in one statement at a time.
+ * Decides operations: applies, merges or rejects them, in as few commits as possible. A single operation is sent to the
+ * database at once. Operations that arrive during a commit share the next one, and users take turns. Operations on the
+ * same checklist are never in two statements at the same time.
  */
 function createOperations(
   app: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>
@@ -63,7 +64,7 @@ function createOperations(
   const { config, endedSessions } = app
   const rateLimiter = createRateLimiter(limits.rate, limits.maxWaitMs)
   const queue = createFairQueue<QueuedTask>()
-  /** the checklists that are in a statement */
+  /** ids of the checklists whose operations are in a running statement */
   const busyLists = new Set<string>()
   const running: Record<Lane, number> = { light: 0, heavy: 0 }
   const slice = createTimeSlice(limits.sliceMs)
@@ -71,10 +72,10 @@ function createOperations(
 
   return {
     /**
-     * Decides the operations of a job. Rejects with TooOften when the user exceeds the rate limit, with Busy when
-     * another transaction holds the rows for 5 s, with BadToken when the session ends first, and with the error of
-     * the database when it cannot be reached. Operations that were decided before the error stay decided; sent again,
-     * they return the same result as a duplicate.
+     * Decides the operations of a job. Rejects with TooOften when the user exceeds the rate limit, and with Busy when
+     * another transaction locks the rows for 5 s. Rejects with BadToken when the session ends first, and with the error
+     * of the database when it cannot be reached. Operations that were decided before the error stay decided. When the
+     * client sends them again, they return their stored results, marked as duplicates.
      */
     async submit(job: Job): Promise<JobResult> {
       const task = createTask(job)
@@ -104,7 +105,8 @@ function createOperations(
   }
 
   /**
-   * Removes from the queue the next tasks of checklists that are in no statement, as many as one statement may have.
+   * Removes tasks from the queue for one statement, up to its maximum weight. Leaves out tasks whose checklist is in a
+   * running statement, and tasks that wait for a lock.
    */
   function takeBatch(lane: Lane): (QueuedTask & Turn)[] {
     const now = performance.now()
@@ -134,12 +136,12 @@ function createOperations(
     start()
     for (const { task } of turns) await merge(task)
     for (const list of lists) busyLists.delete(list)
-    // In reverse, because `settle` puts each unfinished task before the other tasks of its user.
+    // In reverse order, because `settle` puts each unfinished task before the other tasks of its user.
     for (const turn of turns.reverse()) settle(turn)
     start()
   }
 
-  /** Returns whether the session of a task is active. Rejects the task when it has ended. */
+  /** Returns whether the session of a task is active. Rejects the task when the session has ended. */
   function hasSession({ task, reject }: QueuedTask): boolean {
     const isEnded = endedSessions.has(task.job.sessionId)
     if (isEnded) reject(new BadToken())
@@ -158,7 +160,10 @@ function createOperations(
     charge(task, costOfMerge(performance.now() - from))
   }
 
-  /** Resolves or rejects a task that is finished, and puts others back before the other tasks of their user. */
+  /**
+   * Resolves or rejects a finished task. Puts an unfinished task back into the queue, before the other tasks of its
+   * user.
+   */
   function settle({ task, resolve, reject, error }: QueuedTask & Turn) {
     if (isDone(task)) return resolve(task)
     if (error) return reject(error)

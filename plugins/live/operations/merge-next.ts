@@ -2,7 +2,7 @@ import { isStorable } from '../../../lib/check-operation.ts'
 import { mergeText } from '../../../lib/merge-text.ts'
 import type { Task } from './task.ts'
 
-/** Merges the text of the next operation with the live text that the database returned. */
+/** Merges the text of the next operation of a task with the current text that the database returned (`liveText`). */
 export function mergeNext(task: Task) {
   const live = task.liveText
   task.liveText = undefined
@@ -13,7 +13,7 @@ export function mergeNext(task: Task) {
   task.merge = { live, ...(isValid ? merged : { value: null }) }
 }
 
-/** A change of a text or a title. */
+/** A change of the text of an item, or of the title of a checklist. */
 interface TextChange {
   field: 'text' | 'title'
   from: string

@@ -5,10 +5,10 @@ import { maximum } from '../../../schemas/limits.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
 import type { Decision, Entry } from '../../../sql/operations.ts'
 
-/** Operations of one user on one checklist, which are decided in order. */
+/** Operations of one user on one checklist. They are decided in order. */
 export interface Job {
   actorId: string
-  /** After the end of this session, no further operation of the job is written. */
+  /** When this session ends, the remaining operations of the job are not written. */
   sessionId: string
   checklistId: string
   source: 'ws' | 'http'
@@ -18,18 +18,18 @@ export interface Job {
 /** The results of a job, one for each operation in order. */
 export interface JobResult {
   results: Result[]
-  /** the last position of the log that the job wrote */
+  /** position of the last event of the last statement that wrote for this job; 0 when no statement did */
   pos: number
-  /** whether the checklist does not exist for this user */
+  /** whether the checklist does not exist, or is not visible to this user */
   isHidden: boolean
 }
 
 /** One operation of a task. */
 interface Step {
   opId: string
-  /** hash of the operation: the same id with another hash is another operation */
+  /** hash of the operation; an `opId` that is sent again with another hash is refused */
   digest: string
-  /** UTF-16 units of the operation as JSON */
+  /** length of the operation as JSON, in UTF-16 code units */
   size: number
   checked: CheckedOperation
 }
@@ -39,13 +39,13 @@ export interface Task {
   job: Job
   steps: Step[]
   results: Result[]
-  /** the live text that the next operation must be merged with */
+  /** the current text, in the database, that the next operation must be merged with */
   liveText?: string
   /** the result of that merge, sent with the next operation */
   merge?: Entry['merge']
   pos: number
   isHidden: boolean
-  /** since when another transaction has locked a row that the next operation changes; times of performance.now() */
+  /** time since which another transaction has locked a row that the next operation changes, as performance.now() */
   lockedSince?: number
   retries: number
   retryAt: number
@@ -72,7 +72,7 @@ function toStep({ actorId, checklistId }: Job, sent: Operation): Step {
   return { opId: sent.opId, checked, size: json.length, digest: digest.digest('base64url') }
 }
 
-// Sorts the keys, so that an operation that is sent again has the same digest whatever their order.
+// Sorts the keys of objects, so that the digest of an operation does not depend on the order of its keys.
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted)
   if (value === null || typeof value !== 'object') return value
@@ -85,7 +85,7 @@ export function isDone({ steps, results }: Task): boolean {
   return steps.length === results.length
 }
 
-/** Returns the weight of the next operation: the rows that it may change, and one more for each 8 KiB. */
+/** Returns the weight of the next operation: the number of rows that it may change, plus 1 for each 8 KiB of JSON. */
 export function nextWeight({ steps, results }: Task): number {
   const step = steps[results.length]
   return step ? weightOf(step) : 0
@@ -102,8 +102,8 @@ function weightOf({ checked, size }: Step): number {
 }
 
 /**
- * Returns the next operations of a task as entries of a batch, at least one and up to a weight of `maxWeight`, and
- * their weight. Invalid operations are left out.
+ * Returns the next operations of a task as entries of a batch, and the weight of the entries. Returns at least one
+ * valid operation, and more up to a weight of `maxWeight`. Leaves out invalid operations.
  */
 export function nextEntries({ job, steps, results, merge }: Task, maxWeight: number) {
   const { actorId: actor, checklistId: list, source } = job
@@ -121,9 +121,9 @@ export function nextEntries({ job, steps, results, merge }: Task, maxWeight: num
 }
 
 /**
- * Stores the results of a task's next operations, in order, up to the first that was not decided: it must be merged
- * (`task.liveText`), or another transaction has locked a row of it (`isBusy`). Returns also how much the operations
- * wrote, and the errors of PostgreSQL that made some of them invalid.
+ * Stores the results of the next operations of a task, in order. Stops at the first operation that was not decided: it
+ * must be merged first (`task.liveText`), or another transaction has locked one of its rows (`isBusy`). Also returns
+ * how much the operations wrote to the log, and the errors of PostgreSQL for which operations were rejected.
  */
 export function applyDecisions(task: Task, decisions: (Decision | null)[]) {
   let isBusy = false
@@ -148,7 +148,7 @@ export function applyDecisions(task: Task, decisions: (Decision | null)[]) {
     const { hidden, fault, wrote, ...result } = decision
     if (wrote) written.push(wrote)
     task.isHidden ||= hidden === true && result.code === 'not_found'
-    // The database does not return the merged text that it received.
+    // The merged text comes from the task, because the database does not return the text that it received.
     const isFresh = result.outcome === 'merged' && !result.duplicate
     const merged = isFresh ? { value: merge?.value ?? undefined, parts: merge?.parts } : {}
     task.results.push({ opId: step.opId, ...result, ...merged })
@@ -157,7 +157,7 @@ export function applyDecisions(task: Task, decisions: (Decision | null)[]) {
   return { isBusy, written, faults }
 }
 
-/** Stores the results of the next operations that are invalid. */
+/** Rejects the next operations of a task as long as they are invalid. */
 function rejectInvalid(task: Task) {
   const { steps, results } = task
   for (
@@ -169,7 +169,7 @@ function rejectInvalid(task: Task) {
   }
 }
 
-/** Sets the earliest time of the next attempt for a task whose rows are locked by another transaction. */
+/** Postpones a task whose rows another transaction has locked. Sets the earliest time of its next attempt. */
 export function backOff(task: Task) {
   const now = performance.now()
   task.lockedSince ??= now

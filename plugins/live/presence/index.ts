@@ -16,13 +16,13 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Changes within this time share one message: a client is sent at most five messages a second.
+  // Changes within this time share one message, so that a client receives at most five messages per second.
   flushMs: 200,
   // A message that changes only `others` is sent in every fifth flush.
   flushesPerCount: 5,
   exchangeMs: 1000,
   refreshMs: 10_000,
-  // Loops yield to other work after this time. Short, because sockets write only after the loop has yielded.
+  // Loops yield to other work after this time. It is short, because sockets send nothing until the loop has yielded.
   sliceMs: 1
 }
 
@@ -33,12 +33,13 @@ async function plugin(app: FastifyInstance) {
 }
 
 /**
- * Sends the sockets on a checklist the peers that are on it too. All sockets of a checklist are sent the same peers,
- * the first to join, so that one message serves all sockets that were sent the same before.
+ * Sends peers to the sockets that have a checklist open. The peers of a socket are the other sockets that have the same
+ * checklist open. All sockets of a checklist are sent the same peers, those that joined first. So one message serves
+ * all sockets that were sent the same peers before.
  */
 function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
   const rooms = new Map<string, Room>()
-  /** checklists whose sockets may have to be sent an update */
+  /** ids of checklists whose sockets may need an update */
   const changed = new Set<string>()
   const slice = createTimeSlice(limits.sliceMs)
   const nodes = createNodeExchange({ sql, rooms, slice })
@@ -51,8 +52,8 @@ function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
 
   return {
     /**
-     * Adds a connection to its checklist. The next flush sends it its peers, and sends it to them. Returns a function
-     * that removes the connection.
+     * Adds a connection to its checklist. The next flush sends the peers to the connection, and the connection to its
+     * peers. Returns a function that removes the connection.
      */
     join(connection: PresenceConnection): () => void {
       const { checklistId, connectionId } = connection
@@ -79,7 +80,10 @@ function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
     }
   }
 
-  /** Sets the state of a connection; null hides it. Does nothing for a connection that was removed. */
+  /**
+   * Sets the presence state of a connection. The state null hides the connection. Does nothing for a connection that
+   * was removed.
+   */
   function set(
     { checklistId, connectionId, userId, name }: PresenceConnection,
     state: PresenceState | null
@@ -93,7 +97,7 @@ function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
       const peer = { connectionId, userId, name, state }
       room.localPeers.set(connectionId, [before?.[0] ?? Date.now(), peer])
     }
-    // A new state of a peer that is only counted is not sent.
+    // Clients do not receive the state of a peer that is only counted, so its change needs no update.
     const isNewState = before !== undefined && state !== null
     const isSent = room.shownPeers.has(connectionId) || room.storedPeers.has(connectionId)
     if (!isNewState || isSent) changed.add(checklistId)

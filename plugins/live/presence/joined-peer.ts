@@ -1,7 +1,10 @@
 import { memoize } from '../../../lib/memoize.ts'
 import type { Peer } from '../../../schemas/presence.ts'
 
-/** When a peer joined, in milliseconds since 1970, and the peer. Immutable, so that the same object means no change. */
+/**
+ * The time at which a peer joined, in milliseconds since 1970, and the peer. It is immutable: the same object means
+ * that nothing has changed.
+ */
 export type JoinedPeer = readonly [joinedAt: number, peer: Peer]
 
 /** Joined peers by the id of their connection. */
@@ -11,5 +14,5 @@ export const noPeers: JoinedPeers = new Map()
 
 export const peerJson = memoize(([, peer]: JoinedPeer) => JSON.stringify(peer))
 
-/** Returns a joined peer as the table `presence` stores it. */
+/** Returns the JSON of a joined peer, as the table `presence` stores it. */
 export const joinedPeerJson = (joined: JoinedPeer) => `[${joined[0]},${peerJson(joined)}]`

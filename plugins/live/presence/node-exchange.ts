@@ -11,14 +11,15 @@ import { joinedPeerJson } from './joined-peer.ts'
 import { createRoom, type Room, updateOtherNodes } from './room.ts'
 
 const limits = {
-  // Characters of JSON that one exchange stores; the rest waits for the next.
+  // Maximum number of characters of JSON that one exchange stores. The last row may exceed it. The other rows wait for
+  // the next exchange.
   exchangeChars: 1 << 20
 }
 
 /**
- * Exchanges the rooms of this node with other nodes through the unlogged table `presence`: one statement for each
- * node, whatever the number of sockets. A NOTIFY for each keystroke leaves writers 68 % of their commits with 1,000
- * users who type, this 88 % (bench/presence.ts).
+ * Exchanges the peers of this node with other nodes, through the unlogged table `presence`. An exchange is one
+ * statement per node, whatever the number of sockets. While 1,000 users type, writers reach 88 % of their usual commits
+ * per second. With one NOTIFY for each keystroke they would reach 68 % (bench/presence.ts).
  */
 export function createNodeExchange({
   sql,
@@ -30,16 +31,16 @@ export function createNodeExchange({
   slice: ReturnType<typeof createTimeSlice>
 }) {
   const nodeId = randomUUID()
-  /** checklists whose row in the database is out of date */
+  /** ids of checklists whose row in the database is out of date */
   const unstored = new Set<string>()
 
   return {
-    /** Stores a room with the next exchange. */
+    /** Marks a room: the next exchange stores it. */
     markUnstored: (checklistId: string) => unstored.add(checklistId),
 
     /**
-     * Stores the rooms that changed here, and updates all rooms with what the other nodes stored. Calls `onChange` for
-     * each room whose peers on other nodes changed.
+     * Stores the rooms that changed on this node, and updates all rooms with the rows of the other nodes. Calls
+     * `onChange` for each room whose peers on other nodes changed.
      */
     async exchange(onChange: (checklistId: string) => void) {
       const lists = [...rooms.keys()]
@@ -60,7 +61,10 @@ export function createNodeExchange({
       }
     },
 
-    /** Prevents the rows of this node from becoming stale, and marks rooms whose row is missing or left over. */
+    /**
+     * Marks the rows of this node as fresh, because other nodes ignore stale rows. Marks rooms whose row is missing,
+     * and rows whose room is gone, for the next exchange.
+     */
     async refresh() {
       const rows = new Set(await refreshPresence(sql, nodeId))
       for (const [checklistId, { storedCount }] of rooms) {
@@ -74,7 +78,8 @@ export function createNodeExchange({
   }
 
   /**
-   * Returns the rows that this node must store, as many as one exchange may have, and the checklists without a peer.
+   * Removes rooms from `unstored`, as many as one exchange may store. Returns the rows to store, and the ids of
+   * checklists without a peer, whose rows must be deleted.
    */
   async function takeUnstored() {
     const rows: NodePresence[] = []

@@ -8,28 +8,32 @@ import {
   peerJson
 } from './joined-peer.ts'
 
-/** A socket on a checklist. */
+/** A socket that has a checklist open. */
 export interface PresenceConnection {
   checklistId: string
   connectionId: string
   userId: string
   name: string
-  /** Sends a whole `presence` message. */
+  /** Sends the bytes of one `presence` message. */
   send(bytes: Buffer): void
-  /** Returns whether the socket is lagging: it is sent nothing until it has drained, then only the newest state. */
+  /**
+   * Returns whether the socket is lagging. A lagging socket is sent nothing until it has drained, and then only the
+   * newest state.
+   */
   isFull(): boolean
 }
 
 const limits = {
-  // Shown peers of a checklist: the first to join, up to this number and these characters of JSON.
+  // Maximum number of shown peers of a checklist, and of the characters of their JSON. Peers that joined first are
+  // shown.
   shown: maximum.shownPeers,
   shownChars: maximum.shownPeersJson,
-  // The next peers in the order of joining. They are stored for other nodes too, so that they are shown as soon as
-  // a shown peer leaves.
+  // Number of further peers that are stored for other nodes: those that joined next. So one of them is shown on all
+  // nodes as soon as a shown peer leaves.
   next: 20
 }
 
-/** A connection, and what it was sent: the shown peers (without itself) and the number of others. */
+/** A connection, and what was last sent to it: the shown peers, except itself, and the number of other peers. */
 export interface RoomMember {
   connection: PresenceConnection
   sentPeers: JoinedPeers
@@ -41,12 +45,12 @@ export interface Room {
   members: Map<string, RoomMember>
   /** all peers of this node, in the order of joining */
   localPeers: Map<string, JoinedPeer>
-  /** what other nodes stored, by node */
+  /** the rows that other nodes stored, by node */
   otherNodes: Map<string, NodePresence & { joinedPeers: JoinedPeer[] }>
-  /** the peers that clients are sent, and the number of all peers, shown or not */
+  /** the peers that are sent to clients, and the number of all peers, shown or not */
   shownPeers: JoinedPeers
   count: number
-  /** what this node stores for the others: its peers that are shown or next, and the number of all its peers */
+  /** the peers of this node that it stores for other nodes (shown or next ones), and the number of all its peers */
   storedPeers: JoinedPeers
   storedCount: number
 }
@@ -64,7 +68,7 @@ export function createRoom(): Room {
 }
 
 /**
- * Updates the shown and the stored peers of a room. All nodes show the same peers once they have exchanged them.
+ * Updates the shown and the stored peers of a room. All nodes show the same peers as soon as they have exchanged them.
  * Returns whether the stored peers or their number changed.
  */
 export function updateShownPeers(room: Room): boolean {
@@ -98,8 +102,8 @@ export function updateShownPeers(room: Room): boolean {
 }
 
 /**
- * Replaces the peers of the other nodes by the rows that they stored; a node without a row has left. Returns whether
- * anything changed.
+ * Replaces the peers of the other nodes by those in their rows. A node without a row has no peers any more. Returns
+ * whether anything changed.
  */
 export function updateOtherNodes(room: Room, rows: (NodePresence & { nodeId: string })[]): boolean {
   const before = room.otherNodes
@@ -115,7 +119,7 @@ export function updateOtherNodes(room: Room, rows: (NodePresence & { nodeId: str
   return isChanged
 }
 
-/** Parses the peers of a row. Returns the same objects as before for peers that did not change. */
+/** Parses the peers of a row. Returns the objects of `before` for peers that did not change. */
 function parsePeers(json: string, before: JoinedPeer[] = []): JoinedPeer[] {
   const old = new Map(before.map(joined => [joined[1].connectionId, joined]))
   return (JSON.parse(json) as JoinedPeer[]).map(joined => {
@@ -124,7 +128,9 @@ function parsePeers(json: string, before: JoinedPeer[] = []): JoinedPeer[] {
   })
 }
 
-/** Compares by the time of joining, then by connection, so that the order is the same on every node. */
+/**
+ * Compares two peers by the time at which they joined, then by connection id. So the order is the same on every node.
+ */
 function byJoining([a, { connectionId: idA }]: JoinedPeer, [b, { connectionId: idB }]: JoinedPeer) {
   return a - b || (idA < idB ? -1 : 1)
 }

@@ -4,8 +4,8 @@ import type { Room } from './room.ts'
 import { createUpdate } from './update.ts'
 
 /**
- * Sends every socket of a room the shown peers that it was not sent. A change of nothing but the number of others is
- * sent only when `withCount`. Returns whether all sockets are up to date.
+ * Sends every socket of a room the changes of the shown peers since its last message. When only the number of other
+ * peers has changed, sends it only if `withCount` is true. Returns whether all sockets are up to date.
  */
 export async function sendUpdates(
   checklistId: string,

@@ -1,9 +1,11 @@
 import { type JoinedPeers, noPeers, peerJson } from './joined-peer.ts'
 
-/** Creates the `presence` message for all sockets that were sent `sent` before and must now be sent `shown`. */
+/**
+ * Creates the `presence` messages for sockets that were last sent the peers `sent` and must now show the peers `shown`.
+ */
 export function createUpdate(checklistId: string, sent: JoinedPeers, shown: JoinedPeers) {
   const head = JSON.stringify({ type: 'presence', checklistId }).slice(0, -1)
-  /** JSON of the peers that joined, changed or left, by connection */
+  /** JSON of each peer that joined, changed or left, by its connection id */
   const peers = new Map<string, string>()
   for (const [id, [, peer]] of sent === shown ? noPeers : sent) {
     if (!shown.has(id)) peers.set(id, JSON.stringify({ ...peer, state: null }))
@@ -11,14 +13,14 @@ export function createUpdate(checklistId: string, sent: JoinedPeers, shown: Join
   for (const [id, joined] of shown) {
     if (sent.get(id) !== joined) peers.set(id, peerJson(joined))
   }
-  /** messages that several sockets are sent, by `others` */
+  /** messages that are sent to several sockets, by `others` */
   const messages = new Map<number, Buffer>()
 
   return {
-    /** Returns whether the update contains a peer other than the receiving connection. */
+    /** Returns whether the update contains a peer other than the connection itself. */
     hasPeersFor: (connectionId: string) => peers.size > (peers.has(connectionId) ? 1 : 0),
 
-    /** Returns the message for a connection. It does not contain the connection itself. */
+    /** Returns the message for a connection. The message does not contain the connection itself. */
     message(connectionId: string, others: number): Buffer {
       if (peers.has(connectionId)) return toBytes(otherPeers(connectionId), others)
       const message = messages.get(others) ?? toBytes([...peers.values()], others)

@@ -14,14 +14,14 @@ import type { Subscription } from './subscription.ts'
 const limits = {
   pingMs: 25_000,
   pongMs: 10_000,
-  // Messages that wait while one is handled; further ones stay in the socket.
+  // Maximum number of messages that wait while one is handled. Then the socket is paused.
   queue: 32,
   badFrames: 20,
-  // Messages per second, and in a burst; only a client that runs in a loop sends more.
+  // Messages per second, and in a burst. Only a client with an endless loop sends more.
   frames: { rate: 100, burst: 500 }
 }
 
-/** RFC 6455 and, from 4000 on, the codes of this service. */
+/** Close codes of RFC 6455 and, from 4000 on, of this service. */
 const closeCode = {
   unsupported: 1003,
   tooManyBadFrames: 4400,
@@ -29,7 +29,7 @@ const closeCode = {
   sessionEnded: 4403,
   tooSlow: 4408,
   tooManyFrames: 4429,
-  // IANA registry of close codes
+  // from the IANA registry of close codes
   serviceRestart: 1012
 }
 
@@ -41,7 +41,10 @@ export interface ConnectionParts {
   onClosed: () => void
 }
 
-/** Runs one socket until it closes: handles its messages one after the other, and ends it with its session or token. */
+/**
+ * Runs one socket until it closes. Handles its messages one after the other. Closes it when its session or its access
+ * token ends.
+ */
 export function createConnection(
   app: Pick<FastifyInstance, 'endedSessions' | 'metrics' | 'log'> &
     Parameters<typeof createMessageHandler>[0],
@@ -84,7 +87,7 @@ export function createConnection(
     }
   }
 
-  // Must run in the tick of the 101: the client may send messages at once.
+  // Must run in the same tick as the response 101, because the client may send messages at once.
   function start() {
     socket.on('message', onMessage)
     socket.on('close', cleanUp)
@@ -111,7 +114,7 @@ export function createConnection(
     })
   }
 
-  /** Accepts no further messages, completes the one under way and closes the socket. */
+  /** Accepts no further messages, completes the message that is being handled, and closes the socket. */
   async function drain() {
     isOpen = false
     queue.length = 0
@@ -119,7 +122,7 @@ export function createConnection(
     close(closeCode.serviceRestart, 'the service restarts: connect again')
   }
 
-  /** Closes at once: nothing more is sent but the reason. */
+  /** Closes the socket at once. Sends nothing more except the code and the reason. */
   function close(code: number, reason: string) {
     cleanUp()
     socket.resume() // a paused socket does not read the client's close frame
@@ -140,7 +143,7 @@ export function createConnection(
   async function handleQueue() {
     for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
       if (queue.length === 0) socket.resume()
-      // Stop answering a client until its socket has drained.
+      // Handle no further message until the socket has drained.
       await sender.drained
       // The socket may have closed meanwhile.
       if (!isOpen) return
@@ -152,7 +155,7 @@ export function createConnection(
     if (++badFrames >= limits.badFrames) close(closeCode.tooManyBadFrames, 'too many bad frames')
   }
 
-  // A socket that was opened with a cookie lives as long as its session, whatever access tokens it receives.
+  // A socket that was opened with a cookie stays open as long as its session. A new access token does not change that.
   function onNewExpiry(at: number) {
     if (expiresAt !== null) expiresAt = at
     startExpiry()
@@ -168,7 +171,8 @@ export function createConnection(
   function startPing() {
     pingTimer = setTimeout(() => {
       if (endedSessions.has(sessionId)) return endSession()
-      // A client that lags receives no ping in time: the sender closes its socket, with a reason.
+      // A lagging client may receive the ping too late, so wait longer. If it stays slow, the sender closes the socket,
+      // with a reason.
       const onSilence = () => (sender.state === 'lagging' ? startPing() : socket.terminate())
       pingTimer = setTimeout(onSilence, limits.pongMs)
       socket.ping()
@@ -184,13 +188,14 @@ export function createConnection(
     close(closeCode.sessionEnded, 'the session has ended')
   }
 
-  // The close frame waits behind the unsent messages, for half a minute more: then ws ends the connection.
+  // The close frame is sent after the unsent messages. If it has not been sent after another 30 s, ws ends the
+  // connection.
   function onTooSlow() {
     metrics.slowClients.inc({ kind: 'socket' })
     close(closeCode.tooSlow, 'too slow: connect again and resume')
   }
 
-  // The client resumes from its revisions, and the log still contains what it missed.
+  // The client reconnects and resumes with its revisions. The log still contains the changes that it missed.
   function onFailure(err: unknown) {
     if (socket.readyState !== socket.OPEN) return
     log.warn({ err }, 'socket closed: catch-up failed')

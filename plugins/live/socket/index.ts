@@ -15,7 +15,7 @@ import { createConnection } from './connection.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The onRequest hook of a socket: throws TooManySockets when the user has too many. */
+    /** The onRequest hook of sockets. Throws TooManySockets when the user has too many open sockets. */
     refuseTooManySockets(request: FastifyRequest): Promise<void>
     /** Runs one socket on its TCP connection until it closes. */
     openSocket(socket: WebSocket, connection: Socket, identity: Identity): void
@@ -33,7 +33,7 @@ async function socket(app: FastifyInstance) {
     options: {
       maxPayload: maximum.frameBytes,
       perMessageDeflate: false,
-      // The default selects the first protocol that the client offers, which may be its token.
+      // By default, ws selects the first protocol that the client offers. This may be the token of the client.
       handleProtocols: () => false
     },
     errorHandler: (error, socket, request: FastifyRequest) => {
@@ -66,7 +66,7 @@ async function socket(app: FastifyInstance) {
     quota.take(identity.userId)
     connections.add(live)
     live.start()
-    // The shutdown may have begun while the database was queried for its session.
+    // The shutdown may have begun while the database was queried for the session.
     if (shutdown.isClosing) live.drain()
   })
 

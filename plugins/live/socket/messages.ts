@@ -13,14 +13,14 @@ import { createSubscription, type OpenRequest, type Subscription } from './subsc
 export interface MessageHandlerParts {
   identity: Identity
   connectionId: string
-  /** Returns whether a value is a `ClientMessage`, and keeps the errors if not. */
+  /** Returns whether a value is a `ClientMessage`. Stores the reasons in `errors` if not. */
   isMessage: { (value: unknown): boolean; errors?: unknown }
   sender: Sender
   /** The subscriptions of the socket, by checklist. */
   subscriptions: Map<string, Subscription>
-  /** Called for every message that is not valid. */
+  /** Called for every invalid message. */
   onBadMessage: () => void
-  /** Called when the socket received a new access token, with its expiry in milliseconds since 1970. */
+  /** Called with the expiry of a new access token that the client sent, in milliseconds since 1970. */
   onNewExpiry: (expiresAt: number) => void
   /** Called when a subscription cannot query the database. */
   onFailure: (error: unknown) => void
@@ -36,13 +36,13 @@ export function createMessageHandler(
   const { identity, connectionId, isMessage, sender, subscriptions, onFailure } = parts
   const { send, isFull } = sender
   const { userId, sessionId, name } = identity
-  /** Checklists on which other clients see this socket, and the functions that leave them. */
+  /** The functions that end the presence of this socket on a checklist, by checklist. */
   const presences = new Map<string, () => void>()
 
   return {
     handle,
 
-    /** Passes on an event about the user's memberships. */
+    /** Passes an event about the user's memberships to all subscriptions. */
     onMembership(event: LogEvent) {
       for (const subscription of subscriptions.values()) subscription.onMembership(event)
     }
@@ -59,7 +59,7 @@ export function createMessageHandler(
       const { statusCode, code, message } = body
       const retry = retryAfter && { retryAfterMs: retryAfter * 1000 }
       send({ type: 'error', checklistId, code, message, ...retry })
-      if (statusCode === 500) log.error({ err }, 'message failed')
+      if (statusCode === 500) log.error({ err }, 'handling a message failed')
     }
   }
 
@@ -96,7 +96,7 @@ export function createMessageHandler(
     const { checklistId } = request
     subscriptions.get(checklistId)?.close()
     if (subscriptions.size >= maximum.checklistsPerSocket) {
-      const message = `a socket follows ${maximum.checklistsPerSocket} checklists at most: close one first`
+      const message = `a socket can have at most ${maximum.checklistsPerSocket} checklists open: close one first`
       return send({ type: 'error', code: 'TOO_MANY_CHECKLISTS', message, checklistId })
     }
     const subscription = createSubscription(app, {
@@ -133,8 +133,9 @@ export function createMessageHandler(
       source: 'ws',
       ops
     })
-    // The author receives the change before the acknowledgement. When this node cannot deliver it, the client reconnects,
-    // receives the change from the log, and sends the operation again, which returns its recorded result.
+    // The author must receive the change before the acknowledgement. When this node cannot deliver the change, the
+    // client reconnects and receives it from the log. Then the client sends the operation again and receives the stored
+    // result.
     if (!(await pubsub.delivered(pos))) return onFailure(new Error('the log cannot be read'))
     await sender.drained
     send({ type: 'ack', checklistId, results })

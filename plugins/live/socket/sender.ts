@@ -12,20 +12,20 @@ export interface SenderParts {
   connection: Socket
   /** The subscriptions of the socket, by checklist. */
   subscriptions: Map<string, Subscription>
-  /** Called when the client has not received within 30 s what was sent. */
+  /** Called when the client has not received all sent messages within 30 s. */
   onTooSlow: () => void
 }
 
 const limits = {
   // A client with more unsent bytes is slow.
   maxBufferedBytes: 64 << 10,
-  // A client that needs longer to receive them is disconnected, and resumes with its revisions.
+  // A slow client that has not received all bytes after this time is disconnected. It can resume with its revisions.
   drainMs: 30_000
 }
 
 /**
- * Sends the messages of a socket, and holds its back-pressure: while more than 64 KiB are unsent its subscriptions lag, and
- * when the socket has drained they catch up.
+ * Sends the messages of a socket, and applies back-pressure. While more than 64 KiB are unsent, the subscriptions of
+ * the socket lag. When the socket has drained, they catch up.
  */
 export function createSender({ socket, connection, subscriptions, onTooSlow }: SenderParts) {
   const batch = createBatch(connection)
@@ -35,7 +35,7 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     send,
     isFull,
 
-    /** Resolves when no subscription lags any more; undefined when none does. */
+    /** A promise that resolves when no subscription lags any more; undefined when none lags now. */
     get drained() {
       return draining
     },
@@ -45,7 +45,10 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     }
   }
 
-  /** Sends a message, or bytes that are one. All messages of one tick are sent in one system call. */
+  /**
+   * Sends a message as JSON. A Buffer contains the JSON of a message already. All messages of one tick are sent in one
+   * system call.
+   */
   function send(message: ServerMessage | object | Buffer) {
     if (socket.readyState !== socket.OPEN) return
     batch.begin()
@@ -57,9 +60,9 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     }
   }
 
-  /** Returns whether so much is unsent that nothing more should be sent. */
+  /** Returns whether the client is slow: nothing more should be sent until the socket has drained. */
   function isFull(): boolean {
-    // The messages of this tick are not sent yet.
+    // The messages of this tick are still held back, so send them before the second check.
     if (socket.bufferedAmount > limits.maxBufferedBytes) batch.flush()
     return socket.bufferedAmount > limits.maxBufferedBytes
   }
@@ -74,11 +77,14 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     }
   }
 
-  /** Waits until everything has been sent. Returns false when that takes too long, or the socket closes. */
+  /**
+   * Waits until everything has been sent. Returns false when that takes longer than 30 s, and when the socket closes.
+   */
   async function isDrained(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const timer = setTimeout(() => resolve(false), limits.drainMs)
-    // Frames are sent in order: when this one is, all before it are. Its callback is also called when the socket closes.
+    // Frames are sent in order: when this ping has been sent, all frames before it have been sent. The callback is also
+    // called when the socket closes.
     socket.ping('', false, () => resolve(true))
     const isSent = await promise
     clearTimeout(timer)

@@ -9,7 +9,7 @@ import type { Sender } from './sender.ts'
 
 export type Subscription = ReturnType<typeof createSubscription>
 
-/** The checklist that a client opens, and the last revision that it has, if any. */
+/** The checklist that a client opens, and the last revision that the client has, if any. */
 export interface OpenRequest {
   checklistId: string
   since?: number
@@ -27,11 +27,15 @@ export interface SubscriptionParts {
 
 const limits = {
   page: { limit: 500, bytes: 256 << 10 },
-  // Events that arrive while the client catches up. When there are more, they are read from the log again.
+  // Maximum size of the backlog: events that arrive while the client catches up. When more events arrive, they are read
+  // from the log again.
   backlog: { events: 5000, bytes: 4 << 20 }
 }
 
-/** Sends the changes of one checklist on one socket: past changes from the log, then each as it is committed. */
+/**
+ * Sends the changes of one checklist on one socket. Sends the past changes from the log first, then each change as it
+ * is committed.
+ */
 export function createSubscription(
   {
     pubsub,
@@ -47,10 +51,13 @@ export function createSubscription(
   let backlog: LogEvent[] = []
   let backlogBytes = 0
   let unsubscribe = () => {}
-  /** The last revision that was sent and its epoch; null before the first snapshot. */
+  /** The last revision that was sent, and its epoch. `rev` is null before the first snapshot. */
   let rev: number | null = null
   let { epoch = pubsub.epoch } = request
-  /** The project of the checklist, undefined before the checklist was read, and the head of the log at that read. */
+  /**
+   * The project of the checklist, and the head of the log when the checklist was read. `projectId` is undefined before
+   * that.
+   */
   let projectId: string | undefined
   let pos = 0
 
@@ -73,7 +80,10 @@ export function createSubscription(
     }
   }
 
-  /** Sends a snapshot, or the changes since the client's revision, and goes live. Rejects as `GET /checklists/:id`. */
+  /**
+   * Sends a snapshot, or the changes since the client's revision, and goes live. Rejects with the errors of `GET
+   * /checklists/:checklistId`.
+   */
   async function start() {
     rev = request.since ?? null
     await catchUp(true)
@@ -81,7 +91,7 @@ export function createSubscription(
 
   async function sendSnapshot(reason?: 'compacted' | 'restored') {
     const signal = subscribe()
-    projectId = undefined // positions of another epoch are void
+    projectId = undefined // positions of different epochs cannot be compared
     const read = await readUnless(signal, () => readChecklist(sql, userId, checklistId))
     if (!read || signal.aborted) return
     const { pos: head, ...checklist } = read
@@ -97,8 +107,8 @@ export function createSubscription(
   }
 
   /**
-   * Sends the changes since the last revision and goes live, or lags when the socket is full. A client that asked
-   * (`isRequested`) receives a `changes` also without changes.
+   * Sends the changes since the last revision and goes live, or lags when the socket is full. If the client requested
+   * the changes (`isRequested`), sends a `changes` message even when there are none.
    */
   async function catchUp(isRequested = false) {
     if (state === 'closed') return
@@ -127,7 +137,7 @@ export function createSubscription(
     return catchUp().catch(fail)
   }
 
-  /** Returns a page of changes, null when they are compacted, undefined when `signal` aborts. */
+  /** Returns a page of changes. Returns null when they are compacted, and undefined when `signal` aborts. */
   async function readPage(since: number, signal: AbortSignal) {
     const page = { since, ...limits.page }
     try {
@@ -138,7 +148,7 @@ export function createSubscription(
     }
   }
 
-  /** Runs a catch-up query. Returns undefined when `signal` aborts, also if the query fails. */
+  /** Runs a catch-up query. Returns undefined when `signal` aborts, even if the query fails. */
   async function readUnless<T>(signal: AbortSignal, query: () => Promise<T>) {
     try {
       return await catchUpLimit(userId, query, signal)
@@ -147,7 +157,7 @@ export function createSubscription(
     }
   }
 
-  // Without an await after the check of the backlog, so that no event is delivered in between.
+  // There is no await after the check of the backlog, so that no event is delivered in between.
   async function goLive() {
     if (hasOverflowed()) return catchUp()
     state = 'live'
@@ -159,7 +169,9 @@ export function createSubscription(
     }
   }
 
-  /** Changes the state and unsubscribes. Returns a signal that aborts when the state changes again. */
+  /**
+   * Changes the state, clears the backlog and unsubscribes. Returns a signal that aborts when the state changes again.
+   */
   function enter(next: SubscriberState): AbortSignal {
     leavingState.abort()
     leavingState = new AbortController()
@@ -181,13 +193,14 @@ export function createSubscription(
     send(changesFrame(event))
     if (event.kind !== 'checklist.deleted') return
     revoke('deleted')
-    // A checklist that is marked as deleted can be restored, and its subscribers receive that. One without a row cannot.
+    // A checklist that is marked as deleted can be restored, and its subscribers receive that change. A checklist whose
+    // row was deleted (`after` is null) cannot be restored.
     if (event.after === null) close()
   }
 
-  /** Receives an event about the user's memberships. */
+  /** Handles an event about the user's memberships. */
   function onMembership(event: LogEvent) {
-    // Before the checklist was read its project is unknown.
+    // Until the checklist has been read, its project is unknown.
     if (projectId === undefined) return addToBacklog(event)
     if (state === 'closed' || event.projectId !== projectId || event.pos <= pos) return
     const { role, project } = membershipOf(event)
@@ -209,7 +222,7 @@ export function createSubscription(
     backlogBytes += event.bytes
   }
 
-  /** Returns whether the backlog misses events, so that they must be read from the log. */
+  /** Returns whether the backlog is over its limits. It may miss events then, so they must be read from the log. */
   function hasOverflowed() {
     return backlog.length > limits.backlog.events || backlogBytes > limits.backlog.bytes
   }
@@ -219,7 +232,7 @@ export function createSubscription(
     backlogBytes = 0
   }
 
-  /** Receives nothing until `resume()`. */
+  /** Sends no changes until `resume()`. */
   function lag() {
     if (state !== 'closed') enter('lagging')
   }

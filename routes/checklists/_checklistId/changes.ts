@@ -4,7 +4,8 @@ import { ChecklistParams } from '../../../schemas/checklist.ts'
 import { refusals } from '../../../schemas/error.ts'
 import { readChanges } from '../../../sql/changes.ts'
 
-// So that a page of usual changes ends at its limit, and one of large changes does not fill the memory.
+// A page of usual changes ends at `limit`, before this size. A page of large changes ends at this size, so that it does
+// not fill the memory.
 const pageBytes = 1 << 20
 
 const routes: FastifyPluginAsyncTypebox = async app => {
@@ -17,10 +18,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['checklists'],
       summary: 'List the changes of a checklist after a revision',
       description:
-        'For every member of its project, also for a deleted checklist. 410 `COMPACTED` when the changes after ' +
-        '`since` are not stored any more, or the checklist has no such revision (after a restore of the database): ' +
-        'get the checklist again. With `item`, returns the history of one item. A page of large changes ends after ' +
-        'about 1 MiB, before `limit`: while `to` is lower than `head`, request the next page with `since=to`.',
+        'Allowed for every member of the project, even when the checklist is deleted. Returns 410 `COMPACTED` when ' +
+        'the changes after `since` are not stored any more, or the checklist has no such revision (after a restore ' +
+        'of the database): then get the checklist again. With `item`, returns the history of one item. A page of ' +
+        'large changes ends after about 1 MiB, before `limit`: while `to` is lower than `head`, request the next ' +
+        'page with `since=to`.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       querystring: ChangesQuery,

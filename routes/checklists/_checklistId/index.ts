@@ -13,8 +13,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['checklists'],
       summary: 'Get a checklist',
       description:
-        'Returns the checklist with all items and open conflicts. For every member of its project. 410 ' +
-        '`CHECKLIST_DELETED` when it was deleted: the operation `list.restore` restores it.',
+        'Returns the checklist with all items and open conflicts. Allowed for every member of its project. Returns ' +
+        '410 `CHECKLIST_DELETED` when the checklist was deleted. The operation `list.restore` restores it.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       response: { 200: Checklist, ...refusals(400, 401, 403, 404, 410, 503) }

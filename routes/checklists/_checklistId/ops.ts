@@ -12,9 +12,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       tags: ['checklists'],
       summary: 'Change a checklist',
       description:
-        'Applies 1–100 operations in order and returns a result for each; the same as `push` on `/live`. For owners ' +
-        'and editors. Concurrent edits are merged, or kept as a conflict when they cannot be merged; none is ' +
-        'overwritten. The operations after a rejected one are applied all the same.',
+        'Applies 1–100 operations in order and returns a result for each; the same as `push` on `/live`. Allowed for ' +
+        'owners and editors. Concurrent edits are merged, or kept as a conflict when they cannot be merged; none is ' +
+        'overwritten. The operations after a rejected operation are still applied.',
       security: [{ bearer: [] }],
       params: ChecklistParams,
       body: Operations,

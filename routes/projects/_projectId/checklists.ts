@@ -16,7 +16,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Create a checklist',
-      description: 'Only for owners and editors.',
+      description: 'Allowed only for owners and editors.',
       body: NewChecklist,
       response: { 201: ChecklistSummary, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
@@ -36,7 +36,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'List the checklists of a project',
-      description: 'For every member; the oldest first, without deleted ones.',
+      description:
+        'Allowed for every member. Lists the oldest checklist first, and leaves out deleted ones.',
       querystring: PageQuery,
       response: { 200: Checklists, ...refusals(400, 401, 403, 404, 503) }
     },

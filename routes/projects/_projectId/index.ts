@@ -15,7 +15,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Get a project',
-      description: 'For its members; all other users get 404.',
+      description: 'Allowed for its members; all other users receive 404.',
       response: { 200: Project, ...refusals(400, 401, 403, 404, 503) }
     },
     onRequest: app.authenticate,
@@ -28,7 +28,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Rename a project',
-      description: 'Only for owners.',
+      description: 'Allowed only for owners.',
       body: ProjectBody,
       response: { 200: Project, ...refusals(400, 401, 403, 404, 413, 415, 429, 503) }
     },
@@ -44,7 +44,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Delete a project',
       description:
-        'Deletes the project and its checklists; this cannot be undone. Only for owners.',
+        'Deletes the project and its checklists; this cannot be undone. Allowed only for owners.',
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 429, 503) }
     },
     onRequest: app.authenticate,

@@ -25,7 +25,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'List the members of a project',
-      description: 'For every member; the longest-standing member first.',
+      description: 'Allowed for every member. Lists members in the order in which they were added.',
       params: ProjectParams,
       querystring: PageQuery,
       response: { 200: Members, ...refusals(400, 401, 403, 404, 503) }
@@ -41,8 +41,9 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Add a member',
       description:
-        'Only for owners. 404 `USER_NOT_FOUND` when no account has this email, and 429 after 50 such responses in ' +
-        'an hour. 409 `ALREADY_MEMBER` when the user is a member already: use PATCH to change the role.',
+        'Allowed only for owners. Returns 404 `USER_NOT_FOUND` when no account has this email, and 429 after 50 such ' +
+        'responses in an hour. Returns 409 `ALREADY_MEMBER` when the user is a member already: use PATCH to change ' +
+        'the role.',
       params: ProjectParams,
       body: NewMember,
       response: { 201: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
@@ -69,7 +70,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Change the role of a member',
       description:
-        'Only for owners. 409 `LAST_OWNER` when the project would have no owner any more.',
+        'Allowed only for owners. Returns 409 `LAST_OWNER` when the project would have no owner any more.',
       params: MemberParams,
       body: RoleBody,
       response: { 200: Member, ...refusals(400, 401, 403, 404, 409, 413, 415, 429, 503) }
@@ -86,8 +87,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Remove a member, or leave a project',
       description:
-        'Owners may remove every member; all members may remove themselves. 409 `LAST_OWNER` when the project ' +
-        'would have no owner any more.',
+        'Owners may remove every member; all members may remove themselves. Returns 409 `LAST_OWNER` when the ' +
+        'project would have no owner any more.',
       params: MemberParams,
       response: { 204: NoContent, ...refusals(400, 401, 403, 404, 409, 429, 503) }
     },
