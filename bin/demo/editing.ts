@@ -7,7 +7,7 @@ interface ItemText {
   text: string
 }
 
-/** Creates a project with a checklist and adds Bob; both open the checklist on sockets. */
+/** Creates a project with a checklist, and adds Bob to the project. Both users open the checklist on sockets. */
 export async function createSharedChecklist({ ann, bob, step }: Demo) {
   const { id: projectId } = await step(
     'Ann creates the project "Summer fair"',
@@ -69,7 +69,7 @@ export async function editItem({ ann, bob, sql, step }: Demo, listId: string): P
   return { itemId, text }
 }
 
-/** Merges edits that both made without a connection. Returns the merged text. */
+/** Merges two edits that Ann and Bob made without a connection. Returns the merged text. */
 export async function mergeEdits(
   { ann, bob, step, check }: Demo,
   listId: string,
