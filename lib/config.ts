@@ -19,7 +19,7 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     // A starting node reads the ended sessions from the log, so the log must keep their events while their tokens are
     // valid.
     throw new Error(
-      `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL plus ${CLOCK_SKEW_SECONDS} s, else access tokens of ended sessions would be accepted again`
+      `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL plus ${CLOCK_SKEW_SECONDS} s: otherwise access tokens of ended sessions would be accepted again`
     )
   }
   if (env.DATABASE_URL && env.JWT_SECRET === undefined) {
@@ -86,7 +86,7 @@ function entries(name: keyof Environment, value: string): string[] {
 function secrets(value: string): string[] {
   const list = entries('JWT_SECRET', value)
   if (list.every(secret => [...secret].length >= MIN_SECRET_LENGTH)) return list
-  throw new Error(`JWT_SECRET must hold secrets of ${MIN_SECRET_LENGTH} characters or more`)
+  throw new Error(`every secret in JWT_SECRET must have ${MIN_SECRET_LENGTH} characters or more`)
 }
 
 const MIN_SECRET_LENGTH = 32
@@ -96,7 +96,7 @@ function origins(value: string): string[] {
   const bad = list.find(origin => !URL.canParse(origin) || new URL(origin).origin !== origin)
   if (bad === undefined) return list
   throw new Error(
-    `ALLOWED_ORIGINS must hold exact origins such as https://app.example.com, which "${bad}" is not`
+    `ALLOWED_ORIGINS must list exact origins such as https://app.example.com: "${bad}" is not one`
   )
 }
 
@@ -106,7 +106,7 @@ function trustProxy(value: string): boolean | string[] {
   if (ranges.every(isRange)) return ranges
   // Fastify also accepts text that is a number of hops, but then trusts no proxy and reports no error.
   throw new Error(
-    `TRUST_PROXY must be true, false or the addresses of the proxies, such as 10.0.0.0/8, which "${value}" is not`
+    `TRUST_PROXY must be true, false or the addresses of the proxies, such as 10.0.0.0/8: "${value}" is not valid`
   )
 }
 

@@ -30,7 +30,7 @@ export function describeError({
   }
 }
 
-/** Returns the body of an error with a status of 400–599. */
+/** Returns the body of an error. `statusCode` must be between 400 and 599. */
 export function bodyOf(statusCode: number, code: string, message: string): ErrorBody {
   const error = STATUS_CODES[statusCode] ?? 'Error'
   if (statusCode >= 500 && statusCode !== 503) {

@@ -28,7 +28,7 @@ export interface LogEvent {
   bytes: number
 }
 
-/** The fields that decide who may see an event. */
+/** The fields of an event that decide which users may see it. */
 export type Visibility = Pick<LogEvent, 'pos' | 'kind' | 'projectId' | 'userId'>
 
 /**
@@ -48,7 +48,7 @@ export function isVisible(
   return event.userId === userId && (since !== undefined || event.kind === 'member.removed')
 }
 
-/** Returns the topics whose subscribers receive an event as soon as it is committed. */
+/** Returns the topics of an event. Their subscribers receive the event as soon as it is committed. */
 export const topicsOf = memoize((event: LogEvent): string[] => {
   const { kind, projectId, checklistId, userId } = event
   const topics = []

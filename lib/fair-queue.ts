@@ -5,7 +5,7 @@ export type FairQueue<T> = ReturnType<typeof createFairQueue<T>>
  * that a user with many items delays the other users by only one item per round.
  */
 export function createFairQueue<T>() {
-  /** The queue of each user; the first user has the next turn. */
+  /** The queue of each user. The first user in this map has the next turn. */
   const queues = new Map<string, T[]>()
 
   return {

@@ -19,7 +19,7 @@ export function createLimiter(
   { maxRunning, maxWaiting, maxWaitingPerKey = maxWaiting, maxWaitMs }: LimiterOptions,
   createError: () => Error
 ) {
-  /** The functions that start waiting jobs, by key; the first key has the next turn. */
+  /** The functions that start the waiting jobs, by key. The first key in this map has the next turn. */
   const queues = new Map<string, Set<() => void>>()
   let free = maxRunning
   let waiting = 0

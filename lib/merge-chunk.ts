@@ -29,7 +29,7 @@ export interface MergedChunk {
   agreed: Edit[]
 }
 
-/** Merges a chunk by the first rule that applies. Returns null for a conflict, when no rule applies. */
+/** Merges a chunk by the first rule that applies. Returns null, which means a conflict, when no rule applies. */
 export function mergeChunk(chunk: Chunk): MergedChunk | null {
   const superset = takeSuperset(chunk)
   if (superset) return superset

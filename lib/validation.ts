@@ -40,6 +40,6 @@ function choices({ allowedValues }: { allowedValues?: unknown }): string {
 }
 
 function onCreate(ajv: { addFormat(name: string, format: RegExp): unknown }) {
-  // The format of ajv-formats also accepts "urn:uuid:", which PostgreSQL refuses.
+  // The format `uuid` of ajv-formats also accepts the prefix "urn:uuid:", but PostgreSQL refuses it.
   ajv.addFormat('uuid', /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i)
 }

@@ -144,7 +144,7 @@ async function readPage(
     left join lateral (${selectPage(sql, limits, eventColumns(sql), positions)}) as event on true
     order by event.pos`
   const { epoch, committedHead, floor } = rows[0] as EventRow
-  // An empty page is one row of nulls.
+  // When the page is empty, the query returns one row whose event fields are null.
   const events = rows.filter(({ pos }) => pos !== null)
   return { epoch, committedHead, floor, events, isLast: isLastPage(events, limits) }
 }

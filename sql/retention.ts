@@ -131,7 +131,8 @@ export function deleteOldResults(sql: Sql, { operationDays, limit }: Retention):
 }
 
 /**
- * Removes the items that users deleted at least `historyDays` ago; these can no longer be restored. Returns how many.
+ * Deletes the rows of items that were deleted at least `historyDays` ago, so these can no longer be restored. Returns
+ * how many.
  */
 export function deleteOldItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
   return deleteOlder(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })

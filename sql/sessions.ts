@@ -145,7 +145,7 @@ export async function signOut(sql: Sql, id: string): Promise<string | undefined>
   return ended?.userId
 }
 
-/** Ends a session of a user. Throws SessionNotFound when the user has no such live session. */
+/** Ends a session. Throws SessionNotFound when the user has no live session with this id. */
 export async function endSession(sql: Sql, userId: string, id: string): Promise<void> {
   const { count } = await sql`
     update sessions

@@ -31,8 +31,8 @@ export async function insertWhileListenersDie(
     [`Bob, /events: item ${inserts}`]: bob.nextEvent('item.added', ({ data }) => isLast(data))
   })
   check(`${killed} connections were killed`, killed >= 2)
-  check(`Bob received all ${inserts} on /live, each once, in order`, hasAllRevisions(bob))
-  check(`Bob received all ${inserts} on /events, each once, in order`, hasAllInserts(bob))
+  check(`Bob received all ${inserts} items on /live, each once, in order`, hasAllRevisions(bob))
+  check(`Bob received all ${inserts} items on /events, each once, in order`, hasAllInserts(bob))
 }
 
 /** Closes Bob's stream, makes two changes, and resumes the stream with its cursor. */
@@ -52,7 +52,7 @@ export async function resumeStream(
   })
   const missed = bob.events.all.slice(received).map(({ event }) => event)
   check(
-    'Bob received these two events and none twice',
+    'Bob received these two events, each once',
     missed.filter(event => event !== 'ready').join() === 'checklist.updated,project.updated'
   )
 }
@@ -80,7 +80,7 @@ export async function removeBob(
     { 'Bob, /events: project.created': bob.nextEvent('project.created') }
   )
   check(
-    'this is the next event that Bob receives',
+    'the next event that Bob receives is project.created',
     bob.events.all[received]?.event === 'project.created'
   )
 }

@@ -52,7 +52,7 @@ export function runnerFor({ uid, gid }: SystemUser): Runner {
   return async (program, args) => (await execute(program, args, { uid, gid, env, cwd: '/' })).stdout
 }
 
-/** Returns the last FATAL or PANIC message in a log of PostgreSQL after the byte `start`. */
+/** Returns the last FATAL or PANIC message in PostgreSQL's log file `log`. Ignores the bytes before `start`. */
 export async function readLastFatal(log: string, start: number): Promise<string | undefined> {
   const bytes = await readFile(log).catch(() => Buffer.alloc(0))
   const lines = bytes.subarray(start).toString().split('\n')

@@ -99,7 +99,7 @@ async function startAndClaim(
   }
 }
 
-/** Starts PostgreSQL on a free loopback port, and returns the port once PostgreSQL accepts connections. */
+/** Starts PostgreSQL on a free port of 127.0.0.1. Returns the port when PostgreSQL accepts connections. */
 async function startPostmaster({ data, binaries, run, settings }: Cluster): Promise<number> {
   await deleteStalePidFile(data)
   const port = await findFreePort()

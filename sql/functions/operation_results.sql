@@ -99,8 +99,7 @@ begin
 end
 $$;
 
--- Returns a result with its revision. When the operation wrote no event, an outcome `applied` or `merged` becomes
--- `noop`.
+-- Adds the revision to a result. When the operation wrote no event, an outcome `applied` or `merged` becomes `noop`.
 create or replace function with_rev(result jsonb, rev jsonb) returns jsonb
 language plpgsql immutable
 as $$

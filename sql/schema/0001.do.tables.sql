@@ -28,7 +28,7 @@ create table sessions (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   revoked_at timestamptz,
-  -- signed_out, reused, replaced, evicted, revoked or password_changed; clients receive it in session.ended
+  -- signed_out, reused, replaced, evicted, revoked or password_changed; clients receive the reason in session.ended
   revoked_reason text,
   ip text not null default '',
   user_agent text not null default ''
