@@ -11,8 +11,9 @@ import { createSharedChecklist, editItem, mergeEdits, resolveConflict } from './
 import { createTimeline } from './demo/timeline.ts'
 
 /*
- * Shows two users on two nodes of the service, which share only a temporary database, and changes with SQL. Prints each
- * step, who received it and the latency. Exits with 0 when all deliveries arrived in time, else with 1.
+ * Runs two users on two nodes of the service, and makes changes with SQL. The nodes share only a temporary database.
+ * Prints each step, the users who received it, and the latency. Exits with code 0 when all deliveries arrived in time,
+ * otherwise with code 1.
  *
  * npm run demo
  */
@@ -37,7 +38,7 @@ try {
 }
 
 async function runDemo(): Promise<boolean> {
-  await chmod(folder, 0o755) // as root, PostgreSQL runs as another user, which needs access
+  await chmod(folder, 0o755) // started by root, PostgreSQL runs as another user, which must be able to enter the folder
   const starting = startPostgres(folder, { fsync: 'off' })
   cleanUps.unshift(() => starting.then(({ stop }) => stop()))
   const database = await starting
@@ -81,7 +82,7 @@ function print(line: string) {
   process.stdout.write(`${line}\n`)
 }
 
-/** Runs the clean-ups in order, once. */
+/** Runs the clean-up functions in order. A second call waits for the same run. */
 function cleanUp(): Promise<void> {
   ending ??= (async () => {
     for (const undo of cleanUps) await undo()

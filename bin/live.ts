@@ -7,15 +7,15 @@ import type { Item } from '../schemas/item.ts'
 import type { Result } from '../schemas/operation.ts'
 
 /*
- * Shows a checklist in the terminal, the first list of the user's first project, so that two users can edit it at the
- * same time in two terminals.
+ * Shows the first checklist of the user's first project in the terminal. Two users can edit the checklist at the same
+ * time in two terminals.
  *
  * npm run live -- <email> <password> [address = http://127.0.0.1:3000]
  */
 const [email, password, address = `http://127.0.0.1:${process.env.PORT ?? 3000}`] =
   process.argv.slice(2)
 
-/** The fields of all responses that are used here. */
+/** The fields that this command reads, of all responses. */
 interface ResponseBody {
   accessToken: string
   projects: { id: string; name: string }[]
@@ -73,7 +73,10 @@ function openSocket(checklistId: string) {
   lines.on('close', () => socket.close(1000))
 }
 
-/** Returns the operation for a line: "Milk" adds an item, "2 Oat milk" changes the text of item 2, "2" toggles it. */
+/**
+ * Returns the operation for an input line. "Milk" adds an item, "2 Oat milk" changes the text of item 2, "2" toggles
+ * the tick of item 2.
+ */
 function toOperation(line: string): object | undefined {
   const sorted = sortedItems()
   const [, number, to] = /^(\d+) ?(.*)$/.exec(line) ?? []

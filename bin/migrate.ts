@@ -6,7 +6,7 @@ import { startFailure } from '../lib/start-failure.ts'
 import { migrate } from '../sql/migrate.ts'
 
 /*
- * Applies the migrations without starting the service, for deployments that migrate first.
+ * Applies the migrations without starting the service, for deployments that migrate before the start.
  *
  * npm run migrate
  */

@@ -6,8 +6,9 @@ linkNode()
 patchDriver()
 
 /**
- * Links the installed Node package as `node_modules/.bin/node`, which all npm scripts run. npm 10 creates this link
- * too, but deletes it with the links of the packages for other platforms, which have the same name.
+ * Creates the link `node_modules/.bin/node` to the installed Node package. All npm scripts run this Node. npm 10
+ * creates the link too, but deletes it again: the packages for other platforms have links with the same name, and npm
+ * removes these.
  */
 function linkNode() {
   const { optionalDependencies } = JSON.parse(readFileSync(toPath('package.json'), 'utf8'))

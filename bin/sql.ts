@@ -4,7 +4,8 @@ import { findRunningUrl } from '../lib/embedded-postgres/server.ts'
 import { startFailure } from '../lib/start-failure.ts'
 
 /*
- * psql for machines without it: runs SQL on the database of the running service, as the owner of its files.
+ * Runs a SQL statement on the database of the running service, for machines without psql. For the embedded database,
+ * the user must be able to read the password in DATA_DIR.
  *
  * npm run sql -- "<statement>"
  */

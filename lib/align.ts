@@ -1,16 +1,16 @@
-/** For each token of one text, the index of the matching token in the other text, or -1. */
+/** For each token of one text: the index of the matching token in the other text, or -1. */
 export type Matches = number[]
 
-/** Limit of added and removed tokens together: the time grows with its square. */
+/** Maximum number of added and removed tokens together. The time grows with the square of this number. */
 const maxChanges = 160
 
 /**
- * Matches as many tokens of two texts as possible, in order. When several results have as many matches, `front` is
- * the one with the matches nearest to the start, `back` the one nearest to the end. Returns null when more than 160
- * tokens were added and removed, unless one piece was added or one piece was removed.
+ * Matches as many tokens of two texts as possible, in order. Several results can have the same number of matches:
+ * `front` has its matches nearest to the start, `back` nearest to the end. Returns null when more than 160 tokens were
+ * added and removed, unless one piece was added or one piece was removed.
  *
- * Uses the greedy algorithm of Myers, "An O(ND) Difference Algorithm and Its Variations" (1986): at most 13,000 steps
- * and 160 passes over the shorter text.
+ * Uses the greedy algorithm of Myers, "An O(ND) Difference Algorithm and Its Variations" (1986). It takes at most
+ * 13,000 steps and 160 passes over the shorter text.
  */
 export function align(base: string[], text: string[]): { front: Matches; back: Matches } | null {
   const [from, to] = toNumbers(base, text)
@@ -20,7 +20,7 @@ export function align(base: string[], text: string[]): { front: Matches; back: M
   return front && back ? { front, back } : null
 }
 
-/** Replaces equal tokens by equal numbers, which are compared faster. */
+/** Replaces equal tokens by equal numbers, because numbers are compared faster than strings. */
 function toNumbers(...texts: [string[], string[]]): [number[], number[]] {
   const numbers = new Map<string, number>()
   for (const token of texts.flat()) if (!numbers.has(token)) numbers.set(token, numbers.size)
@@ -45,8 +45,9 @@ function alignOnePiece(base: number[], text: number[]): Matches | null {
 
 function alignPieces(base: number[], text: number[]): Matches | null {
   if (Math.abs(base.length - text.length) > maxChanges) return null
-  // Diagonal k consists of the pairs (i, i - k). furthest[k] is the largest i that is reached on it with d added and
-  // removed tokens. `history` stores `furthest` for each d, for `backtrack`.
+  // Diagonal k consists of the index pairs (i in base, i - k in text). For the present d, `furthest` stores for each
+  // diagonal the largest i that a path with d added and removed tokens reaches. `history` stores a copy of `furthest`
+  // for each d; `backtrack` reads it.
   const furthest = new Int16Array(2 * maxChanges + 3)
   const history: Int16Array[] = []
   for (let d = 0; d <= maxChanges; d++) {
@@ -61,7 +62,7 @@ function alignPieces(base: number[], text: number[]): Matches | null {
   return null
 }
 
-/** Returns the i at which the path enters diagonal k with its d-th added or removed token. */
+/** Returns the index in base at which a path enters diagonal k: the d-th added or removed token leads to this place. */
 function entryPoint(furthest: Int16Array, d: number, k: number): number {
   if (d === 0) return 0
   const added = furthest[maxChanges + 2 + k] as number

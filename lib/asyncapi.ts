@@ -1,11 +1,11 @@
 import { extractNamedSchemas } from './named-schemas.ts'
 
-/** A JSON schema of TypeBox. */
+/** A JSON schema made by TypeBox. */
 interface Schema {
   description?: string
 }
 
-/** An address of the service, with the schemas by name of the messages that the service sends and receives there. */
+/** An address of the service. `sends` and `receives` contain the schemas of its messages, by name. */
 export interface Channel {
   address: string
   summary: string
@@ -15,7 +15,7 @@ export interface Channel {
   receives?: Record<string, Schema>
 }
 
-/** Returns the channels, operations and components of an AsyncAPI 3.0 document. All messages are JSON. */
+/** Returns the channels, operations and components of an AsyncAPI 3.0 document for messages in JSON. */
 export function describeChannels(channels: Record<string, Channel>) {
   const operations: Record<string, object> = {}
   const described = Object.entries(channels).map(([id, channel]) => {
@@ -28,7 +28,7 @@ export function describeChannels(channels: Record<string, Channel>) {
       operations[`${id}.${action}`] = {
         action,
         channel: { $ref: `#/channels/${id}` },
-        summary: `What the service ${action}s on ${channel.address}`,
+        summary: `Messages that the service ${action}s on ${channel.address}`,
         messages: names.map(name => ({ $ref: `#/channels/${id}/messages/${action}.${name}` }))
       }
     }
@@ -40,7 +40,10 @@ export function describeChannels(channels: Record<string, Channel>) {
   return { channels: document, operations, components: { schemas } }
 }
 
-/** `discriminator` is an object in OpenAPI and Ajv, and the name of the property in AsyncAPI. */
+/**
+ * Replaces each `discriminator` by the name of its property: AsyncAPI expects the name, OpenAPI and Ajv expect an
+ * object.
+ */
 function discriminatorName(key: string, value: { propertyName?: string }) {
   return key === 'discriminator' ? value.propertyName : value
 }

@@ -3,12 +3,12 @@ interface Corkable {
   uncork(): void
 }
 
-/** Sends everything that one tick writes to a stream in one system call. */
+/** Combines all writes to a stream within one tick into one system call. */
 export function createBatch(stream: Corkable) {
   let isCorked = false
 
   return {
-    /** Must be called before every write. */
+    /** Starts a batch, if none is open. Must be called before every write. */
     begin() {
       if (isCorked) return
       isCorked = true
@@ -18,7 +18,7 @@ export function createBatch(stream: Corkable) {
     flush
   }
 
-  /** Sends what was written so far. */
+  /** Sends the bytes that were written so far. */
   function flush() {
     if (!isCorked) return
     isCorked = false

@@ -2,9 +2,9 @@ import { maximum } from '../schemas/limits.ts'
 import type { Operation } from '../schemas/operation.ts'
 
 /**
- * A valid operation in stored form, or the code of its rejection. A `conflict.resolve` with a custom value has
- * `values`: the value in the stored form of every field that accepts it, because only the database knows which field
- * the conflict is about.
+ * A valid operation in its stored form, or the code of its rejection. A `conflict.resolve` with a custom value has
+ * `values`: for each field that accepts the value, its stored form there. There is one for each field, because only the
+ * database knows which field the conflict is about.
  */
 export type CheckedOperation =
   | { op: Operation & { values?: ConflictValues } }
@@ -27,8 +27,8 @@ class Rejection extends Error {
 
 /**
  * Converts the texts of an operation to their stored form (NFC, line feeds, no trailing blanks) and its ids to lower
- * case. Returns the code `limit` when a text is too long for its field, also in `from` and `seen`, and `invalid` for
- * any other value that no checklist accepts.
+ * case. Returns the code `limit` when a text is too long for its field; this includes the texts in `from` and `seen`.
+ * Returns the code `invalid` for any other value that no checklist accepts.
  */
 export function checkOperation(op: Operation): CheckedOperation {
   try {
@@ -105,7 +105,7 @@ export function isStorable(field: 'text' | 'title', value: string): boolean {
   return tryNormalize({ text: normalizeText, title: normalizeTitle }[field], value) === value
 }
 
-/** Returns the value in the stored form of a field, undefined when it is not valid there. */
+/** Returns the value in the stored form of a field. Returns undefined when the value is not valid for the field. */
 function tryNormalize<T>(normalizeField: (value: string) => T, value: string): T | undefined {
   try {
     return normalizeField(value)
@@ -164,7 +164,7 @@ function normalizeDay(value: string | null): string | null {
   if (value === null) return null
   const date = new Date(`${value}T00:00:00Z`)
   rejectIf(!/^(?!0000)\d{4}-\d\d-\d\d$/.test(value) || Number.isNaN(date.getTime()))
-  // Date parses "2026-02-30" as 2 March.
+  // `Date` parses "2026-02-30" as 2 March.
   rejectIf(date.toISOString().slice(0, 10) !== value)
   return value
 }

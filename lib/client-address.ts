@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP, isIPv6 } from 'node:net'
 
-/** The client of a session, as the list of sessions shows it. */
+/** The client of a session. `GET /auth/sessions` shows these values. */
 export interface ClientInfo {
   ip: string
   userAgent: string
@@ -14,13 +14,14 @@ export function clientInfo({
   ip: string
   headers: IncomingHttpHeaders
 }): ClientInfo {
-  // A proxy that passes X-Forwarded-For through unchecked lets a client send any text as its address.
+  // `ip` may be any text that a client sent, when a proxy passes on X-Forwarded-For without checking it.
   return { ip: isIP(ip) ? ip : '', userAgent: headers['user-agent']?.slice(0, 256) ?? '' }
 }
 
 /**
- * Returns the network that rate limits count as one client: an IPv4 address, also when it is mapped to IPv6, or the
- * /64 of an IPv6 address, because a provider assigns a whole /64 to one customer. Returns '' for an invalid address.
+ * Returns the network that rate limits count as one client. This is the address itself for IPv4, also when the address
+ * is mapped to IPv6. For IPv6 it is the /64, because providers assign a whole /64 to one customer. Returns '' for an
+ * invalid address.
  */
 export function clientNetwork(ip: string): string {
   if (!isIPv6(ip)) return isIP(ip) ? ip : ''
@@ -36,7 +37,8 @@ export function clientNetwork(ip: string): string {
 
 /** Returns the eight numbers of an IPv6 address without its zone. */
 function parseGroups(ip: string): number[] {
-  // The URL parser converts every form of an address to that of RFC 5952, without dotted quads.
+  // The URL parser converts every notation of an IPv6 address to that of RFC 5952, and dotted quads to hexadecimal
+  // groups.
   const { hostname } = new URL(`http://[${ip.split('%', 1)[0]}]`)
   const [head = [], tail = []] = hostname
     .slice(1, -1)

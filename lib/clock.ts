@@ -1,2 +1,2 @@
-/** The largest difference between the clocks of two nodes that the service allows for. */
+/** The largest difference between the clocks of two nodes with which the service still works correctly. */
 export const CLOCK_SKEW_SECONDS = 60

@@ -7,8 +7,8 @@ import { CLOCK_SKEW_SECONDS } from './clock.ts'
 export type Config = ReturnType<typeof readConfig>
 
 /**
- * Returns the configuration, checked as a whole and frozen. `source` replaces `process.env` and the file `.env`.
- * Throws an Error whose message is one sentence that names the variable.
+ * Returns the configuration as a frozen object. `source` replaces `process.env` and the file `.env`. Throws an Error
+ * when a variable is invalid; its message is one sentence that names the variable.
  */
 export function readConfig(source?: NodeJS.ProcessEnv) {
   const env = readEnvironment(source)
@@ -16,9 +16,10 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     throw new Error('LISTEN_URL needs DATABASE_URL: set both, or neither')
   }
   if (env.RETENTION_DAYS * DAY_SECONDS < env.ACCESS_TOKEN_TTL + CLOCK_SKEW_SECONDS) {
-    // A node that starts reads from the log which sessions have ended.
+    // A starting node reads the ended sessions from the log, so the log must keep their events while their tokens are
+    // valid.
     throw new Error(
-      `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL plus ${CLOCK_SKEW_SECONDS} s, else access tokens of ended sessions would be accepted again`
+      `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL plus ${CLOCK_SKEW_SECONDS} s: otherwise access tokens of ended sessions would be accepted again`
     )
   }
   if (env.DATABASE_URL && env.JWT_SECRET === undefined) {
@@ -32,7 +33,7 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     databaseUrl: env.DATABASE_URL,
     listenUrl: env.LISTEN_URL,
     dataDir: resolve(env.DATA_DIR),
-    /** None when the service creates one in `dataDir` at its first start. */
+    /** Undefined when JWT_SECRET is not set: the service then creates a secret in `dataDir` at its first start. */
     jwtSecrets: env.JWT_SECRET === undefined ? undefined : Object.freeze(secrets(env.JWT_SECRET)),
     accessTokenTtl: env.ACCESS_TOKEN_TTL,
     refreshTokenTtl: env.REFRESH_TOKEN_TTL,
@@ -70,19 +71,22 @@ function readEnvironment(source?: NodeJS.ProcessEnv): Environment {
   }
 }
 
-/** Returns the trimmed entries of a comma-separated value, none for an empty one. Throws when an entry is empty. */
+/**
+ * Returns the trimmed entries of a comma-separated value, and no entry for an empty value. Throws when an entry is
+ * empty.
+ */
 function entries(name: keyof Environment, value: string): string[] {
   if (value === '') return []
   const list = value.split(',').map(entry => entry.trim())
-  // Usually a script that joined the list had a variable that was not set.
+  // The usual cause is a script that joins variables of which one is not set.
   if (list.includes('')) throw new Error(`${name} has an empty entry: remove the comma beside it`)
   return list
 }
 
 function secrets(value: string): string[] {
-  const ring = entries('JWT_SECRET', value)
-  if (ring.every(secret => [...secret].length >= MIN_SECRET_LENGTH)) return ring
-  throw new Error(`JWT_SECRET must hold secrets of ${MIN_SECRET_LENGTH} characters or more`)
+  const list = entries('JWT_SECRET', value)
+  if (list.every(secret => [...secret].length >= MIN_SECRET_LENGTH)) return list
+  throw new Error(`every secret in JWT_SECRET must have ${MIN_SECRET_LENGTH} characters or more`)
 }
 
 const MIN_SECRET_LENGTH = 32
@@ -92,7 +96,7 @@ function origins(value: string): string[] {
   const bad = list.find(origin => !URL.canParse(origin) || new URL(origin).origin !== origin)
   if (bad === undefined) return list
   throw new Error(
-    `ALLOWED_ORIGINS must hold exact origins such as https://app.example.com, which "${bad}" is not`
+    `ALLOWED_ORIGINS must list exact origins such as https://app.example.com: "${bad}" is not one`
   )
 }
 
@@ -100,9 +104,9 @@ function trustProxy(value: string): boolean | string[] {
   if (value === 'true' || value === 'false') return value === 'true'
   const ranges = entries('TRUST_PROXY', value)
   if (ranges.every(isRange)) return ranges
-  // Fastify also accepts a number of hops, and then silently trusts no proxy.
+  // Fastify also accepts text that is a number of hops, but then trusts no proxy and reports no error.
   throw new Error(
-    `TRUST_PROXY must be true, false or the addresses of the proxies, such as 10.0.0.0/8, which "${value}" is not`
+    `TRUST_PROXY must be true, false or the addresses of the proxies, such as 10.0.0.0/8: "${value}" is not valid`
   )
 }
 

@@ -1,6 +1,6 @@
 /**
- * Returns the form in which an address is stored and queried. The schema `Email` accepts only ASCII, so the lower case
- * does not depend on a locale.
+ * Returns an address in lower case, in which it is stored and queried. The schema `Email` accepts only ASCII, so the
+ * result does not depend on a locale.
  */
 export function canonicalEmail(email: string): string {
   return email.toLowerCase()

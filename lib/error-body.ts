@@ -2,17 +2,20 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError } from 'fastify'
 import { type ErrorBody, ErrorCode } from '../schemas/error.ts'
 
-/** A refusal may carry the seconds after which a retry makes sense, and headers for its response. */
+/**
+ * An error with a status for the client. `retryAfter` is the number of seconds after which a retry makes sense;
+ * `headers` are added to the response.
+ */
 export type Refusal = FastifyError & { retryAfter?: number; headers?: Record<string, string> }
 
-/** How long a client waits before it retries when the service cannot respond, seconds. */
+/** The seconds that a client should wait after a response with status 503. */
 const RETRY_AFTER = 2
 
 const codes = new Set<string>(ErrorCode.enum)
 
 /**
- * Returns the body of an error for HTTP and sockets, and the seconds after which a retry makes sense, if it does. A fault of
- * the service reveals nothing of its cause.
+ * Returns the body of an error for HTTP and sockets, and `retryAfter` in seconds if a retry makes sense. For an
+ * internal error the body does not contain the cause.
  */
 export function describeError({
   statusCode: status = 500,
@@ -27,7 +30,7 @@ export function describeError({
   }
 }
 
-/** Returns the body of an error with a status of 400–599. */
+/** Returns the body of an error. `statusCode` must be between 400 and 599. */
 export function bodyOf(statusCode: number, code: string, message: string): ErrorBody {
   const error = STATUS_CODES[statusCode] ?? 'Error'
   if (statusCode >= 500 && statusCode !== 503) {
@@ -36,7 +39,7 @@ export function bodyOf(statusCode: number, code: string, message: string): Error
   return { statusCode, code: isErrorCode(code) ? code : 'ERROR', error, message }
 }
 
-/** Returns whether a code is in the catalogue: the errors of libraries have codes of their own. */
+/** Returns whether a code is one of the service's codes. Errors of libraries have other codes. */
 function isErrorCode(code: string): code is ErrorCode {
   return codes.has(code)
 }

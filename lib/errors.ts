@@ -1,7 +1,7 @@
 import create from '@fastify/error'
 import type { ErrorCode } from '../schemas/error.ts'
 
-/** Returns the class of an error with a code of the catalogue, a message for the client, and a status. */
+/** Returns an error class with a code, a message for the client, and an HTTP status. */
 const createError = (code: ErrorCode, message: string, status: number) =>
   create(code, message, status)
 

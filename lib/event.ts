@@ -3,11 +3,13 @@ import { formatCursor } from './cursor.ts'
 import { memoize } from './memoize.ts'
 
 /*
- * The event: its type, who may see it, its topics, its payloads and its forms on the wire. A new field touches the table
- * `events`, the function `number_events`, the columns of sql/log.ts and this file.
+ * The event: its type, its visibility, its topics, its payloads and its formats on the wire. A new field also needs a
+ * change of the table `events`, of the function `number_events` and of the columns in sql/event-page.ts.
  */
 
-/** One committed change. `before` and `after` are the JSON text of PostgreSQL, which most readers pass on unparsed. */
+/**
+ * One committed change. `before` and `after` are JSON text from PostgreSQL, which most code sends without parsing it.
+ */
 export interface LogEvent {
   pos: number
   kind: string
@@ -22,17 +24,18 @@ export interface LogEvent {
   opId: string | null
   source: string
   at: Date
-  /** Its size in memory, roughly. */
+  /** the approximate size of the event in memory */
   bytes: number
 }
 
-/** The fields that decide who may see an event. */
+/** The fields of an event that decide which users may see it. */
 export type Visibility = Pick<LogEvent, 'pos' | 'kind' | 'projectId' | 'userId'>
 
 /**
- * Returns whether a user may see an event of the past: of each project whose member they are now, the events since they
- * joined and those about themselves; of a project that they have left, only their own removal. `sincePos` returns the
- * position at which a membership began, undefined for no member. `readVisibleAfter` in sql/log.ts is the same rule in SQL.
+ * Returns whether a user may see a past event. A member of a project sees the events after the position at which they
+ * joined, and all events about themselves. A former member sees only the event of their own removal. `sincePos` returns
+ * the position at which the user joined a project, and undefined when the user is no member. `readVisibleAfter` in
+ * sql/log.ts implements the same rule in SQL.
  */
 export function isVisible(
   event: Visibility,
@@ -45,7 +48,7 @@ export function isVisible(
   return event.userId === userId && (since !== undefined || event.kind === 'member.removed')
 }
 
-/** Returns the topics whose subscribers receive an event as soon as it is committed. */
+/** Returns the topics of an event. Their subscribers receive the event as soon as it is committed. */
 export const topicsOf = memoize((event: LogEvent): string[] => {
   const { kind, projectId, checklistId, userId } = event
   const topics = []
@@ -57,26 +60,29 @@ export const topicsOf = memoize((event: LogEvent): string[] => {
   return topics
 })
 
-/** Returns the payload of a `session.ended`. */
+/** Returns the payload of a `session.ended` event. */
 export function endedSessionOf({ after }: LogEvent): { sessionId: string; reason: string } {
   return JSON.parse(after ?? '{}')
 }
 
-/** Returns the payload of a `member.*`: the membership after the change, or before it when the member was removed. */
+/**
+ * Returns the payload of a `member.*` event: the membership after the change. For a removal it is the membership before
+ * it.
+ */
 export function membershipOf({ before, after }: Pick<LogEvent, 'before' | 'after'>): {
   role: Role
-  /** Without a name when the project itself was deleted. */
+  /** `name` is missing when the project itself was deleted. */
   project: { id: string; name?: string }
 } {
   return JSON.parse(after ?? before ?? '{}')
 }
 
-/** Returns an event as a block of `GET /events`. */
+/** Returns an event in the format of `GET /events`. */
 export function eventBlock(event: LogEvent, epoch: string): Buffer {
   return sseBlock(event.kind, formatCursor({ epoch, pos: event.pos }), feedJson(event))
 }
 
-/** Returns the bytes of one Server-Sent Event. `data` is JSON, which contains no line break. */
+/** Returns the bytes of one Server-Sent Event. `data` is JSON, so it contains no line break. */
 export function sseBlock(type: string, id: string | null, data: string): Buffer {
   return Buffer.from(`event: ${type}\n${id === null ? '' : `id: ${id}\n`}data: ${data}\n\n`)
 }
@@ -102,21 +108,27 @@ export function feedJson(event: Omit<LogEvent, 'bytes'>): string {
   )
 }
 
-/** Returns the message `changes` of one change, as a frame of `GET /live`. All subscribers of a checklist share the bytes. */
+/**
+ * Returns the bytes of a `changes` message on `GET /live` that contains this one event. All subscribers of a checklist
+ * share the bytes.
+ */
 export const changesFrame = memoize((event: LogEvent): Buffer => {
   const { checklistId, rev } = event
   const head = JSON.stringify({ type: 'changes', checklistId, from: rev, to: rev, head: rev })
   return Buffer.from(`${head.slice(0, -1)},"changes":[${changeJson(event)}]}`)
 })
 
-/** Returns an event as a `Change` of its checklist, as `GET /checklists/:id/changes` and `changes` on a socket contain it. */
+/**
+ * Returns the JSON of an event as a `Change`, for `GET /checklists/:id/changes` and for `changes` messages on sockets.
+ */
 export function changeJson(event: Omit<LogEvent, 'bytes'>): string {
   const { rev, kind, itemId, before, after, actorId, opId, source, at } = event
   const item = itemId === null ? {} : { itemId }
   return withJson({ rev, kind, ...item, actorId, opId, source, at }, { before, after })
 }
 
-// The JSON of PostgreSQL is inserted as it is: parsing and serialising it again would cost more than the rest.
+// Inserts the JSON texts of PostgreSQL without parsing them: to parse and serialise them would cost more than all the
+// rest.
 function withJson(fields: object, texts: Record<string, string | null>): string {
   const rest = Object.entries(texts)
     .filter(([, json]) => json !== null)

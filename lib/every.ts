@@ -1,6 +1,6 @@
 /**
- * Runs `task` every `ms` milliseconds, and never twice at once: a run that takes longer delays the next one. `task` must
- * not reject. Returns a function that stops the runs and resolves when the last one has ended.
+ * Runs `task` every `ms` milliseconds. A turn is skipped while the previous run is still going on. `task` must not
+ * reject. Returns a function that stops the runs and resolves when the last run has ended.
  */
 export function every(ms: number, task: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | undefined

@@ -1,11 +1,11 @@
 export type FairQueue<T> = ReturnType<typeof createFairQueue<T>>
 
 /**
- * Returns a queue of items of many users that serves the users in turn (round robin, as in Nagle's RFC 970), so that
- * a user with many items delays the others by one item a round.
+ * Returns a queue for the items of many users. It serves the users in turn (round robin, as in Nagle's RFC 970), so
+ * that a user with many items delays the other users by only one item per round.
  */
 export function createFairQueue<T>() {
-  /** The queue of each user; the first user has the next turn. */
+  /** The queue of each user. The first user in this map has the next turn. */
   const queues = new Map<string, T[]>()
 
   return {
@@ -22,9 +22,9 @@ export function createFairQueue<T>() {
     },
 
     /**
-     * Removes items until `isFull`: one of each user, then a second of each user, and so on. An item for which `select`
-     * returns undefined stays in the queue. Returns what `select` returned for the others. Users with removed items
-     * have their next turn after all other users.
+     * Removes items until `isFull` returns true: one item of each user, then a second item of each user, and so on. An
+     * item for which `select` returns undefined stays in the queue. Returns the results of `select` for the removed
+     * items. Users with removed items have their next turn after all other users.
      */
     take<R>(select: (item: T) => R | undefined, isFull: () => boolean): R[] {
       const selected: R[] = []

@@ -1,9 +1,9 @@
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
 /**
- * Returns the text of a file, which is created with `make()` and mode 600 if it does not exist. The file appears complete
- * or not at all, and of two processes that create it at once both read the same text, because `link` refuses a name
- * that exists.
+ * Returns the text of a file. A missing file is created with the text of `make()` and mode 600. The file is never
+ * visible half written. Two processes that create it at the same time return the same text, because `link` fails when
+ * the name already exists.
  */
 export function readOrCreateFile(file: string, make: () => string): string {
   if (!existsSync(file)) {

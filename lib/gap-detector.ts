@@ -1,14 +1,14 @@
 /**
- * Returns a detector of gaps in sequences of numbers that grow by one. It stores the last number of the `max`
- * sequences that were used last.
+ * Returns a detector of gaps in sequences whose numbers grow by one. It stores the last number of each sequence, for
+ * the `max` most recently used sequences.
  */
 export function createGapDetector(max: number) {
   const lastValues = new Map<string, number>()
 
   return {
     /**
-     * Stores `value` as the last number of a sequence. Returns whether it follows the number before it; the first
-     * number of a sequence always does.
+     * Stores `value` as the last number of a sequence. Returns whether there is no gap: `value` is the previous number
+     * plus one, or the first number of the sequence.
      */
     accept(sequence: string, value: number): boolean {
       const last = lastValues.get(sequence)

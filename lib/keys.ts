@@ -1,18 +1,18 @@
 import { hkdfSync } from 'node:crypto'
 
-/** The keys of one secret. `kid` identifies them in public and reveals nothing of the secret. */
+/** The keys of one secret. `kid` is their public id; the secret cannot be computed from it. */
 export interface Key {
   kid: string
   access: string
   refresh: Buffer
 }
 
-/** The keys of all secrets, in their order: the first signs, all verify. */
+/** The keys of all secrets, in the order of the secrets. The first keys sign; all keys verify. */
 export type Keys = [Key, ...Key[]]
 
 /**
- * Derives the keys of each secret. Refresh tokens have a key of their own (HKDF-SHA-256, RFC 5869), so that no token of one
- * kind is ever valid as one of the other. Throws when there is no secret.
+ * Derives the keys of each secret. Refresh tokens have a separate key (HKDF-SHA-256, RFC 5869), so that an access token
+ * is never valid as a refresh token, nor the reverse. Throws when there is no secret.
  */
 export function deriveKeys(secrets: readonly string[]): Keys {
   const [first, ...others] = secrets

@@ -1,23 +1,25 @@
 export interface LimiterOptions {
-  /** jobs that run at once */
+  /** jobs that run at the same time */
   maxRunning: number
-  /** jobs that wait, of all keys and of one key */
+  /** jobs that wait, over all keys */
   maxWaiting: number
+  /** jobs of one key that wait */
   maxWaitingPerKey?: number
   maxWaitMs: number
 }
 
 /**
- * Returns a function that runs jobs, at most `maxRunning` at once. The keys of waiting jobs are served in turn, one
- * job each, so that a key with many jobs delays the others by one job a round. Throws the error of `createError`,
- * without running the job, when too many jobs wait or the job has waited for `maxWaitMs`. A waiting job whose
- * `signal` aborts is removed, and rejects with the reason of the signal.
+ * Returns a function that runs jobs, at most `maxRunning` at the same time. The keys of waiting jobs have their turns
+ * one after the other, with one job per turn, so that a key with many jobs delays the other keys by only one job per
+ * round. The function throws the error of `createError`, without running the job, when too many jobs wait or when the
+ * job has waited for `maxWaitMs`. When the `signal` of a waiting job aborts, the job is removed, and its promise
+ * rejects with the reason of the signal.
  */
 export function createLimiter(
   { maxRunning, maxWaiting, maxWaitingPerKey = maxWaiting, maxWaitMs }: LimiterOptions,
   createError: () => Error
 ) {
-  /** The functions that start waiting jobs, by key; the first key has the next turn. */
+  /** The functions that start the waiting jobs, by key. The first key in this map has the next turn. */
   const queues = new Map<string, Set<() => void>>()
   let free = maxRunning
   let waiting = 0
@@ -53,7 +55,7 @@ export function createLimiter(
     }
   }
 
-  // Starts the next job instead of raising `free`, so that a new job cannot start before a waiting one.
+  // While jobs wait, `free` stays at 0 and the next job starts at once: a new job cannot overtake a waiting one.
   function startNext(): void {
     const [key, queue] = queues.entries().next().value ?? []
     const [start] = queue ?? []
@@ -62,7 +64,7 @@ export function createLimiter(
       return
     }
     remove(key, start)
-    // Moves the key to the end of the order.
+    // the key has its next turn after all other keys
     if (queues.delete(key)) queues.set(key, queue)
     start()
   }

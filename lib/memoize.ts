@@ -1,11 +1,14 @@
-/** Returns a function that calls `make` once per object and keeps the result as long as the object lives. */
-export function memoize<T extends object, R>(make: (of: T) => R): (of: T) => R {
-  const made = new WeakMap<T, R>()
-  return of => {
-    let value = made.get(of)
+/**
+ * Returns a function that calls `make` once for each object. It stores the result until the object is garbage
+ * collected.
+ */
+export function memoize<T extends object, R>(make: (key: T) => R): (key: T) => R {
+  const results = new WeakMap<T, R>()
+  return key => {
+    let value = results.get(key)
     if (value === undefined) {
-      value = make(of)
-      made.set(of, value)
+      value = make(key)
+      results.set(key, value)
     }
     return value
   }

@@ -1,16 +1,16 @@
 import { type Edit, lowerCaseWords } from './word-edits.ts'
 import { isWord } from './words.ts'
 
-/** The text that a piece of a merged text comes from; `both`: live and wanted contain the same change. */
+/** The text that contains a piece of the merged text. `both` means that live and wanted made the same change. */
 export type Origin = 'base' | 'live' | 'wanted' | 'both'
 
-/** A piece of a merged text of one origin. */
+/** A piece of a merged text that has one origin. */
 export interface Run {
   text: string
   by: Origin
 }
 
-/** The tokens `start` to `end` of a text (`base`), and the edits of both sides in them. */
+/** The tokens `start` to `end` of the old text, which `base` contains, and the edits of these tokens by both sides. */
 export interface Chunk {
   start: number
   end: number
@@ -18,7 +18,10 @@ export interface Chunk {
   edits: { live: Edit[]; wanted: Edit[] }
 }
 
-/** The merged text of a chunk, the edits that only one side made, and the edits that both made (`agreed`). */
+/**
+ * The merged text of a chunk (`runs`), the edits that only one side made (`live`, `wanted`), and the edits that both
+ * sides made (`agreed`).
+ */
 export interface MergedChunk {
   runs: Run[]
   live: Edit[]
@@ -26,7 +29,7 @@ export interface MergedChunk {
   agreed: Edit[]
 }
 
-/** Merges a chunk by the first rule that applies. Returns null when none does: a conflict. */
+/** Merges a chunk by the first rule that applies. Returns null, which means a conflict, when no rule applies. */
 export function mergeChunk(chunk: Chunk): MergedChunk | null {
   const superset = takeSuperset(chunk)
   if (superset) return superset
@@ -34,7 +37,7 @@ export function mergeChunk(chunk: Chunk): MergedChunk | null {
   return runs && { runs, ...chunk.edits, agreed: [] }
 }
 
-/** Returns the text of the side whose changes include all changes of the other side. */
+/** Returns the text of the side that made all changes of the other side. Returns null when neither side did. */
 function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
   const keys = (side: Edit[]) => new Set(side.flatMap(edit => [...edit.keys]))
   const [live, wanted] = [keys(edits.live), keys(edits.wanted)]
@@ -53,7 +56,10 @@ function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
   }
   return null
 
-  /** Returns whether `side` also changed words on both sides of a shared change: both sides rewrote the phrase. */
+  /**
+   * Returns whether `side` made changes of its own (o) directly before and directly after a shared change (s). Then
+   * both users rewrote the phrase, and the shared word is a coincidence.
+   */
   function isCoincidence(side: Edit[], shared: Set<string>): boolean {
     return side.some(({ changes }) => {
       const pattern = changes.map(({ start: from, key }, i) => {
@@ -77,9 +83,9 @@ function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
 }
 
 /**
- * Merges two changes of one word when an unchanged part with letters is between them and neither changes a part with
- * a digit: the host and the page of a URL, the text and the target of a link. A part is a run of letters and digits,
- * or of punctuation and symbols. Returns null when this does not apply.
+ * Merges two changes of one word, such as the host and the page of a URL. A part is a run of letters and digits, or a
+ * run of punctuation and symbols. An unchanged part with letters must be between the two changes, and neither may
+ * change a part with a digit. Returns null in all other cases.
  */
 function mergeParts({ start, end, edits, ...chunk }: Chunk): Run[] | null {
   const whole = [...edits.live, ...edits.wanted].filter(e => e.start === start && e.end === end)
@@ -102,13 +108,16 @@ function mergeParts({ start, end, edits, ...chunk }: Chunk): Run[] | null {
 
 const PART = /[\p{L}\p{N}\p{M}]+|[\p{P}\p{S}]+\p{M}*/gu
 
-/** Returns the parts of a single word, undefined for several words and for a word with invisible characters. */
+/** Returns the parts of a single word. Returns undefined for several words and for a word with invisible characters. */
 function splitParts([word = '', ...more]: string[]): string[] | undefined {
   const parts = word.match(PART) ?? []
   return more.length === 0 && parts.join('') === word ? parts : undefined
 }
 
-/** Returns the range of base that changed. Beside repeated parts it includes all parts that may have changed. */
+/**
+ * Returns the range of base that changed. When a part is repeated ("na-na"), the change may have several places: the
+ * range includes all of them.
+ */
 function changedParts(base: string[], text: string[]) {
   const shorter = Math.min(base.length, text.length)
   let head = 0
@@ -123,9 +132,10 @@ function changedParts(base: string[], text: string[]) {
 }
 
 /**
- * Joins changes of neighbouring words when each replaces words by at least as many, all of them new to the chunk:
- * words that are inserted, deleted or moved beside a change may change its meaning. Returns null in all other cases,
- * and when a number is replaced, because a number and its unit belong together.
+ * Merges changes of neighbouring words. Each change must replace words by at least as many words, and none of the new
+ * words may occur in the old text of the chunk: a word that is inserted, deleted or moved next to a change may alter
+ * its meaning. No change may replace a number, because a number and its unit belong together. Returns null in all other
+ * cases.
  */
 function joinNeighbours({ start, end, base, edits }: Chunk): Run[] | null {
   const oldWords = new Set(lowerCaseWords(base))

@@ -3,19 +3,20 @@ import { type Chunk, mergeChunk, type Origin, type Run, run } from './merge-chun
 import { type Edit, isAlike, isAlikeInBoth, lowerCaseWords, wordEdits } from './word-edits.ts'
 import { isWord, tokenize } from './words.ts'
 
-// UTF-16 code units of a text, of which a character has at most two, and parts of a result.
+// `units` limits a text: a character has at most two UTF-16 code units. `parts` limits the parts of a result.
 const limits = { units: 2 * maximum.textLength, parts: maximum.mergedParts }
 
 /**
- * A merged text and the origin of its parts, in order. Each part is `length` UTF-16 units of `value`, at least one;
- * adjoining parts have different origins. A text with more than 64 parts is returned as one part by `both`.
+ * A merged text, and its parts in order with the origin of each. Each part is `length` UTF-16 units of `value`, at
+ * least one. Adjoining parts have different origins. A text of more than 64 parts is returned as one part with the
+ * origin `both`.
  */
 export interface Merged {
   value: string
   parts: { length: number; by: Origin }[]
 }
 
-/** Why two changes cannot be merged. */
+/** The reason why two changes cannot be merged. */
 export type MergeConflict =
   | 'too many changes'
   | 'same words changed'
@@ -24,41 +25,57 @@ export type MergeConflict =
   | 'phrase repeated'
 
 /**
- * Merges two changes of one text word by word: that of `live` and that of `wanted`, both relative to `base`. Returns
- * null for a conflict. As in diff3, two changes are merged when an unchanged word is between them. Four rules merge
- * more:
+ * Merges two changes of one text word by word. `live` and `wanted` are two changed copies of `base`. Returns null for a
+ * conflict.
  *
- * 1. Superset: when the changes of one side include all changes of the other in the same place, the text of that side
- *    is taken. A change that both made is made once.
- * 2. Parts: two changes of one word are merged when an unchanged part with letters is between them and no part with a
- *    digit changes ("https://old.org/pgae").
- * 3. Shared half: words that both added in different places count as the same addition only when the shared words
- *    have at least half of the letters of both additions, so that both sides may add "the".
- * 4. Neighbours: changes of neighbouring words are joined when each replaces words by at least as many, all of them
- *    new there, and none replaces a number.
+ * As in diff3, two changes are merged when an unchanged word is between them: "Buy milk and bread", changed to "Buy oat
+ * milk and bread" and to "Buy milk and rye bread", becomes "Buy oat milk and rye bread". Four rules merge more:
  *
- * Four guards return a conflict where diff3 merges: both added the same words, or deleted copies of the same words, in
- * two places; one side adds again what both deleted; the place of a change is ambiguous because a word is repeated; one
- * side repeats a phrase next to which the other changed something. It is also a conflict when a text is longer than
- * 4,000 UTF-16 units, or a side added and removed more than 160 tokens (except in one piece) or in more than 64 places.
+ * 1. Superset: when one side made every change of the other side in the same place, its text is the result. A change
+ *    that both sides made is made once. "Order blue chairs", changed to "Order green chairs" and to "Order green
+ *    tables", becomes "Order green tables".
+ * 2. Parts: two changes of one word are merged when an unchanged part with letters is between them. Neither change may
+ *    touch a part with a digit. "https://old.org/pgae", changed to "https://new.org/pgae" and to
+ *    "https://old.org/page", becomes "https://new.org/page".
+ * 3. Shared half: both sides may add the same small word in different places. Two additions count as the same (see the
+ *    first guard) only when the words that they share, counted in both, have at least half of their letters. "Send
+ *    report to Ann", changed to "Send the report to Ann" and to "Send report to Ann before the meeting", becomes "Send
+ *    the report to Ann before the meeting".
+ * 4. Neighbours: changes of neighbouring words are merged when each change replaces words by at least as many new
+ *    words. A word is new when the old text of these neighbours does not contain it. No replaced word may be a number.
+ *    "Buy red apples", changed to "Buy green apples" and to "Buy red pears", becomes "Buy green pears".
  *
- * Symmetric in `live` and `wanted` (the origins in `parts` are swapped too), never throws, needs bounded time for any
- * input, and imports no package: it runs in browsers. The merged text may be longer than either text: the caller must
- * check the limit of the field.
+ * Four guards return a conflict where diff3 merges:
+ *
+ * - Both sides added the same words in two places, or deleted copies of the same words in two places. Example: "Buy
+ *   milk and bread", changed to "Today buy milk and bread" and to "Buy milk and bread today".
+ * - One side adds again what both sides deleted. Example: "Today call Bob about it", changed to "call Bob about it" and
+ *   to "call Bob about it today".
+ * - The place of a change is ambiguous, because a word is repeated. Example: "ha ha ha", changed to "ha ha ha ha" and
+ *   to "ha ho ha".
+ * - One side repeats a phrase, and the other side changed something next to that phrase. Example: "order 3 bottles of
+ *   juice", changed to "order 12 bottles of tea and 3 bottles of juice" and to "order 3 fresh bottles of juice".
+ *
+ * Three limits return a conflict as well: a text is longer than 4,000 UTF-16 units; one side changed more than 64
+ * places; one side added and removed more than 160 tokens, unless it only added one piece or only removed one piece.
+ *
+ * The result is symmetric: when `live` and `wanted` are swapped, only the origins in `parts` are swapped. The function
+ * never throws, and its time is bounded for any input. It imports no package, because it also runs in browsers. The
+ * merged text may be longer than either text, so the caller must check the limit of the field.
  *
  * Sources: Khanna, Kunal and Pierce, "A Formal Investigation of Diff3" (2007), for the merge of chunks; Myers (1986)
- * for the differences. The rules and guards are our own, evaluated with bench/merge.ts: of 160,000 generated pairs
- * none is merged wrongly. Of 5,366 pairs of real edits in public repositories it returns a conflict for 61 % of merge
- * commits of one line and for 22 % of independent edits of one line (67 % and 33 % without the four rules). Every
- * merge that the rules add and that differs from the text in the repository was read: none is wrong. Of 255 hostile
- * texts of 2,000 characters the slowest takes 8 ms of CPU time.
+ * for the differences. The rules and guards are our own. bench/merge.ts evaluated them: none of 160,000 generated pairs
+ * is merged wrongly. Of 5,366 pairs of real edits in public repositories, the function returns a conflict for 61 % of
+ * the merge commits of one line, and for 22 % of the independent edits of one line (67 % and 33 % without the four
+ * rules). We read every merge that only the rules make possible and that differs from the text in the repository: none
+ * is wrong. The slowest of 255 hostile texts of 2,000 characters takes 8 ms of CPU time.
  */
 export function mergeText(base: string, live: string, wanted: string): Merged | null {
   const merged = mergeOrConflict(base, live, wanted)
   return typeof merged === 'string' ? null : merged
 }
 
-/** Merges as `mergeText` does, but returns the reason of a conflict instead of null. */
+/** Merges like `mergeText`, but returns the reason for a conflict instead of null. */
 export function mergeOrConflict(
   base: string,
   live: string,
@@ -93,7 +110,7 @@ export function mergeOrConflict(
   return joinRuns(runs)
 }
 
-/** Groups edits into chunks with an unchanged word between every two chunks. */
+/** Groups the edits of both sides into chunks. Between two chunks there is at least one unchanged word. */
 function toChunks(base: string[], live: Edit[], wanted: Edit[]): Chunk[] {
   const all = [...live, ...wanted].sort((a, b) => a.start - b.start || a.end - b.end)
   const spans: { start: number; end: number }[] = []
@@ -109,14 +126,17 @@ function toChunks(base: string[], live: Edit[], wanted: Edit[]): Chunk[] {
   })
 }
 
-/** Returns whether the two sides changed the same words, and not only neighbouring ones. */
+/** Returns whether the two sides changed the same words. Returns false when they changed only neighbouring words. */
 function isOverlap({ edits }: Chunk): boolean {
   const overlap = (a: Edit, b: Edit) =>
     (a.start < b.end && b.start < a.end) || (a.start === b.start && a.end === b.end)
   return edits.live.some(a => edits.wanted.some(b => overlap(a, b)))
 }
 
-/** Returns whether one side repeats an edit of the other in another place, or adds again what both deleted. */
+/**
+ * Returns whether one side made an edit of the other side in another place, or added again words that both sides
+ * deleted.
+ */
 function repeatsEdit(live: Edit[], wanted: Edit[], agreed: Edit[]): boolean {
   const isDelete = ({ added }: Edit) => added.size === 0
   const repeats = (a: Edit, b: Edit) =>
@@ -126,8 +146,8 @@ function repeatsEdit(live: Edit[], wanted: Edit[], agreed: Edit[]): boolean {
 }
 
 /**
- * Returns whether one side repeats two consecutive words within a distance of three words, and the other side changed
- * something next to them: the change may belong to either copy.
+ * Returns whether one side added a copy of two consecutive words at most three words away from them, and the other side
+ * changed something next to these words. That change may belong to either copy.
  */
 function repeatsPhrase(base: string[], live: Edit[], wanted: Edit[]): boolean {
   const around = ({ start, end }: Edit, words: number) => {
@@ -149,7 +169,7 @@ function repeatsPhrase(base: string[], live: Edit[], wanted: Edit[]): boolean {
   return isNextTo(live, wanted) || isNextTo(wanted, live)
 }
 
-/** Returns all pairs of consecutive words. */
+/** Returns all pairs of consecutive words, in lower case. */
 function pairs(tokens: string[]): Set<string> {
   const all = lowerCaseWords(tokens)
   return new Set(all.slice(1).map((word, i) => `${all[i]} ${word}`))

@@ -1,9 +1,10 @@
-/** Keywords whose value is data, in which `title` is not a keyword. */
+/** Keywords whose value is data and not a schema, so a `title` inside the value is no keyword. */
 const DATA = new Set(['default', 'enum', 'const', 'example', 'examples'])
 
 /**
- * Replaces every schema that has a title by a reference to `#/components/schemas/<title>`. Returns the new document
- * and the schemas by title. When different schemas share a title, only the first is replaced.
+ * Replaces every schema that has a title by a reference to `#/components/schemas/<title>`. Returns the new document,
+ * and the replaced schemas by their titles. When several schemas have the same title but differ, only those equal to
+ * the first are replaced.
  */
 export function extractNamedSchemas<Document>(document: Document) {
   const schemas: Record<string, object> = {}
@@ -15,7 +16,7 @@ export function extractNamedSchemas<Document>(document: Document) {
       Object.entries(node).map(([key, value]) => [key, DATA.has(key) ? value : walk(value)])
     )
     const { title } = copy
-    // A property named `title` is a schema, not a string.
+    // `title` is not a string when it is the schema of a property with this name.
     if (typeof title !== 'string') return copy
     schemas[title] ??= copy
     const isDifferent = JSON.stringify(schemas[title]) !== JSON.stringify(copy)

@@ -1,11 +1,11 @@
-/** Counts what each holder has open at once, such as the streams of a user. */
+/** Counts the open connections of each holder, such as the streams of a user. */
 export function createQuota(max: number) {
   const counts = new Map<string, number>()
 
   return {
     isUsedUp: (holder: string): boolean => (counts.get(holder) ?? 0) >= max,
 
-    /** Counts one more, also above the maximum. */
+    /** Counts one more connection. Does not check the maximum. */
     take(holder: string): void {
       counts.set(holder, (counts.get(holder) ?? 0) + 1)
     },

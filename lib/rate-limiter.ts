@@ -3,16 +3,16 @@ import { TooOften } from './errors.ts'
 import { createTokenBuckets } from './token-bucket.ts'
 
 /**
- * Returns a limiter that delays each client to `rate` requests a second after a burst of `burst`, by at most
- * `maxWaitMs`.
+ * Returns a limiter that lets each client send `burst` requests at once, and then delays it to `rate` requests per
+ * second. The delay is at most `maxWaitMs`.
  */
 export function createRateLimiter(bucket: { rate: number; burst: number }, maxWaitMs: number) {
   const { take, charge } = createTokenBuckets(bucket)
 
   return {
     /**
-     * Waits until a client may make `count` more requests. Throws TooOften with `retryAfter` in seconds, and counts
-     * nothing, when the wait would be longer than `maxWaitMs`.
+     * Waits until a client may make `count` more requests. When the wait would be longer than `maxWaitMs`, throws
+     * TooOften with `retryAfter` in seconds, and does not count the requests.
      */
     async wait(client: string, count: number): Promise<void> {
       const waitMs = take(client, count, maxWaitMs)
@@ -22,7 +22,10 @@ export function createRateLimiter(bucket: { rate: number; burst: number }, maxWa
       if (waitMs > 0) await delay(waitMs)
     },
 
-    /** Counts `count` more requests for a cost that is known only afterwards: the next `wait` takes longer. */
+    /**
+     * Counts `count` requests without waiting, for work whose cost is known only after it is done. The next `wait`
+     * takes longer.
+     */
     charge
   }
 }

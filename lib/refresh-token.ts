@@ -4,17 +4,17 @@ import type { Key } from './keys.ts'
 /** The content of a refresh token. */
 export interface RefreshToken {
   sessionId: string
-  /** how often the token of the session had been rotated */
+  /** how often the refresh token of the session had been rotated when this token was made */
   counter: number
 }
 
 const VERSION = 1
-// Offsets and length in bytes.
+// Offsets and total length, in bytes.
 const COUNTER_AT = 17
 const MAC_AT = 21
 const LENGTH = 53
 
-/** Returns base64url(version | session id | counter | HMAC-SHA-256 of these), 71 characters. */
+/** Returns a token of 71 characters: base64url(version | session id | counter | HMAC-SHA-256 of the three). */
 export function encodeRefreshToken({ sessionId, counter }: RefreshToken, key: Key): string {
   const bytes = Buffer.alloc(LENGTH)
   bytes.writeUInt8(VERSION)
@@ -24,10 +24,10 @@ export function encodeRefreshToken({ sessionId, counter }: RefreshToken, key: Ke
   return bytes.toString('base64url')
 }
 
-/** Returns the content of a token that was signed with one of `keys`, otherwise undefined. */
+/** Returns the content of a token that was signed with one of `keys`. Returns undefined for any other text. */
 export function decodeRefreshToken(text: string, keys: readonly Key[]): RefreshToken | undefined {
   const bytes = Buffer.from(text, 'base64url')
-  // Node's decoder skips invalid characters: without the comparison, many texts would decode to one token.
+  // Node's decoder skips invalid characters. Without the comparison, many different texts would be valid for one token.
   if (bytes.length !== LENGTH || bytes.toString('base64url') !== text) return
   if (bytes[0] !== VERSION) return
   const sentMac = bytes.subarray(MAC_AT)

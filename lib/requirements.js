@@ -1,9 +1,9 @@
 import { isDriverPatched } from './driver.js'
 
-// Checks the installation and exits with one sentence when it is incomplete. `npm start` imports this file before
-// server.ts. It is JavaScript, because an old Node cannot load TypeScript.
+// Checks the installation. When a part is missing, prints one sentence and exits with code 1. `npm start` imports this
+// file before server.ts. This file is JavaScript, because an old Node cannot load TypeScript.
 
-/** The first version with the option `shouldUpgradeCallback` of http.createServer. */
+/** The first version of Node whose http.createServer has the option `shouldUpgradeCallback`. */
 const MIN_NODE = [24, 9]
 
 const missing = await findMissing()

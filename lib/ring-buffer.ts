@@ -1,4 +1,4 @@
-/** What a ring buffer stores: events with a position and a size. */
+/** An event in a ring buffer, with its position and its size. */
 export interface BufferedEvent {
   pos: number
   bytes: number
@@ -7,8 +7,8 @@ export interface BufferedEvent {
 export type RingBuffer<T extends BufferedEvent> = ReturnType<typeof createRingBuffer<T>>
 
 /**
- * Returns a buffer of the newest events, at most `max` of them and `maxBytes` in all, so that a client that
- * reconnects soon costs no query. Events are pushed in the order of `pos`.
+ * Returns a buffer of the newest events: at most `max` events with `maxBytes` in total. A client that reconnects soon
+ * receives its missed events from the buffer, without a query. Events must be pushed in the order of `pos`.
  */
 export function createRingBuffer<T extends BufferedEvent>(limits: {
   max: number
@@ -21,7 +21,7 @@ export function createRingBuffer<T extends BufferedEvent>(limits: {
   let floor = 0
 
   return {
-    /** Deletes all events. From now on the buffer contains every event after `pos`. */
+    /** Deletes all events. The next event to push is the first one after `pos`. */
     reset(pos: number) {
       events = []
       first = 0
@@ -35,7 +35,10 @@ export function createRingBuffer<T extends BufferedEvent>(limits: {
       while (events.length - first > limits.max || bytes > limits.maxBytes) evict()
     },
 
-    /** Returns the first `limit` events after `pos` in order, or null when an event after `pos` was evicted. */
+    /**
+     * Returns the first `limit` events after `pos`, in order. Returns null when the buffer does not contain all events
+     * after `pos`.
+     */
     after(pos: number, limit: number): T[] | null {
       if (pos < floor) return null
       const from = indexAfter(pos)
@@ -52,7 +55,7 @@ export function createRingBuffer<T extends BufferedEvent>(limits: {
     bytes -= oldest.bytes
     floor = oldest.pos
     first++
-    // The array is copied once in a thousand evictions, so that each of them is cheap.
+    // The array is copied only once per 1,000 evictions, because a copy is expensive.
     if (first < 1000 && first < events.length) return
     events = events.slice(first)
     first = 0

@@ -1,6 +1,6 @@
 export type Signal = ReturnType<typeof createSignal>
 
-/** Wakes one waiter. Any number of notifications between two waits count as one. */
+/** Returns a signal for one waiter. Several notifications between two waits count as one. */
 export function createSignal() {
   let isNotified = false
   let wake = () => {}
@@ -11,7 +11,10 @@ export function createSignal() {
       wake()
     },
 
-    /** Waits for a notification, at most `ms` milliseconds. Returns whether there was one since the last wait. */
+    /**
+     * Waits for a notification, at most `ms` milliseconds. Returns at once when there was a notification since the last
+     * wait. Returns false when the time is over without a notification.
+     */
     async wait(ms: number): Promise<boolean> {
       if (!isNotified) {
         const { promise, resolve } = Promise.withResolvers<void>()

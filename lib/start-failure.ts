@@ -1,6 +1,6 @@
 /**
- * Returns the message for a service that does not start: one sentence that says what to correct. Only a bug, which
- * the operator cannot correct, is returned with its stack.
+ * Returns the message for a start that failed: one sentence, from which the operator can correct the cause. For a bug,
+ * which the operator cannot correct, the message is the stack.
  */
 export function startFailure(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)

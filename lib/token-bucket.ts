@@ -1,16 +1,17 @@
 /**
- * Returns one token bucket for each client: it holds `burst` tokens and gets `rate` tokens a second. The algorithm
- * is the virtual scheduling of ITU-T I.371 (GCRA), which stores one time for each client: when its bucket will be
- * full. Full buckets are deleted, so that memory is bounded by the clients of the last `burst / rate` seconds.
+ * Returns token buckets, one for each client. A bucket holds `burst` tokens and gains `rate` tokens per second. The
+ * algorithm is the virtual scheduling of ITU-T I.371 (GCRA). It stores one time for each client: the time at which the
+ * bucket of the client will be full. Full buckets are deleted, so the memory is bounded by the number of clients of the
+ * last `burst / rate` seconds.
  */
 export function createTokenBuckets({ rate, burst }: { rate: number; burst: number }) {
-  // When each bucket will be full again, in order of last use.
+  // The time at which the bucket of each client will be full, in order of last use.
   const fullAt = new Map<string, number>()
 
   return {
     /**
-     * Takes `count` tokens of a client and returns how many milliseconds it must wait for them. Takes none when
-     * that is more than `maxWaitMs`.
+     * Takes `count` tokens of a client. Returns how many milliseconds the client must wait for these tokens. Takes no
+     * token when the wait is longer than `maxWaitMs`.
      */
     take(client: string, count: number, maxWaitMs: number, now = performance.now()): number {
       const full = Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate
@@ -21,8 +22,8 @@ export function createTokenBuckets({ rate, burst }: { rate: number; burst: numbe
     },
 
     /**
-     * Takes `count` tokens of a client, however few it has, for a cost that is known only afterwards: the next
-     * `take` waits longer.
+     * Takes `count` tokens of a client even when its bucket has fewer, for work whose cost is known only after it is
+     * done. The next `take` returns a longer wait.
      */
     charge(client: string, count: number, now = performance.now()) {
       store(client, Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate, now)

@@ -1,11 +1,11 @@
 export type Topics<S> = ReturnType<typeof createTopics<S>>
 
-/** Stores which subscribers have subscribed to which topics. */
+/** Returns a map from topics to their subscribers. */
 export function createTopics<S>() {
   const topics = new Map<string, Set<S>>()
 
   return {
-    /** Subscribes to a topic. Returns the function that unsubscribes. */
+    /** Subscribes to a topic. Returns a function that unsubscribes. */
     subscribe(topic: string, subscriber: S): () => void {
       const subscribers = topics.get(topic) ?? new Set()
       topics.set(topic, subscribers.add(subscriber))
@@ -15,7 +15,7 @@ export function createTopics<S>() {
       }
     },
 
-    /** Returns every subscriber of any of these topics, once. */
+    /** Returns the subscribers of these topics. A subscriber of several topics is contained once. */
     of(names: readonly string[]): Set<S> {
       const found = new Set<S>()
       for (const name of names) {
@@ -24,12 +24,12 @@ export function createTopics<S>() {
       return found
     },
 
-    /** Returns whether a subscriber has subscribed to any of these topics. */
+    /** Returns whether a subscriber has subscribed to at least one of these topics. */
     has(names: readonly string[], subscriber: S): boolean {
       return names.some(name => topics.get(name)?.has(subscriber))
     },
 
-    /** Returns every subscriber of any topic, once. */
+    /** Returns the subscribers of all topics. A subscriber of several topics is contained once. */
     all(): Set<S> {
       return this.of([...topics.keys()])
     },

@@ -2,7 +2,7 @@ import { BadRequest } from './errors.ts'
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
-/** Decodes a body. Throws BadRequest when it is not valid UTF-8. */
+/** Decodes the bytes of a request body. Throws BadRequest when they are not valid UTF-8. */
 export function decodeUtf8(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes)

@@ -11,17 +11,18 @@ const options = {
 } as const
 
 /**
- * Fastify's `buildValidator`. Values of a body are never converted. Query, parameters and headers are text, so they are
- * converted to the types of the schema.
+ * Implements Fastify's `buildValidator`. Values of a body are never converted. Values of the query, the parameters and
+ * the headers arrive as text, so they are converted to the types of the schema.
  */
 export const buildValidator: BuildCompilerFromPool = schemas => {
   const exact = compiler(schemas, { customOptions: { ...options, coerceTypes: false }, onCreate })
   const text = compiler(schemas, { customOptions: { ...options, coerceTypes: 'array' }, onCreate })
-  // The type of this parameter is wrong: it is not a schema but the part of a route, with its schema.
+  // The declared type of `part` is wrong. It is not a schema: it is an object that contains a schema and `httpPart`,
+  // the part of the request.
   return part => ((part as { httpPart?: string }).httpPart === 'body' ? exact(part) : text(part))
 }
 
-/** Returns an error that names the field, which some messages of Ajv omit. */
+/** Returns an error whose message names the field. Some messages of Ajv do not name it. */
 export function schemaErrorFormatter(errors: FastifySchemaValidationError[], part: string): Error {
   const [error] = errors
   if (!error) return new Error(`${part} is not valid`)
@@ -39,6 +40,6 @@ function choices({ allowedValues }: { allowedValues?: unknown }): string {
 }
 
 function onCreate(ajv: { addFormat(name: string, format: RegExp): unknown }) {
-  // The format of ajv-formats also accepts "urn:uuid:", which PostgreSQL refuses.
+  // The format `uuid` of ajv-formats also accepts the prefix "urn:uuid:", but PostgreSQL refuses it.
   ajv.addFormat('uuid', /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i)
 }

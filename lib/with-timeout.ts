@@ -1,6 +1,6 @@
 /**
- * Resolves or rejects as `promise` does, and rejects with an Error after `ms`, for peers that may never respond: a
- * stopped process, a network that drops packets. Does not cancel the work behind `promise`.
+ * Settles as `promise` does, but rejects with an Error after `ms` milliseconds. This bounds the wait for a peer that
+ * may never respond, such as a stopped process. Does not cancel the work behind `promise`.
  */
 export async function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {
   const timeout = Promise.withResolvers<never>()

@@ -1,34 +1,35 @@
 import { align, type Matches } from './align.ts'
 import { isWord } from './words.ts'
 
-/** Limit of the edits of one side, because each is compared with each of the other side. */
+/** Maximum number of edits of one side. Each edit is compared with each edit of the other side. */
 const maxEdits = 64
 
-/** The replacement of the tokens `start` to `end` of base by `tokens`. */
+/** A change that replaces the tokens `start` to `end` of base by `tokens`. */
 interface Change {
   start: number
   end: number
   tokens: string[]
 }
 
-/** A change with an unchanged word before and after it. */
+/** A change that ends on each side at an unchanged word or at an end of the text. */
 export interface Edit extends Change {
   /** the added and removed words in lower case, without leading and trailing punctuation */
   added: Set<string>
   removed: Set<string>
-  /** the smallest changes that it consists of, in order; equal changes have equal keys */
+  /** the smallest changes that this edit consists of, in order; equal changes have equal keys */
   changes: (Change & { key: string })[]
-  /** the keys of these changes and of those in the difference from the back */
+  /** the keys of `changes`, and the keys of the smallest changes when the texts are aligned from the back */
   keys: Set<string>
 }
 
 /**
- * Returns the edits that change the tokens of base into those of text, in order. Returns null when more than 160
- * tokens were added and removed (except in one piece), or in more than 64 places.
+ * Returns the edits that turn the tokens of base into the tokens of text, in order. Returns null when more than 64
+ * places changed, or when more than 160 tokens were added and removed, unless one piece was added or one piece was
+ * removed.
  */
 export function wordEdits(base: string[], text: string[]): Edit[] | null {
-  // Beside repeated words a change can be in several places. Only tokens with the same match from the front and from
-  // the back are unchanged; all others belong to an edit.
+  // When a word is repeated, a change can have several places. A token is unchanged only if the alignments from the
+  // front and from the back match it with the same token. All other tokens belong to an edit.
   const matches = align(base, text)
   if (!matches) return null
   const { front, back } = matches
@@ -71,8 +72,9 @@ export function wordEdits(base: string[], text: string[]): Edit[] | null {
 }
 
 /**
- * Joins two edits that swapped their words, with everything between them: two phrases changed places, and unchanged
- * words between them may belong to either phrase ("A goes to X, B goes to Y").
+ * Joins two edits that swapped their words, and all words between them, into one edit. Such edits mean that two phrases
+ * changed places, as in "A goes to X, B goes to Y" and "B goes to X, A goes to Y". The unchanged words between the
+ * edits may belong to either phrase.
  */
 function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
   const edits = spans.map(toEdit)
@@ -95,7 +97,7 @@ function isSwap(a: Edit, b: Edit): boolean {
   return isAlike(a.added, b.removed) && isAlike(b.added, a.removed)
 }
 
-/** The replacement of tokens `start` to `end` of base by tokens `from` to `to` of text. */
+/** A change that replaces the tokens `start` to `end` of base by the tokens `from` to `to` of text. */
 interface Span {
   start: number
   end: number
@@ -103,7 +105,10 @@ interface Span {
   to: number
 }
 
-/** Returns the changes between the matches of a span, in order. */
+/**
+ * Returns the changes inside a span, in order. Each lies between two matches, or between a match and an end of the
+ * span.
+ */
 function findChanges(matches: Matches, { start, end, from, to }: Span): Span[] {
   const spans: Span[] = []
   for (let i = start; i <= end; i++) {
@@ -116,12 +121,14 @@ function findChanges(matches: Matches, { start, end, from, to }: Span): Span[] {
   return spans
 }
 
-/** Returns the words in lower case, without the blanks. */
+/** Returns the words of the tokens in lower case, without blanks and line breaks. */
 export function lowerCaseWords(tokens: string[]): string[] {
   return tokens.filter(isWord).map(word => word.toLowerCase())
 }
 
-/** Returns the words in lower case without leading and trailing punctuation: "Today!" becomes "today". */
+/**
+ * Returns the words of the tokens in lower case, without leading and trailing punctuation: "Today!" becomes "today".
+ */
 function bareWords(tokens: string[]): Set<string> {
   return new Set(lowerCaseWords(tokens).map(word => word.match(BARE)?.[0] ?? word))
 }
@@ -129,14 +136,16 @@ function bareWords(tokens: string[]): Set<string> {
 const BARE = /[^\s\p{P}](?:.*[^\s\p{P}])?/su
 
 /**
- * Returns whether the words in both sets have at least half of the letters of the smaller set. Two phrases that share
- * only "with the" may mean different things; "on Monday" and "Monday morning" mean the same.
+ * Returns whether the words that two sets share have at least half of the letters of the shorter set. "on Monday" and
+ * "Monday morning" are alike; two phrases that share only "the" usually are not.
  */
 export function isAlike(a: Set<string>, b: Set<string>): boolean {
   return isHalfShared(a, b, Math.min)
 }
 
-/** Returns whether the words in both sets have at least half of the letters of both sets together. */
+/**
+ * Returns whether the words that two sets share, counted in both, have at least half of the letters of the two sets.
+ */
 export function isAlikeInBoth(a: Set<string>, b: Set<string>): boolean {
   return isHalfShared(a, b, (a, b) => (a + b) / 2)
 }

@@ -1,8 +1,8 @@
 /**
- * Splits a text into tokens: words, blanks and line breaks. Joined, the tokens of any text are equal to it. A word is
+ * Splits a text into tokens: words, runs of blanks, and line breaks. The joined tokens are equal to the text. A word is
  * a run of non-blanks (a URL, a price, a version number, an emoji sequence) or the "- [ ]" of a Markdown checklist.
- * Scripts written without spaces are split by Unicode's word boundaries (UAX #29, https://unicode.org/reports/tr29)
- * and ICU's dictionaries. Takes time linear in the length of the text.
+ * Scripts without spaces between words, such as Chinese, are split at Unicode's word boundaries (UAX #29,
+ * https://unicode.org/reports/tr29) with the dictionaries of ICU. The time is linear in the length of the text.
  */
 export function tokenize(text: string): string[] {
   return (text.match(TOKEN) ?? []).flatMap(token =>
@@ -10,11 +10,11 @@ export function tokenize(text: string): string[] {
   )
 }
 
-/** Returns whether a token is a word, not a blank or a line break. */
+/** Returns whether a token is a word. Blanks and line breaks are not. */
 export const isWord = (token: string) => /\S/.test(token)
 
 const CHECKBOX = String.raw`[-*+] \[[ xX]\](?!\S)`
-// Blanks inside a word: in "1 000 000", and before a combining mark.
+// A blank is part of a word between groups of digits, as in "1 000 000", and before a combining mark.
 const INNER_BLANK = String.raw`(?<=\d)[ \u00a0\u2007\u202f](?=\d{3}(?!\d))|[^\S\n\r](?=\p{M})`
 const TOKEN = new RegExp(
   String.raw`${CHECKBOX}|\r\n|[\n\r\u2028\u2029]|(?:\S|${INNER_BLANK})+|[^\S\n\r\u2028\u2029]+(?!\p{M})`,
@@ -24,10 +24,10 @@ const TOKEN = new RegExp(
 const SPACELESS =
   /[\p{scx=Hani}\p{scx=Hira}\p{scx=Kana}\p{scx=Bopo}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}\p{scx=Tibt}\uff01-\uff65]/u
 
-// A fixed locale, so that every machine finds the same words.
+// The locale is fixed, so that every machine finds the same words.
 const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
 
-/** Splits a run of non-blanks; segments of other scripts that adjoin stay one word. */
+/** Splits a run of non-blanks. Adjoining segments of scripts with spaces stay one word. */
 function segment(run: string): string[] {
   const words: string[] = []
   let isSpaceless = true

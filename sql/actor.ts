@@ -1,9 +1,9 @@
 import type { Sql } from './executor.ts'
 
 /**
- * Returns the CTE that names the author of a write to the log: `with ${withActor(sql, actorId)}, …`. The triggers of
- * the log read these settings. PostgreSQL does not evaluate a CTE that nothing reads, so the write has to select
- * `from actor_settings`, directly or through another CTE.
+ * Returns a CTE for a statement that writes: `with ${withActor(sql, actorId)}, …`. It sets the actor, the source and
+ * the operation of the transaction, which the triggers of the log read. PostgreSQL does not evaluate a CTE that nothing
+ * reads, so the write must select `from actor_settings`, directly or through another CTE.
  */
 export function withActor(sql: Sql, actorId: string, { source = 'http', opId = '' } = {}) {
   return sql`

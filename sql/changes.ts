@@ -3,7 +3,10 @@ import type { Change, Changes } from '../schemas/change.ts'
 import { changeColumns, isLastPage, type Sized, selectPage } from './event-page.ts'
 import type { Sql } from './executor.ts'
 
-/** A row of a page: an absent field of a change is null, and so are all of them when the page is empty. */
+/**
+ * A row of a page. A field that the change does not have is null. An empty page is one row in which all fields of the
+ * change are null.
+ */
 type ChangeRow = { [Key in keyof Omit<Change, 'before' | 'after'>]-?: Change[Key] | null } & {
   /** JSON */
   before: string | null
@@ -11,11 +14,11 @@ type ChangeRow = { [Key in keyof Omit<Change, 'before' | 'after'>]-?: Change[Key
 } & History &
   Sized
 
-/** The history of a checklist, from the snapshot of the page. */
+/** The state of a checklist's history, from the same database snapshot as the page. */
 interface History {
   /** newest revision of the checklist */
   head: number
-  /** oldest revision that is stored; head + 1 when none is */
+  /** oldest stored revision; head + 1 when no revision is stored */
   oldest: number
   projectId: string
   /** newest position of the log */
@@ -26,16 +29,17 @@ export interface ChangesRequest {
   since: number
   /** maximum number of changes */
   limit: number
-  /** maximum size, which the last change may exceed */
+  /** maximum size of the changes in bytes; the last change may exceed it */
   bytes: number
   /** only changes of this item */
   item?: string
 }
 
 /**
- * Returns a page of the changes of a checklist after revision `since`, in order. A deleted checklist has changes too,
- * so that clients learn who deleted it. Throws ChecklistNotFound when there is none or the actor is not a member,
- * Compacted when changes after `since` have been deleted or the list has not reached that revision.
+ * Returns a page of the changes of a checklist after revision `since`, in order. Also returns the changes of a deleted
+ * checklist, so that clients can show who deleted it. Throws ChecklistNotFound when the checklist does not exist or the
+ * actor is not a member. Throws Compacted when changes after `since` have been deleted, or when `since` is higher than
+ * the newest revision.
  */
 export async function readChanges(
   sql: Sql,
@@ -69,11 +73,11 @@ export async function readChanges(
   const [first] = rows
   if (!first) throw new ChecklistNotFound()
   const { head, oldest, projectId, pos } = first
-  // Revisions have no gap: if the one after `since` is stored, all later ones are.
+  // Revisions have no gaps: if revision `since + 1` is stored, all later revisions are stored too.
   if (since > head || (since < head && oldest > since + 1)) throw new Compacted()
   const page = first.rev === null ? [] : rows
   const changes = page.map(toChange)
-  // The last page reaches the head, even if its last change is older (`item` leaves changes out).
+  // The last page ends at the head. Its last change may have a lower revision, because `item` leaves changes out.
   const to = isLastPage(page, limits) ? head : (changes.at(-1)?.rev ?? since)
   return { from: since + 1, to, head, changes, projectId, pos }
 }

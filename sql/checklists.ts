@@ -5,7 +5,7 @@ import type { Sql } from './executor.ts'
 import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
-/** Only for owners and editors. Throws ProjectNotFound, Forbidden. */
+/** Creates a checklist. Throws ProjectNotFound, or Forbidden when the actor is neither owner nor editor. */
 export async function createChecklist(
   sql: Sql,
   actorId: string,
@@ -26,7 +26,7 @@ export async function createChecklist(
     left join created on true
   `
   const { id } = requireAllowed<{ id: string }>(row)
-  // Revisions are numbered during COMMIT, so the statement above cannot return the one that it causes.
+  // Revisions are numbered during COMMIT, so the statement above cannot return the revision of the new checklist.
   const [checklist] = await sql<[ChecklistSummary?]>`
     select ${summary(sql)}
     from checklists
@@ -38,8 +38,8 @@ export async function createChecklist(
 }
 
 /**
- * Returns a page of the checklists that are not deleted, the oldest first. Throws ProjectNotFound when the project does
- * not exist or the actor is not a member.
+ * Returns a page of the checklists that are not deleted, in order of creation. Throws ProjectNotFound when the project
+ * does not exist or the actor is not a member.
  */
 export async function listChecklists(
   sql: Sql,
@@ -72,8 +72,9 @@ export async function listChecklists(
 }
 
 /**
- * Returns a whole checklist and the newest position of the log (`pos`), from one snapshot.
- * Throws ChecklistNotFound when it does not exist or the actor is not a member, ChecklistDeleted.
+ * Returns a whole checklist and the newest position of the log (`pos`), from one database snapshot. Throws
+ * ChecklistNotFound when the checklist does not exist or the actor is not a member. Throws ChecklistDeleted when it is
+ * deleted.
  */
 export async function readChecklist(
   sql: Sql,

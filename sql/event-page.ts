@@ -1,19 +1,22 @@
 import type { PendingQuery, Row } from 'postgres'
 import type { Sql } from './executor.ts'
 
-/** The limits of a page of events. The last event may exceed the bytes. */
+/** The limits of a page of events. The last event may exceed the limit of bytes. */
 export interface PageLimits {
   rows: number
   bytes: number
 }
 
-/** The columns that `selectPage` adds to an event: its size in bytes, and the byte of the page at which it starts. */
+/**
+ * The columns that `selectPage` adds to each event: its size, and the total size of the events before it on the page,
+ * in bytes.
+ */
 export interface Sized {
   bytes: number
   startByte: number
 }
 
-/** The columns of an event that a `Change` of a checklist has too; `before` and `after` are JSON text. */
+/** The columns of an event that a `Change` of a checklist also has. `before` and `after` are JSON text. */
 export const changeColumns = (sql: Sql) => sql`
   rev, kind, item_id as "itemId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at`
 
@@ -23,12 +26,13 @@ export const eventColumns = (sql: Sql) => sql`
   ${changeColumns(sql)}`
 
 /**
- * Selects `columns` of the events at the positions that `positions` selects, in its order, up to the limits. The size
- * of an event is roughly what it takes in memory or on the wire: 300 bytes and its texts.
+ * Selects `columns` of the events whose positions the query `positions` returns, in the order of that query, up to the
+ * limits. The size of an event is estimated as 300 bytes plus the length of its JSON texts.
  *
- * A page must cost what it contains, so PostgreSQL must not build the texts of events beyond its end. Therefore each
- * event is looked up in its turn, because a sort would run after all texts are built. The page ends by a count and not
- * by a sum: PostgreSQL knows of a running count that it only rises, and stops there (a run condition, from version 15).
+ * PostgreSQL must not build the JSON texts of events beyond the end of the page, because that work would be wasted.
+ * Therefore each event is queried one after the other: a sort would run only after all texts are built. The page ends
+ * by the condition on a running count, not on a running sum: PostgreSQL knows that a running count never falls, so it
+ * stops there (a "run condition", since version 15).
  */
 export function selectPage(
   sql: Sql,
@@ -57,7 +61,7 @@ export function selectPage(
     where beyond < 1`
 }
 
-/** Returns whether no event comes after those of a page, which was selected with these limits. */
+/** Returns whether a page is the last one: the events on it did not reach the limits with which it was selected. */
 export function isLastPage(page: Sized[], { rows, bytes }: PageLimits): boolean {
   const last = page.at(-1)
   return page.length < rows && (!last || last.startByte + last.bytes < bytes)

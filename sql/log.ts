@@ -10,16 +10,16 @@ export interface LogState {
   floor: number
 }
 
-/** Events in order of position, with the state of the log from the same snapshot. */
+/** Events in order of position, with the state of the log from the same database snapshot. */
 export interface EventPage extends LogState {
   events: LogEvent[]
-  /** Whether there is no later event to read. */
+  /** whether the query found no later event */
   isLast: boolean
 }
 
 type EventRow = LogState & LogEvent & Sized
 
-/** The memberships of a user, with the state of the log from the same snapshot. */
+/** The memberships of a user, with the state of the log from the same database snapshot. */
 export interface Memberships extends LogState {
   projects: { projectId: string; sincePos: number; role: string }[]
 }
@@ -74,8 +74,8 @@ export async function readVisibleAfter(
 }
 
 /**
- * Selects the positions of the events that a user may receive: the rule of `isEntitled` in lib/, in SQL. It reads the
- * indexes by project and by user, so that the events of other projects cost nothing.
+ * Selects the positions of the events that a user may receive. Implements the rule of `isVisible` in lib/event.ts in
+ * SQL. The query reads the indexes by project and by user, so that the events of other projects cost no time.
  */
 function entitledPositions(
   sql: Sql,
@@ -116,8 +116,8 @@ function entitledPositions(
 }
 
 /**
- * Gives the database another epoch, which invalidates every cursor. Does nothing if its epoch is not `epoch` any more,
- * so that it changes once when several nodes call this.
+ * Changes the epoch of the database, which makes every cursor invalid. Does nothing when the present epoch is not
+ * `epoch`: when several nodes call this function, the epoch changes only once.
  */
 export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
   await sql.begin(async tx => {
@@ -126,7 +126,7 @@ export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
   })
 }
 
-/** Sends a NOTIFY to every node: without a payload that there are new events, with one that this node is alive. */
+/** Sends a NOTIFY to every node. An empty payload means that there are new events. Any other payload is a heartbeat. */
 export async function notify(sql: Sql, payload = ''): Promise<void> {
   await sql`select pg_notify('concord', ${payload})`
 }
@@ -136,19 +136,20 @@ async function readPage(
   limits: PageLimits,
   positions: PendingQuery<Row[]>
 ): Promise<EventPage> {
-  // The limit of 1 tells the planner that log_state has one row. For two thousand it would materialize the page.
+  // Because of `limit 1` the planner expects one row of log_state. It would otherwise expect 2,000 rows and materialize
+  // the page.
   const rows = await sql<EventRow[]>`
     select ${stateColumns(sql)}, event.*
     from (select floor_pos from log_state limit 1) as log_state
     left join lateral (${selectPage(sql, limits, eventColumns(sql), positions)}) as event on true
     order by event.pos`
   const { epoch, committedHead, floor } = rows[0] as EventRow
-  // An empty page is one row of nulls.
+  // When the page is empty, the query returns one row whose event fields are null.
   const events = rows.filter(({ pos }) => pos !== null)
   return { epoch, committedHead, floor, events, isLast: isLastPage(events, limits) }
 }
 
-// Subqueries, which run once and not once per row.
+// These are subqueries, because a subquery runs once and not once for each row.
 const stateColumns = (sql: Sql) => sql`
   (select log_epoch()) as epoch,
   greatest((select max(pos) from events), floor_pos) as "committedHead",

@@ -7,8 +7,8 @@ import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
 /**
- * Returns a page of the members, the longest-standing first. Throws ProjectNotFound when the project does not exist or
- * the actor is not a member.
+ * Returns a page of the members, in the order in which they were added. Throws ProjectNotFound when the project does
+ * not exist or the actor is not a member.
  */
 export async function listMembers(
   sql: Sql,
@@ -40,8 +40,8 @@ export async function listMembers(
 }
 
 /**
- * Returns the id of the user with this email, in canonical form, undefined when no account has it. Throws
- * ProjectNotFound, Forbidden when the actor may not add members.
+ * Returns the id of the user with this email, which must be in canonical form. Returns undefined when no account has
+ * the email. Throws ProjectNotFound, or Forbidden when the actor may not add members.
  */
 export async function findUserToAdd(
   sql: Sql,
@@ -60,8 +60,8 @@ export async function findUserToAdd(
 }
 
 /**
- * Adds the user with this email, in canonical form. Only for owners.
- * Throws ProjectNotFound, Forbidden, UserNotFound, AlreadyMember.
+ * Adds the user with this email, which must be in canonical form. Throws ProjectNotFound, Forbidden when the actor is
+ * not an owner, UserNotFound when no account has the email, or AlreadyMember.
  */
 export async function addMember(
   sql: Sql,
@@ -96,7 +96,10 @@ export async function addMember(
   return member as Member
 }
 
-/** Changes the role of a member. Only for owners. Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner. */
+/**
+ * Changes the role of a member. Throws ProjectNotFound, Forbidden when the actor is not an owner, MemberNotFound, or
+ * LastOwner when the project would have no owner.
+ */
 export async function changeRole(
   sql: Sql,
   actorId: string,
@@ -127,8 +130,8 @@ export async function changeRole(
 }
 
 /**
- * Removes a member. Only for owners and for the member themselves.
- * Throws ProjectNotFound, Forbidden, MemberNotFound, LastOwner.
+ * Removes a member. An owner may remove every member; other members may remove only themselves. Throws ProjectNotFound,
+ * Forbidden, MemberNotFound, or LastOwner when the project would have no owner.
  */
 export async function removeMember(
   sql: Sql,

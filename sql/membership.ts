@@ -4,12 +4,13 @@ import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * Returns the CTEs of every write in a project: `with ${withMember(…)}, …`. `membership` is that of the actor, no row
- * when there is none, and `is_allowed` whether the role allows the write.
+ * Returns the CTEs for a statement that writes in a project: `with ${withMember(…)}, …`. The CTE `membership` is the
+ * actor's membership, without a row when the actor is not a member. Its column `is_allowed` is true when the role
+ * allows the write.
  *
- * The locks make writers in one project take turns and keep the role until the write is committed. The project is
- * locked before the member: in the other order, a member who leaves and an owner who deletes the project would
- * deadlock.
+ * The locks are held until COMMIT: writes in one project run one after the other, and the role of the actor does not
+ * change meanwhile. The project is locked before the member. In the other order, a member who leaves the project and an
+ * owner who deletes it could deadlock.
  */
 export function withMember(sql: Sql, actorId: string, projectId: string, isAllowed: Fragment) {
   return sql`
@@ -31,7 +32,7 @@ export function withMember(sql: Sql, actorId: string, projectId: string, isAllow
 
 /**
  * Returns the row of a statement that begins with `withMember` and selects `"isAllowed"`. Throws ProjectNotFound when
- * the project does not exist or the actor is not a member, Forbidden when the role does not allow the write.
+ * the project does not exist or the actor is not a member. Throws Forbidden when the role does not allow the write.
  */
 export function requireAllowed<Result>(row: Row | undefined): Result {
   if (!row) throw new ProjectNotFound()

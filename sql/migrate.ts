@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import Postgrator from 'postgrator'
 import type { Sql, TransactionSql } from 'postgres'
 
-const MIGRATION_LOCK = 0x636f6e63 // "conc": one node migrates, the others wait
+const MIGRATION_LOCK = 0x636f6e63 // "conc" in ASCII; one node migrates, the other nodes wait
 
 const FUNCTION = /^create or replace function (\w+)/gm
 
@@ -14,9 +14,10 @@ const folders = {
 }
 
 /**
- * Updates the database in one transaction: applies the new numbered files of `schema/`, and all files of `functions/`
- * if one of them changed. Returns the names of the files that it applied. Throws when the database belongs to a newer
- * service or to a preview of this one, or when a file of `schema/` was edited after it had been applied.
+ * Updates the database in one transaction: applies the new numbered files in `schema/`, and all files in `functions/`
+ * if one of them has changed. Returns the names of the applied files. Throws when a newer version of the service has
+ * migrated the database, when a preview of the service created it, or when a file in `schema/` was edited after it had
+ * been applied.
  */
 export function migrate(sql: Sql): Promise<string[]> {
   return sql.begin(async tx => {
@@ -53,7 +54,7 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
   return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
 }
 
-/** Returns whether a preview of this service created the database: the first migration of previews had another name. */
+/** Returns whether a preview of this service created the database. The first migration of previews had another name. */
 async function isPreview(tx: TransactionSql): Promise<boolean> {
   const [{ exists }] = await tx<[{ exists: boolean }]>`
     select to_regclass('schema_version') is not null as exists`
@@ -62,7 +63,7 @@ async function isPreview(tx: TransactionSql): Promise<boolean> {
   return first !== undefined && first.name !== 'tables'
 }
 
-/** Replaces every function and trigger if a file changed since, and lets no role but the owner execute them. */
+/** Replaces all functions and triggers if one of their files has changed. Only the owner may execute the functions. */
 async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   const names = (await readdir(folders.functions)).sort()
   const files = await Promise.all(
@@ -72,11 +73,11 @@ async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   const { count } = await tx`
     update functions_applied set digest = ${digest} where digest is distinct from ${digest}`
   if (count === 0) return []
-  // A function may call one from a later file.
+  // A function may call a function from a file that is applied later.
   await tx`set local check_function_bodies = off`
   for (const file of files) await tx.unsafe(file)
   const functions = files.flatMap(file => [...file.matchAll(FUNCTION)].map(([, name = '']) => name))
-  // By default every role may call a function, or use a trigger function for a table of its own.
+  // By default every role could call these functions, or use a trigger function in a trigger on its own table.
   await tx`revoke execute on function ${tx(functions)} from public`
   return names
 }

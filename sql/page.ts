@@ -2,9 +2,9 @@ import type { PageQuery } from '../schemas/page.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * Returns the fragments of keyset paging by a time and an id: the column `rowCursor`, which `after` of the next request
- * carries, the condition for the rows after a cursor, and the order with the limit. The limit is one row more than a
- * page, which shows whether there is a next page.
+ * Returns SQL fragments for keyset paging by a time and an id. `rowCursor` is a column; the next request sends its
+ * value as `after`. `isAfter` is the condition for the rows after that cursor. `order` sorts the rows and limits them
+ * to one row more than a page: the extra row shows that there is a next page.
  */
 export function keyset(sql: Sql, time: string, id: string, { limit, after }: PageQuery) {
   const [at, row] = [sql(time), sql(id)]
@@ -18,7 +18,7 @@ export function keyset(sql: Sql, time: string, id: string, { limit, after }: Pag
   }
 }
 
-/** Returns the rows of one page, and the cursor of the next page if there is one. */
+/** Returns the rows of one page, and the cursor of the next page if there is a next page. */
 export function toPage<Row extends { rowCursor: string }>(rows: Row[], { limit }: PageQuery) {
   const page = rows.slice(0, limit)
   return { page, next: rows.length > limit ? page.at(-1)?.rowCursor : undefined }

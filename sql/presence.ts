@@ -1,18 +1,19 @@
 import type { Sql } from './executor.ts'
 
-/** The sockets of one node that have a checklist open. */
+/** The presence of one checklist on one node: the sockets of the node that have the checklist open. */
 export interface NodePresence {
   checklistId: string
   count: number
-  /** JSON array of `[joinedAt, Peer]`: the sockets that joined first */
+  /** JSON array of `[joinedAt, Peer]` for the sockets that joined first */
   peers: string
 }
 
 const STALE_SECONDS = 20
 
 /**
- * Stores the presence that changed on this node, deletes that of the checklists in `left`, which no socket of this
- * node has open any more, and returns the presence on other nodes for `checklistIds`, in one statement.
+ * Exchanges presence with the other nodes in one statement. Stores the changed presence of this node. Deletes this
+ * node's presence of the checklists in `left`, which no socket of this node has open any more. Returns the presence of
+ * `checklistIds` on the other nodes.
  */
 export function exchangePresence(
   sql: Sql,
@@ -46,8 +47,8 @@ export function exchangePresence(
 }
 
 /**
- * Marks the rows of this node as fresh and deletes those of crashed nodes. Returns the checklists that still have a
- * row of this node: a crash of the database empties the table, which is unlogged.
+ * Updates the time stamp of this node's rows, and deletes the rows of crashed nodes. Returns the checklists for which
+ * this node still has a row. Rows can be missing, because the table is unlogged: a crash of the database empties it.
  */
 export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[]> {
   const rows = await sql<{ checklistId: string }[]>`

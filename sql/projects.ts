@@ -30,7 +30,7 @@ export async function createProject(sql: Sql, actorId: string, name: string): Pr
   return project
 }
 
-/** Returns a page of the projects of the actor, the oldest first. */
+/** Returns a page of the projects of the actor, in order of creation. */
 export async function listProjects(sql: Sql, actorId: string, query: PageQuery): Promise<Projects> {
   const { rowCursor, isAfter, order } = keyset(sql, 'created_at', 'id', query)
   const rows = await sql<(Project & { rowCursor: string })[]>`
@@ -45,7 +45,7 @@ export async function listProjects(sql: Sql, actorId: string, query: PageQuery):
   return { projects: page, next }
 }
 
-/** Throws ProjectNotFound when the project does not exist or the actor is not a member. */
+/** Returns a project. Throws ProjectNotFound when the project does not exist or the actor is not a member. */
 export async function findProject(sql: Sql, actorId: string, projectId: string): Promise<Project> {
   const [project] = await sql<[Project?]>`
     select id, name, role, created_at as "createdAt"
@@ -58,7 +58,7 @@ export async function findProject(sql: Sql, actorId: string, projectId: string):
   return project
 }
 
-/** Only for owners. Throws ProjectNotFound, Forbidden. */
+/** Renames a project. Throws ProjectNotFound, or Forbidden when the actor is not an owner. */
 export async function renameProject(
   sql: Sql,
   actorId: string,
@@ -82,7 +82,7 @@ export async function renameProject(
   return requireAllowed<Project>(row)
 }
 
-/** Only for owners. Throws ProjectNotFound, Forbidden. */
+/** Deletes a project. Throws ProjectNotFound, or Forbidden when the actor is not an owner. */
 export async function deleteProject(sql: Sql, actorId: string, projectId: string): Promise<void> {
   const [row] = await sql`
     with ${withMember(sql, actorId, projectId, sql`role = 'owner'`)},

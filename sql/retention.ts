@@ -1,25 +1,25 @@
 import type { Sql } from './executor.ts'
 
-/** The retention periods, and how many rows one statement may delete. */
+/** The retention periods, and the limit of one statement. */
 export interface Retention {
-  /** of events in the feed */
+  /** the age at which events are deleted from the feed */
   feedDays: number
-  /** of the changes of a checklist */
+  /** the age at which changes of a checklist, deleted items and resolved conflicts are deleted */
   historyDays: number
-  /** The newest changes of a checklist, which are kept at any age. */
+  /** the number of newest changes of each checklist that are never deleted */
   historyChanges: number
-  /** of the results of operations */
+  /** the age at which the results of operations are deleted */
   operationDays: number
-  /** rows per statement */
+  /** the maximum number of rows that one statement deletes */
   limit: number
 }
 
 /**
- * Moves the floor of the feed past the next old events, and deletes those of them that belong to no checklist: a
- * stream with a cursor below the floor is sent `reset`. Returns how many events the floor passed.
+ * Raises the floor of the feed above the next old events, and deletes those old events that belong to no checklist. A
+ * stream with a cursor below the floor receives `reset`. Returns how many events are newly below the floor.
  *
- * The floor stops before the first young event. The database's clock may have been ahead, so a time stamp in the
- * future is ignored: such an event counts as being as old as the next one with a time stamp in the past.
+ * The floor stays below the first event that is not old. A time stamp in the future is ignored, because the database's
+ * clock may have been wrong: such an event counts as old when the next event with a time stamp in the past is old.
  */
 export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
   const { isOld, isYoung } = ages(sql, feedDays)
@@ -68,11 +68,13 @@ export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention):
 }
 
 /**
- * Deletes the changes of checklists that are old, below the floor of the feed, and not among the newest
- * `historyChanges` of their list; of a deleted list all that are old. Returns how many. Requests for them get 410.
+ * Deletes old changes of checklists, and returns how many it deleted. A change is deleted when it is older than
+ * `historyDays`, its position is at or below the floor of the feed, and its list has `historyChanges` newer changes.
+ * For a list that no longer exists, the third condition does not apply. A request for deleted changes receives status
+ * 410.
  *
- * Only the beginning of a history is deleted, whatever the time stamps: readChanges concludes from the first revision
- * that all later ones are stored. Time stamps in the future count as in `deleteOldEvents`.
+ * Only the beginning of a history is deleted, whatever the time stamps are: when readChanges finds one revision, it
+ * relies on all later revisions being stored. Time stamps in the future count as in `deleteOldEvents`.
  */
 export async function deleteOldChanges(
   sql: Sql,
@@ -114,23 +116,29 @@ export async function deleteOldChanges(
   return count
 }
 
-// An event with a time stamp in the future is neither.
+// An event with a time stamp in the future is neither old nor young.
 const ages = (sql: Sql, days: number) => ({
   isOld: sql`at < now() - make_interval(days => ${days})`,
   isYoung: sql`at between now() - make_interval(days => ${days}) and now()`
 })
 
-/** Deletes old results of operations, and returns how many. After that, a resent operation is decided again. */
+/**
+ * Deletes old results of operations, and returns how many. When a client sends such an operation again, it is decided
+ * anew.
+ */
 export function deleteOldResults(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
   return deleteOlder(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
 }
 
-/** Deletes the items that were deleted `historyDays` ago, so that they cannot be restored. Returns how many. */
+/**
+ * Deletes the rows of items that were deleted at least `historyDays` ago, so these can no longer be restored. Returns
+ * how many.
+ */
 export function deleteOldItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
   return deleteOlder(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
 }
 
-/** Deletes the conflicts that were resolved `historyDays` ago, and returns how many. */
+/** Deletes the conflicts that were resolved at least `historyDays` ago, and returns how many. */
 export function deleteOldConflicts(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
   return deleteOlder(sql, { table: 'conflicts', since: 'resolved_at', days: historyDays, limit })
 }

@@ -5,7 +5,7 @@ import type { RefreshToken } from '../lib/refresh-token.ts'
 import type { Session } from '../schemas/session.ts'
 import type { Account } from './users.ts'
 
-/** The values of a session that its tokens contain. */
+/** A live session, with the values that its tokens contain. */
 export interface LiveSession {
   id: string
   userId: string
@@ -20,13 +20,13 @@ export interface Lifetimes {
   refreshGrace: number
 }
 
-/** live sessions of one user */
+/** maximum number of live sessions of one user */
 const MAX_SESSIONS = 50
 
 /**
- * Creates a session and ends the one that it replaces. When the user has too many, also ends the ones that were idle
- * for longest. Returns the session and the ids of those that ended, undefined when the password has been changed since
- * the account was read.
+ * Creates a session, and ends the session `replaced`. When the user has too many sessions, also ends the sessions that
+ * were idle for longest. Returns the new session and the ids of the ended sessions (`ended`). Returns undefined when
+ * the password has been changed since `passwordVersion` was read.
  */
 export async function createSession(
   sql: Sql,
@@ -36,7 +36,7 @@ export async function createSession(
 ): Promise<(LiveSession & { ended: string[] }) | undefined> {
   const isLive = sql`revoked_at is null and expires_at > now()`
   const [, [session]] = await sql.begin(sql => [
-    // One sign-in of a user at a time, and none while the password is being changed.
+    // The lock makes sign-ins of one user wait for each other, and for a change of the password.
     sql`select from users where id = ${id} for no key update`,
     sql<[(LiveSession & { ended: string[] })?]>`
       with account as (
@@ -80,7 +80,7 @@ export async function createSession(
   return session
 }
 
-/** Returns the live sessions of a user, the last used first. */
+/** Returns the live sessions of a user; the session that was used last is the first. */
 export function listSessions(sql: Sql, userId: string, currentId: string): Promise<Session[]> {
   return sql<Session[]>`
     select
@@ -95,11 +95,12 @@ export function listSessions(sql: Sql, userId: string, currentId: string): Promi
 }
 
 /**
- * Uses a refresh token. Returns the session with its new counter, undefined when the token is not valid. A token that
- * was rotated longer ago than the grace period was copied: `isReused` is true, and the session has ended.
+ * Uses a refresh token. Returns the session with its new counter. Returns undefined when the token is not valid. When
+ * the token had been rotated before the grace period, an attacker may have copied it: `isReused` is true, and the
+ * session has ended.
  *
- * One statement, so that a concurrent refresh or sign-out, on any node, runs entirely before or after it. The token is
- * rotated at most once per grace period: further requests in it return the same counter.
+ * This is one statement, so that a concurrent refresh or sign-out on any node runs entirely before or after it. The
+ * token is rotated at most once per grace period. Further requests in that period return the same counter.
  */
 export async function rotateSession(
   sql: Sql,
@@ -132,7 +133,7 @@ export async function rotateSession(
   return session
 }
 
-/** Ends a session. Returns the id of its user, undefined when it had ended before. */
+/** Ends a session. Returns the id of its user. Returns undefined when the session had already ended. */
 export async function signOut(sql: Sql, id: string): Promise<string | undefined> {
   const [ended] = await sql<{ userId: string }[]>`
     update sessions
@@ -144,7 +145,7 @@ export async function signOut(sql: Sql, id: string): Promise<string | undefined>
   return ended?.userId
 }
 
-/** Ends a session of a user. Throws SessionNotFound when the user has no such live session. */
+/** Ends a session. Throws SessionNotFound when the user has no live session with this id. */
 export async function endSession(sql: Sql, userId: string, id: string): Promise<void> {
   const { count } = await sql`
     update sessions
@@ -157,7 +158,7 @@ export async function endSession(sql: Sql, userId: string, id: string): Promise<
   if (count === 0) throw new SessionNotFound()
 }
 
-/** Ends all sessions of a user but one. Returns the ids of those that ended. */
+/** Ends all sessions of a user except `keep`. Returns the ids of the ended sessions. */
 export async function endOtherSessions(sql: Sql, userId: string, keep: string): Promise<string[]> {
   const ended = await sql<{ id: string }[]>`
     update sessions
@@ -171,8 +172,8 @@ export async function endOtherSessions(sql: Sql, userId: string, keep: string): 
 }
 
 /**
- * Deletes at most `limit` expired sessions and returns how many. A trigger logs `session.ended`, which closes their
- * streams, unless they had ended before.
+ * Deletes at most `limit` expired sessions, and returns how many. For each session that had not ended before, a trigger
+ * logs `session.ended`, which closes the streams of the session.
  */
 export async function deleteExpiredSessions(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
@@ -194,7 +195,7 @@ export interface Owner {
   name: string
 }
 
-/** Returns the user of a live session, else undefined. */
+/** Returns the user of a live session. Returns undefined when the session is not live. */
 export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | undefined> {
   const [owner] = await sql<[Owner?]>`
     select user_id as "userId", name
@@ -207,7 +208,7 @@ export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | un
   return owner
 }
 
-/** Returns the user of a refresh token that is valid for a refresh, else undefined. */
+/** Returns the user of a refresh token. Returns undefined when the token is not valid for a refresh. */
 export async function findTokenOwner(
   sql: Sql,
   { sessionId, counter }: RefreshToken,
@@ -228,10 +229,13 @@ export async function findTokenOwner(
   return owner
 }
 
-/** Returns the sessions that ended within `seconds`, for which an access token may be accepted. */
+/**
+ * Returns the ids of the sessions that ended in the last `seconds`. Access tokens of these sessions may not have
+ * expired yet.
+ */
 export async function findEndedSessions(sql: Sql, seconds: number): Promise<string[]> {
-  // From the log, because deleting a user deletes their rows in `sessions`. The access tokens of an expired session
-  // have expired before it.
+  // Reads the log and not `sessions`, because the rows of a deleted user are deleted there. Leaves out expired
+  // sessions, because their access tokens expired first.
   const rows = await sql<{ id: string }[]>`
     select after ->> 'sessionId' as id
     from events

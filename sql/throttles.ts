@@ -1,13 +1,15 @@
 import type { Sql } from 'postgres'
 
-/** A limit of attempts per key: `allowed` of them in `seconds`. */
+/** A limit of attempts for one key: `allowed` attempts in `seconds`. */
 export interface Throttle {
   key: string
   allowed: number
   seconds: number
 }
 
-/** Returns the seconds until every throttle allows an attempt again, undefined when all do now. */
+/**
+ * Returns the seconds until every throttle allows an attempt again. Returns undefined when all throttles allow one now.
+ */
 export async function findSecondsToWait(
   sql: Sql,
   throttles: Throttle[]
@@ -22,10 +24,13 @@ export async function findSecondsToWait(
   return row.seconds ?? undefined
 }
 
-/** Counts an attempt in each throttle. Returns the seconds to wait when it exceeds one of them, else undefined. */
+/**
+ * Counts an attempt in each throttle. Returns the seconds to wait when the attempt exceeds a throttle. Returns
+ * undefined when it exceeds none.
+ */
 export async function countAttempt(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
   const isOver = sql`throttles.resets_at <= now()`
-  // Ordered by key, so that two statements with the same keys do not deadlock.
+  // The rows are written in order of key, so that two statements with the same keys do not deadlock.
   const [row] = await sql<[{ seconds: number | null }]>`
     with counted as (
       insert into throttles (key, allowed, count, resets_at)
@@ -50,7 +55,7 @@ export async function countAttempt(sql: Sql, throttles: Throttle[]): Promise<num
   return row.seconds ?? undefined
 }
 
-/** Deletes at most `limit` throttles whose time is over. Returns how many it deleted. */
+/** Deletes at most `limit` throttles whose period is over. Returns how many it deleted. */
 export async function deleteExpiredThrottles(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
     delete from throttles

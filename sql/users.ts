@@ -3,18 +3,18 @@ import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 export interface NewUser {
-  /** In canonical form. */
+  /** in canonical form */
   email: string
   name: string
   passwordHash: string
 }
 
-/** Returns the new account, undefined when the email is taken. */
+/** Creates an account and returns it. Returns undefined when the email is taken. */
 export async function createUser(
   sql: Sql,
   { email, name, passwordHash }: NewUser
 ): Promise<User | undefined> {
-  // The constraint decides: a query before the insert would miss a concurrent sign-up.
+  // The unique constraint detects a taken email. A query before the insert would miss a concurrent sign-up.
   const [user] = await sql<User[]>`
     insert into users (email, name, password_hash)
     values (${email}, ${name}, ${passwordHash})
@@ -43,18 +43,21 @@ export async function renameUser(sql: Sql, id: string, name: string): Promise<Me
   return user
 }
 
-/** A user and the version of their password: functions that take it do nothing once the password was changed. */
+/**
+ * A user and the version of their password. A function with this parameter does nothing when the password has been
+ * changed since the version was read.
+ */
 export interface Account {
   id: string
   passwordVersion: number
 }
 
 export interface Credentials extends Account {
-  /** Null for an account created with plain SQL, which cannot sign in. */
+  /** null for an account that was created with plain SQL; its user cannot sign in */
   passwordHash: string | null
 }
 
-/** Returns the credentials of the user with this id, or email in canonical form. */
+/** Returns the credentials of the user with this id or with this email, which must be in canonical form. */
 export async function findCredentials(
   sql: Sql,
   by: { id: string } | { email: string }
@@ -67,7 +70,7 @@ export async function findCredentials(
   return credentials
 }
 
-/** Stores another hash of the same password. */
+/** Stores a new hash of the same password. */
 export async function replacePasswordHash(
   sql: Sql,
   { id, passwordVersion }: Account,
@@ -82,8 +85,8 @@ export async function replacePasswordHash(
 }
 
 /**
- * Changes the password and ends every session but one. Returns the ids of the sessions that ended, undefined when the
- * password has been changed meanwhile.
+ * Changes the password and ends all sessions of the user except `keep`. Returns the ids of the ended sessions. Returns
+ * undefined when the password has already been changed.
  */
 export async function changePassword(
   sql: Sql,
@@ -98,7 +101,8 @@ export async function changePassword(
       and password_version = ${passwordVersion}
     `
     if (count === 0) return
-    // A second statement, because the first may wait for sign-ins, and only a later snapshot contains their sessions.
+    // This is a second statement, because the first one may wait for concurrent sign-ins. Only the database snapshot of
+    // a later statement contains their sessions.
     const ended = await sql<{ id: string }[]>`
       update sessions
       set revoked_at = now(), revoked_reason = 'password_changed'
@@ -112,8 +116,8 @@ export async function changePassword(
 }
 
 /**
- * Deletes a user, with the projects of which they are the only owner. Returns false when the password has been changed
- * meanwhile.
+ * Deletes a user, and the projects of which they are the only owner. Returns false when the password has already been
+ * changed.
  */
 export async function deleteUser(sql: Sql, { id, passwordVersion }: Account): Promise<boolean> {
   const { count } = await sql`

@@ -3,7 +3,7 @@ import { createStreamClient } from './stream-client.ts'
 
 export type DemoClient = Awaited<ReturnType<typeof createDemoClient>>
 
-/** Signs a user up and in on one node. Returns a client of that node. */
+/** Signs a user up on one node, and signs them in. Returns a client for that user and node. */
 export async function createDemoClient(node: string, name: string) {
   const account = { email: `${name.toLowerCase()}@example.com`, password: `${name}, only a demo` }
   let authorization = ''

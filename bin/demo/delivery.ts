@@ -3,10 +3,10 @@ import type postgres from 'postgres'
 import type { DemoClient } from './client.ts'
 import { type Demo, hasText } from './demo.ts'
 
-/** Rows that one step inserts, each in a transaction of its own. */
+/** number of rows that one step inserts, each in its own transaction */
 const inserts = 100
 
-/** Inserts items with SQL while the LISTEN connections are terminated. */
+/** Inserts items with SQL, and terminates the LISTEN connections meanwhile. */
 export async function insertWhileListenersDie(
   { ann, bob, sql, step, check }: Demo,
   listId: string
@@ -31,11 +31,11 @@ export async function insertWhileListenersDie(
     [`Bob, /events: item ${inserts}`]: bob.nextEvent('item.added', ({ data }) => isLast(data))
   })
   check(`${killed} connections were killed`, killed >= 2)
-  check(`Bob received all ${inserts} on /live, each once, in order`, hasAllRevisions(bob))
-  check(`Bob received all ${inserts} on /events, each once, in order`, hasAllInserts(bob))
+  check(`Bob received all ${inserts} items on /live, each once, in order`, hasAllRevisions(bob))
+  check(`Bob received all ${inserts} items on /events, each once, in order`, hasAllInserts(bob))
 }
 
-/** Resumes a stream with its cursor. */
+/** Closes Bob's stream, makes two changes, and resumes the stream with its cursor. */
 export async function resumeStream(
   { ann, bob, step, check }: Demo,
   { projectId, listId }: { projectId: string; listId: string }
@@ -52,12 +52,12 @@ export async function resumeStream(
   })
   const missed = bob.events.all.slice(received).map(({ event }) => event)
   check(
-    'Bob received these two events and none twice',
+    'Bob received these two events, each once',
     missed.filter(event => event !== 'ready').join() === 'checklist.updated,project.updated'
   )
 }
 
-/** Removes Bob from the project: he receives no further event of it. */
+/** Removes Bob from the project, and checks that he receives no further event of the project. */
 export async function removeBob(
   { ann, bob, step, check }: Demo,
   { projectId, listId, bobId }: { projectId: string; listId: string; bobId: string }
@@ -80,7 +80,7 @@ export async function removeBob(
     { 'Bob, /events: project.created': bob.nextEvent('project.created') }
   )
   check(
-    'this is the next event that Bob receives',
+    'the next event that Bob receives is project.created',
     bob.events.all[received]?.event === 'project.created'
   )
 }
@@ -94,13 +94,16 @@ async function killListeners(sql: postgres.Sql): Promise<number> {
   return killed.length
 }
 
-/** Returns whether the revisions of every `changes` message follow those of the message before. */
+/**
+ * Returns whether the revisions have no gap: each `changes` message must begin with the revision after the previous
+ * message.
+ */
 function hasAllRevisions({ messages }: DemoClient): boolean {
   const pages = messages.all.filter(({ type }) => type === 'changes')
   return pages.every(({ from }, n) => n === 0 || from === (pages[n - 1]?.to ?? 0) + 1)
 }
 
-/** Returns whether the stream received each inserted item once and in order. */
+/** Returns whether the stream received each inserted item exactly once, in order. */
 function hasAllInserts({ events }: DemoClient): boolean {
   const numbers = events.all.flatMap(
     ({ data }) => /^Table (\d+)$/.exec(data.after?.text ?? '')?.[1] ?? []

@@ -7,7 +7,7 @@ interface ItemText {
   text: string
 }
 
-/** Creates a project with a checklist and adds Bob; both open the checklist on sockets. */
+/** Creates a project with a checklist, and adds Bob to the project. Both users open the checklist on sockets. */
 export async function createSharedChecklist({ ann, bob, step }: Demo) {
   const { id: projectId } = await step(
     'Ann creates the project "Summer fair"',
@@ -31,7 +31,7 @@ export async function createSharedChecklist({ ann, bob, step }: Demo) {
   return { projectId, listId, bobId } as Record<'projectId' | 'listId' | 'bobId', string>
 }
 
-/** Changes an item over WebSocket, with SQL and over HTTP. */
+/** Adds an item and changes it over WebSocket, with SQL and over HTTP. */
 export async function editItem({ ann, bob, sql, step }: Demo, listId: string): Promise<ItemText> {
   const itemId = randomUUID()
   const text = 'Order 12 chairs'
@@ -44,7 +44,7 @@ export async function editItem({ ann, bob, sql, step }: Demo, listId: string): P
     }
   )
   await step(
-    `Bob changes it to "${text}"`,
+    `Bob changes the text to "${text}"`,
     () => bob.push(listId, setText(itemId, 'Order chairs', text)),
     { 'Ann, /live: item.updated': ann.nextChange('item.updated') }
   )
@@ -62,14 +62,14 @@ export async function editItem({ ann, bob, sql, step }: Demo, listId: string): P
     set: { done: { from: true, to: false } }
   }
   await step(
-    'Ann unticks it with POST /checklists/:checklistId/ops',
+    'Ann unticks the item with POST /checklists/:checklistId/ops',
     () => ann.request('POST', `/checklists/${listId}/ops`, { ops: [withOpId(untick)] }),
     { 'Bob, /live: item.updated, source http': bob.nextChange('item.updated') }
   )
   return { itemId, text }
 }
 
-/** Merges edits that both made without a connection. Returns the merged text. */
+/** Merges two edits that Ann and Bob made without a connection. Returns the merged text. */
 export async function mergeEdits(
   { ann, bob, step, check }: Demo,
   listId: string,
@@ -112,7 +112,7 @@ export async function resolveConflict(
 ) {
   const [fifteen, twenty] = [text.replace('12', '15'), text.replace('12', '20')]
   await step(
-    `Ann changes it to "${fifteen}"`,
+    `Ann changes the text to "${fifteen}"`,
     () => ann.push(listId, setText(itemId, text, fifteen)),
     { 'Bob, /live: item.updated': bob.nextChange('item.updated', hasText(fifteen)) }
   )

@@ -1,4 +1,4 @@
-/** Creates a list of received messages that callers can wait on. */
+/** Creates a list of received messages. Callers can wait for a message. */
 export function createInbox<T>() {
   const all: T[] = []
   const waiting = new Set<{ matches: (message: T) => boolean; resolve: (message: T) => void }>()
@@ -16,7 +16,7 @@ export function createInbox<T>() {
       }
     },
 
-    /** Resolves with the next message that matches. Messages that were received before the call do not count. */
+    /** Resolves with the next message that matches. Ignores messages that were received before the call. */
     next(matches: (message: T) => boolean): Promise<T> {
       const { promise, resolve } = Promise.withResolvers<T>()
       waiting.add({ matches, resolve })

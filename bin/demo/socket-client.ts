@@ -25,19 +25,22 @@ export function createSocketClient(node: string, authorization: string) {
     /** messages received so far, over all connections */
     messages,
 
-    /** Opens a checklist after the last received revision. Resolves with the snapshot or the missed changes. */
+    /**
+     * Connects and opens a checklist, with the last received revision as `since`. Resolves with the snapshot or the
+     * missed changes.
+     */
     async openChecklist(checklistId: string) {
       socket = new WebSocket(`${node.replace('http', 'ws')}/live`, { headers: { authorization } })
       const welcome = messages.next(({ type }) => type === 'welcome')
       socket.on('message', bytes => receive(JSON.parse(String(bytes))))
-      socket.on('error', () => {}) // the step fails by its deadline
+      socket.on('error', () => {}) // after an error the step fails at its deadline
       await welcome
       const response = messages.next(({ type }) => type === 'snapshot' || type === 'changes')
       send({ type: 'open', checklistId, ...(rev > 0 && { since: rev }) })
       return response
     },
 
-    /** Drops the connection without a close frame, as a lost network does. */
+    /** Terminates the connection without a close frame, as when a network is lost. */
     loseConnection() {
       socket?.terminate()
     },

@@ -25,7 +25,7 @@ export function createStreamClient(node: string, authorization: string) {
         headers: { authorization, ...(cursor && { 'last-event-id': cursor }) },
         signal: stream.signal
       })
-      readEvents(response, events.add).catch(() => {}) // aborted by closeStream
+      readEvents(response, events.add).catch(() => {}) // closeStream aborts the response
       return first
     },
 

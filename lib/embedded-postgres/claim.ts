@@ -5,23 +5,24 @@ import postgres from 'postgres'
 const CLAIM = 0x636f6e64
 const limits = { waitMs: 3_000, retryMs: 200, relockMs: 1_000 }
 
-/** The exclusive right to a cluster: an advisory lock, which PostgreSQL releases when this process dies. */
+/** The exclusive right to a cluster. It is an advisory lock, which PostgreSQL releases when this process ends. */
 export interface Claim {
-  /** From now on a lost connection is not replaced. */
+  /** From now on, a lost connection is not opened again. */
   release(): void
   end(): Promise<void>
 }
 
 /**
- * Claims the cluster behind `url` for this service and creates its database `concord` if it is missing. `url` must always
- * name the same database, because advisory locks count per database. Waits up to 3 s for the lock of a service that was
- * just killed, then throws one sentence.
+ * Claims the cluster at `url` for this service, and creates the database `concord` if it is missing. All services must
+ * pass the same database in `url`, because advisory locks of different databases do not exclude each other. Waits up to
+ * 3 s for the lock, which a service that was just killed may still hold. Then throws an error with a one-sentence
+ * message.
  */
 export async function claimCluster(url: string, data: string): Promise<Claim> {
   let isReleased = false
   const sql = postgres(url, {
     max: 1,
-    // The default replaces a connection after some time, and the lock would be lost with it.
+    // By default the driver replaces a connection after some time. The lock would be lost with the old connection.
     max_lifetime: null,
     onnotice: () => {},
     onclose: () => isReleased || lockAgain(),
@@ -65,7 +66,7 @@ export async function claimCluster(url: string, data: string): Promise<Claim> {
   }
 }
 
-/** Returns whether an error comes from a database that starts, stops, or is being started by another process. */
+/** Returns whether an error means that the database is starting or stopping, so that a retry may succeed. */
 export function isTransient(error: unknown): boolean {
   const { code } = error as { code?: string }
   return TRANSIENT.has(code ?? '')

@@ -5,8 +5,8 @@ import { isAlive } from './postmaster.ts'
 import type { SystemUser } from './system-user.ts'
 
 /**
- * Creates an empty cluster at `data`: in a folder beside it that is renamed when it is complete, so that a crash leaves a
- * whole cluster or none.
+ * Creates an empty cluster in the folder `data`. Builds the cluster in a temporary folder first and renames that folder
+ * when it is complete, so that a crash never leaves an incomplete cluster.
  */
 export async function initialise(cluster: Cluster, { uid, gid }: SystemUser): Promise<void> {
   const folder = dirname(cluster.data)
@@ -32,7 +32,7 @@ export async function initialise(cluster: Cluster, { uid, gid }: SystemUser): Pr
   }
 }
 
-// Another process may have created the cluster meanwhile.
+// Another process may have created the cluster in the meantime.
 function ignoreExisting(error: NodeJS.ErrnoException) {
   if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
 }

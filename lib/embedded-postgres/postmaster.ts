@@ -5,7 +5,10 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/** Returns the port of the postmaster that runs on `data`, undefined when none does. Throws NOT_STARTED while it starts. */
+/**
+ * Returns the port of the postmaster that runs on `data`. Returns undefined when no postmaster runs. Throws an error
+ * with the code NOT_STARTED while the postmaster is starting.
+ */
 export async function findPostmasterPort(data: string): Promise<number | undefined> {
   const { pid, port } = await readPidFile(data)
   if (!pid || !(await isPostmaster(pid, data))) return
@@ -14,15 +17,16 @@ export async function findPostmasterPort(data: string): Promise<number | undefin
 }
 
 /**
- * Deletes the `postmaster.pid` of a postmaster that no longer runs, if another process has its number by now: PostgreSQL
- * would take that process for a running postmaster and refuse to start, in a container for ever.
+ * Deletes the `postmaster.pid` of a postmaster that no longer runs, if another process now has the same process id.
+ * PostgreSQL would mistake that process for a running postmaster and refuse to start. In a container, where each start
+ * assigns the same ids, it would never start again.
  */
 export async function deleteStalePidFile(data: string): Promise<void> {
   const { file, pid } = await readPidFile(data)
   if (pid && isAlive(pid) && !(await isPostmaster(pid, data))) await rm(file, { force: true })
 }
 
-/** Returns whether a process has this number, also one of another user. */
+/** Returns whether a process has this id. The process may belong to another user. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)
@@ -40,12 +44,12 @@ async function readPidFile(data: string) {
 async function isPostmaster(pid: number, data: string): Promise<boolean> {
   if (!isAlive(pid)) return false
   const command = await readCommand(pid)
-  // The folder is relative when PostgreSQL was started by hand.
+  // The command contains a relative folder when a user started PostgreSQL by hand.
   return /^\S*postgres\b/.test(command) && (command.includes(data) || !command.includes(' -D /'))
 }
 
 async function readCommand(pid: number): Promise<string> {
-  // Small containers have no ps, and macOS has no /proc.
+  // Small containers have no `ps`, and macOS has no `/proc`.
   const proc = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined)
   if (proc !== undefined) return proc.replaceAll('\0', ' ')
   const ps = await execute('ps', ['-p', String(pid), '-o', 'command=']).catch(() => undefined)

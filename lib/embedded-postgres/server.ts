@@ -13,19 +13,20 @@ import { assertReachable, createPostgresUser, findSystemUser } from './system-us
 
 const limits = { startSeconds: 120, stopSeconds: 60, waitMs: 10_000, retryMs: 200 }
 
-/** A running PostgreSQL that no other service may use until `stop()`. */
+/** A running PostgreSQL. No other service can use it until `stop()`. */
 export interface Postgres {
-  /** URL of the database `concord`, with the password. */
+  /** the URL of the database `concord`, with the password */
   url: string
-  /** The command that connects psql to it, without a password. */
+  /** the shell command that connects psql to this database; it does not contain the password */
   psql: string
   stop(): Promise<void>
 }
 
 /**
- * Runs PostgreSQL in `dataDir`, or adopts the one that a killed service left running there. `settings` are parameters of
- * postgresql.conf; `onProgress` receives each step that takes seconds. Throws one sentence when the folder cannot be reached,
- * another service uses it, or PostgreSQL does not start.
+ * Starts PostgreSQL in `dataDir`. If a killed service left a PostgreSQL running there, uses that one. `settings` are
+ * parameters of postgresql.conf. `onProgress` receives a description of each step that takes seconds. Throws an error
+ * with a one-sentence message when the user that runs PostgreSQL cannot enter the folder, when another service uses the
+ * folder, or when PostgreSQL does not start.
  */
 export async function startPostgres(
   dataDir: string,
@@ -50,14 +51,17 @@ export async function startPostgres(
     url: urlOf(password, port, 'concord'),
     psql: `PGPASSFILE=${shellWord(join(folder, 'pgpass'))} psql -h 127.0.0.1 -p ${port} -U concord concord`,
     async stop() {
-      // The lock is released last: no other service may adopt a PostgreSQL that is about to stop.
+      // The lock is released last, because no other service may use a PostgreSQL that is about to stop.
       claim.release()
       await stopPostmaster(cluster).finally(claim.end)
     }
   }
 }
 
-/** Returns the URL of the PostgreSQL that a service runs in `dataDir`, undefined when none does. */
+/**
+ * Returns the URL of the PostgreSQL that a service runs in `dataDir`. Returns undefined when PostgreSQL does not run
+ * there.
+ */
 export async function findRunningUrl(dataDir: string): Promise<string | undefined> {
   const folder = await realpath(dataDir).catch(() => undefined)
   if (folder === undefined) return
@@ -71,7 +75,9 @@ async function stopPostmaster({ data, binaries, run }: Cluster) {
   await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w', '-t', seconds])
 }
 
-/** Retries while another process starts or stops PostgreSQL. */
+/**
+ * Starts PostgreSQL unless it runs, and claims the cluster. Retries while another process starts or stops PostgreSQL.
+ */
 async function startAndClaim(
   cluster: Cluster,
   onProgress: (step: string) => void
@@ -93,7 +99,7 @@ async function startAndClaim(
   }
 }
 
-/** Starts PostgreSQL on a free loopback port, and returns the port once PostgreSQL accepts connections. */
+/** Starts PostgreSQL on a free port of 127.0.0.1. Returns the port when PostgreSQL accepts connections. */
 async function startPostmaster({ data, binaries, run, settings }: Cluster): Promise<number> {
   await deleteStalePidFile(data)
   const port = await findFreePort()
@@ -102,9 +108,9 @@ async function startPostmaster({ data, binaries, run, settings }: Cluster): Prom
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
     log_checkpoints: 'off',
-    // The detail of an error quotes values, such as emails of users.
+    // The DETAIL line of an error contains values, such as the emails of users.
     log_error_verbosity: 'terse',
-    // A transaction that was left open in psql holds its locks for this long at most.
+    // A transaction that a user forgot in psql holds its locks for at most 5 minutes.
     idle_in_transaction_session_timeout: '5min',
     ...settings
   }
@@ -125,7 +131,10 @@ async function startPostmaster({ data, binaries, run, settings }: Cluster): Prom
   return port
 }
 
-/** Returns the password, which is created before the data is, in a file of libpq's pgpass format. */
+/**
+ * Returns the password from the file `pgpass`, in libpq's format. Creates the file only when there is no data folder
+ * yet: the password of existing data cannot be created again.
+ */
 function readOrCreatePassword(folder: string): string {
   if (existsSync(join(folder, 'postgres'))) return readPassword(folder)
   const create = () => `127.0.0.1:*:*:concord:${randomBytes(24).toString('base64url')}\n`

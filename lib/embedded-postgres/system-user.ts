@@ -5,16 +5,16 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/** The operating system user that runs PostgreSQL; empty for the user that runs the service. */
+/** The operating system user that runs PostgreSQL. The object is empty when this is the user that runs the service. */
 export interface SystemUser {
   uid?: number
   gid?: number
 }
 
 /**
- * Returns the user that runs PostgreSQL on `data`. PostgreSQL refuses to run as root: root runs it as the owner of its
- * data or, before there is data, as `postgres`. Returns undefined when that user does not exist. Throws when root owns the
- * data.
+ * Returns the user that must run PostgreSQL on `data`. PostgreSQL refuses to run as root, so a service that runs as
+ * root starts it as the owner of `data`. When `data` does not exist yet, this is the user `postgres`; returns undefined
+ * when there is no such user. Throws when root owns `data`.
  */
 export async function findSystemUser(data: string): Promise<SystemUser | undefined> {
   if (process.getuid?.() !== 0) return {}
@@ -26,7 +26,7 @@ export async function findSystemUser(data: string): Promise<SystemUser | undefin
   )
 }
 
-/** Creates the system user `postgres`. Throws one sentence when the machine does not allow it. */
+/** Creates the system user `postgres`. Throws an error with a one-sentence message when this fails. */
 export async function createPostgresUser(): Promise<SystemUser> {
   try {
     await execute('groupadd', ['--force', '--system', 'postgres'])
@@ -49,8 +49,8 @@ async function findPostgresUser(): Promise<SystemUser | undefined> {
 }
 
 /**
- * Throws one sentence when the user cannot reach one of `paths`. Runs `test` as that user, because the mode of a folder
- * says nothing about its access control list.
+ * Throws an error with a one-sentence message when `user` cannot enter a folder above one of `paths`. Runs the command
+ * `test` as that user, because the mode of a folder does not show its access control list.
  */
 export async function assertReachable(paths: string[], user: SystemUser): Promise<void> {
   if (user.uid === undefined) return
@@ -64,7 +64,10 @@ export async function assertReachable(paths: string[], user: SystemUser): Promis
   )
 }
 
-/** Returns the folders above a path from the root down, so that the first closed one is the one to open. */
+/**
+ * Returns the folders above a path, from the root downwards. The error above names the first folder that the user
+ * cannot enter.
+ */
 function foldersAbove(path: string): string[] {
   const folder = dirname(path)
   return folder === path ? [] : [...foldersAbove(folder), folder]

@@ -1,19 +1,20 @@
 const limits = {
   connectSeconds: 5,
   statementMs: 15_000,
-  // PostgreSQL disables statement_timeout before COMMIT waits for the commit lock, but not this one.
+  // PostgreSQL disables statement_timeout before COMMIT waits for the commit lock. lock_timeout still applies there.
   lockMs: 5000,
   idleInTransactionMs: 15_000
 }
 
-/** Returns the options of a connection of the service; `settings` are further parameters of PostgreSQL. */
+/** Returns the options for connections of the service. `settings` are further parameters of PostgreSQL. */
 export function connectionOptions(settings: Record<string, string | number> = {}) {
   return {
     connect_timeout: limits.connectSeconds,
-    // After an outage the default backoff reconnected after 10 s, this one after 0.35 s.
+    // After an outage of the database, the driver's default reconnected after 10 s. This function reconnected after
+    // 0.35 s.
     backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
     onnotice: () => {},
-    // Positions and revisions stay far below 2 ** 53.
+    // int8 is parsed as a number: positions and revisions stay far below 2 ** 53.
     types: { bigint: { to: 20, from: [20], parse: Number, serialize: String } },
     connection: {
       application_name: 'concord',

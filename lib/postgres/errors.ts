@@ -14,28 +14,28 @@ const UNREACHABLE = new Set([
   'CONNECTION_DESTROYED'
 ])
 
-/** The refusals of constraints that a client can violate. */
+/** The error that a client receives when it violates a constraint, by the name of the constraint. */
 const VIOLATED: Record<string, new () => FastifyError> = {
   project_members_last_owner: LastOwner,
-  // The account was deleted while it created a project.
+  // the account was deleted while its user created a project
   project_members_user_id_fkey: BadToken
 }
 
 /**
- * Returns the refusal that an error of PostgreSQL, or of the connection to it, means to a client. Returns every other error
- * as it is. The classes of codes are those of appendix A of PostgreSQL's manual.
+ * Translates an error of PostgreSQL, or of the connection to PostgreSQL, into the error that the client receives.
+ * Returns every other error unchanged. Appendix A of PostgreSQL's manual lists the classes of codes.
  */
 export function refusalOf(error: FastifyError): FastifyError {
   const code = error.code ?? ''
-  // An error with a status comes from the client's connection: it vanished while it sent a body.
+  // An error with a status comes from the connection to the client, which broke while the client sent a body.
   if (UNREACHABLE.has(code) && error.statusCode === undefined) return new DatabaseAway()
   if (error.name !== 'PostgresError') return error
   const Violated = VIOLATED[(error as { constraint_name?: string }).constraint_name ?? '']
   if (Violated) return new Violated()
   if (isLockTimeout(error)) return new Busy()
-  // 08 connection, 53 resources, 57 operator intervention, 40 and 55 a conflict with another transaction, after retries
+  // 08 connection, 53 insufficient resources, 57 operator intervention, 40 and 55 conflict with another transaction
   if (/^(08|53|57|40|55)/.test(code)) return new DatabaseAway()
-  // 22 a value of the wrong form, 23514 a check constraint
+  // 22 invalid value, 23514 violated check constraint
   if (/^22|^23514/.test(code))
     return new BadRequest('a value cannot be stored: check its form and size')
   return error

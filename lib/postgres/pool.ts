@@ -4,14 +4,14 @@ import { withTimeout } from '../with-timeout.ts'
 
 const limits = {
   probeMs: 5000,
-  // longer than the time-out of any statement
+  // longer than the timeout of any statement
   silentMs: 20_000
 }
 
 /**
- * Returns the pool that `open` makes, and replaces it when the server is silent for 20 s: a server that hangs, or
- * disappears in a fail-over, would otherwise block every connection until TCP gives up after a quarter of an hour. Queries
- * of the silent pool reject with CONNECTION_DESTROYED.
+ * Returns a proxy of the pool that `open` makes. Replaces the pool when the server does not respond to a query for 20
+ * s. A server that hangs, or disappears in a fail-over, would otherwise block every connection until TCP gives up after
+ * about 15 minutes. Pending queries of the old pool reject with CONNECTION_DESTROYED.
  */
 export function createPool(open: () => Sql, log: FastifyBaseLogger): Sql {
   let pool = open()
@@ -26,13 +26,13 @@ export function createPool(open: () => Sql, log: FastifyBaseLogger): Sql {
   async function probe() {
     if (isProbing) return
     isProbing = true
-    const responded = pool`select 1`.catch(() => {}) // an error is a response as well
+    const responded = pool`select 1`.catch(() => {}) // an error also shows that the server responds
     await withTimeout(responded, limits.silentMs).catch(replace)
     isProbing = false
   }
 
   async function replace() {
-    log.error('database silent for 20 s: reconnecting')
+    log.error('database did not respond for 20 s: reconnecting')
     const silent = pool
     pool = open()
     await silent.end({ timeout: 0 })

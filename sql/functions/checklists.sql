@@ -1,5 +1,5 @@
--- The JSON of items, checklists and conflicts, in snapshots and events. Stable, like jsonb_build_object, so that
--- they are inlined.
+-- Functions that return the JSON of items, checklists and conflicts, for snapshots and events. They are stable, as
+-- jsonb_build_object is: otherwise PostgreSQL would not inline them.
 
 create or replace function item_json(item checklist_items) returns jsonb
 language sql stable
@@ -41,7 +41,7 @@ language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' and not exists (select from projects where id = old.project_id) then
-    return null; -- project.deleted covers its checklists
+    return null; -- project.deleted includes its checklists
   end if;
   perform log_change(
     case
@@ -60,7 +60,8 @@ begin
 end
 $$;
 
--- Items that are deleted with their list are not logged: checklist.deleted covers them.
+-- Logs a change of an item. Items that are deleted together with their list are not logged, because checklist.deleted
+-- includes them.
 create or replace function log_item() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -108,7 +109,7 @@ begin
     project_id => (select project_id from checklists where id = new.checklist_id),
     checklist_id => new.checklist_id,
     item_id => new.item_id,
-    -- an update never changes `base`, which may be long and is in `after`
+    -- `base` may be long, and an update never changes it: it is only in `after`
     before => case
       when tg_op = 'INSERT' then null
       when new.resolved_at is null then conflict_json(old) - 'base'
@@ -120,8 +121,9 @@ begin
 end
 $$;
 
--- Updates the open conflicts of a field to its new live value and resolves those whose kept value became the live one.
--- The names of its triggers sort after "1_log", so that the change itself is logged first.
+-- Copies the new live value of a field to the open conflicts of the field. Resolves the conflicts whose kept value
+-- (`theirs`) is now the live value. The names of the triggers that call this function sort after "1_log", so that the
+-- change itself is logged first.
 create or replace function follow_live(list uuid, item uuid, fields text[], live jsonb) returns void
 language sql
 as $$

@@ -1,6 +1,6 @@
--- Conflicts: two values of one field between which a user has to choose.
+-- Functions for conflicts. A conflict is two values of one field, between which a user must choose.
 
--- Returns the user who wrote the live text or date of an item, null when it was plain SQL.
+-- Returns the user who wrote the live text or date of an item. Returns null when plain SQL wrote it.
 create or replace function author_of(item uuid, field text) returns uuid
 language sql stable
 as $$
@@ -13,8 +13,9 @@ as $$
   limit 1
 $$;
 
--- Returns whether one more value may be kept beside the live one of an item (null: of the title). There may be 20 open
--- conflicts per item and 200 per list; a value that is kept already opens no other.
+-- Returns whether a conflict may be opened that keeps the value `theirs` of a field. `item` is null for the title. The
+-- limits are 20 open conflicts per item and 200 per list. A value that an open conflict already keeps is always
+-- allowed, because it opens no other conflict.
 create or replace function can_keep(list uuid, item uuid, field text, theirs jsonb) returns boolean
 language sql stable
 as $$
@@ -27,7 +28,8 @@ as $$
   where checklist_id = list and resolved_at is null
 $$;
 
--- Opens a conflict and returns its id. Returns that of an open conflict instead if it keeps the same value.
+-- Opens a conflict and returns its id. If an open conflict already keeps the same value, returns the id of that
+-- conflict and opens none.
 create or replace function open_conflict(
   list uuid, item uuid, field text, base jsonb, ours jsonb, theirs jsonb, ours_by uuid, theirs_by uuid
 ) returns uuid
@@ -53,9 +55,9 @@ begin
 end
 $$;
 
--- Changes a value that is kept in a conflict from `was` to `value`, when the same user goes on editing it. Resolves the
--- conflict when the kept value becomes equal to the live one. Returns its id, null when no open conflict of this user
--- keeps `was`.
+-- Changes the value that a conflict keeps from `was` to `value`, when the user who wrote the value edits it again.
+-- Resolves the conflict when the kept value becomes equal to the live value. Returns the id of the conflict. Returns
+-- null when no open conflict of this user keeps `was`.
 create or replace function extend_conflict(
   list uuid, item uuid, field text, was jsonb, value jsonb, actor uuid
 ) returns uuid
@@ -72,8 +74,8 @@ as $$
   returning id
 $$;
 
--- Resolves a conflict as a user chose. `values` of the operation holds a custom value in the form of each field that
--- can store it.
+-- Resolves a conflict with the choice of a user. For a custom value, `values` in the operation contains the stored form
+-- of the value for each field that accepts it.
 create or replace function op_conflict_resolve(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
@@ -128,7 +130,7 @@ begin
 end
 $$;
 
--- Writes the chosen value of a conflict to its field.
+-- Writes the chosen value of a conflict to the field of the conflict.
 create or replace function write_chosen(conflict conflicts, chosen jsonb) returns void
 language plpgsql
 as $$

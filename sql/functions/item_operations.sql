@@ -1,4 +1,4 @@
--- The operations on items.
+-- The functions that apply operations on items.
 
 create or replace function op_item_add(list uuid, op jsonb) returns jsonb
 language plpgsql
@@ -41,7 +41,7 @@ begin
 end
 $$;
 
--- Returns how many more items a list may hold, of 1,000.
+-- Returns how many items can still be added to a list. The limit is 1,000 items per list.
 create or replace function room_for_items(list uuid) returns integer
 language plpgsql stable
 as $$
@@ -50,8 +50,8 @@ begin
 end
 $$;
 
--- Changes text, tick and date of an item, each by its three-way rule. An edit of a deleted item restores the item and
--- opens an `alive` conflict.
+-- Changes the text, the tick and the date of an item, each by its three-way rule. An edit of a deleted item restores
+-- the item and opens a conflict of the field `alive`.
 create or replace function op_item_set(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
@@ -87,7 +87,7 @@ begin
     return outcome('dropped', 'item_deleted');
   end if;
 
-  -- An edit that starts from a text kept in a conflict changes the kept text, not the live one.
+  -- If a conflict keeps the text from which the edit starts, the edit changes the kept text and not the live text.
   if text_from <> text_to and (text_outcome is null or text_outcome in ('noop', 'conflict')) then
     extended := extend_conflict(list, item_key, 'text', text_from, text_to, actor);
     if extended is not null and text_outcome is distinct from 'noop' then
@@ -101,8 +101,8 @@ begin
 end
 $$;
 
--- Writes what op_item_set decided: the item, and a conflict for each field that has to be kept. `extended` is the
--- conflict that the edit of the text has changed, if any. Returns the result.
+-- Writes the item as op_item_set decided, and opens a conflict for each field whose edit conflicts. `extended` is the
+-- id of the conflict whose kept text the edit has changed, if there is one. Returns the result of the operation.
 create or replace function write_item_set(
   item checklist_items, deleted deleted_items, edit jsonb, merge jsonb, actor uuid,
   text_outcome text, due_outcome text, extended uuid
@@ -157,7 +157,8 @@ begin
 end
 $$;
 
--- Opens a conflict that keeps the edit {from, to} of a field beside its live value. Returns the id of the conflict.
+-- Opens a conflict that keeps the value `to` of an edit {from, to} beside the live value of the field. Returns the id
+-- of the conflict.
 create or replace function keep_edit(item checklist_items, field text, live jsonb, edit jsonb, actor uuid) returns uuid
 language plpgsql
 as $$
@@ -205,7 +206,7 @@ begin
   if not found then
     return deleted_or_not_found(list, item_key, outcome('noop'));
   end if;
-  -- A tick that the user did not see is deleted with the item; an un-tick counts as an edit.
+  -- An item that was ticked since the user saw it is deleted. An item that was unticked counts as edited.
   if item.text = seen ->> 'text'
     and item.due_on is not distinct from (seen ->> 'dueOn')::date
     and (item.done or not (seen ->> 'done')::boolean)
@@ -222,7 +223,7 @@ begin
 end
 $$;
 
--- Returns `if_deleted` for a deleted item, else the rejection of an item that the list has never had.
+-- Returns `if_deleted` for a deleted item. Returns the rejection `not_found` for an item that the list never contained.
 create or replace function deleted_or_not_found(list uuid, item uuid, if_deleted jsonb) returns jsonb
 language plpgsql stable
 as $$

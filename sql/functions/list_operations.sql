@@ -1,4 +1,4 @@
--- The operations on a whole list.
+-- The functions that apply operations on a whole list.
 
 create or replace function op_list_rename(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
@@ -43,8 +43,8 @@ begin
 end
 $$;
 
--- Returns whether another user than the actor changed a list after a revision. The changes of the present transaction
--- are still pending and have no revision.
+-- Returns whether a user other than the actor changed a list after the revision `seen`. Also checks the changes of the
+-- present transaction, which are still pending and have no revision.
 create or replace function is_changed_since(list uuid, seen bigint, actor uuid) returns boolean
 language sql stable
 as $$
@@ -57,8 +57,8 @@ as $$
   )
 $$;
 
--- Restores title and items as they were at a revision; later changes stay in the log. Leaves out an item whose id is in
--- another list by now.
+-- Restores the title and the items of a list as they were at a revision. Later changes stay in the log. Leaves out an
+-- item whose id another list uses now.
 create or replace function op_list_restore_to(list uuid, op jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
@@ -80,7 +80,7 @@ begin
   if target = head then
     return outcome('noop');
   end if;
-  -- Revisions have no gap: if the one after the target is stored, all later ones are.
+  -- Revisions have no gaps: if revision `target + 1` is stored, all later revisions are stored too.
   if not exists (select from events where checklist_id = list and rev = target + 1) then
     return rejected('not_found');
   end if;

@@ -1,12 +1,13 @@
--- The log: every committed change once, in commit order.
+-- The log contains every committed change once, in commit order.
 --
--- A row trigger stores each change in pending_events while its statement runs, with the actor of that moment. One
--- deferred trigger per transaction runs during COMMIT, under one lock: it moves the pending changes into events and
--- numbers them. Numbers that are drawn earlier become visible out of order, and a reader of `pos > cursor` would miss
--- rows (measured: 29–47 % with 8–12 writers).
+-- A row trigger stores each change in pending_events while the statement runs, together with the present actor. One
+-- deferred trigger per transaction runs during COMMIT. It takes the commit lock, moves the pending changes to events
+-- and numbers them. If the numbers were assigned before COMMIT, transactions would become visible in another order than
+-- their numbers, and a reader of `pos > cursor` would miss events (measured: 29–47 % with 8–12 writers).
 
--- Returns the epoch: a hash of the cluster, its timeline, the database, and a number that an operator can raise. It
--- changes with a restore or a fail-over, since positions in older cursors may then belong to other events.
+-- Returns the epoch: a hash of the cluster's identifier, its timeline, the database's oid, and a number that an
+-- operator can increment. The epoch changes with a restore or a fail-over, because positions in older cursors may then
+-- belong to other events.
 create or replace function log_epoch() returns text
 language sql stable
 as $$
@@ -18,9 +19,9 @@ as $$
   )), 1, 12)
 $$;
 
--- Returns the user who acts in this transaction, null for plain SQL. The settings app.actor, app.op and app.source
--- count only in a session whose role may act as the owner of these functions, so that no other role can write in a
--- user's name.
+-- Returns the user who acts in this transaction. Returns null for plain SQL. The settings app.actor, app.op and
+-- app.source are used only if the session's role is a member of the role that owns these functions. No other role can
+-- write in a user's name.
 create or replace function acting_user() returns uuid
 language plpgsql stable
 as $$
@@ -31,7 +32,8 @@ begin
 end
 $$;
 
--- Stores one change until COMMIT. Runs with the rights and the search_path of the trigger function that calls it.
+-- Stores one change until COMMIT. The function runs with the rights and the search_path of the trigger function that
+-- calls it.
 create or replace function log_change(
   kind text,
   project_id uuid default null,
@@ -42,7 +44,8 @@ create or replace function log_change(
   after jsonb default null
 ) returns void
 language plpgsql
--- The plan is cached for the session, perhaps while the table is empty. It must use the index when it is not.
+-- PostgreSQL may plan the query while pending_events is empty, and keeps the plan for the whole session. The plan must
+-- use the index, because the table may be large later.
 set enable_seqscan = off
 as $$
 declare
@@ -52,7 +55,8 @@ begin
   insert into pending_events
     (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source)
   values (
-    -- Not kept in a setting: a rollback to a savepoint removes the first row and the trigger that it queued.
+    -- A setting cannot store whether this row is the first one: a rollback to a savepoint removes the first row and its
+    -- queued trigger, but the transaction may then write other rows.
     this, not exists (select from pending_events where xact = this),
     kind, project_id, checklist_id, item_id, user_id, before, after,
     acting_user(),
@@ -62,7 +66,7 @@ begin
 end
 $$;
 
--- Moves the pending changes of a transaction into events and numbers them, during COMMIT.
+-- Moves the pending changes of a transaction to events and numbers them. Runs during COMMIT.
 create or replace function number_events() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off
 as $$
@@ -71,15 +75,18 @@ declare
   list uuid;
   list_rev bigint;
 begin
-  -- The first lock during COMMIT, held until the transaction is visible, so that events become visible in order of pos.
+  -- This is the commit lock. It is held until the transaction is visible, so that events become visible in the order of
+  -- pos.
   perform pg_advisory_xact_lock(hashtextextended('concord.log', 0));
-  -- After a crash, a commit that was not flushed is lost, and its positions would be used again for other events.
+  -- With synchronous_commit off, a crash could lose a commit that clients have received; its positions would then be
+  -- used for other events.
   if current_setting('synchronous_commit') = 'off' then
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
   for pending in select * from pending_events where xact = new.xact order by seq loop
-    -- The counter is written once per run of changes to one list: once per row took 3 times as long for 10,000 rows.
+    -- checklist_revs is updated once for consecutive changes of one list. One update per change took 3 times as long
+    -- for 10,000 rows.
     if pending.checklist_id is distinct from list then
       update checklist_revs set rev = list_rev where checklist_id = list;
       list := pending.checklist_id;
@@ -104,7 +111,7 @@ begin
       pending.actor_id, pending.op_id, pending.source, clock_timestamp()
     );
 
-    -- Store the numbers in the rows of this transaction that need them.
+    -- These tables store the position or the revision of an event.
     case pending.kind
       when 'member.added' then
         update project_members set since_pos = currval('events_pos')
@@ -127,7 +134,7 @@ create or replace function refuse_truncate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
-  raise exception 'truncate of % would go unseen by clients', tg_table_name
+  raise exception 'truncate of % would send no event to clients', tg_table_name
     using hint = 'use DELETE', errcode = 'feature_not_supported';
 end
 $$;
@@ -136,7 +143,7 @@ create or replace function refuse_new_parent() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
-  raise exception 'a row of % keeps its id and its parent', tg_table_name
+  raise exception 'the id and the parent of a row of % cannot be changed', tg_table_name
     using hint = 'delete it and insert a new one', errcode = 'feature_not_supported';
 end
 $$;

@@ -1,6 +1,6 @@
--- Results of operations: how they are made, stored and returned.
+-- The functions that make, store and return the results of operations.
 
--- Returns the result of an operation, without its opId.
+-- Returns the JSON of a result, without `opId`.
 create or replace function outcome(
   outcome text, code text default null, "conflictId" uuid default null,
   value jsonb default null, parts jsonb default null
@@ -21,8 +21,8 @@ create or replace function merged(merge jsonb) returns jsonb
 language sql stable
 as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
 
--- Stores the results of the operations that were decided, after their events have been numbered. Returns
--- {pos, results} as described at apply_operations.
+-- Numbers the events of the decided operations, then stores the results of these operations. Returns {pos, results} as
+-- described at apply_operations.
 create or replace function record_results(batch jsonb, decisions jsonb[], decided jsonb) returns jsonb
 language plpgsql
 as $$
@@ -32,7 +32,7 @@ declare
   last_pos bigint;
 begin
   if decided <> '{}' then
-    -- Measured before the commit lock is taken, while no other transaction waits for this one.
+    -- The sizes are computed before the commit lock is taken, so that no other transaction waits for this work.
     written := written_by_operation();
     if written <> '{}' then
       set constraints number_events immediate;
@@ -56,7 +56,7 @@ begin
 end
 $$;
 
--- Returns how many events, and how many bytes in them, each operation of this transaction wrote, by opId.
+-- Returns the number of events that each operation of this transaction wrote, and their size in bytes, by opId.
 create or replace function written_by_operation() returns jsonb
 language plpgsql stable
 as $$
@@ -64,7 +64,8 @@ begin
   return (
     select coalesce(jsonb_object_agg(op_id, jsonb_build_object('events', events, 'bytes', bytes)), '{}')
     from (
-      -- The length of the text: the stored size may be that of a compressed text, which is sent uncompressed.
+      -- The length of the text counts, because it is sent uncompressed. The stored size may be that of a compressed
+      -- text.
       select
         op_id, count(*) as events,
         sum(coalesce(octet_length(before::text), 0) + coalesce(octet_length(after::text), 0)) as bytes
@@ -76,7 +77,8 @@ begin
 end
 $$;
 
--- Returns the last revision that each operation wrote, by opId. The last event of the transaction is at `last_pos`.
+-- Returns the last revision that each operation wrote, by opId. `last_pos` is the position of the last event of this
+-- transaction.
 create or replace function revs_by_operation(last_pos bigint, written jsonb) returns jsonb
 language plpgsql stable
 as $$
@@ -88,7 +90,8 @@ begin
     from (
       select op_id, max(rev) as rev
       from events
-      -- `between`, because a generic plan expects a third of the table for an open range
+      -- With `between` the plan uses the index. For `pos >= first_pos`, a generic plan would expect a third of the
+      -- table.
       where pos between first_pos and last_pos
       group by op_id
     ) as by_operation
@@ -96,7 +99,7 @@ begin
 end
 $$;
 
--- Returns a result with its revision. An operation that wrote nothing is a `noop`, whatever it was decided to be.
+-- Adds the revision to a result. When the operation wrote no event, an outcome `applied` or `merged` becomes `noop`.
 create or replace function with_rev(result jsonb, rev jsonb) returns jsonb
 language plpgsql immutable
 as $$
@@ -109,8 +112,8 @@ begin
 end
 $$;
 
--- Returns what the node receives for one entry: its decision, with the revision and what it wrote if this statement
--- decided it.
+-- Returns the decision that the node receives for one entry. When this statement decided the entry, adds the revision,
+-- and `wrote` with the number of written events and bytes.
 create or replace function returned_result(
   decision jsonb, op_key text, decided jsonb, rev jsonb, wrote jsonb
 ) returns jsonb

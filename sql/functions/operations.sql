@@ -1,30 +1,34 @@
--- Applies operations of users to checklists, any number in one statement and one commit: apply_operations.
+-- The function apply_operations applies operations of users to checklists, any number of them in one statement and one
+-- commit.
 --
--- Every operation carries the values that its client started from (`from`, `seen`), so no function here reads history
--- to decide one.
+-- Every operation contains the values from which its client started (`from`, `seen`), so the functions decide an
+-- operation without reading the history of the list.
 --
--- Merging a text takes both sides, because the merge itself is code of the node (lib/merge-text.ts):
+-- A merge of texts needs both the database and the node, because lib/merge-text.ts runs on the node:
 -- 1. The live text differs from both `from` and `to`. The database writes nothing for this operation and returns
 --    {"needs": live text}.
--- 2. The node merges `from`, the live text and `to`, and sends the operation again with
---    "merge": {"live": live text, "value", "parts"}. `value` is null when the words conflict or the merged text cannot
---    be stored; `parts` lists who wrote which part of it.
--- 3. If the live text still equals `merge.live`, the database applies `value`, or opens a conflict when it is null.
---    Otherwise it returns {"needs": live text} again.
--- The result of a merge is stored with `value` and `parts` and returned without them: the node has them.
--- {"needs": null} requires no merge: the node sends the operation again as the first of a statement (list.restoreTo).
-
--- Decides a batch of operations in order and writes what they change. An entry is
--- {job, actor, list, source, digest, op, merge?}. Returns {pos, results}: the last position written, and for each entry
--- what decide_operation returned, or null after an operation of the same job that could not be decided. A result that
--- was written has `rev`, its last revision, and `wrote` {events, bytes}.
+-- 2. The node merges `from`, the live text and `to`, and sends the operation again with "merge": {"live": live text,
+--    "value", "parts"}. `value` is the merged text, or null when the words conflict or the merged text cannot be
+--    stored. `parts` names the author of each part of the text.
+-- 3. If the live text still equals `merge.live`, the database applies `value`, or opens a conflict when `value` is
+--    null. Otherwise it returns {"needs": live text} again.
 --
--- The commit lock is taken last, when there is no other lock left to wait for, and before the response is sent. The
--- response is small, so that a node that stops reading its socket does not block every writer.
+-- The result of a merge is stored with `value` and `parts`, but returned to the node without them, because the node
+-- already has them. {"needs": null} requires no merge: the node must send the operation (list.restoreTo) again as the
+-- first one of a statement.
+
+-- Decides a batch of operations in order, and writes their changes. An entry is {job, actor, list, source, digest, op,
+-- merge?}. Returns {pos, results}. `pos` is the last written position. `results` contains, for each entry, the decision
+-- that decide_operation returned. It contains null for the entries that follow an undecided entry of the same job. The
+-- result of an operation that wrote events also has `rev`, its last revision, and `wrote` {events, bytes}.
+--
+-- The commit lock is taken last, so that its holder waits for no other lock. It is held while the response is sent. The
+-- response is small, so that a node that stops reading from its socket does not block all writers.
 create or replace function apply_operations(batch jsonb) returns jsonb
 language plpgsql
--- Planning each of some thirty small statements anew would cost more than running them. Ids are passed as arrays,
--- because the planner expects 100 rows of a function and would scan whole tables for them.
+-- With generic plans, PostgreSQL does not plan the about 30 small statements again for each call: planning would cost
+-- more than running them. Ids are passed as arrays, because a generic plan expects 100 rows from a set-returning
+-- function and would scan whole tables.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -64,9 +68,9 @@ begin
 end
 $$;
 
--- Locks the rows that a batch wants, except those that another transaction holds. Lists are waited for, 20 ms each and
--- three at most, because another node may be deciding operations on them, which takes milliseconds. A long transaction
--- in psql delays only the operations that want its rows.
+-- Locks the rows that a batch needs, except rows that another transaction has locked. A long transaction in psql
+-- therefore delays only the operations that need its rows. Waits for at most three locked lists, at most 20 ms for
+-- each, because another node may be deciding operations on these lists, which takes only milliseconds.
 create or replace function hold_rows(lists uuid[], actors uuid[], items uuid[]) returns held_rows
 language plpgsql
 as $$
@@ -102,12 +106,13 @@ begin
 end
 $$;
 
--- Decides one operation: checks the role of its user and whether it was decided earlier, then applies it. `decided`
--- holds what the present statement has decided, by opId. Returns one of
--- - a result; with `hidden` when the list does not exist for this user, with `fault`, PostgreSQL's error message, when
---   that error made it invalid. Only a result other than `rejected` means that something may have been written.
+-- Decides one operation. Checks the role of the user, checks whether the operation was decided earlier, then applies
+-- it. `decided` contains the decisions of the present statement, by opId. Returns one of:
+-- - A result. It has `hidden` when the list does not exist for this user. It has `fault`, an error message of
+--   PostgreSQL, when an error made the operation invalid. Nothing was written when the outcome is `rejected`.
 -- - {"needs": …}, as described above.
--- - {"busy": "list" or "item"} when another transaction holds a row that the operation wants.
+-- - {"busy": "list" or "item"} when another transaction has locked a row that the operation needs. After an unexpected
+--   error it also has `fault`. Nothing was written.
 create or replace function decide_operation(entry jsonb, decided jsonb, held held_rows) returns jsonb
 language plpgsql
 as $$
@@ -146,7 +151,7 @@ exception
   when data_exception or integrity_constraint_violation or program_limit_exceeded then
     return rejected('invalid') || jsonb_build_object('fault', sqlerrm);
   when lock_not_available then
-    -- Do not wait for further rows: the other operations of the batch wait behind this one.
+    -- From now on, waits only 1 ms for each row, because the other operations of the batch wait for this one.
     perform set_config('lock_timeout', '1ms', true);
     return '{"busy": "item"}';
   when others then
@@ -154,8 +159,9 @@ exception
 end
 $$;
 
--- Returns the rejection for a user who may not change the lists of a project, null for an owner or editor. For a user
--- who has never been a member the list does not exist; a former member knows of it.
+-- Returns the rejection for a user who may not change the lists of a project. Returns null for an owner or editor. A
+-- user who was never a member receives `not_found`, so that they do not learn that the list exists. A former member
+-- receives `forbidden`.
 create or replace function refusal_by_role(project uuid, actor uuid) returns jsonb
 language plpgsql stable
 as $$
@@ -176,7 +182,8 @@ begin
 end
 $$;
 
--- Returns digest and result of an operation that was decided earlier, in this statement or before; else nulls.
+-- Returns the digest and the result of an operation that this statement or an earlier one has decided. Returns nulls
+-- when the operation was not decided before.
 create or replace function earlier_result(
   list uuid, op_key text, decided jsonb, out digest text, out result jsonb
 )
@@ -196,7 +203,7 @@ begin
 end
 $$;
 
--- Applies one operation to a list, by its kind. Returns its result or {"needs": …}.
+-- Applies one operation to a list. Returns the result of the operation, or {"needs": …}.
 create or replace function apply_operation(list checklists, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$

@@ -1,8 +1,9 @@
--- The order of a list: items sort by position, a double, and then by id. A place is a position with an id. An anchor is
--- the item below which another one is put; null stands for the top of the list.
+-- The functions for the order of a list. Items are sorted by position, a double, and then by id. A place is a position
+-- together with an id. An anchor is the item below which another item is placed. The anchor null means the top of the
+-- list.
 
--- Returns the place of an anchor, the last one for a deleted item, null for an item that the list has never had. Every
--- item is below the place of the top.
+-- Returns the place of an anchor. For a deleted item, returns its last place. For an item that the list never
+-- contained, `place` is null. For the top of the list, returns a place above every item.
 create or replace function place_of(list uuid, anchor uuid, out place double precision, out place_id uuid)
 language plpgsql stable
 as $$
@@ -18,7 +19,8 @@ begin
 end
 $$;
 
--- Returns the place of the first item below a place, except `mover`; nulls when there is none.
+-- Returns the place of the first item below a place. Ignores the item `mover`. Returns nulls when no other item is
+-- below the place.
 create or replace function next_below(
   list uuid, above double precision, above_id uuid, mover uuid, out place double precision, out place_id uuid
 )
@@ -35,12 +37,14 @@ begin
 end
 $$;
 
--- Returns the positions of `many` items in a row below an anchor: the first one and the step to the next; nulls for an
--- unknown anchor. `mover` is the item that moves there, if any, which is left out as a neighbour.
+-- Returns positions for `many` consecutive items below an anchor: the position of the first item, and the step from
+-- each item to the next. Returns nulls when the anchor is unknown. When an existing item moves, `mover` is its id, and
+-- the item is not counted as a neighbour.
 --
--- Halving the gap at every insert would use it up after some 45 inserts at one spot. Repeated inserts at one spot leave
--- smaller gaps on one side of it. In that case the next item is put close to that side, at a 64th of the gap, which
--- leaves the rest for later inserts: 1,000 of them move no other item. make_room widens a gap that is used up.
+-- If every insert halved the gap, about 45 inserts at one place would use it up. Earlier inserts at one place are
+-- visible: the gaps on one side are smaller than on the other side. The next item is then placed near that side, at
+-- 1/64 of the gap, and the rest of the gap stays free for later inserts. In this way 1,000 inserts move no other item.
+-- make_room widens a gap that is used up.
 create or replace function place_below(
   list uuid, anchor uuid, many integer, mover uuid default null,
   out start double precision, out step double precision
@@ -48,7 +52,8 @@ create or replace function place_below(
 language plpgsql
 as $$
 declare
-  -- Beyond these, neighbouring doubles are too far apart, or gaps too small, to be divided.
+  -- Above `largest`, neighbouring doubles are too far apart to divide a gap. Below `smallest`, a gap is too small to be
+  -- divided.
   largest constant double precision := 1e15;
   smallest constant double precision := 1e-200;
   low record;
@@ -89,7 +94,8 @@ begin
     end if;
 
     last := start + step * (many - 1);
-    -- Four times the distance of two neighbouring doubles, so that no two of the new positions are equal.
+    -- The step must be at least four times the distance of two neighbouring doubles, so that all new positions are
+    -- different.
     exit when step > greatest(abs(start), abs(last), smallest) * 2 ^ -50
       and greatest(abs(start), abs(last)) <= largest
       and start > low.place
@@ -99,10 +105,10 @@ begin
 end
 $$;
 
--- Widens the gap below a place: spreads the items around it, deleted ones too, evenly over the range of their
--- positions. Begins with 16 items on each side and takes four times as many until the gaps are wide enough, so that an
--- insert moves few items and writes few events. Source: Itai, Konheim and Rodeh, "A sparse table implementation of
--- priority queues" (1981).
+-- Widens the gap below a place. Spreads the items around the place, including deleted ones, evenly over the range of
+-- their positions. Begins with 16 items on each side. As long as the gaps are too small, tries again with four times as
+-- many items, so that an insert moves few items and writes few events. Source: Itai, Konheim and Rodeh, "A sparse table
+-- implementation of priority queues" (1981).
 create or replace function make_room(list uuid, place double precision, place_id uuid) returns void
 language plpgsql
 as $$
@@ -152,7 +158,8 @@ begin
     else
       step := (high - low) / (cardinality(ids) + 1);
     end if;
-    -- Enough: 2 ^ 20 positions in every gap, or the whole list, which is spread from 0.
+    -- The gaps are wide enough when each contains about 2 ^ 20 doubles. `largest` is null when the range is the whole
+    -- list, whose positions then start at 0.
     exit when step > largest * 2 ^ -30 or largest is null;
     width := width * 4;
   end loop;

@@ -8,7 +8,7 @@ begin
   perform log_change(
     case tg_op when 'INSERT' then 'project.created' when 'UPDATE' then 'project.updated' else 'project.deleted' end,
     project_id => coalesce(new.id, old.id),
-    -- the project has no member yet, so the event goes to the user who created it
+    -- a new project has no member yet, so the event is about the user who created the project
     user_id => case when tg_op = 'INSERT' then acting_user() end,
     before => was,
     after => now
@@ -41,8 +41,8 @@ begin
 end
 $$;
 
--- Refuses to remove the last owner of a project, because no other member could manage it. The lock makes two owners who
--- leave at the same time take turns.
+-- Raises an error when a project would lose its last owner, because no other member could manage the project. Because
+-- of the lock, two owners who leave at the same time are checked one after the other.
 create or replace function keep_an_owner() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -58,12 +58,13 @@ begin
 end
 $$;
 
--- Deletes with an account the projects of which its user is the only owner.
+-- When a user is deleted, deletes the projects of which this user is the only owner.
 create or replace function delete_sole_owned_projects() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
 begin
-  -- Owners who are deleted at the same time take turns, so that the last one finds no other.
+  -- Because of the lock, owners who are deleted at the same time are handled one after the other, and the last one
+  -- finds no other owner.
   perform from projects
   where id in (select project_id from project_members where user_id = old.id and role = 'owner')
   order by id

@@ -1,5 +1,5 @@
--- Logs the end of a session. The event closes the streams and sockets of the session on every node; it is in no feed.
--- The reason is sent to the clients that are closed.
+-- Logs the end of a session. Because of this event, every node closes the streams and sockets of the session and sends
+-- the reason to their clients. Feeds do not contain the event.
 create or replace function log_session() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$

@@ -1,8 +1,8 @@
--- The three-way rules: the live value of a field against the one that the client started from (`base`) and the one that
--- it wants.
+-- The three-way rules. Each compares the live value of a field with the value from which the client started (`base`)
+-- and the value that the client wants.
 
--- Returns what becomes of an edit of a text or title: `noop`, `applied`, `merged` or `conflict`, or null when the node
--- has to merge the words first (see operations.sql).
+-- Returns the outcome of an edit of a text or title: `noop`, `applied`, `merged` or `conflict`. Returns null when the
+-- node must merge the texts first (see operations.sql).
 create or replace function decide_text(live jsonb, base jsonb, wanted jsonb, merge jsonb) returns text
 language sql immutable
 as $$
@@ -16,7 +16,7 @@ as $$
   end
 $$;
 
--- Returns what becomes of an edit of a date, which cannot be merged: `noop`, `applied` or `conflict`.
+-- Returns the outcome of an edit of a date: `noop`, `applied` or `conflict`. Dates are never merged.
 create or replace function decide_day(live jsonb, base jsonb, wanted jsonb) returns text
 language sql immutable
 as $$

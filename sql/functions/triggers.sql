@@ -1,7 +1,7 @@
--- All triggers. Triggers of one table fire in order of their names: "1_log" sorts before "RI_…" of the foreign keys, so
--- that the log has a deleted parent before its children.
+-- All triggers. The triggers of one table fire in the order of their names. "1_log" sorts before the triggers of
+-- foreign keys ("RI_…"), so that the deletion of a parent row is logged before the deletions of its children.
 
--- PostgreSQL cannot replace a constraint trigger; this one never changes.
+-- PostgreSQL cannot replace a constraint trigger, so this trigger must never change.
 do $$
 begin
   if not exists (select from pg_trigger where tgname = 'number_events') then

@@ -2,12 +2,12 @@
 
 create table users (
   id uuid primary key default gen_random_uuid(),
-  -- in lower case; collation "C" makes the check independent of locales
+  -- in lower case; with collation "C" the check does not depend on a locale
   email text not null,
   name text not null,
-  -- argon2id; null (an account made with plain SQL) cannot sign in
+  -- argon2id hash; null for an account that was created with plain SQL, whose user cannot sign in
   password_hash text,
-  -- the number of password changes; a new hash of the same password does not count
+  -- number of password changes; a new hash of the same password does not count as a change
   password_version integer not null default 0,
   created_at timestamptz not null default now(),
   constraint users_email_key unique (email),
@@ -20,7 +20,7 @@ create table users (
 create table sessions (
   id uuid primary key,
   user_id uuid not null references users on delete cascade,
-  -- the number of rotations of the refresh token, which itself is never stored
+  -- number of rotations of the refresh token; the token itself is never stored
   counter integer not null default 0,
   rotated_at timestamptz,
   created_at timestamptz not null default now(),
@@ -28,7 +28,7 @@ create table sessions (
   expires_at timestamptz not null,
   absolute_expires_at timestamptz not null,
   revoked_at timestamptz,
-  -- signed_out, reused, replaced, evicted, revoked or password_changed; clients receive it in session.ended
+  -- signed_out, reused, replaced, evicted, revoked or password_changed; clients receive the reason in session.ended
   revoked_reason text,
   ip text not null default '',
   user_agent text not null default ''
@@ -38,7 +38,7 @@ create index sessions_user on sessions (user_id);
 
 create index sessions_expires on sessions (expires_at);
 
--- The counters of throttles. Unlogged, because a count needs no flush to disk and may be lost in a crash.
+-- The counters of throttles. The table is unlogged: a crash may lose the counts, and writes need no flush to disk.
 create unlogged table throttles (
   key text primary key,
   count integer not null,
@@ -46,17 +46,17 @@ create unlogged table throttles (
   resets_at timestamptz not null
 );
 
--- The log: every committed change once, in commit order. The functions of functions/log.sql write it.
+-- The log contains every committed change once, in commit order. The functions in functions/log.sql write it.
 
 create sequence events_pos;
 
 create table events (
-  -- position of the event in the database, in commit order, with gaps where a transaction rolled back
+  -- position of the event: increases in commit order; a rolled back transaction leaves a gap
   pos bigint primary key,
   kind text not null,
   project_id uuid,
   checklist_id uuid,
-  -- revision of the checklist: 1, 2, 3 … without a gap
+  -- revision of the checklist: 1, 2, 3 … without gaps
   rev bigint,
   item_id uuid,
   -- the user that the event is about
@@ -73,14 +73,16 @@ create unique index events_checklist on events (checklist_id, rev) where checkli
 create index events_project on events (project_id, pos) where project_id is not null;
 create index events_user on events (user_id, pos) where user_id is not null;
 
--- The current revisions, in a table that no other statement locks, because it is written under the commit lock.
+-- The current revision of each checklist. It is a separate table, which only the trigger number_events writes: it
+-- writes under the commit lock and must not wait for the lock of another statement.
 create table checklist_revs (
   checklist_id uuid primary key,
   rev bigint not null,
   updated_at timestamptz not null
 );
 
--- Changes of transactions that are not committed yet, so the table may be unlogged: a crash ends those transactions too.
+-- The changes of transactions that are not committed yet. The table may be unlogged, because a crash rolls back these
+-- transactions.
 create unlogged table pending_events (
   xact xid8 not null,
   seq bigint not null generated always as identity,
@@ -100,9 +102,9 @@ create unlogged table pending_events (
 
 create table log_state (
   only_row boolean primary key default true check (only_row),
-  -- part of the epoch; an operator increments it to reset all cursors
+  -- part of the epoch; an operator can increment it, which makes all cursors invalid
   generation integer not null default 1,
-  -- events up to this position may have been deleted: a stream that resumes before it receives `reset`
+  -- events up to this position may have been deleted; a stream with a cursor below it receives `reset`
   floor_pos bigint not null default 0
 );
 
@@ -122,7 +124,7 @@ create table project_members (
   user_id uuid not null references users on delete cascade,
   role text not null,
   added_at timestamptz not null default now(),
-  -- pos of the member.added that began this membership
+  -- position of the event member.added with which this membership began
   since_pos bigint not null default 0,
   primary key (project_id, user_id),
   constraint project_members_role check (role in ('owner', 'editor', 'viewer'))
@@ -149,9 +151,10 @@ create table checklist_items (
   text text not null,
   done boolean not null default false,
   due_on date,
-  -- order within the checklist, then by id; an insert without a position adds the item at the end
+  -- items are sorted by position, then by id; an insert without a position adds the item at the end
   position double precision not null,
-  -- The stored form of every text: the service compares the text that a user saw with the live text.
+  -- Only texts in their stored form are allowed, because the service compares the text that a user saw with the live
+  -- text.
   constraint checklist_items_text check (
     length(text) between 1 and 2000
     and text = rtrim(text, U&' \000a\00a0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200a\2028\2029\202f\205f\3000\feff')
@@ -159,13 +162,13 @@ create table checklist_items (
     and text is nfc normalized
   ),
   constraint checklist_items_due_on check (due_on between '0001-01-01' and '9999-12-31'),
-  -- NaN sorts above infinity
+  -- this excludes NaN too, because NaN is greater than infinity
   constraint checklist_items_position check (position > '-infinity' and position < 'infinity')
 );
 
 create index checklist_items_order on checklist_items (checklist_id, position, id);
 
--- Deleted items, for item.restore, and so that an item can still be added or moved below a deleted one.
+-- Deleted items. The operation item.restore reads them, and other items can still be placed below a deleted item.
 create table deleted_items (
   like checklist_items including constraints,
   deleted_by uuid,
@@ -176,7 +179,8 @@ create table deleted_items (
 
 create index deleted_items_checklist on deleted_items (checklist_id, position);
 
--- Two values of one field that could not be merged, so that a user must choose. `ours` is the live value.
+-- A conflict: two values of one field that could not be merged, so a user must choose. `ours` is the live value,
+-- `theirs` is the kept value.
 create table conflicts (
   id uuid primary key default gen_random_uuid(),
   checklist_id uuid not null references checklists on delete cascade,
@@ -189,10 +193,10 @@ create table conflicts (
   ours_by uuid,
   theirs_by uuid,
   opened_rev bigint,
-  -- A resolved conflict is stored for some time: a second conflict.resolve returns already_resolved.
+  -- A resolved conflict is stored for some time, so that a second conflict.resolve returns already_resolved.
   resolved_at timestamptz,
   constraint conflicts_field check (field in ('text', 'title', 'dueOn', 'alive')),
-  -- 2,000 characters of four bytes
+  -- enough for 2,000 characters of four bytes
   constraint conflicts_size check (
     coalesce(octet_length(base::text), 0) <= 8192
     and coalesce(octet_length(ours::text), 0) <= 8192
@@ -203,18 +207,21 @@ create table conflicts (
 
 create index conflicts_open on conflicts (checklist_id, item_id) where resolved_at is null;
 
--- Results of operations, so that an operation that is sent again changes nothing and returns the same result.
+-- The results of operations. When a client sends an operation again, it changes nothing and the stored result is
+-- returned.
 create table operations (
   checklist_id uuid not null,
   op_id uuid not null,
   digest text not null,
   result jsonb not null,
   decided_at timestamptz not null default now(),
-  -- op_id alone would let operations with one id on two checklists wait for each other, perhaps under the commit lock.
+  -- With op_id alone, operations that have the same id on two checklists would wait for each other, perhaps under the
+  -- commit lock.
   primary key (op_id, checklist_id)
 );
 
--- The rows that a batch of operations has locked: ids of checklists and items, and members as user/project.
+-- The rows that a batch of operations has locked. `lists` and `items` contain ids, `members` contains texts "<user
+-- id>/<project id>".
 create type held_rows as (
   lists uuid[],
   items uuid[],
@@ -223,33 +230,34 @@ create type held_rows as (
 
 create index events_item on events (item_id, pos) where item_id is not null;
 
--- The sockets of each node that have a checklist open, in one row of bounded size. Every node writes and reads the table
--- once a second, so that the cost does not grow with keystrokes: a NOTIFY per keystroke would take a lock that every
--- COMMIT needs.
+-- One row of bounded size for each node and checklist: the sockets of the node that have the checklist open. Every node
+-- writes and reads the table once per second, so that the cost does not grow with the number of keystrokes. A NOTIFY
+-- for each keystroke would need a lock that every COMMIT with a NOTIFY needs.
 create unlogged table presence (
   checklist_id uuid not null,
   node_id uuid not null,
   count integer not null,
-  -- JSON array of [joinedAt, Peer]: the first sockets that joined
+  -- JSON array of [joinedAt, Peer] for the sockets that joined first
   peers text not null,
-  -- updated by the node every 10 s; the rows of a crashed node become stale
+  -- updated by the node every 10 s; the time stamp of a crashed node becomes old
   seen_at timestamptz not null default now(),
   primary key (checklist_id, node_id)
 );
 
 create index presence_node on presence (node_id);
 
--- Indexes for queries by time of large tables.
+-- Indexes for queries that select rows of large tables by their time.
 
--- For the query of recently ended sessions when a node starts.
+-- A starting node queries the recently ended sessions.
 create index events_ended_sessions on events (at) where kind = 'session.ended';
 
--- Rows are inserted in order of time, and the oldest are deleted, so a BRIN index is enough and costs writers almost nothing.
+-- A BRIN index is enough, because rows are inserted in the order of their time and the oldest rows are deleted. It
+-- costs writers almost no time.
 create index operations_by_time on operations using brin (decided_at);
 
 create index deleted_items_by_time on deleted_items using brin (deleted_at);
 
--- The digest of the files of sql/functions that were applied last.
+-- The digest of the files in sql/functions when they were last applied.
 create table functions_applied (
   only_row boolean primary key default true check (only_row),
   digest text
