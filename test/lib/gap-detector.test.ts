@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createGapDetector } from '../../lib/gap-detector.ts'
 
-t.test('a number follows the one before it', async t => {
+t.test('the gap detector accepts consecutive numbers and rejects a gap', async t => {
   const { accept } = createGapDetector(10)
   t.equal(accept('a', 7), true, 'the first that is seen')
   t.equal(accept('a', 8), true)
@@ -11,7 +11,7 @@ t.test('a number follows the one before it', async t => {
   t.equal(accept('a', 11), true)
 })
 
-t.test('forgets what moved longest ago', async t => {
+t.test('the gap detector forgets the sequence that was used longest ago', async t => {
   const { accept } = createGapDetector(2)
   for (const name of ['a', 'b', 'a', 'c']) accept(name, 1)
   t.equal(accept('a', 5), false, 'remembered')

@@ -72,7 +72,7 @@ always(
   (base, live, wanted) => mergedText(base, live, wanted) === mergedText(base, wanted, live)
 )
 
-always('the parts cover the text and mirror when sides swap', (base, live, wanted) => {
+always('the parts cover the text, and swapped sides swap their parts', (base, live, wanted) => {
   const merged = merge(base, live, wanted)
   if (!merged) return true
   const mirror = { base: 'base', both: 'both', live: 'wanted', wanted: 'live' } as const
@@ -89,7 +89,7 @@ always('the parts cover the text and mirror when sides swap', (base, live, wante
   )
 })
 
-always('a part by one side occurs in the text of that side', (base, live, wanted) => {
+always('a part of one side occurs in the text of that side', (base, live, wanted) => {
   const all = mergedParts(base, live, wanted)
   const stands = ({ text, by }: (typeof all)[number]) =>
     (by === 'wanted' || by === 'base' || live.includes(text)) &&
@@ -98,7 +98,7 @@ always('a part by one side occurs in the text of that side', (base, live, wanted
 })
 
 always(
-  'an unchanged or equal side returns the other side',
+  'a merge with an unchanged or equal side returns the other side',
   (base, live) =>
     mergedText(base, live, base) === live &&
     mergedText(base, base, live) === live &&
@@ -181,7 +181,7 @@ t.test('changes with an unchanged word between them merge completely or conflict
   t.ok(merges > 1_000, `${merges} of 5000 merged`)
 })
 
-t.test('a merge of distinct words equals that of diff3', async t => {
+t.test('a merge of texts without repeated words equals that of diff3', async t => {
   let both = 0
   const distinct = known.filter(({ isDistinct }) => isDistinct)
   fc.assert(

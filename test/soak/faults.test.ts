@@ -92,7 +92,7 @@ survives('PostgreSQL is killed and restarted at once', async () => {
   await faults.killDatabase(harness, 0)
 })
 
-survives('PostgreSQL is killed and away for 5 s', async t => {
+survives('PostgreSQL is killed and restarts after 5 s', async t => {
   const away = faults.killDatabase(harness, limits.awayMs)
   await until(async () => (await readiness(node)) === 'unavailable')
   const reply = await push(node)

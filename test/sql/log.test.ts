@@ -9,7 +9,7 @@ import { insertLargeEvents } from '../support/large-events.ts'
 import { insertProject } from '../support/projects.ts'
 import { insertUser } from '../support/users.ts'
 
-t.test('a catch-up does not read events of other projects', async t => {
+t.test("a query of visible events does not read other projects' events", async t => {
   const sql = openSql(t, await createDatabase(t))
   const userId = await insertUser(sql)
   const mine = await insertProject(sql, userId)
@@ -36,7 +36,7 @@ t.test('a catch-up does not read events of other projects', async t => {
   t.ok(read < 100, `${read} rows of the log were read`)
 })
 
-t.test('a page does not read values beyond its byte limit', async t => {
+t.test('a page of events does not read values beyond its byte limit', async t => {
   const sql = openSql(t, await createDatabase(t))
   const listId = randomUUID()
   const userId = await insertUser(sql)

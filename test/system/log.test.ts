@@ -170,7 +170,7 @@ function writer(sql: Sql, listIds: string[], seed: number) {
 
 const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}').text ?? ''}`
 
-t.test('a reader with only a cursor misses nothing of ten writers', async t => {
+t.test('a client that polls the log misses no event of ten writers', async t => {
   const { sql, connect, listIds } = await setUp(t, 5)
   const start = await head(sql)
   const reader = follow(connect())
@@ -216,7 +216,7 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
   t.equal((await sql`select from pending_events`).length, 0, 'no pending event is left')
 })
 
-t.test('an open transaction delays no other and is logged at commit', async t => {
+t.test('an open transaction delays no other and is logged at its commit', async t => {
   const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const commit = await holdLock(
@@ -260,7 +260,7 @@ t.test('a commit with synchronous_commit off is made durable', async t => {
   })
 })
 
-t.test('TRUNCATE is refused with a hint', async t => {
+t.test('TRUNCATE is refused with the hint to use DELETE', async t => {
   const { sql } = await setUp(t)
   const tables = [
     'users',
@@ -289,7 +289,7 @@ t.test('the id and the parent of a row cannot change', async t => {
   t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
 })
 
-t.test('a write that changes nothing creates no event', async t => {
+t.test('a write that changes no value creates no event', async t => {
   const { sql, listId, projectId } = await setUp(t)
   const itemId = randomUUID()
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'Milk')`
@@ -373,7 +373,7 @@ t.test('ten thousand rows of one statement are logged in order', async t => {
   )
 })
 
-t.test('the actor of an event is that of its transaction', async t => {
+t.test('an event names the actor that its transaction set', async t => {
   const { sql, listId, userId } = await setUp(t)
   const start = await head(sql)
   const opId = randomUUID()
@@ -391,7 +391,7 @@ t.test('the actor of an event is that of its transaction', async t => {
   t.match(bySql, { actorId: null, opId: null, source: 'sql' })
 })
 
-t.test('a value of the maximum length is logged', async t => {
+t.test('a text of the maximum length is logged', async t => {
   const { sql, listId } = await setUp(t)
   const text = '😀'.repeat(2000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`

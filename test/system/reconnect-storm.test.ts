@@ -55,7 +55,7 @@ async function catchUpsFromLog(app: FastifyInstance): Promise<number> {
   return (await readMetric(app, 'concord_catch_ups_total{from="log"}')) || 0
 }
 
-t.test('2,000 streams resume without delaying other requests', async t => {
+t.test('2,000 streams resume without blocking other requests', async t => {
   const first = await setUp(t)
   const { app, url, ann, write, another } = first
   const before = await openRawFeeds(t, url, ann.headers, Array(count.clients).fill(undefined))
@@ -94,7 +94,7 @@ t.test('2,000 streams resume without delaying other requests', async t => {
   )
 })
 
-t.test('2,000 sockets resume without delaying other requests', async t => {
+t.test('2,000 sockets resume without blocking other requests', async t => {
   const { ann, listId, write, another } = await setUp(t)
   for (let n = 0; n < count.events; n++) await write(n)
   const node = await another()

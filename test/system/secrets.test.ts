@@ -27,7 +27,7 @@ const keep = <T extends { token?: string; cookie?: string; password?: string }>(
   return holder
 }
 
-t.test('a sequence of account actions', async t => {
+t.test('no account action leaves a secret in the log or database', async t => {
   const ann = keep(await signUp('the password of the account'))
   const { email, password, token } = ann
   const signIn = (wrong: string, email: string) => {
@@ -74,7 +74,7 @@ t.test('a sequence of account actions', async t => {
   })
   const audit = lines.map(line => JSON.parse(line)).filter(({ event }) => event)
 
-  t.test('the audit log contains every action in order', async t => {
+  t.test('the audit log contains every account action in order', async t => {
     const events = audit.map(({ event }) => event)
     t.strictSame(events, [
       'account.created',
@@ -110,7 +110,7 @@ t.test('a sequence of account actions', async t => {
     t.equal(reused.level, 40)
   })
 
-  t.test('the log contains no secret', async t => {
+  t.test('the log contains no password, token or email', async t => {
     const log = service.output.stdout + service.output.stderr
     t.ok(secrets.size > 15)
     const leaked = [...secrets].filter(
@@ -121,7 +121,7 @@ t.test('a sequence of account actions', async t => {
     t.notOk(log.includes(email))
   })
 
-  t.test('no stored value grants access', async t => {
+  t.test('no value in the database works as a credential', async t => {
     const values = await dump()
     t.ok(values.size > 50)
     const kept = [...values].filter(value => [...secrets].some(secret => value.includes(secret)))

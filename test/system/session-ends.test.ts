@@ -89,7 +89,7 @@ t.test('rotating refresh tokens ends no stream or socket', async t => {
   await checkOpen(t, two, ann, kept)
 })
 
-t.test('the end of a session arrives without notifications', async t => {
+t.test('the end of a session reaches a node without LISTEN notifications', async t => {
   const app = await build(t, { DATABASE_URL: url })
   const node = await listen(app)
   const ann = await createUser(app)
@@ -126,7 +126,7 @@ t.test('a node that cannot read the log queries the ended sessions', async t => 
   t.equal(reply.status, 401)
 })
 
-t.test('an expired token closes stream and socket, a new one prolongs', async t => {
+t.test('an expired token closes streams and sockets, a renewed one does not', async t => {
   const app = await build(t, { DATABASE_URL: url, ACCESS_TOKEN_TTL: '5' })
   const node = await listen(app)
   const eve = await createUser(app, 'Eve')
@@ -183,7 +183,7 @@ t.test('an ended session stays ended on a node whose clock lags', async t => {
   t.equal(await status(headers), 401)
 })
 
-t.test('a starting node knows sessions ended one token lifetime ago', async t => {
+t.test('a starting node refuses an unexpired token of an ended session', async t => {
   const DATABASE_URL = await createDatabase(t)
   const before = await build(t, { DATABASE_URL })
   const ann = await createUser(before)

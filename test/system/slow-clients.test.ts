@@ -52,7 +52,7 @@ const revsOf = (messages: Awaited<ReturnType<typeof openLive>>['messages']) =>
   messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
 const all = Array.from({ length: limits.events }, (_, n) => n + 2)
 
-t.test('a stopped reader buffers a bounded number of bytes and catches up', async t => {
+t.test('a client that stops reading buffers few bytes and catches up', async t => {
   const setup = await setUp(t)
   const { app } = setup
   const { stream, socket, healthy, live } = await openClients(t, setup)
@@ -72,7 +72,7 @@ t.test('a stopped reader buffers a bounded number of bytes and catches up', asyn
   t.strictSame(revsOf(socket.messages), all, 'every change once, in order')
 })
 
-t.test('a reader behind for 30 s is closed and resumes completely', async t => {
+t.test('a client that lags for 30 s is closed and resumes completely', async t => {
   const setup = await setUp(t)
   const { app, url, ann, listId } = setup
   const { stream, trickling, socket } = await openClients(t, setup)

@@ -133,7 +133,7 @@ async function received(socket: Socket, text: string): Promise<void> {
   })
 }
 
-t.test('1,000 aborted clients leave no stream, socket, topic or quota', async t => {
+t.test('1,000 aborted clients leave no stream, socket, topic or used quota', async t => {
   const one = await setUp(t)
   const { app, url, ann } = one
   const random = createRandom(seed)
@@ -166,7 +166,7 @@ t.test('1,000 aborted clients leave no stream, socket, topic or quota', async t 
   t.pass('the whole quota of sockets is free')
 })
 
-t.test('a stream whose client left during its query is not opened', async t => {
+t.test('a stream is not opened when its client disconnects during the query', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
   const app = await build(t, { DATABASE_URL: proxy.url })
   const { port } = new URL(await listen(app))
@@ -200,7 +200,7 @@ t.test('a stream whose client left during its query is not opened', async t => {
   await until(async () => (await readMetric(app, 'concord_topics')) === topics)
 })
 
-t.test('a push behind an unread response is dropped when its session ends', async t => {
+t.test('a push that waits is not applied after its session ended', async t => {
   const one = await openLaggingSocket(t)
   const op = { opId: randomUUID(), kind: 'item.add', itemId: randomUUID(), text: 'x', after: null }
   await one.endSessionBehind({ type: 'push', checklistId: one.listId, ops: [op] })

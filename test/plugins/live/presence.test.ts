@@ -109,7 +109,7 @@ t.test("members of one checklist receive each other's presence, never their own"
   t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
 })
 
-t.test('many presence states are sent once, an invalid one is refused', async t => {
+t.test('100 presence states are sent as few messages; invalid ones return BAD_MESSAGE', async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -127,7 +127,7 @@ t.test('many presence states are sent once, an invalid one is refused', async t 
   t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
 })
 
-t.test('a slow socket receives only the newest presence after it drains', async t => {
+t.test('a full socket receives only the newest presence after it drains', async t => {
   const app = await build(t)
   const state = { isFull: false }
   const slow = recordingVisitor('Slow', { isFull: () => state.isFull })
@@ -263,7 +263,7 @@ t.test('presence messages stay below 256 KiB with many long drafts', async t => 
   t.ok(last.bytes.every(bytes => bytes < 256 << 10))
 })
 
-t.test('a push that waits while its session ends is not applied', async t => {
+t.test('a push that waits is not applied after its session ended', async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -308,7 +308,7 @@ t.test('presence rows that the database lost are stored again', async t => {
   await until(() => knownTo(ann.messages).peers.length === 1, 20_000)
 })
 
-t.test('a socket that opens and closes checklists quickly leaves no row', async t => {
+t.test('a socket that opens and closes checklists quickly leaves no presence row', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app, 'Ann')
@@ -324,7 +324,7 @@ t.test('a socket that opens and closes checklists quickly leaves no row', async 
   await until(async () => (await app.sql`select from presence`).length === 0)
 })
 
-t.test("members on two nodes receive each other's presence until a node closes", async t => {
+t.test("members on two nodes see each other's presence until a node closes", async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   const [ann, bob] = [await createUser(one, 'Ann'), await createUser(one, 'Bob')]

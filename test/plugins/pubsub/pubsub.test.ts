@@ -149,7 +149,7 @@ t.test('a stopped log connection is replaced, no event is lost or doubled', asyn
   await checkDelivery(t, events, 2, 'delivered by the new connection')
 })
 
-t.test('a new epoch resets every subscriber before its events', async t => {
+t.test('a new epoch resets every subscriber before its first events', async t => {
   const { sql, listId, events, app } = await setUp(t)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await until(() => events.length === 1)
@@ -165,7 +165,7 @@ t.test('a new epoch resets every subscriber before its events', async t => {
   )
 })
 
-t.test('an older state of the database gets a new epoch', async t => {
+t.test('a database restored to an older state gets a new epoch', async t => {
   const { apps, sql, listId, events } = await setUp(t, 2)
   for (const text of ['item 1', 'item 2'])
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
@@ -186,7 +186,7 @@ t.test('an older state of the database gets a new epoch', async t => {
   t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
 })
 
-t.test('a subscriber that reads the ring buffer and subscribes misses nothing', async t => {
+t.test('a subscriber that starts from the ring buffer misses no event', async t => {
   const { sql, listId, app } = await setUp(t)
   const writing = addItems(sql, listId)
   const { epoch, deliveredHead: head } = app.pubsub
@@ -214,7 +214,7 @@ t.test('a subscriber that reads the ring buffer and subscribes misses nothing', 
   for (const unsubscribe of unsubscribes) unsubscribe()
 })
 
-t.test('reached resolves on delivery of the position, or on timeout', async t => {
+t.test('delivered resolves when the position is delivered, or after a timeout', async t => {
   const { sql, listId, app, events } = await setUp(t)
   const { deliveredHead: head } = app.pubsub
   await app.pubsub.delivered(head)
@@ -238,7 +238,7 @@ t.test('one commit sends one notification', async t => {
   t.equal(payloads.filter(payload => payload === '').length, 1)
 })
 
-t.test('the log reader delivers events of 500 kB each', async t => {
+t.test('the log reader delivers a hundred events of 500 kB each', async t => {
   const { sql, projectId, listId, events, app } = await setUp(t)
   await insertLargeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
   await until(() => events.length === 100, 60_000)
@@ -252,7 +252,7 @@ t.test('the log reader delivers events of 500 kB each', async t => {
   t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
 })
 
-t.test('an event larger than the ring buffer is delivered and not kept', async t => {
+t.test('an event larger than the ring buffer is delivered but not buffered', async t => {
   const { sql, projectId, listId, events, app } = await setUp(t)
   const { epoch, deliveredHead: head } = app.pubsub
   await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
@@ -270,7 +270,7 @@ t.test('an event larger than the ring buffer is delivered and not kept', async t
   await checkDelivery(t, events, 1, 'the event after the large one')
 })
 
-t.test('the log reader continues with smaller pages when large ones fail', async t => {
+t.test('the log reader uses smaller pages when a large page fails', async t => {
   const { sql, projectId, listId, events } = await setUp(t)
   // Reading a page of more than 16 events fails, as when it takes too long.
   await sql.begin(async tx => {

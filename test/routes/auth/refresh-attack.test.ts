@@ -44,7 +44,7 @@ async function insertSession() {
 const passGrace = (id: string) =>
   sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${id}`
 
-t.test('20 tabs on two nodes cause one rotation per grace period', async t => {
+t.test('20 concurrent refreshes on two nodes rotate once per grace period', async t => {
   let { id, cookie } = await insertSession()
   for (let round = 1; round <= ROUNDS; round++) {
     const replies = await times(TABS, index => refresh(turn(index), cookie))
@@ -84,7 +84,7 @@ t.test('a refresh concurrent with a sign-out leaves no usable token', async t =>
   t.comment(`the refresh came first in ${won} of ${ROUNDS}`)
 })
 
-t.test('20 refreshes concurrent with the end of the session leave nothing usable', async t => {
+t.test('refreshes concurrent with the end of their session leave no usable token', async t => {
   for (let round = 0; round < 20; round++) {
     const { id, cookie } = await insertSession()
     const [ended, ...replies] = await Promise.all([
@@ -101,7 +101,7 @@ t.test('20 refreshes concurrent with the end of the session leave nothing usable
   }
 })
 
-t.test('a token reused after the grace period ends the session everywhere', async t => {
+t.test('a token reused after the grace period ends its session everywhere', async t => {
   const { id, cookie } = await insertSession()
   const next = await refresh(one.call, cookie)
   await passGrace(id)
@@ -129,7 +129,7 @@ t.test('a token reused after the grace period ends the session everywhere', asyn
   t.equal(ends.length, 1)
 })
 
-t.test('the other node refuses a revoked access token within a second', async t => {
+t.test('another node refuses the tokens of an ended session within 1 s', async t => {
   const delays: number[] = []
   for (let round = 0; round < 20; round++) {
     const { cookie } = await insertSession()
@@ -150,7 +150,7 @@ t.test('the other node refuses a revoked access token within a second', async t 
   t.notOk(queries.some(query => /sessions/.test(query)))
 })
 
-t.test('a refresh succeeds after its node died between commit and response', async t => {
+t.test('a refresh works again after its node was killed before the response', async t => {
   const DATABASE_URL = await createDatabase(t)
   const env = { DATABASE_URL, JWT_SECRET }
   const after = await startNode(t, env)

@@ -57,7 +57,7 @@ function areApart(a: Edit, b: Edit): boolean {
   return a.item !== b.item || a.aspect !== b.aspect
 }
 
-t.test('edits of other items or fields commute', async t => {
+t.test('edits of different items or fields give one result in any order', async t => {
   const app = await build(t)
   await fc.assert(
     fc.asyncProperty(edit, edit, async (a, b) => {
@@ -83,7 +83,7 @@ t.test('edits of other items or fields commute', async t => {
   )
 })
 
-t.test('two exclusive values conflict in either order', async t => {
+t.test('two different texts have the same outcome in either order', async t => {
   const app = await build(t)
   const value = fc.constantFrom('Call Alice', 'Call Carol', 'Call Dave about it', 'Phone Bob')
   await fc.assert(
