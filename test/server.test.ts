@@ -43,7 +43,7 @@ t.test('a second SIGTERM during the shutdown exits at once with 1', async t => {
     JWT_SECRET: 'x'.repeat(32)
   })
   const { port } = await waitForStart(service)
-  // A request without its body keeps the service draining.
+  // A request with an incomplete body keeps the service from finishing its shutdown.
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   t.teardown(() => socket.destroy())
   socket.write(

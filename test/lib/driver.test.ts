@@ -3,8 +3,8 @@ import t from 'tap'
 import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { createDatabase } from '../support/database.ts'
 
-// Tests of patches/postgres+3.4.9.patch. Without it the first test ends the process; in the second the process ends or
-// queries never settle.
+// Tests of patches/postgres+3.4.9.patch. Without the patch, the first test ends the process. In the second test the
+// process ends, or queries neither resolve nor reject.
 
 t.test('a query on a lost connection rejects, and its pool recovers', async t => {
   const url = await createDatabase(t)

@@ -13,7 +13,7 @@ t.test('every error of the service has a unique code of the catalogue', async t 
 })
 
 t.test('the error catalogue contains every Fastify code that routes can return', async t => {
-  // The not-found handler, the router and the routes never return these.
+  // Codes that the not-found handler, the router and the routes never return.
   const unreachable = [
     'FST_ERR_NOT_FOUND',
     'FST_ERR_CTP_INSTANCE_ALREADY_STARTED',

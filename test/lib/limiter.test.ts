@@ -6,7 +6,7 @@ import { createLimiter } from '../../lib/limiter.ts'
 const full = () => new Error('full')
 const maxWaitMs = 60_000
 
-/** Returns jobs that run until `end(name)`, and the names of the started ones in order. */
+/** Returns a function that creates jobs, which run until `end(name)`, and the names of the started jobs in order. */
 function jobs() {
   const begun: string[] = []
   const gates = new Map<string, () => void>()

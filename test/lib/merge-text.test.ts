@@ -100,7 +100,7 @@ check('neighbouring words replaced by as many or more words merge', [
   ['Call Bob', 'Phone Bob', 'Call Robert Smith', 'Phone Robert Smith'],
   ['- [ ] Buy milk', '- [x] Buy milk', '- [ ] Get milk', '- [x] Get milk'],
   ['Call Bob', 'Zoë Bob', 'Call Zoë', null],
-  // "the" and "The" are one word: the first phrase of a moved pair is no replacement.
+  // "the" and "The" count as one word, so the first phrase of a moved pair is not a replacement.
   [
     'the red roof goes to Ann, the large paper goes to Bob, all of it',
     'The red roof goes to Ann, the large paper goes to Bob, all of it',
@@ -127,7 +127,7 @@ check('changes of parts of one word merge, except digits', [
   ['Read a/b/c', 'Read x/b/c', 'Read a/y/c', null],
   ['Read a/b.1/c', 'Read x/b.1/c', 'Read a/b.2/c', null],
   ['on 2026-mar-01', 'on 2025-mar-01', 'on 2026-mar-02', null],
-  // Between repeated parts the place is ambiguous.
+  // The place of a change between repeated parts is ambiguous.
   ['Say na-na-na-hey now', 'Say na-na-hey now', 'Say na-na-na-hi now', null],
   ['Say a\u200db-c-d', 'Say x\u200db-c-d', 'Say a\u200db-c-e', null]
 ])
@@ -135,7 +135,7 @@ check('changes of parts of one word merge, except digits', [
 check("a side that contains the other side's change wins", [
   ['Order blue chairs', 'Order green chairs', 'Order green tables', 'Order green tables'],
   ['a b c d', 'x b c d', 'x y z d', 'x y z d'],
-  // One word that both sides share within replaced words is a coincidence.
+  // One word that both sides added within replaced words counts as a coincidence, not as the same change.
   [
     'buy 3 bottles of butter and bread',
     'buy 3 bottles of paper and bread',

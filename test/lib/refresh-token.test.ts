@@ -38,7 +38,7 @@ t.test('a refresh token with one changed character is invalid', async t => {
 t.test('a refresh token in any other spelling is invalid', async t => {
   const text = encodeRefreshToken(token, first)
   const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-  // 53 bytes leave two bits of the last digit unused.
+  // In base64, 53 bytes leave two bits of the last digit unused.
   const twin = text.slice(0, -1) + digits[digits.indexOf(text.slice(-1)) ^ 1]
   t.same(Buffer.from(twin, 'base64url'), Buffer.from(text, 'base64url'))
   for (const other of [twin, `${text}=`, ` ${text}`, `${text}\n`, `"${text}"`, `${text}A`]) {

@@ -92,7 +92,7 @@ t.test('the install script fails and changes nothing for another driver version'
   t.equal(await read(folder), other)
 })
 
-// The Node that runs npm; the tests run on the installed one.
+// The Node that runs npm. The tests themselves run on the Node in node_modules.
 const host = process.env.npm_node_execpath ?? process.execPath
 const [version = ''] = spawnSync(host, ['--version'], { encoding: 'utf8' }).stdout.split('\n')
 const skip = /^v(1\d|2[0-3]|24\.[0-8])\./.test(version) ? false : `${version} is new enough`

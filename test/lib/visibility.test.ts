@@ -98,7 +98,7 @@ t.test('readVisibleAfter returns exactly the events that isVisible accepts', asy
   }
   t.ok(seen > 50, `${seen} of ${events.length}`)
 
-  /** Reads all pages and checks that each is within its limits, up to its last event. */
+  /** Reads all pages and checks that each is within its limits; only the last event of a page may exceed the bytes. */
   async function pages(userId: string, memberships: Memberships, pos: number, limits: PageLimits) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
@@ -117,7 +117,7 @@ t.test('readVisibleAfter returns exactly the events that isVisible accepts', asy
   }
 })
 
-/** Returns an event without the field that only a page has. */
+/** Returns an event without `startByte`, which only events of a page have. */
 function plain(event: LogEvent): LogEvent {
   const { startByte: _, ...rest } = event as LogEvent & Sized
   return rest

@@ -17,7 +17,7 @@ t.test('SQL constraints contain the limits of the schemas', async t => {
     projects_name_length: `length(name) <= ${maximum.nameLength}`,
     checklists_title_length: `length(title) <= ${maximum.nameLength}`,
     checklist_items_text: `length(text) <= ${maximum.textLength}`,
-    // four bytes a character, with room for the quotes of JSON
+    // four bytes per character, rounded up to leave room for the quotes of JSON
     conflicts_size: `<= ${Math.ceil((maximum.textLength * 4) / 1024) * 1024}`
   }
   for (const [name, part] of Object.entries(expected)) {

@@ -8,8 +8,8 @@ import { type Feed, openFeed, positionOf } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
-// Checks every kind of event × history of membership × stream and socket × live and resumed × node. The entitled events
-// are computed here from the rows of the log, without code of the service.
+// Checks every kind of event × history of membership × stream and socket × live and resumed × node. The events that a
+// user is entitled to are computed here from the rows of the log, without code of the service.
 
 const kinds = [
   ...['project.created', 'project.updated', 'project.deleted'],
@@ -215,7 +215,7 @@ function expectedRevocations(membership: Membership): string[] {
   return membership === 'owner' ? ['deleted'] : []
 }
 
-/** Returns the times of membership of a user in positions; both ends are included. */
+/** Returns the memberships of a user as ranges of positions, which include both ends. */
 function periodsOf(me: string) {
   const periods: { projectId: string | null; from: number; to: number }[] = []
   for (const { kind, pos, projectId, userId } of rows) {
@@ -228,7 +228,7 @@ function periodsOf(me: string) {
   return periods
 }
 
-/** Whether a user with an open stream receives an event: one within a membership, or one about the user. */
+/** Returns whether a user with an open stream receives an event: it is within a membership or about the user. */
 function isLive({ pos, projectId, userId }: Row, me: string): boolean {
   if (pos <= begin || projectId === null) return false
   const within = periodsOf(me).some(

@@ -92,7 +92,7 @@ t.test('every route documents the error statuses that it can return', async t =>
   }
 })
 
-/** Whether the write rate of a user limits a route. */
+/** Returns whether the write rate of a user limits a route. */
 function isRateLimited(name: string, security: object[] = []): boolean {
   return !/^GET |\/auth\//.test(name) && security.some(way => 'bearer' in way)
 }

@@ -43,7 +43,7 @@ async function head(sql: Sql): Promise<number> {
   return row.pos
 }
 
-/** Reads the log like a client, with only its position, until `stop`. */
+/** Polls the log from its last position, like a client, until `stop` is called. */
 function follow(sql: Sql) {
   const seen: LogEvent[] = []
   let isOver = false
@@ -173,7 +173,7 @@ const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}
 t.test('a client that polls the log misses no event of ten writers', async t => {
   const { sql, connect, listIds } = await setUp(t, 5)
   const start = await head(sql)
-  const reader = follow(connect())
+  const follower = follow(connect())
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
   t.comment(`SEED=${seed}`)
   const writers = Array.from({ length: 10 }, (_, n) => writer(connect(), listIds, seed + n))
@@ -182,27 +182,27 @@ t.test('a client that polls the log misses no event of ten writers', async t => 
       for (let n = 0; n < 60; n++) await transact()
     })
   )
-  await reader.stop()
+  await follower.stop()
 
   const { events: all } = await readAfter(sql, 0, { rows: 100_000, bytes: 1e9 })
   t.strictSame(
-    reader.seen.map(({ pos }) => pos),
+    follower.seen.map(({ pos }) => pos),
     all.map(({ pos }) => pos),
     'the live reads equal the log, in order'
   )
   const ofItems = Map.groupBy(
-    reader.seen.filter(({ pos }) => pos > start),
+    follower.seen.filter(({ pos }) => pos > start),
     ({ itemId }) => itemId as string
   )
   const expected = new Map(writers.flatMap(({ committed }) => [...committed]))
-  t.ok(expected.size > 500, `${expected.size} items, ${reader.seen.length} events`)
+  t.ok(expected.size > 500, `${expected.size} items, ${follower.seen.length} events`)
   t.strictSame(
     new Map([...ofItems].map(([id, events]) => [id, events.map(noteOf)])),
     expected,
     'every committed change once, in order, and no rolled back one'
   )
   for (const listId of listIds) {
-    const revs = reader.seen
+    const revs = follower.seen
       .filter(({ checklistId }) => checklistId === listId)
       .map(({ rev }) => rev)
     t.strictSame(
@@ -345,7 +345,7 @@ t.test('a serialisation failure returns 40001 and the log stays complete', async
     for (const end of ends) {
       if (end.status === 'rejected') t.equal(end.reason.code, '40001', level)
     }
-    // A client of this isolation level must retry.
+    // A client with this isolation level must retry.
     await until(() => insert(sql, level).then(() => true))
   }
   const [count] = await sql`select count(*)::int as n from checklist_items`
@@ -359,13 +359,13 @@ t.test('a serialisation failure returns 40001 and the log stays complete', async
 t.test('ten thousand rows of one statement are logged in order', async t => {
   const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
-  const reader = follow(connect())
+  const follower = follow(connect())
   await sql`
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, 'Chair ' || n, n
     from generate_series(1, 10000) as n`
-  await reader.stop()
-  const bulk = reader.seen.filter(({ pos }) => pos > start)
+  await follower.stop()
+  const bulk = follower.seen.filter(({ pos }) => pos > start)
   t.equal(bulk.length, 10_000)
   t.ok(
     bulk.every(({ rev, after }, n) => rev === n + 2 && JSON.parse(after ?? '').position === n + 1),

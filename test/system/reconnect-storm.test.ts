@@ -8,7 +8,7 @@ import { openRawFeeds, type RawFeed } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
-// All clients reconnect at once, to a node that has the missed events in memory and to one that has not.
+// All clients reconnect at once: first to a node that has the missed events in memory, then to a node that has not.
 
 const count = { clients: 2000, events: 40 }
 const limits = { receivedMs: 30_000 }
@@ -28,7 +28,7 @@ async function setUp(t: Test) {
   return { app, url, ann, listId, write, another }
 }
 
-/** Sends requests of another user one by one. Returns a function that stops and returns their number. */
+/** Sends requests of another user one by one. Returns a function that stops the requests and returns their number. */
 async function sendRequests(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
   const bob = await createUser(app, 'Bob')
   let isOver = false
@@ -50,7 +50,7 @@ async function sendRequests(t: Test, { app, url }: { app: FastifyInstance; url: 
   }
 }
 
-/** Returns how many catch-ups of a node queried the log; the series exists from the first one on. */
+/** Returns the number of catch-ups of a node that queried the log. The metric exists only after the first of them. */
 async function catchUpsFromLog(app: FastifyInstance): Promise<number> {
   return (await readMetric(app, 'concord_catch_ups_total{from="log"}')) || 0
 }
@@ -66,22 +66,22 @@ t.test('2,000 streams resume without blocking other requests', async t => {
   async function storm(name: string, node: { app: FastifyInstance; url: string }) {
     const stop = await sendRequests(t, node)
     const cursors = before.map(({ cursor }) => cursor)
-    const readers = await openRawFeeds(t, node.url, ann.headers, cursors)
+    const feeds = await openRawFeeds(t, node.url, ann.headers, cursors)
     await write(count.events)
     const [end] = await app.sql`select max(pos)::int as pos from events`
     await node.app.pubsub.delivered(end?.pos)
     const total = end?.pos - missed?.pos + count.events
-    await until(() => readers.every(({ ids }) => ids.length >= total), limits.receivedMs)
+    await until(() => feeds.every(({ ids }) => ids.length >= total), limits.receivedMs)
     const served = await stop()
     t.comment(`${name}: ${served} requests served meanwhile`)
     t.ok(served > 1, 'requests of another user were served')
-    const [{ ids }] = readers as [RawFeed]
+    const [{ ids }] = feeds as [RawFeed]
     t.equal(new Set(ids).size, total)
     t.ok(
-      readers.every(one => one.ids.join() === ids.join()),
+      feeds.every(one => one.ids.join() === ids.join()),
       'every event once, in order'
     )
-    for (const { socket } of readers) socket.resetAndDestroy()
+    for (const { socket } of feeds) socket.resetAndDestroy()
   }
 
   await storm('from memory', first)

@@ -154,7 +154,7 @@ t.test('an expired token closes streams and sockets, a renewed one does not', as
   t.equal(await long.closed, 4401, 'closed when the last token expired')
 })
 
-// How far the clock of the signing node is ahead of the others; 60 s are allowed.
+// The clock of the signing node is this many seconds ahead of the other clocks; 60 s are allowed.
 const AHEAD_SECONDS = 50
 
 /** Signs an access token for the session of `token`, as a node whose clock is ahead does. */
@@ -174,7 +174,7 @@ t.test('an ended session stays ended on a node whose clock lags', async t => {
   t.equal(await status(headers), 200)
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   t.equal(await status(headers), 401)
-  // Token times are whole seconds, so one lifetime of 1 s may be over at once; two take longer than 1 s.
+  // Token times are whole seconds, so one lifetime of 1 s may end at once, but two lifetimes take longer than 1 s.
   for (const _ of [1, 2]) {
     const session = await signIn(app, bob)
     await until(async () => (await status(session.headers)) === 403)
@@ -229,7 +229,7 @@ async function checkEnded(t: Test, all: Clients) {
   }
 }
 
-/** Checks that all streams and sockets still receive. */
+/** Checks that all streams and sockets still receive events. */
 async function checkOpen(t: Test, app: FastifyInstance, { id }: User, all: Clients) {
   await insertProject(app.sql, id)
   for (const { feed, live } of all) {

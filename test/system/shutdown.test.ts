@@ -35,13 +35,8 @@ t.test(
 
     const service = spawnService(t, { ...env, RATE_LIMIT: 'off' })
     const { address } = await waitForStart(service)
-    const readers = await openRawFeeds(
-      t,
-      address,
-      ann.headers,
-      Array(count.streams).fill(undefined)
-    )
-    readers[0]?.socket.pause() // a client that does not read must not delay the exit
+    const feeds = await openRawFeeds(t, address, ann.headers, Array(count.streams).fill(undefined))
+    feeds[0]?.socket.pause() // a client that does not read must not delay the exit
     const sockets = await Promise.all(
       Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
     )
@@ -79,7 +74,7 @@ t.test(
 
     await checkExit(t, service)
 
-    const rest = readers.slice(1)
+    const rest = feeds.slice(1)
     await until(() => rest.every(({ isClosed }) => isClosed))
     t.ok(
       rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
@@ -120,7 +115,7 @@ t.test('SIGTERM with an unresponsive database returns 503 for pending requests',
   const ann = await createUser(await build(t, { DATABASE_URL: url, JWT_SECRET }))
   const service = spawnService(t, { DATABASE_URL: proxy.url, JWT_SECRET })
   const { address } = await waitForStart(service)
-  const readers = await openRawFeeds(t, address, ann.headers, Array(20).fill(undefined))
+  const feeds = await openRawFeeds(t, address, ann.headers, Array(20).fill(undefined))
   const live = await openLive(t, address, ann.headers)
   proxy.hold()
   // The interim response shows that the service has received the request.
@@ -131,7 +126,7 @@ t.test('SIGTERM with an unresponsive database returns 503 for pending requests',
   await checkExit(t, service)
   t.equal((await response)[0].statusCode, 503)
   t.equal(await live.closed, 1012)
-  t.ok(readers.every(({ text }) => /^retry: \d+$/m.test(text)))
+  t.ok(feeds.every(({ text }) => /^retry: \d+$/m.test(text)))
 })
 
 t.test('a socket opened during shutdown is closed with 1012', async t => {

@@ -12,9 +12,9 @@ t.jobs = 2
 
 const limits = {
   events: 8000,
-  // unsent, per client
+  // maximum of unsent bytes per client
   unsentBytes: 64 << 10,
-  // The service closes a slow client after 30 s; the rest is for a busy machine.
+  // The service closes a slow client after 30 s. The test waits longer, because the machine may be busy.
   droppedMs: 60_000,
   busyMs: 60_000
 }
@@ -32,7 +32,7 @@ async function setUp(t: Test) {
   return { app, url, ann, listId, write }
 }
 
-/** Opens streams and sockets that read, and ones that stop reading. */
+/** Opens streams and sockets that read, and others that stop reading. */
 async function openClients(t: Test, { url, ann, listId }: Awaited<ReturnType<typeof setUp>>) {
   const [stream, trickling] = (await openRawFeeds(t, url, ann.headers, [
     undefined,

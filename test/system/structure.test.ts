@@ -99,7 +99,7 @@ function pluginOf(text: string): { name: string; dependencies: string[] } {
   }
 }
 
-/** Returns a plugin's file and the files beside it that it is made of. */
+/** Returns the file of a plugin, and the files of its folder that it imports and that are not plugins. */
 function withParts(path: string): string[] {
   const parts = new Set([path])
   for (const part of parts) {
@@ -111,7 +111,7 @@ function withParts(path: string): string[] {
   return [...parts]
 }
 
-/** Returns the properties of the instance that a file reads. */
+/** Returns the properties of the Fastify instance that a file reads. */
 function decoratorsOf(text: string): string[] {
   const direct = [...text.matchAll(/\bapp\.(\w+)/g)].map(([, name = '']) => name)
   const lists = [

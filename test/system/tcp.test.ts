@@ -171,7 +171,7 @@ t.test('pipelined requests receive responses in order', async t => {
 })
 
 t.test('slow requests return 408 without delaying others', async t => {
-  // Node applies the longer of the two to the whole request, and checks every 5 s.
+  // Node applies the longer of the two timeouts to the whole request, and checks every 5 s.
   t.strictSame([app.server.headersTimeout, app.server.requestTimeout], [15_000, 15_000])
   Object.assign(app.server, { headersTimeout: 500, requestTimeout: 500 })
   const head = 'POST /auth/signin HTTP/1.1\r\nHost: a\r\n'

@@ -47,7 +47,7 @@ async function setUp(t: Test) {
 
 type SetUp = Awaited<ReturnType<typeof setUp>>
 
-/** What a client sends: a request, the bytes after it, and the text in the response that shows success. */
+/** An exchange: the request of a client, the bytes that follow it, and the text in the response that shows success. */
 interface Exchange {
   head: string
   rest?: Buffer
@@ -101,7 +101,7 @@ function request(method: string, path: string, headers: object, body?: object): 
   return `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${json ?? ''}`
 }
 
-/** Sends an exchange up to a random point and disconnects a few turns later. */
+/** Sends an exchange up to a random byte, and disconnects a few turns of the event loop later. */
 async function abort(random: Random, one: SetUp) {
   const { head, rest = Buffer.alloc(0), served } = randomExchange(random, one)
   const at = random.pick(['request line', 'headers', 'first byte', 'served', 'not reading'])

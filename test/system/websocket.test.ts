@@ -16,7 +16,7 @@ const frameBytes = 256 * 1024
 const pingMessage = (n: number, padding = 0) => `{"type":"ping","n":${n}}${' '.repeat(padding)}`
 const euro = Buffer.from('€') // e2 82 ac
 
-/** Opens a connection, sends bytes and returns what it receives until pong message `last` or the close. */
+/** Opens a connection, sends bytes, and returns the received messages until pong message `last` or the close. */
 async function exchange(t: Test, bytes: Buffer[], last?: number) {
   const raw = await openRawSocket(t, url, handshake({ ...ann.headers }))
   await raw.next()

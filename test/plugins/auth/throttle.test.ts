@@ -15,7 +15,7 @@ interface Guess {
   cookie?: string
 }
 
-/** Sends a sign-in from one address for all guesses, or from `from`. */
+/** Sends a sign-in from the address `from`; the default is the same for all guesses. */
 function guess(call: HttpClient, email: string, about: Guess = {}) {
   const { password = 'wrong', from = '192.0.2.1', cookie } = about
   const headers = { 'x-forwarded-for': from }

@@ -4,7 +4,7 @@ import { createUser, signIn } from '../../support/users.ts'
 
 type Headers = { authorization: string }
 
-/** How many writes of a user succeed at once, and how many more are delayed instead of refused. */
+/** The number of writes of a user that succeed at once, and of further writes that are delayed, not refused. */
 const [burst, delayed] = [300, 60]
 
 t.test('writes of one user beyond the rate are delayed, then return 429', async t => {

@@ -39,7 +39,7 @@ const origins: [Record<string, string>, boolean][] = [
   [{ origin: 'https://app.example.com@evil.example' }, false],
   [{ origin: `${LISTED}, https://evil.example` }, false],
   [{ origin: `${LISTED} https://evil.example` }, false],
-  // variants of the own origin
+  // variants of the service's own origin
   [{ origin: 'https://api.example.com' }, false],
   [{ origin: 'https://api.example.com:3001' }, false],
   [{ origin: `https://${HOST}.evil.example` }, false],
@@ -50,7 +50,7 @@ const origins: [Record<string, string>, boolean][] = [
   [{ origin: HOST }, false],
   [{ origin: `//${HOST}` }, false],
   [{ origin: `https://${HOST}/page` }, false],
-  // headers that the client controls do not change the own origin
+  // headers that the client controls do not change the service's own origin
   [{ origin: 'https://evil.example', 'x-forwarded-host': 'evil.example' }, false],
   [{ origin: 'https://evil.example', forwarded: 'host=evil.example' }, false]
 ]

@@ -26,6 +26,6 @@ t.test('an expired session is deleted and ends its streams on every node', async
   t.strictSame([...left], [{ id: sessionIdOf(bob.token) }])
   await until(async () => (await sql`select from throttles`).length === 1)
 
-  // The access token expired with the session, so the node need not remember the session.
+  // The access token expired with the session, so the node does not store that the session has ended.
   t.notOk(one.app.endedSessions.has(sessionIdOf(ann.token)))
 })

@@ -32,7 +32,7 @@ async function withPsql(t: Test) {
   }
 }
 
-/** Returns an object that holds the value or error of a promise once it has settled. */
+/** Returns an object that receives the value or the error of a promise when the promise resolves or rejects. */
 function watch<T>(promise: Promise<T>) {
   const watched: { value?: T; error?: unknown } = {}
   promise.then(
@@ -180,7 +180,7 @@ t.test(
     const { app } = await withPsql(t)
     const { submit, addItems, ownerId, read, listId } = await insertChecklist(app)
     const [a = '', b = ''] = await addItems('a', 'b')
-    // A constraint that an operator added and the service does not know.
+    // An operator may add a constraint that the service does not know.
     await app.sql`
     alter table checklist_items add constraint no_x check (text <> 'x')`
     const results = await submit(ownerId, [rename(a, 'a', 'x'), rename(b, 'b', 'c'), tick(a)])

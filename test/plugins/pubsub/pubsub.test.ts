@@ -171,7 +171,7 @@ t.test('a database restored to an older state gets a new epoch', async t => {
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   await until(() => events.length === 2)
   const [before] = apps.map(({ pubsub }) => pubsub.epoch)
-  // Restores an older state, as a disk snapshot does: the row, its event and its numbers are gone.
+  // Simulates a restored disk snapshot: deletes a row and its event, and sets back the counters.
   await sql.begin(async tx => {
     await tx`delete from checklist_items where text = 'item 2'`
     await tx`set constraints all immediate`
@@ -190,7 +190,7 @@ t.test('a subscriber that starts from the ring buffer misses no event', async t 
   const { sql, listId, app } = await setUp(t)
   const writing = addItems(sql, listId)
   const { epoch, deliveredHead: head } = app.pubsub
-  // So many subscribers that the delivery of one event takes several turns.
+  // Adds so many subscribers that the delivery of one event takes several turns of the event loop.
   const unsubscribes = Array.from({ length: 2000 }, () =>
     app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
   )
@@ -272,7 +272,7 @@ t.test('an event larger than the ring buffer is delivered but not buffered', asy
 
 t.test('the log reader uses smaller pages when a large page fails', async t => {
   const { sql, projectId, listId, events } = await setUp(t)
-  // Reading a page of more than 16 events fails, as when it takes too long.
+  // Lets every page of more than 16 events fail, as if its query took too long.
   await sql.begin(async tx => {
     await tx`
       create function of_a_small_page(value text) returns text

@@ -105,7 +105,7 @@ t.test('a sign-in that verified the old password leaves no usable session', asyn
       () => trySignIn(ann.email, ann.password)
     ]
     if (!isLate) attempts.reverse()
-    // Both have verified the password and wait for the row, one behind the other.
+    // Both requests have verified the password and wait for the row, one behind the other.
     const replies: Promise<HttpResponse>[] = []
     await app.sql.begin(async sql => {
       await sql`select from users where id = ${ann.id} for update`
@@ -117,12 +117,12 @@ t.test('a sign-in that verified the old password leaves no usable session', asyn
     const [first, second] = await Promise.all(replies)
     const [changed, signedIn] = isLate ? [first, second] : [second, first]
     t.equal(changed?.status, 204)
-    // Each retries when the row is free, in either order.
+    // Both requests retry when the row is free, in no particular order.
     t.ok(signedIn?.status === 401 || (await me(signedIn?.body.accessToken)) === 401)
   }
 })
 
-/** Returns how many statements wait for a row. */
+/** Returns the number of statements that wait for a row. */
 async function waiting(): Promise<number> {
   const rows = await app.sql`
     select from pg_stat_activity

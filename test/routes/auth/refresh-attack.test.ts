@@ -30,7 +30,7 @@ const { sql } = one.app
 const turn = (index: number) => (index % 2 ? one.call : two.call)
 const ann = await createUser(one.app)
 
-/** Inserts a session of Ann, as a sign-in does, without the time for the password hash. */
+/** Inserts a session of Ann like a sign-in, but without the slow verification of the password. */
 async function insertSession() {
   const id = randomUUID()
   await sql`
@@ -177,7 +177,7 @@ t.test('no session is lost while secrets are rotated under load', async t => {
     'the new secret of the service from now on'
   ]
   const DATABASE_URL = await createDatabase(t)
-  // First every node accepts the new secret, then one after the other signs with it.
+  // First every node accepts the new secret, then one node after the other signs with it.
   const before = await startNode(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
   const after = await startNode(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
   const users = await times(TABS, () => createUser(before.app))

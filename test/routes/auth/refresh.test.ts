@@ -29,7 +29,7 @@ async function readSession(cookie: string) {
   return session
 }
 
-/** Moves the last rotation to before the grace period. */
+/** Changes the time of the last rotation, so that its grace period is over. */
 async function passGrace(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}
   await app.sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${sessionId}`

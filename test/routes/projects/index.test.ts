@@ -100,7 +100,7 @@ t.test('more than 100 projects are returned in pages', async t => {
   `
   const first = (await ann.request('GET', '/projects')).json()
   t.equal(first.projects.length, 100)
-  // Deleting the last project of a page does not skip another one.
+  // Deleting the last project of a page does not make the next page skip one.
   await sql`delete from projects where id = ${first.projects.at(-1).id}`
   const second = (await ann.request('GET', `/projects?after=${first.next}`)).json()
   t.equal(second.projects.length, 50)

@@ -82,7 +82,7 @@ t.test('deleting an account logs it as actor of its deleted projects', async t =
 
 t.test('the last owners of a project can delete their accounts concurrently', async t => {
   for (let round = 0; round < 100; round++) {
-    // Skips the route, whose password hash would take longer than the race.
+    // Calls deleteUser without the route, whose verification of the password would take longer than the race.
     const users = await app.sql<{ id: string }[]>`
       with project as (insert into projects (name) values ('all of ours') returning id),
       owners as (

@@ -6,7 +6,7 @@ import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
 const start = ['Buy milk and bread', 'Call Bob about the rent', 'Water all the plants'] as const
 
-/** An edit of one aspect of one item, which has another id in each checklist. */
+/** An edit of one field of one item. The item has a different id in each checklist. */
 interface Edit {
   item: 0 | 1 | 2
   aspect: 'text' | 'done' | 'dueOn' | 'place' | 'below'
@@ -49,7 +49,10 @@ function operationOf(
   return { kind: 'item.add', itemId: randomUUID(), text: word, after: itemId }
 }
 
-/** Whether two edits are independent: other fields of one item, or other items. All positions are one field. */
+/**
+ * Returns whether two edits are independent: they change different fields or different items. The positions of all
+ * items count as one field.
+ */
 function areApart(a: Edit, b: Edit): boolean {
   const isOrder = ({ aspect }: Edit) => aspect === 'place' || aspect === 'below'
   if (isOrder(a) && isOrder(b))

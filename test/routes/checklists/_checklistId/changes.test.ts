@@ -9,7 +9,7 @@ const app = await build(t)
 const { sql } = app
 const team = await createTeam(app)
 
-/** Creates a checklist with items that SQL added, one change each. */
+/** Creates a checklist and adds items with SQL, each in a change of its own. */
 async function checklistWith(items: number) {
   const reply = await team.owner.request('POST', `${team.url}/checklists`, { title: 'To buy' })
   const { id } = reply.json()
