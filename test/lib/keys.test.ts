@@ -8,7 +8,7 @@ t.test('deriveKeys keeps the order of the secrets and derives distinct keys', as
     ['one', 'two']
   )
   t.equal(new Set(ring.flatMap(({ kid, refresh }) => [kid, refresh.toString('hex')])).size, 4)
-  t.strictSame(ring, deriveKeys(['one', 'two']), 'equal on every node')
+  t.strictSame(ring, deriveKeys(['one', 'two']), 'the same secrets derive the same keys')
 })
 
 t.test('the public id of a key contains no part of the key', async t => {

@@ -13,5 +13,5 @@ t.test('every holder has its own quota, which a release frees again', async t =>
   quota.release('ann')
   quota.release('ann')
   quota.take('ann')
-  t.notOk(quota.isUsedUp('ann'), 'freeing more than was taken does not count')
+  t.notOk(quota.isUsedUp('ann'), 'an extra release does not raise the quota')
 })

@@ -9,7 +9,7 @@ t.test('a token bucket allows a burst, then limits calls to the rate', async t =
   t.equal(buckets.take('b', 1, 5000, 0), 0, 'every key has its own bucket')
   t.equal(buckets.take('a', 100, 5000, 0), 6000, 'too long to wait: nothing is taken')
   t.equal(buckets.take('a', 20, 5000, 0), 2000)
-  t.equal(buckets.take('a', 100, 5000, 60_000), 0, 'full again')
+  t.equal(buckets.take('a', 100, 5000, 60_000), 0, 'the bucket is full again')
 })
 
 t.test('the tokens taken never exceed the burst plus the rate over time', async t => {

@@ -96,9 +96,9 @@ t.test('readVisibleAfter returns exactly the events that isVisible accepts', asy
       seen += expected.length
     }
   }
-  t.ok(seen > 50, `${seen} of ${events.length}`)
+  t.ok(seen > 50, `${seen} visible of ${events.length} events`)
 
-  /** Reads all pages and checks that each is within its limits; only the last event of a page may exceed the bytes. */
+  /** Reads all pages and checks that each is within its limits; only the last event may exceed the byte limit. */
   async function pages(userId: string, memberships: Memberships, pos: number, limits: PageLimits) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {

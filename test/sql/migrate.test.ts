@@ -4,7 +4,7 @@ import { createDatabase, openSql } from '../support/database.ts'
 
 t.test('a migration applies changed functions again', async t => {
   const sql = openSql(t, await createDatabase(t))
-  t.strictSame(await migrate(sql), [], 'nothing changed')
+  t.strictSame(await migrate(sql), [], 'no function has changed')
   await sql`
     create or replace function rejected(code text) returns jsonb
     language sql

@@ -43,7 +43,7 @@ t.test('retention stops the feed floor at the first young event', async t => {
   t.equal(
     await (await insertLog(t, [9, 3, 9, 9, 9, 9])).floor(),
     1,
-    'later old events do not count'
+    'old events after a young one do not raise the floor'
   )
   t.equal(await (await insertLog(t, [3, 9])).floor(), 0)
 })
@@ -53,7 +53,11 @@ t.test('time stamps in the future do not keep the feed floor down', async t => {
   t.equal(await (await insertLog(t, [9, years, 9, 9, 2])).floor(), 4)
   const ahead = Array(20).fill(years)
   t.equal(await (await insertLog(t, [9, ...ahead, 9, 2])).floor(), 22, 'many future time stamps')
-  t.equal(await (await insertLog(t, [9, ...ahead, 2, 9])).floor(), 1, 'before a young event')
+  t.equal(
+    await (await insertLog(t, [9, ...ahead, 2, 9])).floor(),
+    1,
+    'future time stamps before a young event'
+  )
   t.equal(await (await insertLog(t, [9, ...ahead])).floor(), 1)
 })
 

@@ -92,7 +92,7 @@ t.test('another role can neither call functions nor read the log', async t => {
     from pg_proc
     where pronamespace = 'public'::regnamespace
     and has_function_privilege('public', oid, 'execute')`
-  t.strictSame([...functions], [], 'none is executable by everyone')
+  t.strictSame([...functions], [], 'no function is executable by every role')
   const ended = JSON.stringify({ sessionId: randomUUID(), reason: 'revoked' })
   for (const query of [
     `select log_change('session.ended', after => '${ended}')`,

@@ -35,8 +35,8 @@ export type Message = { type: ServerMessage['type'] } & Partial<{
 export type LiveClient = Awaited<ReturnType<typeof openLive>>
 
 /**
- * Opens `GET /live` and waits for `welcome`. `next` waits for the next message of a type and skips the messages before
- * it.
+ * Opens `GET /live` and waits for `welcome`. `next` waits for the next message of a type, or for which a function
+ * returns true, and skips the messages before it.
  */
 export async function openLive(
   t: Test,

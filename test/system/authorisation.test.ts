@@ -8,8 +8,8 @@ import { type Feed, openFeed, positionOf } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
-// Checks every kind of event × history of membership × stream and socket × live and resumed × node. The events that a
-// user is entitled to are computed here from the rows of the log, without code of the service.
+// Checks every combination of event kind, history of membership, stream or socket, open or resumed, and node. The
+// events that a user is entitled to are computed here from the rows of the log, without code of the service.
 
 const kinds = [
   ...['project.created', 'project.updated', 'project.deleted'],
@@ -52,7 +52,7 @@ const userOf = (membership: Membership) => users.get(membership) as User
 const idOf = (membership: Membership) => userOf(membership).id
 const emailOf = (membership: Membership) => userOf(membership).email
 
-// One project for all histories of membership, and one whose owner adds every user at the end.
+// The first project covers all histories of membership; in the second, its owner adds every user at the end.
 const connie = await createUser(one, 'Connie')
 const lastProjectId = await createProject(connie, 'Last')
 const owner = userOf('owner')
@@ -237,7 +237,10 @@ function isLive({ pos, projectId, userId }: Row, me: string): boolean {
   return within || userId === me
 }
 
-/** Whether a resumed stream receives an event: of current memberships, those after joining; of others, the removal. */
+/**
+ * Returns whether a resumed stream receives an event: one after the user joined, if the user is still a member, or one
+ * about the user. Of an ended membership only the removal is received.
+ */
 function isResumed({ pos, projectId, userId, kind }: Row, me: string): boolean {
   if (pos <= begin || projectId === null) return false
   const now = periodsOf(me).find(
@@ -308,7 +311,7 @@ async function causeEveryEvent() {
     payload: { password: PASSWORD }
   })
 
-  // A project that is created and deleted, and one without any of these users.
+  // Creates and deletes a project, and creates a project of which none of these users is a member.
   const short = await createProject(owner, 'Short')
   await owner.request('POST', `/projects/${short}/members`, {
     email: emailOf('editor'),

@@ -188,7 +188,7 @@ t.test('a client that polls the log misses no event of ten writers', async t => 
   t.strictSame(
     follower.seen.map(({ pos }) => pos),
     all.map(({ pos }) => pos),
-    'the live reads equal the log, in order'
+    'the polled events equal the log, in order'
   )
   const ofItems = Map.groupBy(
     follower.seen.filter(({ pos }) => pos > start),
@@ -199,7 +199,7 @@ t.test('a client that polls the log misses no event of ten writers', async t => 
   t.strictSame(
     new Map([...ofItems].map(([id, events]) => [id, events.map(noteOf)])),
     expected,
-    'every committed change once, in order, and no rolled back one'
+    'every committed change is logged once, in order; no rolled back one is'
   )
   for (const listId of listIds) {
     const revs = follower.seen
@@ -208,7 +208,7 @@ t.test('a client that polls the log misses no event of ten writers', async t => 
     t.strictSame(
       revs,
       revs.map((_, n) => n + 1),
-      'revisions without a gap, in commit order'
+      'revisions have no gap and are in commit order'
     )
     const [counter] = await sql`select rev from checklist_revs where checklist_id = ${listId}`
     t.equal(counter?.rev, revs.length)
@@ -327,7 +327,7 @@ t.test('deleting a parent creates one event for all its children', async t => {
   t.strictSame(
     await eventsAfter(sql, start),
     ['project.deleted', 'member.removed'],
-    'a project goes with its sole owner'
+    'a project is deleted with its only owner'
   )
 })
 

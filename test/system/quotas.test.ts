@@ -26,7 +26,7 @@ t.test('a stream or socket beyond 200 of one user returns 429', async t => {
   t.equal(
     (await openFeed(t, url, bob.headers)).response.status,
     200,
-    'another user has an own quota'
+    'another user has their own quota'
   )
   await openLive(t, url, bob.headers)
   feeds[0]?.stop()

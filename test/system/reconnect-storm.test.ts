@@ -73,13 +73,13 @@ t.test('2,000 streams resume without blocking other requests', async t => {
     const total = end?.pos - missed?.pos + count.events
     await until(() => feeds.every(({ ids }) => ids.length >= total), limits.receivedMs)
     const served = await stop()
-    t.comment(`${name}: ${served} requests served meanwhile`)
+    t.comment(`${name}: ${served} requests of another user were served meanwhile`)
     t.ok(served > 1, 'requests of another user were served')
     const [{ ids }] = feeds as [RawFeed]
     t.equal(new Set(ids).size, total)
     t.ok(
       feeds.every(one => one.ids.join() === ids.join()),
-      'every event once, in order'
+      'every stream received every event once, in order'
     )
     for (const { socket } of feeds) socket.resetAndDestroy()
   }
@@ -111,11 +111,11 @@ t.test('2,000 sockets resume without blocking other requests', async t => {
     messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
   await until(() => clients.every(one => revsOf(one).length >= revs.length), limits.receivedMs)
   const served = await stop()
-  t.comment(`${served} requests served meanwhile`)
+  t.comment(`${served} requests of another user were served meanwhile`)
   t.ok(served > 1, 'requests of another user were served')
   t.ok(
     clients.every(one => revsOf(one).join() === revs.join()),
-    'every event once, in order'
+    'every stream received every event once, in order'
   )
   t.ok((await catchUpsFromLog(node.app)) <= count.clients, 'at most one statement per client')
 })

@@ -104,7 +104,7 @@ t.test(
     })
     t.ok(
       again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
-      'another node applies the rest'
+      'another node applies the operations without acknowledgement'
     )
   }
 )

@@ -67,9 +67,9 @@ t.test('a client that stops reading buffers few bytes and catches up', async t =
   stream.socket.resume()
   socket.socket.resume()
   await until(() => stream.ids.length === limits.events, limits.busyMs)
-  t.equal(new Set(stream.ids).size, limits.events, 'every event once')
+  t.equal(new Set(stream.ids).size, limits.events, 'every event was received once')
   await until(() => revsOf(socket.messages).length >= limits.events, limits.busyMs)
-  t.strictSame(revsOf(socket.messages), all, 'every change once, in order')
+  t.strictSame(revsOf(socket.messages), all, 'every change was received once, in order')
 })
 
 t.test('a client that lags for 30 s is closed and resumes completely', async t => {
@@ -95,7 +95,11 @@ t.test('a client that lags for 30 s is closed and resumes completely', async t =
   for (const { ids, cursor } of [stream, trickling]) {
     const [again] = (await openRawFeeds(t, url, ann.headers, [cursor])) as [RawFeed]
     await until(() => ids.length + again.ids.length >= limits.events, limits.busyMs)
-    t.equal(new Set([...ids, ...again.ids]).size, limits.events, 'every missed event once')
+    t.equal(
+      new Set([...ids, ...again.ids]).size,
+      limits.events,
+      'every missed event was received once'
+    )
     t.equal(ids.length + again.ids.length, limits.events)
   }
   const again = await openLive(t, url, ann.headers)

@@ -66,7 +66,11 @@ t.test('every plugin declares the plugins whose decorators it reads', async t =>
   for (const [path, text] of plugins) {
     const { name, dependencies } = pluginOf(text)
     if (name === '') continue
-    t.match(text, /\nexport default fp\(\w+, \{[^}]*\}\)\n$/, `${path} ends with its plugin`)
+    t.match(
+      text,
+      /\nexport default fp\(\w+, \{[^}]*\}\)\n$/,
+      `${path} ends with export default fp(…)`
+    )
     const read = new Set(withParts(path).flatMap(part => decoratorsOf(files.get(part) ?? '')))
     for (const decorator of read) {
       const owner = owners.get(decorator) ?? name

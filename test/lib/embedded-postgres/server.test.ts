@@ -50,7 +50,7 @@ t.test('a start adopts the PostgreSQL that a killed service left running', async
   await service.exited
 
   const adopted = await startPostgres(folder)
-  t.equal((await postmaster(folder))[0], pid, 'the same postmaster')
+  t.equal((await postmaster(folder))[0], pid, 'the postmaster is the same process')
   t.match(await query(adopted, 'select count(*)::int from schema_version'), [{ count: Number }])
   await adopted.stop()
 })

@@ -54,7 +54,7 @@ t.test('ten wrong passwords from one address block it on every node', async t =>
     t.equal(
       (await guess(call, ann.email, { password, from: otherAddress })).status,
       200,
-      'from another address'
+      'the same sign-in from another address succeeds'
     )
   }
   t.equal((await guess(one.call, bob.email, { password: bob.password })).status, 200)

@@ -47,7 +47,7 @@ async function checkDelivery(
   const receivedRevs = () =>
     live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
   await until(() => receivedRevs().length === 2)
-  t.strictSame(receivedRevs(), [2, 3], 'once, in order')
+  t.strictSame(receivedRevs(), [2, 3], 'every change arrives once, in order')
 }
 
 t.test('behind a transaction pooler, events are delivered by polling', { skip }, async t => {

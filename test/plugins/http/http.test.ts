@@ -53,7 +53,11 @@ t.test('a CORS preflight returns 204 despite the 405 handler', async t => {
   const { origin } = headers
   const refused = await app.inject({ method: 'PUT', url: '/anything', headers: { origin } })
   t.equal(refused.statusCode, 405)
-  t.equal(refused.headers['access-control-allow-origin'], origin, 'CORS headers are on the error')
+  t.equal(
+    refused.headers['access-control-allow-origin'],
+    origin,
+    'the error response has CORS headers'
+  )
 })
 
 t.test('query and path parameters are coerced, errors name the parameter', async t => {

@@ -34,14 +34,14 @@ t.test('an operation sent 40 times to two nodes is applied once', async t => {
   t.match(
     await apply(op, users[1]),
     { outcome: 'rejected', code: 'op_id_reused' },
-    'by another user'
+    'the opId is sent by another user'
   )
   const elsewhere = await insertChecklist(app)
   await insertMember(app.sql, elsewhere.projectId, ownerId)
   t.match(
     await submit(ownerId, [op], { list: elsewhere.listId }),
     [{ outcome: 'rejected', code: 'op_id_reused' }],
-    'on another checklist'
+    'the opId is sent for another checklist'
   )
   t.match(await submit(ownerId, [op, op]), [
     { duplicate: true, rev: 3 },
@@ -215,7 +215,7 @@ t.test('an invalid operation returns its error code and writes nothing', async t
       JSON.stringify(operation)
     )
   const again = await apply(adding('again', itemId.toUpperCase()))
-  t.match(again, { outcome: 'noop' }, 'the id of an item of this checklist')
+  t.match(again, { outcome: 'noop' }, 'the id belongs to an item of this checklist')
   for (const text of ['x'.repeat(2001), '😀'.repeat(2001)])
     t.match(await apply(adding(text)), { code: 'limit' })
   t.match(await apply({ kind: 'list.rename', from: 'List', to: 'x'.repeat(201) }), {
@@ -253,7 +253,7 @@ t.test('an invalid operation returns its error code and writes nothing', async t
   t.match(
     await apply(adding('😀'.repeat(2000))),
     { outcome: 'applied' },
-    '2,000 characters of two code units'
+    '2,000 characters of two code units are accepted'
   )
   t.match(await apply(adding('e\u0301  \n')), { outcome: 'applied' })
   t.equal((await read()).items[0]?.text, '\u00e9')
@@ -299,7 +299,7 @@ t.test('a conflict is extended by its author and resolved only once', async t =>
   t.equal(both.find(({ outcome }) => outcome === 'noop')?.code, 'already_resolved')
   const [left] = (await read()).conflicts
   await app.sql`update checklist_items set text = 'Call Dave' where id = ${itemId}`
-  t.equal((await read()).conflicts.length, 0, `${left?.id} closed by plain SQL`)
+  t.equal((await read()).conflicts.length, 0, `plain SQL resolves the conflict ${left?.id}`)
 })
 
 t.test('an edit is rejected when its item has twenty open conflicts', async t => {

@@ -95,7 +95,8 @@ async function checkDelivery(t: Test, events: LogEvent[], count: number, message
 t.test('each node has one LISTEN connection and one log connection', async t => {
   const { apps, sql, listId, received } = await setUp(t, 2)
   const names = ['concord listen', 'concord tail']
-  for (const name of names) t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
+  for (const name of names)
+    t.equal((await backends(sql, name)).length, 2, `two nodes have two connections ${name}`)
   const writing = addItems(sql, listId)
   await until(() => writing.count > 50)
   const count = await writing.stop()
@@ -161,7 +162,7 @@ t.test('a new epoch resets every subscriber before its first events', async t =>
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
   t.notOk(
     events.some(event => textOf(event) === 'item 1'),
-    'reset() was called before'
+    'reset() was called before the new events'
   )
 })
 
@@ -182,7 +183,7 @@ t.test('a database restored to an older state gets a new epoch', async t => {
   await until(() => apps.every(({ pubsub }) => pubsub.epoch !== before))
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
-  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called before')
+  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called before the new events')
   t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
 })
 
@@ -272,7 +273,7 @@ t.test('an event larger than the ring buffer is delivered but not buffered', asy
 
 t.test('the log reader uses smaller pages when a large page fails', async t => {
   const { sql, projectId, listId, events } = await setUp(t)
-  // Lets every page of more than 16 events fail, as if its query took too long.
+  // Makes every query of more than 16 events fail, as if it took too long.
   await sql.begin(async tx => {
     await tx`
       create function of_a_small_page(value text) returns text

@@ -81,7 +81,7 @@ t.test('a refresh concurrent with a sign-out leaves no usable token', async t =>
       }
     }
   })
-  t.comment(`the refresh came first in ${won} of ${ROUNDS}`)
+  t.comment(`the refresh came first in ${won} of ${ROUNDS} rounds`)
 })
 
 t.test('refreshes concurrent with the end of their session leave no usable token', async t => {
@@ -136,7 +136,11 @@ t.test('another node refuses the tokens of an ended session within 1 s', async t
     const { accessToken } = (await refresh(one.call, cookie)).body
     t.equal(await me(two.call, accessToken), 200)
     await one.call('POST', '/auth/signout', { cookie })
-    t.equal(await me(one.call, accessToken), 401, 'at once on the node that revoked it')
+    t.equal(
+      await me(one.call, accessToken),
+      401,
+      'the node that ended the session refuses its token at once'
+    )
     const since = performance.now()
     await until(async () => (await me(two.call, accessToken)) === 401, 1000)
     delays.push(performance.now() - since)

@@ -27,7 +27,7 @@ t.test('a user lists their sessions', async t => {
   t.strictSame(
     [first.id, second.id],
     [sessionIdOf(phone.body.accessToken), sessionIdOf(ann.token)],
-    'the last used one is first'
+    'the last used session is first'
   )
   t.strictSame(Object.keys(first).sort(), [
     'createdAt',
@@ -122,7 +122,7 @@ t.test('a sign-in ends the session of the cookie it sends', async t => {
   t.not(sessionIdOf(other.body.accessToken), sessionIdOf(ann.token))
   t.equal(await me(ann.token), 401)
   t.equal(await refresh(ann.cookie), 403)
-  t.equal(await me(bob.token), 200, 'another session of that user stays')
+  t.equal(await me(bob.token), 200, 'another session of that user stays active')
 
   const wrong = { email, password: 'not that' }
   const denied = await call('POST', '/auth/signin', { body: wrong, cookie: other.cookie })
