@@ -200,10 +200,10 @@ t.test('a stream is not opened when its client disconnects during the query', as
   await until(async () => (await readMetric(app, 'concord_topics')) === topics)
 })
 
-t.test('a push that waits is not applied after its session ended', async t => {
+t.test('a push on a lagging socket is not applied after its session ended', async t => {
   const one = await openLaggingSocket(t)
   const op = { opId: randomUUID(), kind: 'item.add', itemId: randomUUID(), text: 'x', after: null }
-  await one.endSessionBehind({ type: 'push', checklistId: one.listId, ops: [op] })
+  await one.endSessionDuring({ type: 'push', checklistId: one.listId, ops: [op] })
   // Operations of a checklist run in order, so this one runs after any that the socket sent.
   const ops = [{ opId: randomUUID(), kind: 'list.rename', from: 'To buy', to: 'Bought' }]
   const reply = await one.ann.request('POST', `/checklists/${one.listId}/ops`, { ops })
@@ -227,8 +227,8 @@ async function openLaggingSocket(t: Test) {
   client.send({ type: 'open', checklistId: listId })
   await until(async () => (await readMetric(app, 'concord_sockets{state="lagging"}')) === 1)
 
-  /** Ends the session while `message` waits, then lets the client read on. */
-  async function endSessionBehind(message: object) {
+  /** Ends the session while `message` waits, then continues reading. */
+  async function endSessionDuring(message: object) {
     const arrived = once(served as WebSocket, 'message')
     client.send(message)
     await arrived
@@ -237,5 +237,5 @@ async function openLaggingSocket(t: Test) {
     t.equal(await client.closed, 4403)
   }
 
-  return { ann, listId, rev: rev as number, endSessionBehind }
+  return { ann, listId, rev: rev as number, endSessionDuring }
 }

@@ -30,7 +30,7 @@ t.test('a locked row delays only the requests that write it', async t => {
   for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
 })
 
-t.test('a held commit lock blocks no reads; writes with 503 write nothing', async t => {
+t.test('while the commit lock is held, reads continue and 503 writes nothing', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const ann = await createUser(app)

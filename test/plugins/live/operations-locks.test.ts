@@ -124,7 +124,7 @@ t.test('a locked conflict row delays no operation on another checklist', async t
   t.match(waiting, { value: { outcome: 'applied' } })
 })
 
-t.test('a held commit lock returns BUSY for writes, reads continue', async t => {
+t.test('while the commit lock is held, writes return BUSY and reads continue', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, apply, read } = await insertChecklist(app)
   const [a = ''] = await addItems('a')

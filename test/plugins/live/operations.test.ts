@@ -342,7 +342,7 @@ t.test('a checklist can be restored to an older and a newer revision', async t =
   t.match(await read(), { title: 'Other', items: [{ text: 'A' }, { text: 'c' }, { text: 'd' }] })
 })
 
-t.test("a delete is rejected as changed_since after another user's change", async t => {
+t.test('deleting a checklist changed by another user is rejected: changed_since', async t => {
   const app = await build(t)
   const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')

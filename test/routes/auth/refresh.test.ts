@@ -62,7 +62,7 @@ t.test('twenty concurrent refreshes return the same cookie after one rotation', 
   t.equal((await readSession(cookie))?.counter, 1, 'one rotation per grace period')
 })
 
-t.test('a used token refreshes in the grace period, then ends its session', async t => {
+t.test('a reused token works in the grace period, then ends its session', async t => {
   const { cookie, headers } = await createUser(app)
   const next = cookieOf(await refresh(cookie))
   t.equal(cookieOf(await refresh(cookie)), next)

@@ -56,7 +56,7 @@ t.test('deleting an account requires the password', async t => {
   t.equal((await me(ann.token)).status, 200)
 })
 
-t.test('deleting an account logs it as actor of its deleted projects', async t => {
+t.test('the log names a deleted account as the actor of its project deletions', async t => {
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = async (name: string) =>
     (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string

@@ -46,7 +46,7 @@ t.test('a user whom an owner adds can read the project at once', async t => {
   t.strictSame(event, { user_id: outsider.id, actor_id: owner.id, source: 'http' })
 })
 
-t.test('adding a member returns 409, adding an unknown user 404', async t => {
+t.test('adding a member again returns 409, an unknown user 404', async t => {
   const { owner, editor } = team
   const twice = await owner.request('POST', members, { email: editor.email, role: 'owner' })
   t.equal(twice.statusCode, 409)
