@@ -2,21 +2,21 @@ import { parseArgs } from 'node:util'
 import postgres from 'postgres'
 import { findRunningUrl } from '../lib/embedded-postgres/server.ts'
 import { attacks } from './attack/attacks.ts'
-import { createBystander } from './attack/bystander.ts'
 import { target } from './attack/figures.ts'
 import { type AttackResult, measureAttack } from './attack/measure.ts'
 import { createMeter } from './attack/meter.ts'
-import { bystanderRow, costsRow, responsesLine } from './attack/table.ts'
+import { createProbe } from './attack/probe.ts'
+import { costsRow, probeRow, responsesLine } from './attack/table.ts'
 import { startService } from './support/service.ts'
 
 /*
- * Measures the latencies of a bystander during attacks. Runs attacks one after another against the service with its
- * limits on. Before and during each, a user with a checklist of their own measures ten times a second a push over
- * /live, GET /users/me, and the delivery of the event of the push over /events. With so few measurements p99 is
- * nearly the maximum.
+ * Measures how attacks slow the requests of another user, the probe. Runs the attacks one after another against the
+ * service, with its rate limits on. Before and during each attack, the probe measures three latencies ten times a
+ * second, on a checklist of its own: of a push over /live, of GET /users/me, and of the delivery of the pushed event
+ * over /events. With so few measurements p99 is nearly the maximum.
  *
- * The attacker is another process on the same machine: its CPU time slows the service too. Exits with 1 when the
- * target is missed, a response is a 5xx other than 503, or connections of an attacker stay open.
+ * The attacker is another process on the same machine, so its CPU time slows the service too. Exits with 1 when a
+ * latency misses its target, a response is a 5xx other than 503, or connections of an attacker stay open.
  *
  * node bench/attack.ts [part of a name] [--seconds 8] [--json]
  */
@@ -35,22 +35,22 @@ if (names.length === 0 || !(seconds > 0)) {
   process.exit(2)
 }
 
-// A token must live longer than all attacks together.
+// The access tokens must not expire before the last attack ends.
 const service = await startService({ RATE_LIMIT: 'on', ACCESS_TOKEN_TTL: '7200' })
 try {
   const { url, folder, log } = service
   const databaseUrl = (await findRunningUrl(folder)) ?? ''
   const sql = postgres(databaseUrl, { max: 1, onnotice: () => {} })
-  const bystander = await createBystander(url)
-  await bystander.measure(warmUpMs)
-  const environment = { url, databaseUrl, sql, bystander, meter: createMeter(service), log }
+  const probe = await createProbe(url)
+  await probe.measure(warmUpMs)
+  const environment = { url, databaseUrl, sql, probe, meter: createMeter(service), log }
   const results: AttackResult[] = []
   for (const name of names) {
     const result = await measureAttack(environment, name, seconds)
     results.push(result)
     if (!values.json) show(result)
   }
-  bystander.close()
+  probe.close()
   await sql.end()
   if (values.json) console.log(JSON.stringify(results, null, 2))
   else printTables(results)
@@ -74,8 +74,8 @@ function printTables(results: AttackResult[]) {
   console.log(`\ncost of each attack of ${seconds} s`)
   table(costsRow)
   console.log(
-    'latencies of the bystander: p50/p99/max in ms before the attack → during it, and the ratio of p99;' +
+    'latencies of the probe: p50/p99/max in ms before the attack → during it, and the ratio of p99;' +
       ` the target is a ratio below ${target.ratio} and no latency above ${target.maxMs} ms`
   )
-  table(bystanderRow)
+  table(probeRow)
 }

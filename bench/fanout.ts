@@ -18,8 +18,8 @@ import { startService } from './support/service.ts'
 import { round } from './support/statistics.ts'
 
 /*
- * Measures the CPU time of the server for the delivery of one change to one of 1,000 streams or 1,000 sockets, with
- * one change and with ten changes in a commit. Compares it with a bare server of node:http and ws that writes the
+ * Measures the CPU time in which the service delivers one change to one of 1,000 streams or 1,000 sockets, for commits
+ * of one change and of ten changes. Compares this time with that of a bare server of node:http and ws, which writes the
  * same bytes to as many connections. The CPU time of the service includes the request, the query of the log and the
  * routing.
  *
@@ -27,7 +27,7 @@ import { round } from './support/statistics.ts'
  */
 const seconds = Number(process.argv[2] ?? 5)
 const size = { connections: 1000, text: 'Order 12 white chairs for the summer fair' }
-// `commits` in a second.
+// `commits` is the number of commits per second.
 const loads = [
   { name: '1 change in a commit', changes: 1, commits: 20 },
   { name: '10 changes in a commit', changes: 10, commits: 4 }
@@ -35,12 +35,12 @@ const loads = [
 const kinds = ['stream', 'socket'] as const
 type Kind = (typeof kinds)[number]
 
-/** A server that is measured. */
+/** A server whose CPU time is measured. */
 interface Server {
   url: string
   headers: Headers
   checklistId: string
-  /** Returns the CPU time of its process so far. */
+  /** Returns the CPU time that the server process has used so far. */
   cpuSeconds(): Promise<number>
   /** Sends a number of changes to all connections. */
   publish(changes: number): Promise<unknown>
@@ -78,7 +78,7 @@ async function main() {
 async function measure(server: Server, kind: Kind, { changes, commits }: (typeof loads)[0]) {
   let received = 0
   const connections = await openMany(size.connections, () => open(server, kind, () => received++))
-  await delay(1000) // until all presence messages have been received
+  await delay(1000) // time until all presence messages have been received
   received = 0
   const before = await server.cpuSeconds()
   const end = performance.now() + seconds * 1000
@@ -155,7 +155,10 @@ async function createBare(child: ChildProcess): Promise<Server> {
   }
 }
 
-/** Runs in the child process: writes the requested number of changes to all connections, and returns its CPU time. */
+/**
+ * Runs the bare server in the child process, which writes the requested number of changes to all connections and
+ * reports its CPU time.
+ */
 function runBareServer() {
   const streams = new Set<ServerResponse>()
   const server = createServer((_, response) => {

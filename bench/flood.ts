@@ -86,7 +86,7 @@ function send(
     })
     sent.on('error', reject).on('response', async response => {
       for await (const _ of response) {
-        // Only the end of the response matters.
+        // Discards the body.
       }
       resolve(response.statusCode ?? 0)
     })

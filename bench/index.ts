@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 
 /*
  * Runs all benches that `npm run bench` runs, one after the other, each for a short time and in a process of its own.
- * Every bench also runs alone; its first comment says what it measures and what it compares that with.
+ * Every bench can also run alone; its first comment describes the measurement and the comparison.
  */
 const benches = [
   'http.ts',

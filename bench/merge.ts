@@ -14,16 +14,16 @@ import {
 import { merges } from './merge/tools.ts'
 
 /*
- * Measures how often mergeText merges two changes of one sentence correctly, compared with node-diff3,
- * diff-match-patch and Yjs text. The changes are generated (./merge/edits.ts), so that the correct result is known: a
- * text, or a conflict. Also measures the CPU time of mergeText for hostile texts.
+ * Measures how often mergeText merges two changes of one sentence correctly, compared with node-diff3, diff-match-patch
+ * and Yjs text. The changes are generated (./merge/edits.ts), so that the correct result is known: a text, or a
+ * conflict. Also measures the CPU time of mergeText for hostile texts.
  *
  * node bench/merge.ts [pairs of each language = 20000] [seed = 1]
  * node bench/merge.ts --data FILE     real edits, in the format of ./merge/real.ts
  *
- * right: the correct result. wrong: any other text. conflict: a conflict although a correct text exists. SHOW=1
- * prints the wrong merges of mergeText. A tool without conflicts is never right in the last group. node-diff3 gets
- * the same tokens as mergeText.
+ * The columns: `right` counts correct results, `wrong` other texts, `conflict` conflicts although a correct text
+ * exists. SHOW=1 prints the wrong merges of mergeText. A tool that reports no conflicts is never right in the last
+ * group. node-diff3 receives the same tokens as mergeText.
  */
 const { values, positionals } = parseArgs({
   options: { data: { type: 'string' } },
@@ -87,7 +87,7 @@ function score(tool: string, members: Pair[]) {
   return { right: share(count.right), wrong: share(count.wrong), conflict: share(count.conflict) }
 }
 
-/** Measures the CPU time of the merge of hostile texts. */
+/** Measures the CPU time in which mergeText merges hostile texts. */
 function measureHostileTexts() {
   const rnd = seededRandom(seed)
   const rows = Object.entries(hostileTexts(rnd)).map(([name, texts]) => {

@@ -9,9 +9,9 @@ import { startDatabase } from './support/database.ts'
 import { round, sum } from './support/statistics.ts'
 
 /*
- * Measures how many operations a second the service acknowledges over WebSocket, on one list and on 1,000 lists.
- * Every client sends its next operation after the acknowledgement of the last one. Compares it with pgbench, which
- * updates the same rows of the same database, triggers and log included.
+ * Measures how many operations a second the service acknowledges over WebSocket, on one list and on 1,000 lists. Every
+ * client sends its next operation after the acknowledgement of the last one. Compares this number with pgbench, which
+ * updates the same rows of the same database, including triggers and log.
  *
  * node bench/operations.ts [seconds of each measurement = 3]
  */
@@ -72,7 +72,7 @@ async function prepare() {
     select id, 'Item ' || n
     from checklists, generate_series(1, 100) n
     where n <= 10 or title = 'List 1'`
-  // pgbench chooses rows by a random number
+  // numbers the rows, because pgbench chooses a row by a random number
   await sql`
     create table numbered as
     select row_number() over (order by title <> 'List 1', checklist_id, position)::int - 1 as n, item.id, checklist_id
@@ -83,7 +83,7 @@ async function prepare() {
   return { authorization: `Bearer ${session.json().accessToken}` }
 }
 
-/** Starts the service on the same database, in a process of its own as in production. */
+/** Starts the service on the same database in a separate process, as in production. */
 async function startServer(): Promise<string> {
   service = spawn(process.execPath, [join(import.meta.dirname, '..', 'server.ts')], {
     env: { ...process.env, ...env, PORT: '0' },
@@ -143,7 +143,7 @@ async function measureSockets(
   return sum(counts) / seconds
 }
 
-/** Returns the updates a second of pgbench. */
+/** Returns the updates per second that pgbench measured. */
 async function measureSql(clients: number, isOneList: boolean): Promise<number> {
   const last = (isOneList ? 100 : lists * 10) - 1
   const program = findPgbench()
@@ -175,7 +175,7 @@ async function measureSql(clients: number, isOneList: boolean): Promise<number> 
   return Number(/tps = ([\d.]+)/.exec(text)?.[1])
 }
 
-/** Does the same with postgres.js, for machines without pgbench. */
+/** Returns the updates per second with postgres.js, for machines without pgbench. */
 async function measureDriver(clients: number, last: number): Promise<number> {
   const until = performance.now() + seconds * 1000
   const counts = await Promise.all(

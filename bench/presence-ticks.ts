@@ -17,7 +17,7 @@ import { round } from './support/statistics.ts'
  */
 const warmUpMs = 4000
 
-/** The users of one node. */
+/** The users whose presence one node holds, and their lists. */
 interface NodeUsers {
   url: string
   lists: string[]
@@ -147,7 +147,7 @@ async function startOtherNode(users: NodeUsers) {
   }
 }
 
-/** Runs in the worker: the other node. */
+/** Runs the second node in the worker thread. */
 async function runOtherNode(users: NodeUsers) {
   const app = await start(users.url)
   joinUsers(app, users, () => {})

@@ -8,10 +8,9 @@ import { round, sum } from './support/statistics.ts'
 
 /*
  * Measures how many changes four writers commit while 1,000 users type. Compares no typing, a NOTIFY for every
- * keystroke, and two nodes that exchange presence once a second, as the service does. NOTIFY takes a lock of the
- * whole cluster in COMMIT, and so does the log.
- *
- * The three are measured in turn, so that other load on the machine affects all of them alike.
+ * keystroke, and two nodes that exchange presence once a second, as the service does. In COMMIT, NOTIFY takes a lock of
+ * the whole cluster, also in every transaction that writes to the log. The three cases are measured in turn, so that
+ * other load on the machine affects all of them alike.
  *
  * node bench/presence.ts [seconds of each turn = 2]
  */

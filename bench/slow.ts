@@ -17,10 +17,10 @@ import { startService } from './support/service.ts'
 import { percentile, round, sum } from './support/statistics.ts'
 
 /*
- * Measures the latency of events to 1,000 streams that read, and the memory of the service: alone, beside 1,000 other
- * clients that read, and beside 1,000 slow clients: a third are streams that do not read, a third are streams that
- * read a kilobyte a second, a third are sockets that do not read. The other clients subscribe to a second project,
- * which changes until the buffers of the kernel are full for the slow ones.
+ * Measures the latency of events to 1,000 streams that read, and the memory of the service, in three cases: without
+ * other clients, with 1,000 other clients that read, and with 1,000 slow clients. A third of the slow clients are
+ * streams that do not read, a third are streams that read a kilobyte a second, a third are sockets that do not read.
+ * The other clients subscribe to a second project, whose changes fill the kernel's buffers of the slow clients.
  *
  * Latency is from the commit, by the clock of the database, to the read in this process. Memory is the resident set
  * size of the process of the service. Exits with 1 when a stream that reads misses an event or receives one twice, or
@@ -67,7 +67,7 @@ async function main() {
     })
     let committed = 0
 
-    /** Measures once: beside other clients that read or do not read, or alone. */
+    /** Measures one case: with other clients that read (true) or do not read (false), or without other clients. */
     async function measure(isReading?: boolean) {
       const others = isReading === undefined ? undefined : startOtherClients(isReading)
       if (others) await once(others, 'message')
@@ -153,7 +153,7 @@ async function countLagging(url: string): Promise<number> {
   return sum(lagging.map(([, count]) => count))
 }
 
-/** Creates a checklist with one short item or many long ones. `change` changes some of them in one commit. */
+/** Creates a checklist with one short item or many long ones. `change` changes some of the items in one commit. */
 async function createList(
   url: string,
   { headers }: { headers: Headers },

@@ -36,7 +36,7 @@ try {
   const statuses = new Map<string, Set<number>>()
   const names = Object.keys(kinds) as (keyof typeof kinds)[]
   for (let count = 0; count < attempts; count++) {
-    // In random order, so that periodic work of the machine affects all kinds alike.
+    // The order is random, so that periodic work of the machine affects all kinds alike.
     const kind = names[Math.floor(Math.random() * names.length)] as keyof typeof kinds
     const { ms, status } = await attempt(kinds[kind](email))
     durations.get(kind)?.push(ms)

@@ -15,7 +15,7 @@ t.test('an unknown path returns 404 in the common error format', async t => {
   })
 })
 
-t.test('two applications share one database', async t => {
+t.test("two applications on one database see each other's rows", async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   await one.sql`insert into users (email, name) values ('ann@example.com', 'Ann')`

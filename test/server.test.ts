@@ -6,7 +6,7 @@ import { createDatabase } from './support/database.ts'
 import { createDataDir, START_MS, spawnService, waitForStart } from './support/process.ts'
 import { until } from './support/until.ts'
 
-t.test('a start prints its addresses, and SIGTERM exits with 0', async t => {
+t.test('the service prints its addresses, and SIGTERM exits with 0', async t => {
   const service = spawnService(t, { DATA_DIR: await createDataDir(t) })
   const { text, address } = await waitForStart(service)
   t.match(text, `API docs  ${address}/docs\n`)
@@ -17,7 +17,7 @@ t.test('a start prints its addresses, and SIGTERM exits with 0', async t => {
   t.equal(service.output.stderr, '')
 })
 
-t.test('two SIGINT at once drain and exit with 0', async t => {
+t.test('two SIGINT at the same time drain and exit with 0', async t => {
   const service = spawnService(t, {
     DATABASE_URL: await createDatabase(t),
     JWT_SECRET: 'x'.repeat(32)
@@ -28,7 +28,7 @@ t.test('two SIGINT at once drain and exit with 0', async t => {
   t.strictSame(await service.exited, [0, null])
 })
 
-t.test('a signal during the start of the database exits with 0', async t => {
+t.test('SIGTERM while the embedded database starts exits with 0', async t => {
   const folder = await createDataDir(t)
   const service = spawnService(t, { DATA_DIR: folder })
   await until(() => findPostmasterPort(join(folder, 'postgres')), START_MS)
@@ -37,13 +37,13 @@ t.test('a signal during the start of the database exits with 0', async t => {
   t.equal(await findPostmasterPort(join(folder, 'postgres')), undefined)
 })
 
-t.test('a second signal exits at once with 1', async t => {
+t.test('a second SIGTERM during the shutdown exits at once with 1', async t => {
   const service = spawnService(t, {
     DATABASE_URL: await createDatabase(t),
     JWT_SECRET: 'x'.repeat(32)
   })
   const { port } = await waitForStart(service)
-  // A request without its body keeps the service draining.
+  // A request with an incomplete body keeps the service from finishing its shutdown.
   const socket = connect(port, '127.0.0.1').on('error', () => {})
   t.teardown(() => socket.destroy())
   socket.write(

@@ -4,7 +4,7 @@ import { attacks } from './attacks.ts'
 import { createTools } from './tools.ts'
 import { countTraffic } from './traffic.ts'
 
-/** What the attacker process must do. */
+/** The message that starts the preparation of an attack in the attacker process. */
 export interface AttackOrder {
   name: string
   url: string
@@ -12,18 +12,18 @@ export interface AttackOrder {
   seconds: number
 }
 
-/** What the attacker process did. */
+/** The result of an attack, which the attacker process sends to its parent. */
 export interface AttackerReport {
   requests: number
   bytesSent: number
   cpuSeconds: number
-  /** the number of each kind of response */
+  /** number of responses by kind */
   responses: Record<string, number>
 }
 
 /*
- * Runs one attack in a process of its own, so that it does not slow the measurements: prepares it, waits for the start,
- * runs it for some seconds, and exits, which closes all its connections.
+ * Runs one attack in a process of its own, so that it does not block the measurements: prepares the attack, waits for a
+ * message, runs the attack for some seconds, sends its result, and exits, which closes all its connections.
  */
 const traffic = countTraffic()
 process.on('disconnect', () => process.exit(1))

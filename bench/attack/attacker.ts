@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { AttackerReport, AttackOrder } from './attacker-process.ts'
 
-/** Starts the process of an attack. Resolves when the attack has been prepared. */
+/** Starts the attacker process. Resolves when the attack has been prepared. */
 export async function startAttacker(order: AttackOrder) {
   const child = fork(join(import.meta.dirname, 'attacker-process.ts'))
   const exited = once(child, 'exit')
@@ -11,7 +11,7 @@ export async function startAttacker(order: AttackOrder) {
   await message()
 
   return {
-    /** Runs the attack. Resolves when it has ended. */
+    /** Runs the attack. Resolves with its result when it has ended. */
     async run(): Promise<AttackerReport> {
       child.send('start')
       const report = await message<AttackerReport>()

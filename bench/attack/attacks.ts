@@ -7,7 +7,7 @@ import type { Tools } from './tools.ts'
 export interface Attack {
   /** one line */
   description: string
-  /** measurements without a target: the attack holds a lock that every writer needs */
+  /** measurements that have no target, because the attack holds a lock that every writer needs */
   delays?: ('push' | 'read' | 'delivery')[]
   /** Creates accounts and lists. Returns the function that runs the attack; it may run until its process exits. */
   prepare(tools: Tools): Promise<() => unknown>

@@ -1,6 +1,6 @@
 export type Counter = ReturnType<typeof createCounter>
 
-/** Counts requests (also frames) and responses by kind. */
+/** Counts requests and frames, and the responses of each kind. */
 export function createCounter() {
   const responses = new Map<string, number>()
   let requests = 0

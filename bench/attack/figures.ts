@@ -1,6 +1,6 @@
 import { percentile } from '../support/statistics.ts'
 
-/** The duration of one measurement, and the reason of its failure. */
+/** The duration of one measurement, and the reason when it failed. */
 export interface Sample {
   ms: number
   failure?: string
@@ -12,11 +12,11 @@ export interface Figures {
   p50: number
   p99: number
   max: number
-  /** the number of failures by reason */
+  /** number of failures by reason */
   failures: Record<string, number>
 }
 
-/** The target for a bystander: p99 below `ratio` times that before the attack, and no latency above `maxMs`. */
+/** The target for the probe: p99 below `ratio` times the p99 before the attack, and no latency above `maxMs`. */
 export const target = { ratio: 3, maxMs: 1000 }
 
 export function summarize(samples: Sample[]): Figures {
@@ -36,7 +36,9 @@ export function summarize(samples: Sample[]): Figures {
   }
 }
 
-/** Returns a text for each part of the target that the latencies during an attack miss. */
+/**
+ * Returns a message for each part of the target that the latencies during an attack miss, and for each kind of failure.
+ */
 export function findMisses(before: Figures, during: Figures): string[] {
   const ratio = during.p99 / before.p99
   return [

@@ -10,7 +10,7 @@ export function createFollower(url: string, headers: Headers, checklistId: strin
   let socket = connect()
 
   return {
-    /** Resolves with the milliseconds from the commit of a revision, by the clock of the database, to its arrival. */
+    /** Resolves when a revision has arrived, with the milliseconds since its commit (by the clock of the database). */
     delivered(rev: number): Promise<number> {
       return deliveryOf(rev).promise
     },

@@ -40,7 +40,7 @@ export function createHttpClient(url: string, counter: Counter) {
     return { status, text, retryAfter: Number(response.headers['retry-after']) }
   }
 
-  /** Sends a request until the status is neither 429 nor 503. Returns the JSON of the response. */
+  /** Sends a request again until its status is neither 429 nor 503. Returns the JSON of the response. */
   async function requestUntilAccepted(method: string, path: string, options: RequestOptions) {
     for (;;) {
       const { status, text, retryAfter } = await request(method, path, options)

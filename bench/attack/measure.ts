@@ -2,47 +2,49 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Sql } from 'postgres'
 import { startAttacker } from './attacker.ts'
 import { type Attack, attacks } from './attacks.ts'
-import type { createBystander, Latencies } from './bystander.ts'
 import { findMisses } from './figures.ts'
 import type { Meter } from './meter.ts'
+import type { createProbe, Latencies } from './probe.ts'
 
-/** What attacks run against, and what measures them. */
+/** The service under attack, and the objects that measure it. */
 export interface AttackEnvironment {
   url: string
   databaseUrl: string
   sql: Sql
-  bystander: Awaited<ReturnType<typeof createBystander>>
+  probe: Awaited<ReturnType<typeof createProbe>>
   meter: Meter
   /** the newest lines of the log of the service */
   log: string[]
 }
 
-// The service closes a socket only after the messages that it has received, so connections may stay open for some time.
+// The service handles all received messages of a socket before closing it, so connections may stay open for a while.
 const limits = { beforeMs: 4000, closeMs: 10_000, pollMs: 250 }
 const measurements = ['push', 'read', 'delivery'] as const
 
 export type AttackResult = Awaited<ReturnType<typeof measureAttack>>
 
-/** Prepares one attack, measures the bystander before and during it, and waits until the service is idle. */
+/**
+ * Prepares one attack, measures the latencies of the probe before and during it, and waits until the service is idle.
+ */
 export async function measureAttack(environment: AttackEnvironment, name: string, seconds: number) {
-  const { url, databaseUrl, sql, bystander, meter, log } = environment
+  const { url, databaseUrl, sql, probe, meter, log } = environment
   const connectionsBefore = await meter.connections()
   const attacker = await startAttacker({ name, url, databaseUrl, seconds })
   await meter.waitUntilIdle()
-  const before = await bystander.measure(Math.min(limits.beforeMs, seconds * 1000))
+  const before = await probe.measure(Math.min(limits.beforeMs, seconds * 1000))
 
   const head = await readHead(sql)
   log.length = 0
   const stopWatching = meter.watch()
   const cpuBefore = await meter.cpuSeconds()
-  const measuring = bystander.measure(seconds * 1000)
+  const measuring = probe.measure(seconds * 1000)
   const report = await attacker.run()
   const cpu = await meter.cpuSeconds()
   const during = await measuring
   const { memoryMb, delayMs } = await stopWatching()
   const idleAfterSeconds = await meter.waitUntilIdle()
   const connectionsLeft = (await waitForConnections(meter, connectionsBefore)) - connectionsBefore
-  const written = await countWritten(sql, head, bystander.userId)
+  const written = await countWritten(sql, head, probe.userId)
 
   return {
     name,
@@ -96,7 +98,7 @@ function countFaults(log: string[]): Record<string, number> {
   return counts
 }
 
-/** Waits until no more connections are open than before, at most 10 s. Returns their number. */
+/** Waits until no more connections are open than before, at most 10 s. Returns the number of open connections. */
 async function waitForConnections(meter: Meter, before: number): Promise<number> {
   const start = performance.now()
   for (;;) {
@@ -113,14 +115,14 @@ async function readHead(sql: Sql): Promise<number> {
   return pos
 }
 
-/** Returns the number and the bytes of the events after `pos` whose author is not the bystander. */
-async function countWritten(sql: Sql, pos: number, bystanderId: string) {
+/** Returns the number and the bytes of the events after `pos` that the probe has not written. */
+async function countWritten(sql: Sql, pos: number, probeId: string) {
   const [{ events, bytes }] = await sql<[{ events: number; bytes: number }]>`
     select
       count(*)::float8 as events,
       coalesce(sum(octet_length(concat(before::text, after::text))), 0)::float8 as bytes
     from events
     where pos > ${pos}
-    and actor_id is distinct from ${bystanderId}`
+    and actor_id is distinct from ${probeId}`
   return { eventsWritten: events, bytesWritten: bytes }
 }

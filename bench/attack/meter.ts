@@ -8,11 +8,11 @@ const limits = { sampleMs: 500, idleShare: 0.15, idleTimeoutMs: 15_000 }
 
 export type Meter = ReturnType<typeof createMeter>
 
-/** Measures the service by its /metrics, and PostgreSQL by /proc (Linux only). */
+/** Measures the service through its /metrics, and PostgreSQL through /proc (Linux only). */
 export function createMeter({ url, folder }: { url: string; folder: string }) {
   return { cpuSeconds, connections, watch, waitUntilIdle }
 
-  /** Returns the CPU seconds of both so far; NaN for PostgreSQL without /proc. */
+  /** Returns the CPU seconds that the service and PostgreSQL have used so far; NaN for PostgreSQL without /proc. */
   async function cpuSeconds() {
     const { process_cpu_seconds_total: service = 0 } = await readMetrics(url)
     return { service, postgres: await cpuSecondsOfPostgres(folder) }
@@ -26,8 +26,8 @@ export function createMeter({ url, folder }: { url: string; folder: string }) {
   }
 
   /**
-   * Samples memory and event loop until the returned function is called. That function returns the maximum of the
-   * memory in MB and of the delay of the event loop in milliseconds.
+   * Samples the memory and the event loop of the service until the returned function is called, which returns the
+   * maximum memory in MB and the maximum delay of the event loop in milliseconds.
    */
   function watch() {
     let isOver = false
@@ -39,7 +39,7 @@ export function createMeter({ url, folder }: { url: string; folder: string }) {
       return max
     }
 
-    // Every request of /metrics resets the maximum delay.
+    // Every GET /metrics resets the maximum delay, so the first one only starts the measurement.
     async function sample() {
       await readMetrics(url)
       while (!isOver) {
@@ -54,7 +54,7 @@ export function createMeter({ url, folder }: { url: string; folder: string }) {
     }
   }
 
-  /** Waits until service and database use almost no CPU time, at most 15 s. Returns the seconds. */
+  /** Waits until service and database use almost no CPU time, at most 15 s. Returns the seconds that passed. */
   async function waitUntilIdle(): Promise<number> {
     const start = performance.now()
     let before = await cpuSeconds()
@@ -86,7 +86,7 @@ async function cpuSecondsOfPostgres(folder: string): Promise<number> {
 /** Returns the parent of a process, its CPU seconds, and those of its children that have exited (proc_pid_stat(5)). */
 async function readProcStat(pid: number) {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  // The name in parentheses may contain any character. Times are in ticks of 1/100 s.
+  // The name of the process, in parentheses, may contain any character. Times are in ticks of 1/100 s.
   const fields = text
     .slice(text.lastIndexOf(')') + 2)
     .split(' ')

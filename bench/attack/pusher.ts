@@ -6,14 +6,14 @@ import { connectLive, type Headers } from '../support/client.ts'
 const limits = { reconnectMs: 250, retryMs: 500 }
 
 /**
- * Creates a client of one checklist on `/live`. It sends every operation in a frame of its own, and sends it again
- * after an `error` and after a reconnect, until it is acknowledged.
+ * Creates a client of one checklist on `/live`. The client sends every operation in a frame of its own, and again after
+ * an `error` or a reconnect, until the operation is acknowledged.
  */
 export function createPusher(url: string, headers: Headers, checklistId: string) {
   const waiting = new Map<string, { frame: string; resolve: (result: Result) => void }>()
   /**
-   * Operations without a response on this socket, in order. An `error` names no operation, but responses are in
-   * order.
+   * Operations on this socket that have no response yet, in order. An `error` does not name its operation, but
+   * responses arrive in the order of the operations.
    */
   let sent: string[] = []
   let socket = connect()

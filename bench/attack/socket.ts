@@ -54,7 +54,10 @@ export function createSocket(
   }
 }
 
-/** Returns what is counted of a message: the outcomes of an `ack`, the code of an `error`. */
+/**
+ * Returns the kinds of response that a message counts as: the outcomes of an `ack`, the code of an `error`, or its
+ * type.
+ */
 function responsesIn(text: string): string[] {
   const type = /^\{"type":"(\w+)"/.exec(text)?.[1] ?? 'other'
   if (type === 'error') return [`error ${/"code":"(\w+)"/.exec(text)?.[1]}`]

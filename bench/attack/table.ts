@@ -25,8 +25,8 @@ export function costsRow({
   }
 }
 
-/** Returns the latencies of the bystander as a row of a table. */
-export function bystanderRow({ before, during, misses }: AttackResult) {
+/** Returns the latencies of the probe as a row of a table. */
+export function probeRow({ before, during, misses }: AttackResult) {
   return {
     push: compare(before.push, during.push),
     read: compare(before.read, during.read),
@@ -35,7 +35,7 @@ export function bystanderRow({ before, during, misses }: AttackResult) {
   }
 }
 
-/** Returns the responses to the attacker and their numbers, the most frequent first. */
+/** Returns the kinds of responses that the attacker received, with their counts, the most frequent first. */
 export function responsesLine({ responses }: AttackResult): string {
   return Object.entries(responses)
     .sort(([, a], [, b]) => b - a)

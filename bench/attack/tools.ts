@@ -15,7 +15,7 @@ export interface AttackItem {
   text: string
 }
 
-// `pending` limits the attacker, so that it does not use all of two cores.
+// `pending` limits the CPU time of the attacker, so that it does not use up both cores.
 const limits = { pending: 300, itemsPerOp: 200, opsPerPush: 100 }
 
 /** Creates the functions that attacks share. */
@@ -39,7 +39,7 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
     sql: () => postgres(databaseUrl, { max: 1, onnotice: () => {} })
   }
 
-  /** Calls `act` `perSecond` times a second until the process exits, but not while 300 calls are pending. */
+  /** Calls `act` `perSecond` times a second until the process exits; skips calls while 300 are pending. */
   async function atRate(perSecond: number, act: (n: number) => unknown) {
     const start = performance.now()
     let pending = 0
@@ -53,7 +53,7 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
     }
   }
 
-  /** Creates a checklist with items in a new project of its owner and of `editors`. */
+  /** Creates a project with an owner and `editors`, and in it a checklist with items. */
   async function createList({ headers }: BenchUser, editors: BenchUser[], items: AttackItem[]) {
     const post = (path: string, body: object) =>
       http.requestUntilAccepted('POST', path, { headers, body })
@@ -69,7 +69,7 @@ export function createTools({ url, databaseUrl }: { url: string; databaseUrl: st
     return { id: id as string, projectId: projectId as string, items }
   }
 
-  /** Pushes operations over HTTP, again until they are decided. */
+  /** Pushes operations over HTTP, and sends a push again until the service accepts it. */
   async function push(headers: Headers, listId: string, ops: Op[]) {
     for (let n = 0; n < ops.length; n += limits.opsPerPush) {
       const body = { ops: ops.slice(n, n + limits.opsPerPush).map(withId) }

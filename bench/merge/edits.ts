@@ -7,7 +7,7 @@ import {
   type Word
 } from './sentences.ts'
 
-/** Removes `remove` words at word `at` and inserts `insert` there. */
+/** An edit that removes `remove` words at word number `at` and inserts the words `insert` there. */
 export interface Splice {
   at: number
   remove: number
@@ -15,8 +15,9 @@ export interface Splice {
 }
 
 /**
- * The change of one user: one to three splices with unchanged words between them. Several alternatives when different
- * splices make the same text: moving a phrase after its neighbour is also moving the neighbour before the phrase.
+ * The change of one user: one to three splices with unchanged words between them. When different splices produce the
+ * same text, all are listed as alternatives: moving a phrase behind the next phrase equals moving the next phrase
+ * before it.
  */
 export type SentenceChange = Splice[][]
 
@@ -34,9 +35,9 @@ export function createChange(base: Word[], language: Language, rnd: () => number
 export type Relation = 'apart' | 'neighbours' | 'overlapping'
 
 /**
- * Returns how two splices relate. apart: an unchanged word is between them. neighbours: they change different words
- * with no word between; the correct result is known. overlapping: they change the same word or insert in the same
- * place, so that no correct result exists.
+ * Returns how two splices relate. `apart`: an unchanged word is between them. `neighbours`: they change different words
+ * without a word between them, so that the correct result is known. `overlapping`: they change the same word or insert
+ * in the same place, so that no correct result exists.
  */
 export function relate(a: Splice, b: Splice): Relation {
   const [first, second] = a.at < b.at || (a.at === b.at && a.remove <= b.remove) ? [a, b] : [b, a]
@@ -46,7 +47,7 @@ export function relate(a: Splice, b: Splice): Relation {
   return 'neighbours'
 }
 
-/** Returns the relation of two changes, and the correct text, or null when none exists. */
+/** Returns the relation of two changes and the correct text; the text is null when none exists. */
 export function combine(
   base: Word[],
   a: SentenceChange,
@@ -139,7 +140,7 @@ const remove: Kind = (base, _, rnd) => {
 const rewrite: Kind = (base, language, rnd) => {
   const length = 1 + below(Math.min(5, base.length), rnd)
   const at = below(base.length - length + 1, rnd)
-  // Only new words: with words of the sentence, the result could also be another change.
+  // Inserts only new words, because with words of the sentence another change could produce the same text.
   const [first, ...rest] = [
     ...createAddition(language, base, rnd),
     ...createAddition(language, base, rnd)
@@ -190,7 +191,7 @@ const swapClauses: Kind = (base, _, rnd) => {
   return swap(base, ends[i] ?? 0, ends[i + 1] ?? 0, ends[i + 2] ?? 0)
 }
 
-// Repeated by their approximate frequency.
+// Each kind of change is listed in proportion to its approximate frequency.
 const kinds: Kind[] = [
   ...[replace, replace, respell, respell, renumber, renumber],
   ...[insert, insert, insert, append, append, appendLine, prepend],

@@ -2,7 +2,7 @@ import { below, pick } from './sentences.ts'
 
 type MergeInput = [base: string, live: string, wanted: string]
 
-/** Returns texts of 2,000 characters that a merge needs much time for. */
+/** Returns texts of 2,000 characters that take much time to merge. */
 export function hostileTexts(rnd: () => number): Record<string, MergeInput> {
   const cases: Record<string, MergeInput> = {}
   for (const [script, gap, word] of [
@@ -17,7 +17,7 @@ export function hostileTexts(rnd: () => number): Record<string, MergeInput> {
         for (const times of [20, 48, 64, 74, 100, 150]) {
           const side = (first: number) => {
             const words = base.slice(0, length)
-            // From the end, so that a change does not move the position of the next.
+            // Changes the end first, so that a change does not shift the position of the next one.
             for (let n = times - 1; n >= 0; n--) {
               change(
                 words,

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import { mergeOrConflict } from '../../lib/merge-text.ts'
 import { merges } from './tools.ts'
 
-/** A text, two edits of it, and the text that its authors made of both (`human`). */
+/** A text, two edits of it, and the text into which its authors merged both (`human`). */
 interface RealEdit {
   id: string
-  /** A: `human` is the line of a merge commit. B: the second edit was made after the first. */
+  /** A: `human` is a line of a merge commit. B: the second edit was made after the first. */
   kind: 'A' | 'B'
   base: string
   ours: string
@@ -14,9 +14,9 @@ interface RealEdit {
 }
 
 /**
- * Compares merges with the texts of the authors, except blanks. `file` contains a RealEdit as JSON in each line. A
- * merge that differs is not always wrong, because authors also drop a change or write another text. SHOW=1 prints the
- * merges of mergeText that differ.
+ * Compares merges with the texts of the authors, ignoring blanks. `file` contains a RealEdit as JSON in each line. A
+ * merge that differs is not always wrong, because authors sometimes drop a change or write another text. SHOW=1 prints
+ * the merges of mergeText that differ.
  */
 export function compareRealEdits(file: string) {
   const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)

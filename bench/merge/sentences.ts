@@ -12,10 +12,10 @@ export function seededRandom(seed: number) {
 export const below = (n: number, rnd: () => number) => Math.floor(rnd() * n)
 export const pick = <T>(from: readonly T[], rnd: () => number) => from[below(from.length, rnd)] as T
 
-/** Sentences of checklists and additions to them; `gap` separates two words. */
+/** Patterns of sentences in checklists, and additions to them; `gap` separates two words. */
 export interface Language {
   gap: string
-  /** words that a user would move alone: not "the", 在 */
+  /** matches words that a user might move alone, so not "the" or 在 */
   movable: RegExp
   sentences: string[]
   slots: Record<string, string[]>
@@ -176,13 +176,13 @@ export function createReplacement(language: Language, base: Word[], rnd: () => n
 }
 
 export interface Word {
-  /** the blank or line break before it */
+  /** the blank or line break before the word */
   before: string
   text: string
 }
 
 function fill(pattern: string, language: Language, rnd: () => number): Word[] {
-  // No word twice, as in sentences of users.
+  // Uses no word twice in one sentence, because users rarely do.
   const used = new Set<string>()
   const text = pattern.replace(/\{(\w+)\}/g, (_, slot) => {
     const word = pick(

@@ -40,7 +40,7 @@ function createDocument(clientID: number) {
   return doc
 }
 
-/** Changes a Y.Text by a minimal diff of characters, as a bound text field does. */
+/** Changes a Y.Text by a minimal diff of characters, as an editor that is bound to it does. */
 function edit(text: Y.Text, from: string, to: string) {
   let at = 0
   for (const { added, removed, value } of diffChars(from, to)) {

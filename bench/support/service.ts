@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { createFolder } from './folder.ts'
 
-/** The newest lines of the log, which `log` contains. */
+/** the number of newest lines of the service's log that `log` contains */
 const maxLogLines = 1000
 
 /**
@@ -18,8 +18,8 @@ export async function startService(env: NodeJS.ProcessEnv = { RATE_LIMIT: 'off' 
     cwd: folder,
     env: { PATH: process.env.PATH, DATA_DIR: folder, PORT: '0', LOG_LEVEL: 'error', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
-    // Otherwise Ctrl-C signals the service too, and the SIGTERM of stop() is its second signal, on which it exits
-    // before PostgreSQL has stopped.
+    // Without `detached`, Ctrl-C would signal the service too. The SIGTERM of stop() would be its second signal, on
+    // which the service exits before PostgreSQL has stopped.
     detached: true
   })
   const closed = once(child, 'close')

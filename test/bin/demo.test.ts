@@ -12,7 +12,7 @@ t.test('the demo passes every step, exits with 0 and leaves no file', async t =>
   t.strictSame(await readdir(folder), [])
 })
 
-t.test('an interrupted demo leaves no file', async t => {
+t.test('an interrupted demo exits with 130 and leaves no temporary file', async t => {
   const folder = await createDataDir(t)
   const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts')
   demo.child.stdout?.once('data', () => demo.child.kill('SIGINT'))
@@ -20,7 +20,7 @@ t.test('an interrupted demo leaves no file', async t => {
   t.strictSame(await readdir(folder), [])
 })
 
-t.test('the timeline reports missing events and failed checks', async t => {
+t.test("the demo's timeline reports missing events and failed checks", async t => {
   const lines: string[] = []
   const { step, check, end } = createTimeline({ deadlineMs: 20, print: line => lines.push(line) })
   await step('Ann whispers', () => {}, { 'Ann: herself': Promise.resolve() })

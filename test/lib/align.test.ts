@@ -7,7 +7,7 @@ const tokens = fc.array(fc.constantFrom('a', 'b', 'c', 'd', 'toString', '__proto
   maxLength: 40
 })
 
-t.test('align matches as many tokens as possible, from both ends', async t => {
+t.test('align matches as many tokens as possible, aligned from either end', async t => {
   fc.assert(
     fc.property(tokens, tokens, (base, text) => {
       const most = diffArrays(base, text).reduce(
@@ -28,13 +28,13 @@ t.test('align matches as many tokens as possible, from both ends', async t => {
   t.pass()
 })
 
-t.test('repeated tokens align with the front and the back', async t => {
+t.test('align pairs a repeated token with its first and its last copy', async t => {
   t.strictSame(align(['a'], ['a', 'a']), { front: [0], back: [1] })
   t.strictSame(align(['a', 'a'], ['a']), { front: [0, -1], back: [-1, 0] })
   t.strictSame(align([], []), { front: [], back: [] })
 })
 
-t.test('more than 160 changed tokens return null, unless one run changed', async t => {
+t.test('align returns null for over 160 changed tokens in separate places', async t => {
   const numbers = (from: number, to: number) =>
     Array.from({ length: to - from }, (_, i) => `${from + i}`)
   t.equal(align(numbers(0, 81), numbers(100, 181)), null)

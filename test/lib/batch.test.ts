@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
 import { createBatch } from '../../lib/batch.ts'
 
-t.test('a batch uncorks at the end of the tick or on flush', async t => {
+t.test('a batch uncorks its stream after the tick or on flush', async t => {
   const calls: string[] = []
   const batch = createBatch({ cork: () => calls.push('cork'), uncork: () => calls.push('uncork') })
   batch.begin()

@@ -3,20 +3,20 @@ import fc from 'fast-check'
 import t from 'tap'
 import { clientInfo, clientNetwork } from '../../lib/client-address.ts'
 
-t.test('a client is its address and the first 256 user-agent characters', async t => {
+t.test('clientInfo returns the address and at most 256 user-agent characters', async t => {
   const ip = '::1'
   t.strictSame(clientInfo({ ip, headers: {} }), { ip, userAgent: '' })
   t.strictSame(clientInfo({ ip, headers: { 'user-agent': 'curl' } }), { ip, userAgent: 'curl' })
   t.equal(clientInfo({ ip, headers: { 'user-agent': 'x'.repeat(9999) } }).userAgent.length, 256)
 })
 
-t.test('an invalid address is stored as an empty string', async t => {
+t.test('clientInfo returns an empty string for an invalid address', async t => {
   for (const ip of ['', 'unknown', '1.2.3.4:80', '_hidden', 'x'.repeat(9999)]) {
     t.equal(clientInfo({ ip, headers: {} }).ip, '')
   }
 })
 
-t.test('a network is an IPv4 address or an IPv6 /64', async t => {
+t.test('clientNetwork returns the IPv4 address, or the /64 of an IPv6 address', async t => {
   const networks = {
     '192.0.2.1': '192.0.2.1',
     '::ffff:192.0.2.1': '192.0.2.1',
@@ -36,7 +36,7 @@ t.test('a network is an IPv4 address or an IPv6 /64', async t => {
   for (const [ip, network] of Object.entries(networks)) t.equal(clientNetwork(ip), network, ip)
 })
 
-t.test('every spelling of an IPv6 address has the same network', async t => {
+t.test('clientNetwork returns the same network in upper and lower case', async t => {
   fc.assert(
     fc.property(fc.ipV6(), ip => {
       const network = clientNetwork(ip)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { cookieValues } from '../../lib/cookies.ts'
 
-t.test('cookieValues returns every value of a name as sent', async t => {
+t.test('cookieValues returns every value of a repeated cookie unchanged', async t => {
   const cases: [string | undefined, string[]][] = [
     [undefined, []],
     ['', []],

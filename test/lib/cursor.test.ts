@@ -14,7 +14,7 @@ t.test('a formatted cursor is printable ASCII and parses to the same cursor', as
   )
 })
 
-t.test('any other text parses to null', async t => {
+t.test('text that is not a cursor parses to null', async t => {
   const wrong = [
     '',
     '.',

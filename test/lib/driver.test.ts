@@ -3,10 +3,10 @@ import t from 'tap'
 import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { createDatabase } from '../support/database.ts'
 
-// Tests of patches/postgres+3.4.9.patch. Without it the first test ends the process; in the second the process ends or
-// queries never settle.
+// Tests of patches/postgres+3.4.9.patch. Without the patch, the first test ends the process. In the second test the
+// process ends, or queries neither resolve nor reject.
 
-t.test('a query on a lost connection rejects, the pool recovers', async t => {
+t.test('a query on a lost connection rejects, and its pool recovers', async t => {
   const url = await createDatabase(t)
   const [sql, killer] = [
     postgres(url, { ...connectionOptions(), max: 2 }),
@@ -21,7 +21,7 @@ t.test('a query on a lost connection rejects, the pool recovers', async t => {
   t.match(await sql`select 1 as one`, [{ one: 1 }], 'the pool recovers')
 })
 
-t.test('a pool recovers after its backends are killed 200 times', async t => {
+t.test('a connection pool recovers after its backends are killed 200 times', async t => {
   const url = await createDatabase(t)
   const [sql, killer] = [
     postgres(url, { ...connectionOptions(), max: 4 }),

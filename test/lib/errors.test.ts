@@ -5,15 +5,15 @@ import { ErrorCode } from '../../schemas/error.ts'
 
 const codes: string[] = ErrorCode.enum
 
-t.test('every error has a unique code of the catalogue', async t => {
+t.test('every error of the service has a unique code of the catalogue', async t => {
   const own = Object.values(errors).map(Refusal => new Refusal().code)
   for (const code of own) t.ok(codes.includes(code), code)
   t.equal(new Set(own).size, own.length)
   t.equal(new Set(codes).size, codes.length)
 })
 
-t.test('the catalogue contains every Fastify code that routes can return', async t => {
-  // The not-found handler, the router and the routes never return these.
+t.test('the error catalogue contains every Fastify code that routes can return', async t => {
+  // Codes that the not-found handler, the router and the routes never return.
   const unreachable = [
     'FST_ERR_NOT_FOUND',
     'FST_ERR_CTP_INSTANCE_ALREADY_STARTED',

@@ -20,7 +20,7 @@ const event: LogEvent = {
   bytes: 324
 }
 
-t.test('a memoized function computes once per object', async t => {
+t.test('a memoized function computes its result once per object', async t => {
   let made = 0
   const bytesOf = memoize((of: { n: number }) => {
     made++
@@ -31,7 +31,7 @@ t.test('a memoized function computes once per object', async t => {
   t.equal(made, 2)
 })
 
-t.test('a change contains the values before and after it', async t => {
+t.test('changeJson contains the values before and after the change', async t => {
   t.strictSame(JSON.parse(changeJson(event)), {
     rev: 3,
     kind: 'item.updated',
@@ -47,7 +47,7 @@ t.test('a change contains the values before and after it', async t => {
   t.notOk('before' in added || 'itemId' in added, 'null fields are omitted')
 })
 
-t.test('an event of the feed contains its ids and values', async t => {
+t.test('feedJson contains the ids and values of the event', async t => {
   t.match(JSON.parse(feedJson(event)), {
     type: 'item.updated',
     projectId: 'p',
@@ -84,7 +84,7 @@ t.test('an event of the feed contains its ids and values', async t => {
   t.match(JSON.parse(feedJson(member)), { userId: 'm', role: 'editor', project })
 })
 
-t.test('a server-sent event is one block of lines', async t => {
+t.test('sseBlock formats an event as one block of lines', async t => {
   t.equal(String(sseBlock('x.y', 'id', '{"a":"b"}')), 'event: x.y\nid: id\ndata: {"a":"b"}\n\n')
   t.equal(String(sseBlock('x.y', null, '{}')), 'event: x.y\ndata: {}\n\n')
 })

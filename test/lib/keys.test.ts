@@ -1,22 +1,22 @@
 import t from 'tap'
 import { deriveKeys } from '../../lib/keys.ts'
 
-t.test('a key ring keeps its order and derives distinct keys', async t => {
+t.test('deriveKeys keeps the order of the secrets and derives distinct keys', async t => {
   const ring = deriveKeys(['one', 'two'])
   t.strictSame(
     ring.map(({ access }) => access),
     ['one', 'two']
   )
   t.equal(new Set(ring.flatMap(({ kid, refresh }) => [kid, refresh.toString('hex')])).size, 4)
-  t.strictSame(ring, deriveKeys(['one', 'two']), 'equal on every node')
+  t.strictSame(ring, deriveKeys(['one', 'two']), 'the same secrets derive the same keys')
 })
 
-t.test('the public key id reveals no part of the key', async t => {
+t.test('the public id of a key contains no part of the key', async t => {
   const [{ kid, refresh }] = deriveKeys(['one'])
   t.match(kid, /^[\w-]{8}$/)
   t.notOk(refresh.toString('base64url').includes(kid))
 })
 
-t.test('a key ring without a secret throws', async t => {
+t.test('deriveKeys without a secret throws', async t => {
   t.throws(() => deriveKeys([]), /needs a secret/)
 })

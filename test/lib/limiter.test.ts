@@ -6,7 +6,7 @@ import { createLimiter } from '../../lib/limiter.ts'
 const full = () => new Error('full')
 const maxWaitMs = 60_000
 
-/** Returns jobs that run until `end(name)`, and the names of the started ones in order. */
+/** Returns a function that creates jobs, which run until `end(name)`, and the names of the started jobs in order. */
 function jobs() {
   const begun: string[] = []
   const gates = new Map<string, () => void>()
@@ -23,7 +23,7 @@ function jobs() {
   }
 }
 
-t.test('jobs beyond the limit wait in order, more are refused', async t => {
+t.test('jobs beyond the limit wait in order, jobs beyond the queue reject', async t => {
   const run = createLimiter({ maxRunning: 2, maxWaiting: 3, maxWaitMs }, full)
   const { begun, job, end } = jobs()
   const all = ['a', 'b', 'c', 'd', 'e'].map(name => run(job(name)))
@@ -37,7 +37,7 @@ t.test('jobs beyond the limit wait in order, more are refused', async t => {
   t.equal(await run(async () => 'free again'), 'free again')
 })
 
-t.test('a failed job frees its place', async t => {
+t.test('a failed job frees its place in the limiter', async t => {
   const run = createLimiter({ maxRunning: 1, maxWaiting: 0, maxWaitMs }, full)
   await t.rejects(
     run(() => Promise.reject(new Error('broken'))),
@@ -46,7 +46,7 @@ t.test('a failed job frees its place', async t => {
   t.equal(await run(async () => 1), 1)
 })
 
-t.test('a key with many waiting jobs is refused, other keys are not', async t => {
+t.test('a job is rejected when too many jobs of its key wait', async t => {
   const run = createLimiter({ maxRunning: 1, maxWaiting: 10, maxWaitingPerKey: 2, maxWaitMs }, full)
   const { begun, job, end } = jobs()
   const all = ['a1', 'a2', 'a3'].map(name => run(job(name), 'a'))
@@ -57,7 +57,7 @@ t.test('a key with many waiting jobs is refused, other keys are not', async t =>
   t.strictSame(begun, ['a1', 'a2', 'b1', 'a3'])
 })
 
-t.test('a job that waits too long is refused and never runs', async t => {
+t.test('a job that waits too long is rejected and never runs', async t => {
   const run = createLimiter({ maxRunning: 1, maxWaiting: 5, maxWaitMs: 20 }, full)
   const { begun, job, end } = jobs()
   const first = run(job('a'), 'a')
@@ -68,7 +68,7 @@ t.test('a job that waits too long is refused and never runs', async t => {
   t.strictSame(begun, ['a'])
 })
 
-t.test('keys take turns, jobs of one key run in order', async t => {
+t.test('waiting keys take turns, jobs of one key run in order', async t => {
   const arrivals = fc.array(fc.constantFrom('a', 'b', 'c', 'd'), { maxLength: 60 })
   const property = fc.asyncProperty(arrivals, fc.integer({ min: 1, max: 5 }), fair)
   await fc.assert(property, { numRuns: 100 })
@@ -105,18 +105,18 @@ t.test('keys take turns, jobs of one key run in order', async t => {
   }
 })
 
-t.test('an aborted waiting job frees its place and never runs', async t => {
+t.test('an aborted job that waits frees its place and never runs', async t => {
   const run = createLimiter({ maxRunning: 1, maxWaiting: 1, maxWaitMs: 60_000 }, full)
   const gate = Promise.withResolvers<void>()
   const first = run(() => gate.promise)
   const leaving = new AbortController()
-  const second = run(async () => t.fail('ran'), '', leaving.signal)
-  leaving.abort(new Error('left'))
-  await t.rejects(second, /left/)
-  const third = run(async () => 'in its place')
-  const fourth = run(async () => t.fail('ran'), '', leaving.signal)
-  await t.rejects(fourth, /left/)
+  const second = run(async () => t.fail('the aborted job ran'), '', leaving.signal)
+  leaving.abort(new Error('aborted'))
+  await t.rejects(second, /aborted/)
+  const third = run(async () => 'third')
+  const fourth = run(async () => t.fail('the aborted job ran'), '', leaving.signal)
+  await t.rejects(fourth, /aborted/)
   gate.resolve()
   await first
-  t.equal(await third, 'in its place')
+  t.equal(await third, 'third')
 })

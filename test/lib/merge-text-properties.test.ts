@@ -9,7 +9,7 @@ const units = fc
   .array(fc.integer({ min: 0, max: 0xffff }))
   .map(units => String.fromCharCode(...units))
 const anything = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), units)
-// Few words, so that texts share, repeat and move them.
+// Uses only a few different words, so that texts share, repeat and move them.
 const shared = fc
   .array(
     fc.constantFrom(
@@ -72,7 +72,7 @@ always(
   (base, live, wanted) => mergedText(base, live, wanted) === mergedText(base, wanted, live)
 )
 
-always('the parts cover the text and mirror when sides swap', (base, live, wanted) => {
+always('the parts cover the text, and swapped sides swap their parts', (base, live, wanted) => {
   const merged = merge(base, live, wanted)
   if (!merged) return true
   const mirror = { base: 'base', both: 'both', live: 'wanted', wanted: 'live' } as const
@@ -89,7 +89,7 @@ always('the parts cover the text and mirror when sides swap', (base, live, wante
   )
 })
 
-always('a part by one side occurs in the text of that side', (base, live, wanted) => {
+always('a part of one side occurs in the text of that side', (base, live, wanted) => {
   const all = mergedParts(base, live, wanted)
   const stands = ({ text, by }: (typeof all)[number]) =>
     (by === 'wanted' || by === 'base' || live.includes(text)) &&
@@ -98,7 +98,7 @@ always('a part by one side occurs in the text of that side', (base, live, wanted
 })
 
 always(
-  'an unchanged or equal side returns the other side',
+  'a merge with an unchanged or equal side returns the other side',
   (base, live) =>
     mergedText(base, live, base) === live &&
     mergedText(base, base, live) === live &&
@@ -113,7 +113,7 @@ always('merging the same change twice changes nothing', (base, live, wanted) => 
 
 always('a merge adds no unknown word and loses no added word', (base, live, wanted) => {
   const merged = mergedText(base, live, wanted)
-  // In scripts without spaces a word depends on its neighbours.
+  // In scripts without spaces, the neighbouring characters decide where a word ends.
   if (merged === null || /[买ท]/.test(base + live + wanted)) return true
   const [b, l, w, m] = [base, live, wanted, merged].map(count) as [Bag, Bag, Bag, Bag]
   for (const word of new Set([...b.keys(), ...l.keys(), ...w.keys(), ...m.keys()])) {
@@ -127,7 +127,9 @@ always('a merge adds no unknown word and loses no added word', (base, live, want
 type Bag = Map<string, number>
 type Counts = [number, number, number, number]
 
-/** Counts runs of letters and digits, and runs of signs: parts of a word can be merged. */
+/**
+ * Counts every sequence of letters and digits and every sequence of other signs, because parts of a word can be merged.
+ */
 function count(text: string): Bag {
   const bag: Bag = new Map()
   for (const word of text.match(/[\p{L}\p{N}\p{M}]+|[^\s\p{L}\p{N}\p{M}]+/gu) ?? [])
@@ -144,7 +146,7 @@ always('a merge splits no character', (base, live, wanted) => {
 })
 
 /**
- * Generates base words that neither or one of the sides changed: replaced, deleted, or followed by an added word.
+ * Generates base words, each of which one side or no side has changed: replaced, deleted, or followed by an added word.
  * Every added word is new, so that the merged text is known.
  */
 const known = fc
@@ -181,7 +183,7 @@ t.test('changes with an unchanged word between them merge completely or conflict
   t.ok(merges > 1_000, `${merges} of 5000 merged`)
 })
 
-t.test('a merge of distinct words equals that of diff3', async t => {
+t.test('a merge of texts without repeated words equals that of diff3', async t => {
   let both = 0
   const distinct = known.filter(({ isDistinct }) => isDistinct)
   fc.assert(

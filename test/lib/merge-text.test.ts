@@ -100,7 +100,7 @@ check('neighbouring words replaced by as many or more words merge', [
   ['Call Bob', 'Phone Bob', 'Call Robert Smith', 'Phone Robert Smith'],
   ['- [ ] Buy milk', '- [x] Buy milk', '- [ ] Get milk', '- [x] Get milk'],
   ['Call Bob', 'Zoë Bob', 'Call Zoë', null],
-  // "the" and "The" are one word: the first phrase of a moved pair is no replacement.
+  // "the" and "The" count as one word, so the first phrase of a moved pair is not a replacement.
   [
     'the red roof goes to Ann, the large paper goes to Bob, all of it',
     'The red roof goes to Ann, the large paper goes to Bob, all of it',
@@ -127,15 +127,15 @@ check('changes of parts of one word merge, except digits', [
   ['Read a/b/c', 'Read x/b/c', 'Read a/y/c', null],
   ['Read a/b.1/c', 'Read x/b.1/c', 'Read a/b.2/c', null],
   ['on 2026-mar-01', 'on 2025-mar-01', 'on 2026-mar-02', null],
-  // Between repeated parts the place is ambiguous.
+  // The place of a change between repeated parts is ambiguous.
   ['Say na-na-na-hey now', 'Say na-na-hey now', 'Say na-na-na-hi now', null],
   ['Say a\u200db-c-d', 'Say x\u200db-c-d', 'Say a\u200db-c-e', null]
 ])
 
-check('a side that made the same change and more wins', [
+check("a side that contains the other side's change wins", [
   ['Order blue chairs', 'Order green chairs', 'Order green tables', 'Order green tables'],
   ['a b c d', 'x b c d', 'x y z d', 'x y z d'],
-  // One word that both sides share within replaced words is a coincidence.
+  // One word that both sides added within replaced words counts as a coincidence, not as the same change.
   [
     'buy 3 bottles of butter and bread',
     'buy 3 bottles of paper and bread',
@@ -144,7 +144,7 @@ check('a side that made the same change and more wins', [
   ]
 ])
 
-check('a repeated phrase with a change of one copy conflicts', [
+check('a repeated phrase conflicts when a side changes one copy', [
   [
     'order 3 bottles of apples',
     'order 127 bottles of and 3 bottles of butter apples',
@@ -153,7 +153,7 @@ check('a repeated phrase with a change of one copy conflicts', [
   ]
 ])
 
-check('the same change on both sides is made once', [
+check('the same change on both sides is applied once', [
   ['Call Bob', 'Call Alice', 'Call Alice', 'Call Alice'],
   [
     'recieve the big parcel',
@@ -186,7 +186,7 @@ check('the same words added or deleted in two places conflict', [
   ['Today call Bob about it', 'call Bob about it today', 'call Bob about it', null]
 ])
 
-check('additions that share only small words merge', [
+check('additions that share only a short word merge', [
   [
     'Send report to Ann and Bob',
     'Send the report to Ann and Bob',
@@ -195,12 +195,12 @@ check('additions that share only small words merge', [
   ]
 ])
 
-check('a repeated word with an ambiguous place conflicts', [
+check('repeated words conflict when the changed copy is ambiguous', [
   ['very very very good', 'very very good', 'very very very very good', null],
   ['ha ha ha', 'ha ha ha ha', 'ha ho ha', null]
 ])
 
-check('swapped phrases count as one change', [
+check('two swapped phrases count as one change', [
   [
     'a new roof goes to Bob, the red desk goes to Omar, all today',
     'the red desk goes to Omar, a new roof goes to Bob, all today',
@@ -268,7 +268,7 @@ check('emoji and combining marks merge as whole characters', [
   ['the cafe', 'the cafe\u0301', 'the cafe\u0300', null]
 ])
 
-t.test('texts beyond the limits conflict, unless one side is unchanged', async t => {
+t.test('texts beyond the size limits conflict, unless one side is unchanged', async t => {
   const long = 'ab '.repeat(1_400)
   t.equal(mergedText(long, `${long}c`, `d ${long}`), null)
   t.equal(mergedText(long, long, `d ${long}`), `d ${long}`)
@@ -282,7 +282,7 @@ t.test('texts beyond the limits conflict, unless one side is unchanged', async t
   )
 })
 
-t.test('more than 64 changed places on one side conflict', async t => {
+t.test('more than 64 changed places on one side are a conflict', async t => {
   const text = (word: (n: number) => string) =>
     Array.from({ length: 70 }, (_, n) => `${word(n)} k${n}`).join(' ')
   t.equal(
@@ -309,7 +309,7 @@ t.test('the ten examples of docs/merging.md merge as documented', async t => {
   }
 })
 
-t.test('parts name the side that wrote each word', async t => {
+t.test('the parts of a merge name the side that wrote each word', async t => {
   const parts = (...texts: [string, string, string]) =>
     mergedParts(...texts).map(({ text, by }) => `${by}: ${text}`)
   t.strictSame(parts('Buy milk and bread', 'Buy oat milk and bread', 'Buy milk and rye bread'), [
@@ -343,7 +343,7 @@ t.test('parts name the side that wrote each word', async t => {
   t.strictSame(merge('a', '', 'a'), { value: '', parts: [] })
 })
 
-t.test('a text of more than 64 parts returns one part by both', async t => {
+t.test('a merge of more than 64 parts returns a single part', async t => {
   const text = (first: string, second: string) =>
     Array.from({ length: 20 }, (_, n) => `${first}${n} k${n} ${second}${n} l${n}`).join(' ')
   const merged = merge(text('a', 'b'), text('x', 'b'), text('a', 'y'))

@@ -5,20 +5,20 @@ const item = { title: 'Item', type: 'object', properties: { title: { type: 'stri
 const list = { title: 'List', type: 'array', items: item }
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 
-t.test('extractNamedSchemas moves every titled schema to the components', async t => {
+t.test('extractNamedSchemas moves every schema with a title to the components', async t => {
   const { document, schemas } = extractNamedSchemas({ answer: list, other: [item, item] })
   t.strictSame(document, { answer: ref('List'), other: [ref('Item'), ref('Item')] })
   t.strictSame(schemas, { Item: item, List: { ...list, items: ref('Item') } })
 })
 
-t.test('a property named title and a title in an example are ignored', async t => {
+t.test('extractNamedSchemas ignores a property named title and titles in examples', async t => {
   const schema = { properties: { title: { type: 'string' } }, examples: [{ title: 'To buy' }] }
   const { document, schemas } = extractNamedSchemas({ schema, default: item })
   t.strictSame(document, { schema, default: item })
   t.strictSame(schemas, {})
 })
 
-t.test('the second of two different schemas with one title stays inline', async t => {
+t.test('extractNamedSchemas leaves the second of two schemas with one title inline', async t => {
   const another = { title: 'Item', type: 'string' }
   const { document, schemas } = extractNamedSchemas({ first: item, second: another })
   t.strictSame(document, { first: ref('Item'), second: another })

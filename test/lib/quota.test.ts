@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createQuota } from '../../lib/quota.ts'
 
-t.test('a quota is used up per holder and freed again', async t => {
+t.test('every holder has its own quota, which a release frees again', async t => {
   const quota = createQuota(2)
   quota.take('ann')
   t.notOk(quota.isUsedUp('ann'))
@@ -13,5 +13,5 @@ t.test('a quota is used up per holder and freed again', async t => {
   quota.release('ann')
   quota.release('ann')
   quota.take('ann')
-  t.notOk(quota.isUsedUp('ann'), 'freeing more than was taken does not count')
+  t.notOk(quota.isUsedUp('ann'), 'an extra release does not raise the quota')
 })

@@ -16,7 +16,7 @@ t.test('an encoded refresh token decodes to the same token', async t => {
   )
 })
 
-t.test('every key of the ring verifies a refresh token, others do not', async t => {
+t.test('a refresh token decodes only with the key that signed it', async t => {
   const text = encodeRefreshToken(token, first)
   t.match(text, /^[\w-]{71}$/)
   t.strictSame(decodeRefreshToken(text, [second as never, first]), token)
@@ -35,10 +35,10 @@ t.test('a refresh token with one changed character is invalid', async t => {
   }
 })
 
-t.test('a refresh token has one valid spelling', async t => {
+t.test('a refresh token in any other spelling is invalid', async t => {
   const text = encodeRefreshToken(token, first)
   const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-  // 53 bytes leave two bits of the last digit unused.
+  // In base64, 53 bytes leave two bits of the last digit unused.
   const twin = text.slice(0, -1) + digits[digits.indexOf(text.slice(-1)) ^ 1]
   t.same(Buffer.from(twin, 'base64url'), Buffer.from(text, 'base64url'))
   for (const other of [twin, `${text}=`, ` ${text}`, `${text}\n`, `"${text}"`, `${text}A`]) {
@@ -46,7 +46,7 @@ t.test('a refresh token has one valid spelling', async t => {
   }
 })
 
-t.test('arbitrary text is no refresh token', async t => {
+t.test('random text is not a valid refresh token', async t => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), text => {
       t.equal(decodeRefreshToken(text, [first]), undefined)

@@ -38,14 +38,14 @@ function run(cwd: string, args: string[], node = process.execPath) {
 
 const start = ['--import', './lib/requirements.js', '--eval', '']
 
-t.test('a start with an unpatched driver fails in one sentence', async t => {
+t.test('a start with an unpatched driver fails with a one-sentence error', async t => {
   const folder = await installation(t)
   const { status, stderr } = run(folder, start)
   t.equal(status, 1)
   t.match(stderr, /^Concord does not start: the driver `postgres` is not patched,.+\n$/)
 })
 
-t.test('a start without the optional packages fails in one sentence', async t => {
+t.test('a start without the optional packages fails with a one-sentence error', async t => {
   const folder = await installation(t)
   await mkdir(join(folder, argon2), { recursive: true })
   await writeFile(join(folder, argon2, 'index.js'), "throw new Error('no native binding')")
@@ -54,7 +54,7 @@ t.test('a start without the optional packages fails in one sentence', async t =>
   t.match(stderr, /^Concord does not start: `@node-rs\/argon2` lacks its package .+\n$/)
 })
 
-t.test('the install script patches the driver once, without changing hard links', async t => {
+t.test('the install script patches the driver once, hard-linked copies stay unchanged', async t => {
   const folder = await installation(t)
   const shared = join(folder, 'shared.js')
   await link(join(folder, driver), shared)
@@ -82,7 +82,7 @@ t.test('the install script links the installed Node if npm did not', async t => 
   }
 })
 
-t.test('the install script fails for an unknown version of the driver', async t => {
+t.test('the install script fails and changes nothing for another driver version', async t => {
   const folder = await installation(t)
   const other = (await read(folder)).replace('function nextWrite(', 'function write(')
   await writeFile(join(folder, driver), other)
@@ -92,18 +92,18 @@ t.test('the install script fails for an unknown version of the driver', async t 
   t.equal(await read(folder), other)
 })
 
-// The Node that runs npm; the tests run on the installed one.
+// The Node that runs npm. The tests themselves run on the Node in node_modules.
 const host = process.env.npm_node_execpath ?? process.execPath
 const [version = ''] = spawnSync(host, ['--version'], { encoding: 'utf8' }).stdout.split('\n')
 const skip = /^v(1\d|2[0-3]|24\.[0-8])\./.test(version) ? false : `${version} is new enough`
 
-t.test('a start with an old Node fails in one sentence', { skip }, async t => {
+t.test('a start with an old Node fails with a one-sentence error', { skip }, async t => {
   const { status, stderr } = run(root, start, host)
   t.equal(status, 1)
   t.match(stderr, /^Concord does not start: Node 24\.9 or newer is needed and this is \d.+\n$/)
 })
 
-t.test('the lock file pins every binary of Node by its hash', async t => {
+t.test('the lock file pins the version and hash of every Node binary', async t => {
   const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8'))
   const { optionalDependencies } = packages['']
   for (const name of Object.keys(optionalDependencies).filter(name => /^node-/.test(name))) {

@@ -4,21 +4,21 @@ import { type BufferedEvent, createRingBuffer } from '../../lib/ring-buffer.ts'
 
 const events = (...positions: number[]) => positions.map(pos => ({ pos, bytes: 1 }))
 
-t.test('the ring buffer returns events after a position, or null', async t => {
+t.test('the ring buffer returns events after a position, null below its floor', async t => {
   const ring = createRingBuffer({ max: 3, maxBytes: 100 })
   ring.reset(10)
   for (const event of events(11, 15, 16)) ring.push(event)
   t.strictSame(ring.after(10, 9), events(11, 15, 16))
   t.strictSame(ring.after(12, 9), events(15, 16), 'positions have gaps')
-  t.strictSame(ring.after(10, 2), events(11, 15), 'the first two')
+  t.strictSame(ring.after(10, 2), events(11, 15), 'at most two events')
   t.strictSame(ring.after(99, 9), [])
-  t.equal(ring.after(9, 9), null, 'before the floor')
+  t.equal(ring.after(9, 9), null, 'the position is below the floor')
   ring.push({ pos: 17, bytes: 1 })
-  t.equal(ring.after(10, 9), null, '11 was dropped')
+  t.equal(ring.after(10, 9), null, 'event 11 was dropped')
   t.strictSame(ring.after(11, 9), events(15, 16, 17))
 })
 
-t.test('the ring buffer is bounded in events and bytes', async t => {
+t.test('the ring buffer drops old events beyond its limits', async t => {
   const ring = createRingBuffer({ max: 10, maxBytes: 100 })
   for (const pos of [1, 2, 3]) ring.push({ pos, bytes: 40 })
   t.strictSame(ring.stats, { events: 2, bytes: 80, floor: 1 })
@@ -32,7 +32,7 @@ t.test('the ring buffer is bounded in events and bytes', async t => {
   t.strictSame(ring.after(4, 9), [])
 })
 
-t.test('the ring buffer returns the same as a plain array', async t => {
+t.test('the ring buffer returns the same events as a plain array', async t => {
   const step = fc.record({
     gap: fc.integer({ min: 1, max: 3 }),
     bytes: fc.integer({ min: 1, max: 60 })

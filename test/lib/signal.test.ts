@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createSignal } from '../../lib/signal.ts'
 
-t.test('several notifications before a wait count once', async t => {
+t.test('several notifications before a wait end only one wait', async t => {
   const signal = createSignal()
   signal.notify()
   signal.notify()
@@ -9,7 +9,7 @@ t.test('several notifications before a wait count once', async t => {
   t.equal(await signal.wait(1), false)
 })
 
-t.test('a notification ends a pending wait', async t => {
+t.test('a notification ends the pending wait', async t => {
   const signal = createSignal()
   const waiting = signal.wait(60_000)
   signal.notify()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createTopics } from '../../lib/topics.ts'
 
-t.test('a subscriber of several topics is returned once', async t => {
+t.test('a subscriber to several topics is returned once', async t => {
   const topics = createTopics<string>()
   topics.subscribe('a', 'Ann')
   topics.subscribe('b', 'Ann')
@@ -23,7 +23,7 @@ t.test('the last unsubscribe removes the topic', async t => {
   t.strictSame([...topics.of(['a'])], ['Cem'], 'a second unsubscribe changes nothing')
 })
 
-t.test('returned subscribers do not change on later subscribes', async t => {
+t.test('a later subscribe does not change subscribers already returned', async t => {
   const topics = createTopics<string>()
   topics.subscribe('a', 'Ann')
   const found = topics.of(['a'])

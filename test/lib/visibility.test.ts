@@ -11,7 +11,7 @@ const inProject = () => sincePos
 const outside = () => undefined
 const event = { pos: 20, kind: 'item.added', projectId: project, userId: null }
 
-t.test('a member sees events after joining and events about themselves', async t => {
+t.test('a member sees events after joining and their own membership events', async t => {
   t.equal(isVisible(event, me, inProject), true)
   t.equal(isVisible({ ...event, pos: 10 }, me, inProject), false, 'before the user joined')
   t.equal(isVisible({ ...event, pos: 10, kind: 'member.added', userId: me }, me, inProject), true)
@@ -29,14 +29,14 @@ t.test('a former member sees only their own removal', async t => {
   t.equal(isVisible({ ...event, kind: 'member.removed', userId: other }, me, outside), false)
 })
 
-t.test('no user sees the end of a session', async t => {
+t.test('the end of a session is visible to no user', async t => {
   t.equal(
     isVisible({ pos: 20, kind: 'session.ended', projectId: null, userId: me }, me, inProject),
     false
   )
 })
 
-t.test('the query of a feed returns exactly the visible events', async t => {
+t.test('readVisibleAfter returns exactly the events that isVisible accepts', async t => {
   const sql = openSql(t, await createDatabase(t))
   const random = createRandom(7)
   const ids = (count: number) => Array.from({ length: count }, () => randomUUID())
@@ -96,9 +96,9 @@ t.test('the query of a feed returns exactly the visible events', async t => {
       seen += expected.length
     }
   }
-  t.ok(seen > 50, `${seen} of ${events.length}`)
+  t.ok(seen > 50, `${seen} visible of ${events.length} events`)
 
-  /** Reads all pages and checks that each is within its limits, up to its last event. */
+  /** Reads all pages and checks that each is within its limits; only the last event may exceed the byte limit. */
   async function pages(userId: string, memberships: Memberships, pos: number, limits: PageLimits) {
     const all: LogEvent[] = []
     for (let isLast = false; !isLast; ) {
@@ -117,7 +117,7 @@ t.test('the query of a feed returns exactly the visible events', async t => {
   }
 })
 
-/** Returns an event without the field that only a page has. */
+/** Returns an event without `startByte`, which only events of a page have. */
 function plain(event: LogEvent): LogEvent {
   const { startByte: _, ...rest } = event as LogEvent & Sized
   return rest

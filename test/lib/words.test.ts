@@ -4,7 +4,7 @@ import { isWord, tokenize } from '../../lib/words.ts'
 
 const only = (text: string) => tokenize(text).filter(isWord).join('|')
 
-t.test('a run of characters without blanks is one word', async t => {
+t.test('characters without a blank between them are one word', async t => {
   t.strictSame(tokenize('Buy  2 kg\tflour'), ['Buy', '  ', '2', ' ', 'kg', '\t', 'flour'])
   for (const word of [
     'https://example.org/a?b=1,2#c',
@@ -29,7 +29,7 @@ t.test('a Markdown checkbox is one word', async t => {
   t.equal(only('- [ ]x - [link] - [y]'), '-|[|]x|-|[link]|-|[y]')
 })
 
-t.test('every line break is a token, CR LF too', async t => {
+t.test('every line break is one token, also CR LF', async t => {
   t.strictSame(tokenize('a\r\n\n b\rc\u2028d'), [
     'a',
     '\r\n',
@@ -43,7 +43,7 @@ t.test('every line break is a token, CR LF too', async t => {
   ])
 })
 
-t.test('only scripts without spaces are segmented into words', async t => {
+t.test('text is segmented into words only in scripts without spaces', async t => {
   t.equal(only('买牛奶和面包'), '买|牛奶|和|面包')
   t.equal(only('牛乳とパンを買う'), '牛乳|と|パン|を|買う')
   t.equal(only('ซื้อนมและขนมปัง'), 'ซื้อ|นม|และ|ขนมปัง')
@@ -52,7 +52,7 @@ t.test('only scripts without spaces are segmented into words', async t => {
   t.equal(only('우유와 빵을 사기'), '우유와|빵을|사기')
 })
 
-t.test('emoji sequences, flags and combining marks stay whole', async t => {
+t.test('emoji sequences, flags and combining marks are not split', async t => {
   for (const sign of [
     '👩‍👩‍👧‍👦',
     '👍🏽',
@@ -67,10 +67,14 @@ t.test('emoji sequences, flags and combining marks stay whole', async t => {
     t.strictSame(tokenize(sign), [sign])
     t.ok(tokenize(`买${sign}吧`).includes(sign), sign)
   }
-  t.strictSame(tokenize('a  \u0301b'), ['a', ' ', ' \u0301b'], 'a blank that carries a mark')
+  t.strictSame(
+    tokenize('a  \u0301b'),
+    ['a', ' ', ' \u0301b'],
+    'a blank with a combining mark is a word'
+  )
 })
 
-t.test('the joined tokens equal the text', async t => {
+t.test('the tokens of a text joined together equal the text', async t => {
   const units = fc
     .array(fc.integer({ min: 0, max: 0xffff }))
     .map(units => String.fromCharCode(...units))

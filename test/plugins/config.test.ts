@@ -11,7 +11,7 @@ import { Environment } from '../../schemas/config.ts'
 const secret = 'x'.repeat(32)
 const external = { DATABASE_URL: 'postgres://localhost/concord', JWT_SECRET: secret }
 
-t.test('the defaults are those of the documentation', async t => {
+t.test('the configuration has the expected defaults and is frozen', async t => {
   const config = readConfig(external)
   t.match(config, {
     port: 3000,
@@ -31,7 +31,7 @@ t.test('the defaults are those of the documentation', async t => {
   t.ok(Object.isFrozen(config.jwtSecrets))
 })
 
-t.test('an invalid value is refused with an error that names the variable', async t => {
+t.test('an invalid environment variable throws an error that names it', async t => {
   const bad: Record<string, string[]> = {
     PORT: ['http', '-1', '65536', '3000.5'],
     DATABASE_URL: ['localhost', 'mysql://localhost'],
@@ -69,7 +69,7 @@ t.test('an invalid value is refused with an error that names the variable', asyn
   }
 })
 
-t.test('retention shorter than the life of an access token is refused', async t => {
+t.test('RETENTION_DAYS shorter than ACCESS_TOKEN_TTL throws an error', async t => {
   const read = (ACCESS_TOKEN_TTL: number, RETENTION_DAYS: number) =>
     readConfig({
       ...external,
@@ -84,18 +84,18 @@ t.test('retention shorter than the life of an access token is refused', async t 
   t.equal(read(2_147_483, 25).accessTokenTtl, 2_147_483)
 })
 
-t.test('token lifetimes of a few seconds are accepted', async t => {
+t.test('REFRESH_TOKEN_TTL and SESSION_MAX_AGE may be a few seconds', async t => {
   const lives = { ACCESS_TOKEN_TTL: '900', REFRESH_TOKEN_TTL: '2', SESSION_MAX_AGE: '1' }
   t.match(readConfig({ ...external, ...lives, REFRESH_GRACE: '30' }), { refreshTokenTtl: 2 })
 })
 
-t.test('a configuration error contains no secret', async t => {
+t.test('an error about JWT_SECRET does not contain the secret', async t => {
   for (const JWT_SECRET of ['hunter2', `${secret},hunter2`, `hunter2${secret},`]) {
     t.throws(() => readConfig({ ...external, JWT_SECRET }), { message: /^(?!.*hunter2)/ })
   }
 })
 
-t.test('an empty variable counts as unset', async t => {
+t.test('an empty environment variable counts as unset', async t => {
   t.equal(readConfig({ ...external, PORT: '' }).port, 3000)
 })
 
@@ -112,12 +112,12 @@ t.test('lists of secrets, origins and proxies are split and trimmed', async t =>
   t.equal(readConfig({ ...external, TRUST_PROXY: 'true' }).trustProxy, true)
 })
 
-t.test('DATABASE_URL and LISTEN_URL require their companion variables', async t => {
+t.test('DATABASE_URL requires JWT_SECRET, and LISTEN_URL requires DATABASE_URL', async t => {
   t.throws(() => readConfig({ DATABASE_URL: external.DATABASE_URL }), /^JWT_SECRET/)
   t.throws(() => readConfig({ LISTEN_URL: external.DATABASE_URL }), /^LISTEN_URL/)
 })
 
-t.test('without DATABASE_URL a secret is generated once, with mode 600', async t => {
+t.test('without DATABASE_URL a secret is generated once, in a private file', async t => {
   const DATA_DIR = join(t.testdir({}), 'data')
   const config = readConfig({ DATA_DIR })
   t.equal(existsSync(DATA_DIR), false, 'reading the configuration creates nothing')
@@ -128,7 +128,7 @@ t.test('without DATABASE_URL a secret is generated once, with mode 600', async t
   t.strictSame(await keysOf(config), created, 'the next start reads it')
 })
 
-t.test('.env.example names every variable', async t => {
+t.test('.env.example contains every environment variable', async t => {
   const example = await readFile(join(import.meta.dirname, '../../.env.example'), 'utf8')
   const named = [...example.matchAll(/^#([A-Z_]+)=/gm)].map(([, name]) => name)
   t.strictSame(named.sort(), Object.keys(Environment.properties).sort())

@@ -15,7 +15,7 @@ import { addItem, nextTexts, setUpEvents } from './events-setup.ts'
 // These tests mostly wait for heartbeats, expiries and reconnects, so they run concurrently.
 t.jobs = 4
 
-t.test('an EventSource misses no event over a restart', async t => {
+t.test('an EventSource misses no event when the service restarts', async t => {
   const first = await setUpEvents(t)
   const { app, url, ann, listId } = first
   const source = new EventSource(`${url}/events`, {
@@ -42,7 +42,7 @@ t.test('an EventSource misses no event over a restart', async t => {
   t.strictSame(received, ['before', 'meanwhile', 'after'])
 })
 
-t.test('an EventSource reconnects after the database was away', async t => {
+t.test('an EventSource reconnects after the database was unavailable', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
   const { app, url, ann, listId } = await setUpEvents(t, { DATABASE_URL: proxy.url })
   proxy.close()
@@ -117,7 +117,7 @@ t.test('a cursor older than the ring buffer resumes from the log', async t => {
   )
 })
 
-t.test('a stream resumed on a node behind the database misses nothing', async t => {
+t.test('a stream resumed on a node behind the database misses no event', async t => {
   const { app, url, ann, listId } = await setUpEvents(t)
   const { id: cursor } = await (await openFeed(t, url, ann.headers)).next('ready')
   const resume = await suspendTail(t, app)

@@ -5,7 +5,7 @@ import { addMember, createChecklist, createProject } from '../support/projects.t
 import type { Feed, SseEvent } from '../support/sse-client.ts'
 import { createUser } from '../support/users.ts'
 
-/** Starts a node with two users, Ann with a project and a checklist, Bob without. */
+/** Starts a node with two users: Ann, who has a project with a checklist, and Bob, who has no project. */
 export async function setUpEvents(t: Test, env: NodeJS.ProcessEnv = {}) {
   const app = await build(t, env)
   const url = await listen(app)

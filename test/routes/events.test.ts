@@ -82,7 +82,7 @@ t.test('a user receives no event of another project', async t => {
   )
 })
 
-t.test('the stream consists of exactly the specified bytes', async t => {
+t.test('the bytes of a stream are exactly those of the specification', async t => {
   const { app, url, ann, listId, projectId } = await setUpEvents(t)
   const reply = await openResponse(t, url, ann.headers)
   t.equal(reply.statusCode, 200)
@@ -166,7 +166,7 @@ t.test('a removed member receives no event after the removal', async t => {
   }
 })
 
-t.test('a member within one commit receives only the events between', async t => {
+t.test('a member for part of one commit receives only the events between', async t => {
   const { app, url, ann, bob, projectId, listId } = await setUpEvents(t)
   const [annFeed, bobFeed] = [
     await openFeed(t, url, ann.headers),
@@ -199,7 +199,7 @@ t.test('a member within one commit receives only the events between', async t =>
   t.match(await bobFeed.next(), { event: 'member.added', data: { project: { id: nextId } } })
 })
 
-t.test('the end of a session ends only its streams', async t => {
+t.test('the end of a session ends its streams and no others', async t => {
   const { app, url, ann, bob } = await setUpEvents(t)
   const byToken = await openFeed(t, url, ann.headers)
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
@@ -222,7 +222,7 @@ t.test('the end of a session ends only its streams', async t => {
   await others.ended
 })
 
-t.test('a stream ends with its access token, one by cookie continues', async t => {
+t.test('a stream by token ends when it expires, one by cookie continues', async t => {
   const { app, url, ann, listId } = await setUpEvents(t, { ACCESS_TOKEN_TTL: '2' })
   const byCookie = await openFeed(t, url, { cookie: ann.cookie })
   const reply = await app.inject({
@@ -242,7 +242,7 @@ t.test('a stream ends with its access token, one by cookie continues', async t =
   await byCookie.next('item.added')
 })
 
-t.test('a stream is authorised before its first byte', async t => {
+t.test('an unauthorised stream request returns 401 or 403 and no event', async t => {
   const allowed = 'https://app.example.com'
   const { app, url, ann } = await setUpEvents(t, { ALLOWED_ORIGINS: allowed })
   const status = async (headers: Record<string, string>) => {
@@ -286,7 +286,7 @@ t.test('HEAD /events returns 405', async t => {
   await once(reply, 'end')
 })
 
-t.test('close ends every stream with a time to reconnect', async t => {
+t.test('closing the service ends every stream with a random reconnect time', async t => {
   const { app, url, ann } = await setUpEvents(t)
   const replies = await Promise.all(
     Array.from({ length: 50 }, () => openResponse(t, url, ann.headers))

@@ -14,7 +14,7 @@ t.test('a healthy node is live and ready', async t => {
   t.strictSame(ready.json(), { status: 'ready', database: 'up', listener: 'up', lag: 0 })
 })
 
-t.test('a node with a silent database is live but not ready', async t => {
+t.test('a node whose database does not respond is live, not ready', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
   const app = await build(t, { DATABASE_URL: proxy.url })
   proxy.hold()

@@ -32,7 +32,7 @@ const setText = (itemId: string, from: string, to: string) => ({
   set: { text: { from, to } }
 })
 
-t.test('an edit reaches the other member, and its author before the ack', async t => {
+t.test('an edit reaches other members, and its author before the acknowledgement', async t => {
   const app = await build(t)
   const url = await listen(app)
   const { ann, bob, listId, itemId } = await createSharedList(app)
@@ -64,7 +64,7 @@ t.test('an edit reaches the other member, and its author before the ack', async 
   t.equal(ack?.type, 'ack')
 })
 
-t.test('a change by psql reaches every member', async t => {
+t.test('a change by plain SQL reaches every member', async t => {
   const app = await build(t)
   const url = await listen(app)
   const { ann, bob, listId } = await createSharedList(app)
@@ -83,7 +83,7 @@ t.test('a change by psql reaches every member', async t => {
   }
 })
 
-t.test('a reconnecting client receives only the missed changes', async t => {
+t.test('a reconnecting client receives only the changes it missed', async t => {
   const app = await build(t)
   const url = await listen(app)
   const { ann, listId, itemId } = await createSharedList(app)
@@ -107,7 +107,7 @@ t.test('a reconnecting client receives only the missed changes', async t => {
   t.match(await stale.next('snapshot'), { checklist: { rev: 5 } })
 })
 
-t.test('a node that cannot read the log closes instead of acknowledging', async t => {
+t.test('a node that cannot read the log closes the socket without acknowledgement', async t => {
   const app = await build(t)
   const { ann, listId, itemId } = await createSharedList(app)
   const a = await openLive(t, await listen(app), ann.headers)
@@ -124,7 +124,7 @@ t.test('a node that cannot read the log closes instead of acknowledging', async 
   t.match(await again.push(listId, op), [{ outcome: 'applied', rev: 3, duplicate: true }])
 })
 
-t.test('events before a snapshot are not sent after it', async t => {
+t.test('events older than a snapshot are not sent after it', async t => {
   const app = await build(t)
   const url = await listen(app)
   const { bob, projectId, listId } = await createSharedList(app)
@@ -189,7 +189,7 @@ t.test('deleting a checklist or its project sends revoked', async t => {
   t.match(await b.next('revoked'), { reason: 'deleted' })
 })
 
-t.test('an outsider and malformed messages receive errors, the socket stays', async t => {
+t.test('an outsider and malformed messages receive errors, the socket stays open', async t => {
   const app = await build(t)
   const url = await listen(app)
   const { listId, itemId } = await createSharedList(app)
@@ -227,7 +227,7 @@ t.test('an outsider and malformed messages receive errors, the socket stays', as
   t.equal(await binary.closed, 1003)
 })
 
-t.test('a socket is authorised before the 101', async t => {
+t.test('an unauthorised socket request returns 401 or 403, not 101', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app)
@@ -245,7 +245,7 @@ t.test('a socket is authorised before the 101', async t => {
   t.equal(plain.statusCode, 426)
 })
 
-t.test('an ended session closes with 4403, an expired token with 4401', async t => {
+t.test('an ended session closes its socket with 4403, an expired token 4401', async t => {
   const app = await build(t, { ACCESS_TOKEN_TTL: '3' })
   const url = await listen(app)
   const ann = await createUser(app)
@@ -256,7 +256,7 @@ t.test('an ended session closes with 4403, an expired token with 4401', async t 
   t.equal(await byCookie.closed, 4403)
 })
 
-t.test('close ends every socket with 1012', async t => {
+t.test('closing the service closes every socket with 1012', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app)

@@ -8,7 +8,7 @@ import { openFeed } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
-t.test('GET /metrics counts deliveries, clients and resets', async t => {
+t.test('GET /metrics counts deliveries, open clients and resets', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app)

@@ -6,7 +6,7 @@ import { createDatabase } from '../support/database.ts'
 const sql = postgres(await createDatabase(t), { max: 1, onnotice: () => {} })
 t.teardown(() => sql.end())
 
-t.test('constraints in SQL hold the limits of the schemas', async t => {
+t.test('SQL constraints contain the limits of the schemas', async t => {
   const constraints = await sql<{ name: string; definition: string }[]>`
     select conname as name, pg_get_constraintdef(oid) as definition
     from pg_constraint
@@ -17,7 +17,7 @@ t.test('constraints in SQL hold the limits of the schemas', async t => {
     projects_name_length: `length(name) <= ${maximum.nameLength}`,
     checklists_title_length: `length(title) <= ${maximum.nameLength}`,
     checklist_items_text: `length(text) <= ${maximum.textLength}`,
-    // four bytes a character, with room for the quotes of JSON
+    // four bytes per character, rounded up to leave room for the quotes of JSON
     conflicts_size: `<= ${Math.ceil((maximum.textLength * 4) / 1024) * 1024}`
   }
   for (const [name, part] of Object.entries(expected)) {
@@ -27,7 +27,7 @@ t.test('constraints in SQL hold the limits of the schemas', async t => {
   }
 })
 
-t.test('functions in SQL hold the limits of the schemas', async t => {
+t.test('SQL functions contain the limits of the schemas', async t => {
   const functions = await sql<{ name: string; body: string }[]>`
     select proname as name, prosrc as body
     from pg_proc

@@ -1,5 +1,5 @@
-// Loaded into a node with --import: SIGWINCH sets its clock a day ahead, or back again.
-// Monotonic time does not change. The service handles other signals itself.
+// A node loads this file with --import. SIGWINCH then sets the clock of the node a day ahead, and the next SIGWINCH
+// sets it back. Monotonic time does not change. The service does not use SIGWINCH itself.
 
 const DAY_MS = 86_400_000
 const TrueDate = Date

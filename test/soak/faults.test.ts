@@ -25,7 +25,7 @@ function survives(name: string, inject: (t: Test) => Promise<unknown>) {
       await waitForWrites()
     })
     const { violations, events, deliveries } = await harness.check()
-    t.strictSame(violations.slice(0, 10), [], 'no violation')
+    t.strictSame(violations.slice(0, 10), [], 'no follower reports a violation')
     t.comment(`${events} events, ${deliveries} deliveries so far`)
     for (const node of nodes) await until(async () => (await readiness(node)) === 'ready')
   })
@@ -92,12 +92,12 @@ survives('PostgreSQL is killed and restarted at once', async () => {
   await faults.killDatabase(harness, 0)
 })
 
-survives('PostgreSQL is killed and away for 5 s', async t => {
+survives('PostgreSQL is killed and restarts after 5 s', async t => {
   const away = faults.killDatabase(harness, limits.awayMs)
   await until(async () => (await readiness(node)) === 'unavailable')
   const reply = await push(node)
   t.equal(reply.status, 503, 'writes return 503')
-  t.ok(Number(reply.headers.get('retry-after')) > 0, 'with Retry-After')
+  t.ok(Number(reply.headers.get('retry-after')) > 0, 'the response has Retry-After')
   await away
 })
 
@@ -117,7 +117,7 @@ survives('a transaction stays open for 5 s', async t => {
   const before = await metric(node, 'concord_delivered_head')
   await waitForWrites()
   await until(async () => (await metric(node, 'concord_delivered_head')) > before + limits.writes)
-  t.notOk(isStopped, 'delivered while the transaction is open')
+  t.notOk(isStopped, 'events are delivered while the transaction is open')
   await held
 })
 

@@ -9,9 +9,9 @@ import { signalProcess } from './process.ts'
 export type FaultName = keyof typeof faults
 
 const limits = {
-  // Longer than the heartbeat takes to detect it.
+  // longer than the heartbeat takes to detect a silent connection
   frozenListenerMs: 12_000,
-  // Sometimes long enough for the service to replace its pools.
+  // the maximum, long enough for the service to replace its pools
   frozenMs: 40_000,
   steppedMs: 8000,
   awayMs: 30_000,
@@ -19,7 +19,7 @@ const limits = {
   stopMs: 15_000
 }
 
-/** The faults. Each resolves when the fault has been injected and undone. */
+/** The faults. Each function resolves when its fault has been injected and undone. */
 export const faults = {
   async killListeners({ fixtures: { sql } }: Harness) {
     await terminate(sql, 'concord listen')
@@ -33,7 +33,7 @@ export const faults = {
     await terminate(sql, 'concord')
   },
 
-  /** Stops the backend of one LISTEN connection: the heartbeat detects it, polling delivers meanwhile. */
+  /** Stops the backend of one LISTEN connection. The heartbeat detects this; polling delivers events meanwhile. */
   async freezeListener({ fixtures: { sql }, random }: Harness) {
     const rows = await retry(
       () => sql<{ pid: number }[]>`
@@ -73,7 +73,7 @@ export const faults = {
         await tx`insert into checklists (project_id, title) values (${projectId}, 'Begun')`
         await sleep(ms)
       })
-      .catch(() => {}) // refused because the list is full, or ended as a deadlock
+      .catch(() => {}) // fails when the list is full, or in a deadlock
     await sql.end({ timeout: 1 })
   },
 
@@ -123,7 +123,7 @@ async function terminate(sql: Sql, name: string) {
   )
 }
 
-// The connection of the harness fails in the same faults.
+// Repeats a query, because the faults also break the connections of the harness.
 async function retry<T>(query: () => Promise<T>): Promise<T> {
   for (let n = 1; ; n++) {
     try {

@@ -6,7 +6,7 @@ import type { Random } from '../support/random.ts'
 export interface Account {
   id: string
   email: string
-  /** of a Bearer request */
+  /** headers of a request with the access token */
   headers: { authorization: string }
   cookie: string
 }
@@ -19,14 +19,14 @@ export interface Fixtures {
   /** users who stay members of one to three projects */
   members: { account: Account; projectIds: string[] }[]
   /** users who are added and removed repeatedly */
-  guests: Account[]
+  temporaryMembers: Account[]
   /** each with two checklists that are never deleted */
   projects: { id: string; owner: Account; listIds: string[] }[]
-  /** whether writers and followers pause, so that every event can be delivered */
+  /** whether writers pause and followers stay connected, so that every event can be delivered */
   isQuiet: boolean
 }
 
-const size = { members: 8, guests: 3, projects: 3, lists: 2 }
+const size = { members: 8, temporaryMembers: 3, projects: 3, lists: 2 }
 
 export async function createFixtures(
   url: string,
@@ -59,9 +59,10 @@ export async function createFixtures(
     }
     members.push({ account, projectIds: mine.map(({ id }) => id) })
   }
-  const guests = []
-  for (let n = 1; n <= size.guests; n++) guests.push(await signUp(address, 100 + n))
-  return { sql, random, addresses, members, guests, projects, isQuiet: true }
+  const temporaryMembers = []
+  for (let n = 1; n <= size.temporaryMembers; n++)
+    temporaryMembers.push(await signUp(address, 100 + n))
+  return { sql, random, addresses, members, temporaryMembers, projects, isQuiet: true }
 }
 
 async function signUp(address: string, n: number): Promise<Account> {

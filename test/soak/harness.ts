@@ -18,7 +18,7 @@ export interface HarnessOptions {
   sockets?: number
 }
 
-/** The parts that faults act on. */
+/** The running parts of the soak test, into which faults are injected. */
 export interface Harness {
   random: Random
   database: SoakPostgres
@@ -35,7 +35,7 @@ export interface Harness {
 export interface Outcome {
   events: number
   deliveries: number
-  /** of all followers since the start */
+  /** number of connections of all followers since the start */
   connections: number
   /** every event or connection that was lost, doubled, out of order, unauthorised, leaked or stuck */
   violations: string[]
@@ -44,7 +44,7 @@ export interface Outcome {
 const limits = { catchUpMs: 60_000, pollMs: 100, poolMax: 15 }
 
 /**
- * Starts real nodes on a real database with subscribers that connect and disconnect. Stops all of it when the start
+ * Starts real nodes on a real database, with subscribers that connect and disconnect. Stops them all when the start
  * fails, and when this process exits.
  */
 export async function startHarness({
@@ -85,10 +85,14 @@ export async function startHarness({
 }
 
 function followers(fixtures: Fixtures, streamCount: number, socketCount: number) {
-  const { members, guests, projects } = fixtures
-  const accounts = [...members.map(({ account }) => account), ...guests]
+  const { members, temporaryMembers, projects } = fixtures
+  const accounts = [...members.map(({ account }) => account), ...temporaryMembers]
   const streams = Array.from({ length: streamCount }, (_, n) =>
-    followStream(fixtures, accounts[n % accounts.length] as Fixtures['guests'][0], n % 5 !== 0)
+    followStream(
+      fixtures,
+      accounts[n % accounts.length] as Fixtures['temporaryMembers'][0],
+      n % 5 !== 0
+    )
   )
   const sockets = Array.from({ length: socketCount }, (_, n) => {
     const { account, projectIds } = members[n % members.length] as Fixtures['members'][0]
@@ -99,7 +103,7 @@ function followers(fixtures: Fixtures, streamCount: number, socketCount: number)
   return { streams, sockets }
 }
 
-/** Runs writers and disconnecting followers while `during` runs. */
+/** Runs writers, and followers that disconnect now and then, while `during` runs. */
 async function run({ fixtures, written }: Harness, during: () => Promise<unknown>) {
   fixtures.isQuiet = false
   const writers = startWriters(fixtures, written)
@@ -158,8 +162,8 @@ async function remove(nodes: ServiceNode[], database: SoakPostgres) {
   await database.remove()
 }
 
-/** Writes an event to every follower, guests too. Returns its position. */
-async function writeLastEvent({ sql, guests }: Fixtures): Promise<number> {
+/** Writes an event that every follower receives, also those of temporary members. Returns its position. */
+async function writeLastEvent({ sql, temporaryMembers }: Fixtures): Promise<number> {
   for (;;) {
     const name = `Last ${randomUUID()}`
     try {
@@ -169,7 +173,7 @@ async function writeLastEvent({ sql, guests }: Fixtures): Promise<number> {
         await tx`
           insert into project_members (project_id, user_id, role)
           select ${made?.id}, id, 'owner'
-          from unnest(${guests.map(({ id }) => id)}::uuid[]) as guest (id)`
+          from unnest(${temporaryMembers.map(({ id }) => id)}::uuid[]) as member (id)`
       })
       const [end] = await sql<[{ pos: number }]>`
         select min(pos) as pos
@@ -196,7 +200,7 @@ async function waitForLastEvent(
     views.size > 0 &&
     [...views].every(([id, { rev }]) => rev === heads.get(id))
   for (const deadline = performance.now() + limits.catchUpMs; performance.now() < deadline; ) {
-    // An operation sent again may still be committed meanwhile.
+    // Reads the revisions each time, because a resent operation may still be committed.
     for (const { id, rev } of await sql<{ id: string; rev: number }[]>`
       select checklist_id as id, rev
       from checklist_revs`)
@@ -204,7 +208,7 @@ async function waitForLastEvent(
     if (streams.every(hasLastEvent) && sockets.every(isUpToDate)) break
     await sleep(limits.pollMs)
   }
-  // The commit has more events than the one at `end`.
+  // Waits for the other events of the last commit, which follow the event at `end`.
   await sleep(1000)
   return [
     ...streams
@@ -226,7 +230,7 @@ async function checkConnections(sql: Sql, nodes: number): Promise<string[]> {
   const most: Record<string, number> = {
     'concord listen': nodes,
     'concord tail': nodes,
-    // and the pool of this harness
+    // includes the pool of this harness
     concord: nodes * limits.poolMax + 12
   }
   return rows

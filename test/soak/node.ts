@@ -10,7 +10,7 @@ const limits = { startMs: 60_000, pollMs: 100 }
 
 export type ServiceNode = ReturnType<typeof createNode>
 
-/** Returns a process of the service that keeps its port over restarts. */
+/** Returns a node: a process of the service that keeps its port over restarts. */
 export function createNode(databaseUrl: string, port: number) {
   const address = `http://127.0.0.1:${port}`
   const output: string[] = []
@@ -49,7 +49,10 @@ export function createNode(databaseUrl: string, port: number) {
       await waitUntilReady()
     },
 
-    /** Sends a signal and waits for the exit. Returns the exit code, null when killed, and the milliseconds. */
+    /**
+     * Sends a signal and waits for the exit. Returns the exit code (null after SIGKILL) and the milliseconds until the
+     * exit.
+     */
     async stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<{ code: number | null; ms: number }> {
       const begin = performance.now()
       child?.kill(signal)

@@ -18,7 +18,10 @@ interface LogRow {
   digest: string
 }
 
-/** A time of membership in positions of the log. Both ends are events that the member receives. */
+/**
+ * A membership, from the position of the event that began it to that of the event that ended it. The member receives
+ * both events.
+ */
 interface Membership {
   from: number
   to: number
@@ -71,8 +74,8 @@ export async function checkLog(sql: Sql, log: LogRow[]): Promise<string[]> {
 }
 
 /**
- * Returns the violations of a stream: events that are missing, doubled, out of order, changed, or not of a time of
- * membership of its user.
+ * Returns the violations of a stream: events that are missing, doubled, out of order, changed, or outside the
+ * memberships of its user.
  */
 export function checkStream(
   log: LogRow[],
@@ -92,8 +95,8 @@ export function checkStream(
   const allowed = new Map(
     after.filter(row => isWithin(row) || isAboutUser(row)).map(row => [row.pos, row])
   )
-  // One connection receives every event of every membership. A resumed stream must receive those of memberships
-  // that last to the end; of others only the removal.
+  // A stream that never reconnected must have received every event of every membership. A resumed stream must have
+  // received the events of memberships that last to the end, and of other memberships only the removal.
   const required = after.filter(row =>
     connections === 1
       ? isWithin(row)

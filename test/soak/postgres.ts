@@ -38,7 +38,7 @@ export async function createPostgres() {
     full_page_writes: 'off'
   }
   await start()
-  // Also when this process is interrupted, no server and no files remain.
+  // Stops the server and deletes its files also when this process is interrupted.
   process.on('exit', () => {
     if (isRemoved) return
     signalProcess(Number.parseInt(readFileSync(pidFile, 'utf8'), 10), 'SIGQUIT')
@@ -49,7 +49,7 @@ export async function createPostgres() {
     url: `postgres://concord:${password}@127.0.0.1:${port}/postgres`,
     start,
 
-    /** Kills every process with SIGKILL, as the kernel does without memory. */
+    /** Kills every process with SIGKILL, as the kernel does when memory runs out. */
     async kill() {
       const pid = await postmaster()
       const children = await childrenOf(pid)
@@ -57,7 +57,7 @@ export async function createPostgres() {
       for (const child of children) signalProcess(child, 'SIGKILL')
     },
 
-    /** Stops every process; connections stay open. Returns a function that continues them. */
+    /** Stops every process with SIGSTOP; connections stay open. Returns a function that continues the processes. */
     async freeze() {
       const pid = await postmaster()
       const pids = [pid, ...(await childrenOf(pid))]

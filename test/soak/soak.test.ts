@@ -1,7 +1,7 @@
 import t from 'tap'
 import { soak } from './soak.ts'
 
-t.test('every subscriber receives exactly its events under faults', async t => {
+t.test('every subscriber receives exactly its events while faults are injected', async t => {
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
   t.comment(`SEED=${seed}`)
   const report = await soak({

@@ -19,8 +19,8 @@ export interface Report extends Outcome {
 const limits = { pauseMs: 3000 }
 
 /**
- * Runs writers over HTTP and SQL, disconnecting subscribers and faults against real nodes. At the end every subscriber
- * must have received exactly the events that it was entitled to by the rows of the log.
+ * Runs writers over HTTP and SQL, disconnecting subscribers and faults against real nodes. At the end, every subscriber
+ * must have received exactly the events to which the rows of the log entitle it.
  */
 export async function soak(options: SoakOptions): Promise<Report> {
   const { seed, ms, onProgress = () => {} } = options

@@ -38,8 +38,8 @@ const limits = {
 }
 
 /**
- * Follows checklists over `GET /live`, pushes operations and disconnects at random. Sends every operation again, with
- * the same id, until it is acknowledged.
+ * Follows checklists over `GET /live`, pushes operations, and disconnects at random times. Sends every operation again,
+ * with the same id, until it is acknowledged.
  */
 export function followSocket(fixtures: Fixtures, account: Account, listIds: string[]) {
   const { random, addresses } = fixtures

@@ -7,15 +7,15 @@ import type { Account, Fixtures } from './fixtures.ts'
 
 export type StreamFollower = ReturnType<typeof followStream>
 
-/** A received event, kept small: an hour brings tens of millions. */
+/** A received event, reduced to what the checks need, because tens of millions arrive in an hour. */
 export interface ReceivedEvent {
   pos: number
   digest: string
 }
 
 /**
- * Returns a digest that is equal for the same event in the log and in the stream. Of events without a revision it
- * covers the type only.
+ * Returns a digest that is equal for the same event in the log and in the stream. For events without a revision, the
+ * digest covers only the type.
  */
 export function digestOf(event: { type: string; rev: unknown; opId: unknown; after: unknown }) {
   const { type, rev, opId, after } = event
@@ -32,8 +32,8 @@ const limits = {
 }
 
 /**
- * Follows `GET /events` of a user over many connections: disconnects at random, if `isUnstable`, and resumes with its
- * cursor at any node.
+ * Follows `GET /events` of a user over many connections: disconnects at random times if `isUnstable`, and resumes with
+ * its cursor at a random node.
  */
 export function followStream(fixtures: Fixtures, account: Account, isUnstable: boolean) {
   const { random, addresses } = fixtures

@@ -7,9 +7,9 @@ import { type Fixtures, post, send } from './fixtures.ts'
 
 const limits = { pauseMs: 150, items: 60, timeoutMs: 15_000 }
 
-/** Starts writers over HTTP at any node, and with every kind of SQL statement, until `stop`. */
+/** Starts writers that send requests to random nodes and run every kind of SQL statement, until `stop` is called. */
 export function startWriters(fixtures: Fixtures, written: { done: number; refused: number }) {
-  const { sql, random, addresses, projects, guests, members } = fixtures
+  const { sql, random, addresses, projects, temporaryMembers, members } = fixtures
   let isStopped = false
   const running = [...httpWriters(), ...sqlWriters()].map(repeat)
 
@@ -23,7 +23,7 @@ export function startWriters(fixtures: Fixtures, written: { done: number; refuse
   async function repeat(write: () => Promise<unknown>) {
     while (!isStopped) {
       try {
-        // The driver may never settle a COPY or a transaction whose connection was killed.
+        // In the driver, a COPY or a transaction whose connection was killed may neither resolve nor reject.
         await withTimeout(write(), limits.timeoutMs)
         written.done++
       } catch {
@@ -51,7 +51,7 @@ export function startWriters(fixtures: Fixtures, written: { done: number; refuse
       },
       () => {
         const { id, owner } = project()
-        const { email } = random.pick(guests)
+        const { email } = random.pick(temporaryMembers)
         return post(node(), `/projects/${id}/members`, owner, {
           email,
           role: random.pick(['editor', 'viewer'])
@@ -59,7 +59,12 @@ export function startWriters(fixtures: Fixtures, written: { done: number; refuse
       },
       () => {
         const { id, owner } = project()
-        return send('DELETE', node(), `/projects/${id}/members/${random.pick(guests).id}`, owner)
+        return send(
+          'DELETE',
+          node(),
+          `/projects/${id}/members/${random.pick(temporaryMembers).id}`,
+          owner
+        )
       },
       () => {
         const { id, owner } = project()
@@ -140,7 +145,7 @@ export function startWriters(fixtures: Fixtures, written: { done: number; refuse
       },
 
       async function addAndRemove() {
-        const { id } = random.pick(guests)
+        const { id } = random.pick(temporaryMembers)
         await sql`
           insert into project_members (project_id, user_id, role)
           values (${project()}, ${id}, 'viewer')
@@ -149,12 +154,12 @@ export function startWriters(fixtures: Fixtures, written: { done: number; refuse
         await sql`delete from project_members where project_id = ${project()} and user_id = ${id}`
       },
 
-      async function projectOfGuests() {
+      async function projectOfTemporaryMembers() {
         const [made] = await sql`insert into projects (name) values ('Short') returning id`
         await sql`
           insert into project_members (project_id, user_id, role)
           select ${made?.id}, id, 'owner'
-          from unnest(${guests.map(({ id }) => id)}::uuid[]) as guest (id)`
+          from unnest(${temporaryMembers.map(({ id }) => id)}::uuid[]) as member (id)`
         await sql`insert into checklists (project_id, title) values (${made?.id}, 'x')`
         await sql`delete from projects where id = ${made?.id}`
       },

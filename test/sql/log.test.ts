@@ -9,13 +9,13 @@ import { insertLargeEvents } from '../support/large-events.ts'
 import { insertProject } from '../support/projects.ts'
 import { insertUser } from '../support/users.ts'
 
-t.test('a catch-up does not read events of other projects', async t => {
+t.test("a query of visible events does not read other projects' events", async t => {
   const sql = openSql(t, await createDatabase(t))
   const userId = await insertUser(sql)
   const mine = await insertProject(sql, userId)
   const others = await insertProject(sql)
   await sql`insert into checklists (project_id, title) values (${mine}, 'List')`
-  // So many that the plan uses an index.
+  // Inserts so many events that the query plan uses an index.
   await sql`
     insert into events (pos, kind, project_id, before, source, at)
     select nextval('events_pos'), 'project.updated', ${others}, ${sql.json({ name: 'x'.repeat(500) })}, 'sql', now()
@@ -36,7 +36,7 @@ t.test('a catch-up does not read events of other projects', async t => {
   t.ok(read < 100, `${read} rows of the log were read`)
 })
 
-t.test('a page does not read values beyond its byte limit', async t => {
+t.test('a page of events does not read values beyond its byte limit', async t => {
   const sql = openSql(t, await createDatabase(t))
   const listId = randomUUID()
   const userId = await insertUser(sql)
@@ -47,7 +47,7 @@ t.test('a page does not read values beyond its byte limit', async t => {
     [{ first: number }]
   >`select min(pos) as first from events where rev = 2`
   const pos = first - 1
-  // About ten events fit, and a value of 50 kB is stored in about 26 TOAST chunks.
+  // About ten events fit into a page. A value of 50 kB is stored in about 26 TOAST chunks.
   const bytes = 500_000
   const limits = { rows: 500, bytes }
 

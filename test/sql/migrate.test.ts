@@ -2,9 +2,9 @@ import t from 'tap'
 import { migrate } from '../../sql/migrate.ts'
 import { createDatabase, openSql } from '../support/database.ts'
 
-t.test('a start applies changed functions again', async t => {
+t.test('a migration applies changed functions again', async t => {
   const sql = openSql(t, await createDatabase(t))
-  t.strictSame(await migrate(sql), [], 'nothing changed')
+  t.strictSame(await migrate(sql), [], 'no function has changed')
   await sql`
     create or replace function rejected(code text) returns jsonb
     language sql
@@ -15,7 +15,7 @@ t.test('a start applies changed functions again', async t => {
   t.match(row, { result: { outcome: 'rejected', code: 'invalid' } })
 })
 
-t.test('a start refuses the database of a preview version', async t => {
+t.test('a migration refuses the database of a preview version', async t => {
   const sql = openSql(t, await createDatabase(t))
   await sql`update schema_version set name = 'initial' where version = 1`
   await t.rejects(migrate(sql), {
@@ -23,7 +23,7 @@ t.test('a start refuses the database of a preview version', async t => {
   })
 })
 
-t.test('a start refuses the database of a newer version', async t => {
+t.test('a migration refuses the database of a newer version', async t => {
   const sql = openSql(t, await createDatabase(t))
   await sql`insert into schema_version (version, name) values (999, 'later')`
   await t.rejects(migrate(sql), { message: /schema version 999.*start a newer service/ })

@@ -38,43 +38,47 @@ async function insertLog(t: Test, ages: number[], { isDeleted = false } = {}) {
   }
 }
 
-t.test('the feed floor stops at the first young event', async t => {
+t.test('retention stops the feed floor at the first young event', async t => {
   t.equal(await (await insertLog(t, [9, 9, 8, 8, 8, 3, 2])).floor(), 5)
   t.equal(
     await (await insertLog(t, [9, 3, 9, 9, 9, 9])).floor(),
     1,
-    'later old events do not count'
+    'old events after a young one do not raise the floor'
   )
   t.equal(await (await insertLog(t, [3, 9])).floor(), 0)
 })
 
-t.test('time stamps in the future do not stop the feed floor', async t => {
+t.test('time stamps in the future do not keep the feed floor down', async t => {
   const years = -2000
   t.equal(await (await insertLog(t, [9, years, 9, 9, 2])).floor(), 4)
   const ahead = Array(20).fill(years)
   t.equal(await (await insertLog(t, [9, ...ahead, 9, 2])).floor(), 22, 'many future time stamps')
-  t.equal(await (await insertLog(t, [9, ...ahead, 2, 9])).floor(), 1, 'before a young event')
+  t.equal(
+    await (await insertLog(t, [9, ...ahead, 2, 9])).floor(),
+    1,
+    'future time stamps before a young event'
+  )
   t.equal(await (await insertLog(t, [9, ...ahead])).floor(), 1)
 })
 
-t.test('an event without a checklist below the floor is deleted', async t => {
+t.test('retention deletes events without a checklist below the feed floor', async t => {
   const { sql, floor } = await insertLog(t, [9, -2000, 9])
   await sql`update events set checklist_id = null, rev = null`
   t.equal(await floor(), 3)
   t.equal((await sql`select from events`).length, 0)
 })
 
-t.test('trimming a history leaves no revision gap', async t => {
+t.test('retention of a history leaves no revision gap', async t => {
   const { trimmed } = await insertLog(t, [99, 10, 99, 99, 99, 99, 99, 1, 1])
   t.strictSame(await trimmed(), [2, 3, 4, 5, 6, 7, 8, 9])
 })
 
-t.test('time stamps in the future do not stop trimming', async t => {
+t.test('time stamps in the future do not keep older changes from deletion', async t => {
   const { trimmed } = await insertLog(t, [99, -2000, 99, 99, 99, 10, 99, 99, 99])
   t.strictSame(await trimmed(), [6, 7, 8, 9])
 })
 
-t.test('trimming keeps the last changes, and none of a deleted checklist', async t => {
+t.test('retention keeps the newest changes, but none of a deleted checklist', async t => {
   const ages = [99, 99, 99, 99, 99, 99]
   t.strictSame(await (await insertLog(t, ages)).trimmed(), [5, 6])
   t.strictSame(await (await insertLog(t, ages, { isDeleted: true })).trimmed(), [])

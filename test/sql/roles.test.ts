@@ -36,7 +36,7 @@ async function eventsOf(owner: postgres.Sql) {
   return events
 }
 
-t.test('writes of a role with five tables are logged completely', async t => {
+t.test('writes of another role to the tables are logged completely', async t => {
   const { owner, sql } = await setUpWriter(t)
   const [ann, project] = [randomUUID(), randomUUID()]
   const [list, item] = [randomUUID(), randomUUID()]
@@ -92,7 +92,7 @@ t.test('another role can neither call functions nor read the log', async t => {
     from pg_proc
     where pronamespace = 'public'::regnamespace
     and has_function_privilege('public', oid, 'execute')`
-  t.strictSame([...functions], [], 'none is executable by everyone')
+  t.strictSame([...functions], [], 'no function is executable by every role')
   const ended = JSON.stringify({ sessionId: randomUUID(), reason: 'revoked' })
   for (const query of [
     `select log_change('session.ended', after => '${ended}')`,
@@ -108,7 +108,7 @@ t.test('another role can neither call functions nor read the log', async t => {
   }
 })
 
-t.test('another role cannot attach our trigger functions to its tables', async t => {
+t.test("another role cannot attach the service's trigger functions to its tables", async t => {
   const { sql, owner } = await setUpWriter(t)
   const triggers = await owner<{ name: string }[]>`
     select proname as name from pg_proc
@@ -146,7 +146,7 @@ t.test('objects earlier in the search_path of another role are not used', async 
   t.strictSame(kinds, ['project.created', 'project.updated'])
 })
 
-t.test('another role cannot forge the actor or bypass the log', async t => {
+t.test('another role can neither forge the actor nor bypass the log', async t => {
   const { app, sql, owner } = await setUpWriter(t)
   const { ownerId, listId, users } = await insertChecklist(app)
   const head = (await eventsOf(owner)).at(-1)?.pos ?? 0
@@ -168,7 +168,7 @@ t.test('another role cannot forge the actor or bypass the log', async t => {
   )
 })
 
-t.test('the documented import role writes tables and reads no hash', async t => {
+t.test('the documented import role writes tables, but reads no password hash', async t => {
   const { sql, owner } = await setUpWriter(t)
   const role = (await sql`select current_user as name`)[0]?.name as string
   const readme = readFileSync(join(import.meta.dirname, '..', '..', 'docs/operations.md'), 'utf8')

@@ -5,7 +5,7 @@ import { migrate } from '../../sql/migrate.ts'
 import { removeAbandoned, runFolder, TEMPLATE, urlFile } from './cluster.ts'
 
 await removeAbandoned()
-// The user postgres must be able to enter, whatever the umask is.
+// Sets the mode, because the user postgres must be able to enter the folder with any umask.
 await mkdir(runFolder, { mode: 0o755 })
 
 const { url } = await startPostgres(runFolder, {

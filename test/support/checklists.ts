@@ -13,8 +13,8 @@ export type NewOperation = Operation extends infer Op
   : never
 
 /**
- * Inserts a project with one member of each of `roles`, the owner first, and a checklist of it with SQL. Returns
- * their ids and functions that read the checklist and submit operations on it.
+ * Inserts with SQL a project with one member for each of `roles`, the owner first, and a checklist in it. Returns their
+ * ids and functions that read the checklist and submit operations on it.
  */
 export async function insertChecklist(app: FastifyInstance, roles = ['owner', 'editor', 'viewer']) {
   const { sql } = app

@@ -25,7 +25,7 @@ export async function removeAbandoned(): Promise<void> {
     const folder = join(tmpdir(), name)
     const isAbandoned = pid > 0 && (pid === process.ppid || !isAlive(pid))
     if (!isAbandoned) continue
-    // Another run may remove it at this moment.
+    // Another run of tap may remove the folder at this moment.
     const isOurs = await stat(folder).then(
       ({ uid }) => uid === process.getuid?.(),
       () => false

@@ -4,12 +4,12 @@ interface LargeEvents {
   projectId: string
   listId: string
   count: number
-  /** of the value in each event, roughly */
+  /** approximate size of the value in each event */
   bytes: number
 }
 
 /**
- * Inserts `count` changes of a checklist straight into the log, each with a value of `bytes` that does not compress,
+ * Inserts `count` changes of a checklist directly into the log, each with a value of `bytes` that does not compress,
  * and notifies every node. The constraints of the tables allow no values of this size.
  */
 export async function insertLargeEvents(

@@ -34,7 +34,10 @@ export type Message = { type: ServerMessage['type'] } & Partial<{
 
 export type LiveClient = Awaited<ReturnType<typeof openLive>>
 
-/** Opens `GET /live` and waits for `welcome`. `next` waits for the next message that fits and skips those before it. */
+/**
+ * Opens `GET /live` and waits for `welcome`. `next` waits for the next message of a type, or for which a function
+ * returns true, and skips the messages before it.
+ */
 export async function openLive(
   t: Test,
   url: string,
@@ -52,7 +55,7 @@ export async function openLive(
     messages.push(JSON.parse(data.toString()))
     arrivals.emit('message')
   })
-  socket.on('error', () => {}) // `closed` and the wait for `open` report it
+  socket.on('error', () => {}) // `closed` and the wait for `open` report the error
   t.teardown(() => socket.terminate())
   await once(socket, 'open')
 

@@ -8,7 +8,7 @@ export async function readMetric(app: FastifyInstance, series: string): Promise<
 
 /**
  * Returns the value of a series in the text of `GET /metrics`: `name{label="x"}` for one, `name` for the sum over all
- * labels of that name. Returns NaN when there is none.
+ * labels of that name. Returns NaN when there is no such series.
  */
 export function metricIn(text: string, series: string): number {
   const values = text

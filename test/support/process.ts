@@ -54,7 +54,7 @@ export function spawnService(
 /** Long enough to initialise a database on a busy machine. */
 export const START_MS = 60_000
 
-/** Waits for the three lines that a start prints. Returns them, the address and the port. */
+/** Waits for the three lines that a start prints. Returns these lines, the address and the port. */
 export async function waitForStart({ child, output }: ServiceProcess) {
   const lines = /^Concord +(http:\S+)\nAPI docs +.+\nDatabase +.+\n/m
   await until(() => child.exitCode !== null || lines.test(output.stdout), START_MS)

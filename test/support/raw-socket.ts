@@ -20,7 +20,7 @@ export interface FrameOptions {
   length?: number
 }
 
-/** Returns the bytes of a frame of a client, invalid ones too. */
+/** Returns the bytes of a client frame, which may be invalid. */
 export function frame(
   code: number,
   content: Buffer | string = '',

@@ -13,7 +13,7 @@ export interface SseEvent {
 
 export type Feed = Awaited<ReturnType<typeof openFeed>>
 
-/** Opens `GET /events` with fetch. `next` waits for the next event of a type and skips those before it. */
+/** Opens `GET /events` with fetch. `next` waits for the next event of a type and skips the events before it. */
 export async function openFeed(
   t: Test,
   url: string,
@@ -73,7 +73,7 @@ export async function openFeed(
   }
 }
 
-/** Returns the position in an event id `<epoch>.<position in base 36>`, or -1 when the id is another. */
+/** Returns the position in an event id `<epoch>.<position in base 36>`, or -1 for any other id. */
 export function positionOf(id: string): number {
   const [, digits] = /^[0-9a-f]{12}\.([0-9a-z]+)$/.exec(id) ?? []
   return digits === undefined ? -1 : Number.parseInt(digits, 36)
@@ -92,8 +92,8 @@ export interface RawFeed {
 }
 
 /**
- * Opens one `GET /events` for each cursor on bare sockets, which cost this process least, 250 at a time. Resolves
- * when every stream has received an event with an id, or has closed.
+ * Opens one `GET /events` for each cursor, 250 at a time, on bare sockets, which cost this process least. Resolves when
+ * every stream has received an event with an id, or has closed.
  */
 export async function openRawFeeds(
   t: Test,

@@ -3,7 +3,7 @@ import type { Test } from 'tap'
 
 /**
  * Stops a process with SIGSTOP, as if its machine hung: its connections stay open and silent. Returns a function that
- * lets it continue; the end of the test calls it, too.
+ * continues the process, which is also called when the test ends.
  */
 export function suspend(t: Test, pid: number): () => void {
   process.kill(pid, 'SIGSTOP')
@@ -11,7 +11,7 @@ export function suspend(t: Test, pid: number): () => void {
     try {
       process.kill(pid, 'SIGCONT')
     } catch {
-      // It has exited meanwhile.
+      // The process has exited meanwhile.
     }
   }
   t.teardown(resume)

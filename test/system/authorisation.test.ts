@@ -8,8 +8,8 @@ import { type Feed, openFeed, positionOf } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser, PASSWORD, requestAs, type SendRequest, type User } from '../support/users.ts'
 
-// Checks every kind of event × history of membership × stream and socket × live and resumed × node. The entitled events
-// are computed here from the rows of the log, without code of the service.
+// Checks every combination of event kind, history of membership, stream or socket, open or resumed, and node. The
+// events that a user is entitled to are computed here from the rows of the log, without code of the service.
 
 const kinds = [
   ...['project.created', 'project.updated', 'project.deleted'],
@@ -52,7 +52,7 @@ const userOf = (membership: Membership) => users.get(membership) as User
 const idOf = (membership: Membership) => userOf(membership).id
 const emailOf = (membership: Membership) => userOf(membership).email
 
-// One project for all histories of membership, and one whose owner adds every user at the end.
+// The first project covers all histories of membership; in the second, its owner adds every user at the end.
 const connie = await createUser(one, 'Connie')
 const lastProjectId = await createProject(connie, 'Last')
 const owner = userOf('owner')
@@ -89,7 +89,7 @@ for (const [membership, { headers }] of users) {
 await causeEveryEvent()
 const rows = await readRows()
 
-t.test('the scenario produces every kind of event', async t => {
+t.test('the scenario of this test produces every kind of event', async t => {
   t.strictSame(
     kinds.filter(kind => !rows.some(row => row.kind === kind)),
     []
@@ -105,7 +105,7 @@ for (const membership of memberships) {
       .filter(({ event }) => kinds.includes(event) && event !== 'session.ended')
       .map(({ id }) => positionOf(id))
 
-  t.test(`${membership}: open streams receive exactly the entitled events`, async t => {
+  t.test(`${membership}: open streams receive exactly the visible events`, async t => {
     const inBoth = rows.filter(
       ({ pos, projectId: id }) => live.includes(pos) && (id === projectId || id === lastProjectId)
     )
@@ -134,7 +134,7 @@ for (const membership of memberships) {
   })
 
   t.test(
-    `${membership}: resumed streams receive exactly the entitled events`,
+    `${membership}: resumed streams receive exactly the visible events`,
     { skip: isGone },
     async t => {
       const expected = rows.filter(row => isResumed(row, me)).map(({ pos }) => pos)
@@ -152,7 +152,7 @@ for (const membership of memberships) {
     }
   )
 
-  t.test(`${membership}: sockets receive exactly the entitled changes`, async t => {
+  t.test(`${membership}: sockets receive exactly the visible changes`, async t => {
     // Only members at the start could open the checklist, so a user who joins later receives nothing here.
     const mine =
       membership === 'joins'
@@ -180,26 +180,30 @@ for (const membership of memberships) {
     }
   })
 
-  t.test(`${membership}: the history is readable by members only`, { skip: isGone }, async t => {
-    const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and joins again'].includes(
-      membership
-    )
-    const { headers } = userOf(membership)
-    const reply = await two.inject({
-      url: `/checklists/${listId}/changes?since=0&limit=500`,
-      headers
-    })
-    t.equal(reply.statusCode, isMember ? 200 : 404)
-    const client = await openLive(t, nodes[1] as string, headers)
-    const opened = await client.open(listId, { since: 0 })
-    if (!isMember) return t.match(opened, { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
-    const all = rows.filter(row => row.checklistId === listId && row.pos > begin)
-    const since = opened.changes?.filter(({ rev }) => rev >= (all[0]?.rev ?? 0)) ?? []
-    t.strictSame(
-      since.map(({ rev, kind }) => [rev, kind]),
-      all.map(({ rev, kind }) => [rev, kind])
-    )
-  })
+  t.test(
+    `${membership}: changes return 200 to current members, 404 to others`,
+    { skip: isGone },
+    async t => {
+      const isMember = ['owner', 'editor', 'viewer', 'joins', 'leaves and joins again'].includes(
+        membership
+      )
+      const { headers } = userOf(membership)
+      const reply = await two.inject({
+        url: `/checklists/${listId}/changes?since=0&limit=500`,
+        headers
+      })
+      t.equal(reply.statusCode, isMember ? 200 : 404)
+      const client = await openLive(t, nodes[1] as string, headers)
+      const opened = await client.open(listId, { since: 0 })
+      if (!isMember) return t.match(opened, { type: 'error', code: 'CHECKLIST_NOT_FOUND' })
+      const all = rows.filter(row => row.checklistId === listId && row.pos > begin)
+      const since = opened.changes?.filter(({ rev }) => rev >= (all[0]?.rev ?? 0)) ?? []
+      t.strictSame(
+        since.map(({ rev, kind }) => [rev, kind]),
+        all.map(({ rev, kind }) => [rev, kind])
+      )
+    }
+  )
 }
 
 function expectedRevocations(membership: Membership): string[] {
@@ -211,7 +215,7 @@ function expectedRevocations(membership: Membership): string[] {
   return membership === 'owner' ? ['deleted'] : []
 }
 
-/** Returns the times of membership of a user in positions; both ends are included. */
+/** Returns the memberships of a user as ranges of positions, which include both ends. */
 function periodsOf(me: string) {
   const periods: { projectId: string | null; from: number; to: number }[] = []
   for (const { kind, pos, projectId, userId } of rows) {
@@ -224,7 +228,7 @@ function periodsOf(me: string) {
   return periods
 }
 
-/** Whether a user with an open stream receives an event: one within a membership, or one about the user. */
+/** Returns whether a user with an open stream receives an event: it is within a membership or about the user. */
 function isLive({ pos, projectId, userId }: Row, me: string): boolean {
   if (pos <= begin || projectId === null) return false
   const within = periodsOf(me).some(
@@ -233,7 +237,10 @@ function isLive({ pos, projectId, userId }: Row, me: string): boolean {
   return within || userId === me
 }
 
-/** Whether a resumed stream receives an event: of current memberships, those after joining; of others, the removal. */
+/**
+ * Returns whether a resumed stream receives an event: one after the user joined, if the user is still a member, or one
+ * about the user. Of an ended membership only the removal is received.
+ */
 function isResumed({ pos, projectId, userId, kind }: Row, me: string): boolean {
   if (pos <= begin || projectId === null) return false
   const now = periodsOf(me).find(
@@ -304,7 +311,7 @@ async function causeEveryEvent() {
     payload: { password: PASSWORD }
   })
 
-  // A project that is created and deleted, and one without any of these users.
+  // Creates and deletes a project, and creates a project of which none of these users is a member.
   const short = await createProject(owner, 'Short')
   await owner.request('POST', `/projects/${short}/members`, {
     email: emailOf('editor'),

@@ -42,7 +42,7 @@ const operations = Object.entries(paths as Record<string, Record<string, Operati
     }))
 )
 
-t.test('the document is valid OpenAPI 3.1', async t => {
+t.test('the OpenAPI document is valid OpenAPI 3.1', async t => {
   const { valid, errors } = await new Validator().validate({ paths, tags, components, ...info })
   t.ok(valid, JSON.stringify(errors))
   t.match(info.openapi, /^3\.1\./)
@@ -70,7 +70,7 @@ t.test('every route describes its purpose and each status', async t => {
   }
 })
 
-t.test('every route documents the errors of its input', async t => {
+t.test('every route documents the error statuses that it can return', async t => {
   for (const { name, security, parameters, requestBody, responses } of operations) {
     // These routes do not use the database.
     if (/^GET \/(health|docs|metrics)/.test(name)) continue
@@ -92,12 +92,12 @@ t.test('every route documents the errors of its input', async t => {
   }
 })
 
-/** Whether the write rate of a user limits a route. */
+/** Returns whether the write rate of a user limits a route. */
 function isRateLimited(name: string, security: object[] = []): boolean {
   return !/^GET |\/auth\//.test(name) && security.some(way => 'bearer' in way)
 }
 
-t.test('every parameter and field has a description and an example', async t => {
+t.test('every documented parameter and field has a description and an example', async t => {
   for (const { name, parameters, requestBody } of operations) {
     for (const parameter of parameters ?? []) {
       t.ok(parameter.description, `${name} ${parameter.name} is described`)

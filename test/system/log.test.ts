@@ -43,7 +43,7 @@ async function head(sql: Sql): Promise<number> {
   return row.pos
 }
 
-/** Reads the log like a client, with only its position, until `stop`. */
+/** Polls the log from its last position, like a client, until `stop` is called. */
 function follow(sql: Sql) {
   const seen: LogEvent[] = []
   let isOver = false
@@ -170,10 +170,10 @@ function writer(sql: Sql, listIds: string[], seed: number) {
 
 const noteOf = ({ kind, after }: LogEvent) => `${kind} ${JSON.parse(after ?? '{}').text ?? ''}`
 
-t.test('a reader with only a cursor misses nothing of ten writers', async t => {
+t.test('a client that polls the log misses no event of ten writers', async t => {
   const { sql, connect, listIds } = await setUp(t, 5)
   const start = await head(sql)
-  const reader = follow(connect())
+  const follower = follow(connect())
   const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
   t.comment(`SEED=${seed}`)
   const writers = Array.from({ length: 10 }, (_, n) => writer(connect(), listIds, seed + n))
@@ -182,33 +182,33 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
       for (let n = 0; n < 60; n++) await transact()
     })
   )
-  await reader.stop()
+  await follower.stop()
 
   const { events: all } = await readAfter(sql, 0, { rows: 100_000, bytes: 1e9 })
   t.strictSame(
-    reader.seen.map(({ pos }) => pos),
+    follower.seen.map(({ pos }) => pos),
     all.map(({ pos }) => pos),
-    'the live reads equal the log, in order'
+    'the polled events equal the log, in order'
   )
   const ofItems = Map.groupBy(
-    reader.seen.filter(({ pos }) => pos > start),
+    follower.seen.filter(({ pos }) => pos > start),
     ({ itemId }) => itemId as string
   )
   const expected = new Map(writers.flatMap(({ committed }) => [...committed]))
-  t.ok(expected.size > 500, `${expected.size} items, ${reader.seen.length} events`)
+  t.ok(expected.size > 500, `${expected.size} items, ${follower.seen.length} events`)
   t.strictSame(
     new Map([...ofItems].map(([id, events]) => [id, events.map(noteOf)])),
     expected,
-    'every committed change once, in order, and no rolled back one'
+    'every committed change is logged once, in order; no rolled back one is'
   )
   for (const listId of listIds) {
-    const revs = reader.seen
+    const revs = follower.seen
       .filter(({ checklistId }) => checklistId === listId)
       .map(({ rev }) => rev)
     t.strictSame(
       revs,
       revs.map((_, n) => n + 1),
-      'revisions without a gap, in commit order'
+      'revisions have no gap and are in commit order'
     )
     const [counter] = await sql`select rev from checklist_revs where checklist_id = ${listId}`
     t.equal(counter?.rev, revs.length)
@@ -216,7 +216,7 @@ t.test('a reader with only a cursor misses nothing of ten writers', async t => {
   t.equal((await sql`select from pending_events`).length, 0, 'no pending event is left')
 })
 
-t.test('an open transaction delays no other and is logged at commit', async t => {
+t.test('an open transaction delays no other and is logged at its commit', async t => {
   const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
   const commit = await holdLock(
@@ -260,7 +260,7 @@ t.test('a commit with synchronous_commit off is made durable', async t => {
   })
 })
 
-t.test('TRUNCATE is refused with a hint', async t => {
+t.test('TRUNCATE is refused with the hint to use DELETE', async t => {
   const { sql } = await setUp(t)
   const tables = [
     'users',
@@ -289,7 +289,7 @@ t.test('the id and the parent of a row cannot change', async t => {
   t.strictSame(await eventsAfter(sql, start), ['item.added 2'])
 })
 
-t.test('a write that changes nothing creates no event', async t => {
+t.test('a write that changes no value creates no event', async t => {
   const { sql, listId, projectId } = await setUp(t)
   const itemId = randomUUID()
   await sql`insert into checklist_items (id, checklist_id, text) values (${itemId}, ${listId}, 'Milk')`
@@ -327,7 +327,7 @@ t.test('deleting a parent creates one event for all its children', async t => {
   t.strictSame(
     await eventsAfter(sql, start),
     ['project.deleted', 'member.removed'],
-    'a project goes with its sole owner'
+    'a project is deleted with its only owner'
   )
 })
 
@@ -345,7 +345,7 @@ t.test('a serialisation failure returns 40001 and the log stays complete', async
     for (const end of ends) {
       if (end.status === 'rejected') t.equal(end.reason.code, '40001', level)
     }
-    // A client of this isolation level must retry.
+    // A client with this isolation level must retry.
     await until(() => insert(sql, level).then(() => true))
   }
   const [count] = await sql`select count(*)::int as n from checklist_items`
@@ -359,13 +359,13 @@ t.test('a serialisation failure returns 40001 and the log stays complete', async
 t.test('ten thousand rows of one statement are logged in order', async t => {
   const { sql, connect, listId } = await setUp(t)
   const start = await head(sql)
-  const reader = follow(connect())
+  const follower = follow(connect())
   await sql`
     insert into checklist_items (checklist_id, text, position)
     select ${listId}, 'Chair ' || n, n
     from generate_series(1, 10000) as n`
-  await reader.stop()
-  const bulk = reader.seen.filter(({ pos }) => pos > start)
+  await follower.stop()
+  const bulk = follower.seen.filter(({ pos }) => pos > start)
   t.equal(bulk.length, 10_000)
   t.ok(
     bulk.every(({ rev, after }, n) => rev === n + 2 && JSON.parse(after ?? '').position === n + 1),
@@ -373,7 +373,7 @@ t.test('ten thousand rows of one statement are logged in order', async t => {
   )
 })
 
-t.test('the actor of an event is that of its transaction', async t => {
+t.test('an event names the actor that its transaction set', async t => {
   const { sql, listId, userId } = await setUp(t)
   const start = await head(sql)
   const opId = randomUUID()
@@ -391,7 +391,7 @@ t.test('the actor of an event is that of its transaction', async t => {
   t.match(bySql, { actorId: null, opId: null, source: 'sql' })
 })
 
-t.test('a value of the maximum length is logged', async t => {
+t.test('a text of the maximum length is logged', async t => {
   const { sql, listId } = await setUp(t)
   const text = '😀'.repeat(2000)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`

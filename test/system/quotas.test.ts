@@ -8,7 +8,7 @@ import { createUser } from '../support/users.ts'
 
 const most = 200
 
-t.test('a user can open at most 200 streams and 200 sockets', async t => {
+t.test('a stream or socket beyond 200 of one user returns 429', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -26,14 +26,14 @@ t.test('a user can open at most 200 streams and 200 sockets', async t => {
   t.equal(
     (await openFeed(t, url, bob.headers)).response.status,
     200,
-    'another user has an own quota'
+    'another user has their own quota'
   )
   await openLive(t, url, bob.headers)
   feeds[0]?.stop()
   await until(async () => (await openFeed(t, url, ann.headers)).response.status === 200)
 })
 
-t.test('a socket can open at most 100 checklists', async t => {
+t.test('a checklist beyond 100 on one socket returns TOO_MANY_CHECKLISTS', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app)
@@ -56,7 +56,7 @@ t.test('a socket can open at most 100 checklists', async t => {
   t.equal((await live.open(one)).type, 'snapshot')
 })
 
-t.test('RATE_LIMIT=off lifts the quota of streams', async t => {
+t.test('RATE_LIMIT=off turns off the quota of streams', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
   const url = await listen(app)
   const ann = await createUser(app)

@@ -29,7 +29,7 @@ t.test('the README lists every environment variable of the service', async t => 
   )
 })
 
-t.test('.env.example contains the defaults of the service', async t => {
+t.test('.env.example contains the default values of the service', async t => {
   for (const { name, fallback = '' } of variables) {
     const [, value] = new RegExp(`^#${name}=(.*)$`, 'm').exec(read('.env.example')) ?? []
     if (fallback !== '') t.equal(value, String(fallback), name)
@@ -44,7 +44,7 @@ t.test('the README names every npm script', async t => {
   t.strictSame([...new Set(named)].sort(), known.sort())
 })
 
-t.test('every link and file in the pages exists', async t => {
+t.test('every link and every file named in the documentation exists', async t => {
   for (const page of pages) {
     const text = read(page)
     const links = [...text.matchAll(/\]\((?!http)([^)]+)\)/g)].map(([, link = '']) => link)

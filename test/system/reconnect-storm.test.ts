@@ -8,7 +8,7 @@ import { openRawFeeds, type RawFeed } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
-// All clients reconnect at once, to a node that has the missed events in memory and to one that has not.
+// All clients reconnect at once: first to a node that has the missed events in memory, then to a node that has not.
 
 const count = { clients: 2000, events: 40 }
 const limits = { receivedMs: 30_000 }
@@ -28,7 +28,7 @@ async function setUp(t: Test) {
   return { app, url, ann, listId, write, another }
 }
 
-/** Sends requests of another user one by one. Returns a function that stops and returns their number. */
+/** Sends requests of another user one by one. Returns a function that stops the requests and returns their number. */
 async function sendRequests(t: Test, { app, url }: { app: FastifyInstance; url: string }) {
   const bob = await createUser(app, 'Bob')
   let isOver = false
@@ -50,12 +50,12 @@ async function sendRequests(t: Test, { app, url }: { app: FastifyInstance; url: 
   }
 }
 
-/** Returns how many catch-ups of a node queried the log; the series exists from the first one on. */
+/** Returns the number of catch-ups of a node that queried the log. The metric exists only after the first of them. */
 async function catchUpsFromLog(app: FastifyInstance): Promise<number> {
   return (await readMetric(app, 'concord_catch_ups_total{from="log"}')) || 0
 }
 
-t.test('2,000 streams resume without delaying other requests', async t => {
+t.test('2,000 streams resume without blocking other requests', async t => {
   const first = await setUp(t)
   const { app, url, ann, write, another } = first
   const before = await openRawFeeds(t, url, ann.headers, Array(count.clients).fill(undefined))
@@ -66,22 +66,22 @@ t.test('2,000 streams resume without delaying other requests', async t => {
   async function storm(name: string, node: { app: FastifyInstance; url: string }) {
     const stop = await sendRequests(t, node)
     const cursors = before.map(({ cursor }) => cursor)
-    const readers = await openRawFeeds(t, node.url, ann.headers, cursors)
+    const feeds = await openRawFeeds(t, node.url, ann.headers, cursors)
     await write(count.events)
     const [end] = await app.sql`select max(pos)::int as pos from events`
     await node.app.pubsub.delivered(end?.pos)
     const total = end?.pos - missed?.pos + count.events
-    await until(() => readers.every(({ ids }) => ids.length >= total), limits.receivedMs)
+    await until(() => feeds.every(({ ids }) => ids.length >= total), limits.receivedMs)
     const served = await stop()
-    t.comment(`${name}: ${served} requests served meanwhile`)
+    t.comment(`${name}: ${served} requests of another user were served meanwhile`)
     t.ok(served > 1, 'requests of another user were served')
-    const [{ ids }] = readers as [RawFeed]
+    const [{ ids }] = feeds as [RawFeed]
     t.equal(new Set(ids).size, total)
     t.ok(
-      readers.every(one => one.ids.join() === ids.join()),
-      'every event once, in order'
+      feeds.every(one => one.ids.join() === ids.join()),
+      'every stream received every event once, in order'
     )
-    for (const { socket } of readers) socket.resetAndDestroy()
+    for (const { socket } of feeds) socket.resetAndDestroy()
   }
 
   await storm('from memory', first)
@@ -94,7 +94,7 @@ t.test('2,000 streams resume without delaying other requests', async t => {
   )
 })
 
-t.test('2,000 sockets resume without delaying other requests', async t => {
+t.test('2,000 sockets resume without blocking other requests', async t => {
   const { ann, listId, write, another } = await setUp(t)
   for (let n = 0; n < count.events; n++) await write(n)
   const node = await another()
@@ -111,11 +111,11 @@ t.test('2,000 sockets resume without delaying other requests', async t => {
     messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
   await until(() => clients.every(one => revsOf(one).length >= revs.length), limits.receivedMs)
   const served = await stop()
-  t.comment(`${served} requests served meanwhile`)
+  t.comment(`${served} requests of another user were served meanwhile`)
   t.ok(served > 1, 'requests of another user were served')
   t.ok(
     clients.every(one => revsOf(one).join() === revs.join()),
-    'every event once, in order'
+    'every stream received every event once, in order'
   )
   t.ok((await catchUpsFromLog(node.app)) <= count.clients, 'at most one statement per client')
 })

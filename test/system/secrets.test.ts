@@ -18,7 +18,7 @@ const { address: url } = await waitForStart(service)
 const { app } = await startNode(t, { DATABASE_URL, JWT_SECRET })
 const call = httpClient(t, url)
 
-/** The values that may be stored nowhere: passwords, right or wrong, and tokens. */
+/** The values that must not be stored anywhere: correct and wrong passwords, and tokens. */
 const secrets = new Set<string>([JWT_SECRET, NEXT])
 const keep = <T extends { token?: string; cookie?: string; password?: string }>(holder: T): T => {
   for (const secret of [holder.token, holder.cookie?.slice('refresh='.length), holder.password]) {
@@ -27,7 +27,7 @@ const keep = <T extends { token?: string; cookie?: string; password?: string }>(
   return holder
 }
 
-t.test('a sequence of account actions', async t => {
+t.test('no account action leaves a secret in the log or database', async t => {
   const ann = keep(await signUp('the password of the account'))
   const { email, password, token } = ann
   const signIn = (wrong: string, email: string) => {
@@ -58,7 +58,7 @@ t.test('a sequence of account actions', async t => {
   const feed = await openFeed(t, url, { cookie: ann.cookie })
   await feed.next('ready')
   feed.stop()
-  // Tokens in places where clients send them by mistake.
+  // Sends tokens in places where clients might send them by mistake.
   await call('GET', `/users/me?access_token=${token}`)
   await call('GET', `/events?token=${token}&password=${password}`)
   await call('GET', '/users/me', { headers: { authorization: `Basic ${token}` } })
@@ -74,7 +74,7 @@ t.test('a sequence of account actions', async t => {
   })
   const audit = lines.map(line => JSON.parse(line)).filter(({ event }) => event)
 
-  t.test('the audit log contains every action in order', async t => {
+  t.test('the audit log contains every account action in order', async t => {
     const events = audit.map(({ event }) => event)
     t.strictSame(events, [
       'account.created',
@@ -110,7 +110,7 @@ t.test('a sequence of account actions', async t => {
     t.equal(reused.level, 40)
   })
 
-  t.test('the log contains no secret', async t => {
+  t.test('the log contains no password, token or email', async t => {
     const log = service.output.stdout + service.output.stderr
     t.ok(secrets.size > 15)
     const leaked = [...secrets].filter(
@@ -121,13 +121,13 @@ t.test('a sequence of account actions', async t => {
     t.notOk(log.includes(email))
   })
 
-  t.test('no stored value grants access', async t => {
+  t.test('no value in the database works as a credential', async t => {
     const values = await dump()
     t.ok(values.size > 50)
     const kept = [...values].filter(value => [...secrets].some(secret => value.includes(secret)))
     t.strictSame(kept, [])
 
-    const openers = new Set<string>()
+    const credentials = new Set<string>()
     for (const value of values) {
       if (!/^[\x20-\x7e]{1,1024}$/.test(value)) continue
       for (const form of [value, value.replaceAll('-', ''), btoa(value)]) {
@@ -135,14 +135,14 @@ t.test('a sequence of account actions', async t => {
           call('POST', '/auth/refresh', { cookie: `refresh=${form}` }),
           call('GET', '/users/me', { token: form })
         ])
-        if (replies.some(({ status }) => status === 200)) openers.add(value)
+        if (replies.some(({ status }) => status === 200)) credentials.add(value)
       }
     }
     const passwordHash = await hashOf(ann.id)
     for (const value of values) {
-      if (await app.passwords.verify(passwordHash, value)) openers.add(value)
+      if (await app.passwords.verify(passwordHash, value)) credentials.add(value)
     }
-    t.strictSame(openers, new Set())
+    t.strictSame(credentials, new Set())
   })
 })
 

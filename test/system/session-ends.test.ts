@@ -89,7 +89,7 @@ t.test('rotating refresh tokens ends no stream or socket', async t => {
   await checkOpen(t, two, ann, kept)
 })
 
-t.test('the end of a session arrives without notifications', async t => {
+t.test('the end of a session reaches a node without LISTEN notifications', async t => {
   const app = await build(t, { DATABASE_URL: url })
   const node = await listen(app)
   const ann = await createUser(app)
@@ -126,7 +126,7 @@ t.test('a node that cannot read the log queries the ended sessions', async t => 
   t.equal(reply.status, 401)
 })
 
-t.test('an expired token closes stream and socket, a new one prolongs', async t => {
+t.test('an expired token closes streams and sockets, a renewed one does not', async t => {
   const app = await build(t, { DATABASE_URL: url, ACCESS_TOKEN_TTL: '5' })
   const node = await listen(app)
   const eve = await createUser(app, 'Eve')
@@ -154,7 +154,7 @@ t.test('an expired token closes stream and socket, a new one prolongs', async t 
   t.equal(await long.closed, 4401, 'closed when the last token expired')
 })
 
-// How far the clock of the signing node is ahead of the others; 60 s are allowed.
+// The clock of the signing node is this many seconds ahead of the other clocks; 60 s are allowed.
 const AHEAD_SECONDS = 50
 
 /** Signs an access token for the session of `token`, as a node whose clock is ahead does. */
@@ -174,7 +174,7 @@ t.test('an ended session stays ended on a node whose clock lags', async t => {
   t.equal(await status(headers), 200)
   await app.inject({ method: 'POST', url: '/auth/signout', headers: { cookie: ann.cookie } })
   t.equal(await status(headers), 401)
-  // Token times are whole seconds, so one lifetime of 1 s may be over at once; two take longer than 1 s.
+  // Token times are whole seconds, so one lifetime of 1 s may end at once, but two lifetimes take longer than 1 s.
   for (const _ of [1, 2]) {
     const session = await signIn(app, bob)
     await until(async () => (await status(session.headers)) === 403)
@@ -183,7 +183,7 @@ t.test('an ended session stays ended on a node whose clock lags', async t => {
   t.equal(await status(headers), 401)
 })
 
-t.test('a starting node knows sessions ended one token lifetime ago', async t => {
+t.test('a starting node refuses an unexpired token of an ended session', async t => {
   const DATABASE_URL = await createDatabase(t)
   const before = await build(t, { DATABASE_URL })
   const ann = await createUser(before)
@@ -229,7 +229,7 @@ async function checkEnded(t: Test, all: Clients) {
   }
 }
 
-/** Checks that all streams and sockets still receive. */
+/** Checks that all streams and sockets still receive events. */
 async function checkOpen(t: Test, app: FastifyInstance, { id }: User, all: Clients) {
   await insertProject(app.sql, id)
   for (const { feed, live } of all) {

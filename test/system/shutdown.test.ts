@@ -23,96 +23,99 @@ async function checkExit(t: Test, { child, exited, output }: ServiceProcess) {
   t.ok(seconds < 15, `${seconds.toFixed(1)} s`)
 }
 
-t.test('SIGTERM under load closes every client properly in time', async t => {
-  const url = await createDatabase(t)
-  // Another node with the same database and secret creates the user and the checklist.
-  const env = { DATABASE_URL: url, JWT_SECRET }
-  const other = await build(t, env)
-  const ann = await createUser(other)
-  const listId = await createChecklist(ann, await createProject(ann))
+t.test(
+  'SIGTERM under load closes every client and stores every acknowledged operation',
+  async t => {
+    const url = await createDatabase(t)
+    // Another node with the same database and secret creates the user and the checklist.
+    const env = { DATABASE_URL: url, JWT_SECRET }
+    const other = await build(t, env)
+    const ann = await createUser(other)
+    const listId = await createChecklist(ann, await createProject(ann))
 
-  const service = spawnService(t, { ...env, RATE_LIMIT: 'off' })
-  const { address } = await waitForStart(service)
-  const readers = await openRawFeeds(t, address, ann.headers, Array(count.streams).fill(undefined))
-  readers[0]?.socket.pause() // a client that does not read must not delay the exit
-  const sockets = await Promise.all(
-    Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
-  )
-  await Promise.all(sockets.map(socket => socket.open(listId)))
-  const half = request(`${address}/projects`, {
-    method: 'POST',
-    headers: { ...ann.headers, 'content-length': 9 }
-  })
-  half.on('error', () => {}).write('{') // never completed
-
-  // Every socket pushes one operation after the other, so that some are in flight at the signal.
-  const sent = new Map<string, object>()
-  const acknowledged = new Set<string>()
-  for (const { socket, send } of sockets) {
-    const push = () => {
-      if (socket.readyState !== socket.OPEN) return
-      const op = {
-        opId: randomUUID(),
-        kind: 'item.add',
-        itemId: randomUUID(),
-        text: 'x',
-        after: null
-      }
-      sent.set(op.opId, op)
-      send({ type: 'push', checklistId: listId, ops: [op] })
-    }
-    socket.on('message', data => {
-      const { type, results = [] } = JSON.parse(String(data))
-      for (const { opId } of results) acknowledged.add(opId)
-      if (type === 'ack') push()
+    const service = spawnService(t, { ...env, RATE_LIMIT: 'off' })
+    const { address } = await waitForStart(service)
+    const feeds = await openRawFeeds(t, address, ann.headers, Array(count.streams).fill(undefined))
+    feeds[0]?.socket.pause() // a client that does not read must not delay the exit
+    const sockets = await Promise.all(
+      Array.from({ length: count.sockets }, () => openLive(t, address, ann.headers))
+    )
+    await Promise.all(sockets.map(socket => socket.open(listId)))
+    const half = request(`${address}/projects`, {
+      method: 'POST',
+      headers: { ...ann.headers, 'content-length': 9 }
     })
-    push()
+    half.on('error', () => {}).write('{') // never completed
+
+    // Every socket pushes one operation after the other, so that some are in flight at the signal.
+    const sent = new Map<string, object>()
+    const acknowledged = new Set<string>()
+    for (const { socket, send } of sockets) {
+      const push = () => {
+        if (socket.readyState !== socket.OPEN) return
+        const op = {
+          opId: randomUUID(),
+          kind: 'item.add',
+          itemId: randomUUID(),
+          text: 'x',
+          after: null
+        }
+        sent.set(op.opId, op)
+        send({ type: 'push', checklistId: listId, ops: [op] })
+      }
+      socket.on('message', data => {
+        const { type, results = [] } = JSON.parse(String(data))
+        for (const { opId } of results) acknowledged.add(opId)
+        if (type === 'ack') push()
+      })
+      push()
+    }
+    await until(() => acknowledged.size > 2 * count.sockets)
+
+    await checkExit(t, service)
+
+    const rest = feeds.slice(1)
+    await until(() => rest.every(({ isClosed }) => isClosed))
+    t.ok(
+      rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
+      'no stream received 503'
+    )
+    const times = rest.map(({ text }) => /^retry: (\d+)$/m.exec(text)?.[1])
+    t.ok(
+      times.every(value => value !== undefined),
+      'every stream received a time to reconnect'
+    )
+    t.ok(new Set(times).size > 100, 'the reconnect times differ')
+    const codes = await Promise.all(sockets.map(({ closed }) => closed))
+    t.strictSame(new Set(codes), new Set([1012]))
+
+    const sql = openSql(t, url)
+    const rows = await sql`select op_id as id from operations`
+    const committed = new Set(rows.map(({ id }) => id))
+    t.ok(
+      [...acknowledged].every(id => committed.has(id)),
+      'every acknowledged operation is stored'
+    )
+    const unsure = [...committed].filter(id => !acknowledged.has(id))
+    t.strictSame(unsure, [], 'every stored operation was acknowledged')
+    const unanswered = [...sent].filter(([id]) => !acknowledged.has(id)).map(([, op]) => op)
+    const again = await ann.request('POST', `/checklists/${listId}/ops`, {
+      ops: unanswered.slice(0, 100)
+    })
+    t.ok(
+      again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
+      'another node applies the operations without acknowledgement'
+    )
   }
-  await until(() => acknowledged.size > 2 * count.sockets)
+)
 
-  await checkExit(t, service)
-
-  const rest = readers.slice(1)
-  await until(() => rest.every(({ isClosed }) => isClosed))
-  t.ok(
-    rest.every(({ text }) => text.startsWith('HTTP/1.1 200')),
-    'no stream received 503'
-  )
-  const times = rest.map(({ text }) => /^retry: (\d+)$/m.exec(text)?.[1])
-  t.ok(
-    times.every(value => value !== undefined),
-    'every stream received a time to reconnect'
-  )
-  t.ok(new Set(times).size > 100, 'the reconnect times differ')
-  const codes = await Promise.all(sockets.map(({ closed }) => closed))
-  t.strictSame(new Set(codes), new Set([1012]))
-
-  const sql = openSql(t, url)
-  const rows = await sql`select op_id as id from operations`
-  const committed = new Set(rows.map(({ id }) => id))
-  t.ok(
-    [...acknowledged].every(id => committed.has(id)),
-    'every acknowledged operation is stored'
-  )
-  const unsure = [...committed].filter(id => !acknowledged.has(id))
-  t.strictSame(unsure, [], 'every stored operation was acknowledged')
-  const unanswered = [...sent].filter(([id]) => !acknowledged.has(id)).map(([, op]) => op)
-  const again = await ann.request('POST', `/checklists/${listId}/ops`, {
-    ops: unanswered.slice(0, 100)
-  })
-  t.ok(
-    again.json().results.every(({ outcome }: { outcome: string }) => outcome === 'applied'),
-    'another node applies the rest'
-  )
-})
-
-t.test('SIGTERM with a silent database returns 503 for pending requests', async t => {
+t.test('SIGTERM with an unresponsive database returns 503 for pending requests', async t => {
   const url = await createDatabase(t)
   const proxy = await tcpProxy(t, url)
   const ann = await createUser(await build(t, { DATABASE_URL: url, JWT_SECRET }))
   const service = spawnService(t, { DATABASE_URL: proxy.url, JWT_SECRET })
   const { address } = await waitForStart(service)
-  const readers = await openRawFeeds(t, address, ann.headers, Array(20).fill(undefined))
+  const feeds = await openRawFeeds(t, address, ann.headers, Array(20).fill(undefined))
   const live = await openLive(t, address, ann.headers)
   proxy.hold()
   // The interim response shows that the service has received the request.
@@ -123,7 +126,7 @@ t.test('SIGTERM with a silent database returns 503 for pending requests', async 
   await checkExit(t, service)
   t.equal((await response)[0].statusCode, 503)
   t.equal(await live.closed, 1012)
-  t.ok(readers.every(({ text }) => /^retry: \d+$/m.test(text)))
+  t.ok(feeds.every(({ text }) => /^retry: \d+$/m.test(text)))
 })
 
 t.test('a socket opened during shutdown is closed with 1012', async t => {

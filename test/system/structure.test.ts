@@ -25,7 +25,7 @@ const allowed: Record<string, string[]> = {
   '.': ['.', 'plugins', 'lib', 'schemas']
 }
 
-t.test('imports go one way between folders', async t => {
+t.test('every folder imports only from the folders that it may use', async t => {
   for (const [path, text] of files) {
     for (const target of importsOf(path, text)) {
       const [from, to] = [folderOf(path), folderOf(target)]
@@ -34,7 +34,7 @@ t.test('imports go one way between folders', async t => {
   }
 })
 
-t.test('no imports form a circle', async t => {
+t.test('no imports are circular', async t => {
   const done = new Set<string>()
   for (const path of files.keys()) visit(path, [])
 
@@ -46,7 +46,7 @@ t.test('no imports form a circle', async t => {
   }
 })
 
-t.test('no name is exported twice by the service', async t => {
+t.test('no two files of the service export the same name', async t => {
   const exporters = new Map<string, string[]>()
   for (const [path, text] of files) {
     if (/^(test|bench|bin)\//.test(path)) continue
@@ -56,7 +56,7 @@ t.test('no name is exported twice by the service', async t => {
   for (const [name, paths] of exporters) t.equal(paths.length, 1, `${name}: ${paths}`)
 })
 
-t.test('a plugin depends on the plugins whose decorators it reads', async t => {
+t.test('every plugin declares the plugins whose decorators it reads', async t => {
   const owners = new Map<string, string>()
   const plugins = [...files].filter(([path]) => path.startsWith('plugins/'))
   for (const [, text] of plugins) {
@@ -66,7 +66,11 @@ t.test('a plugin depends on the plugins whose decorators it reads', async t => {
   for (const [path, text] of plugins) {
     const { name, dependencies } = pluginOf(text)
     if (name === '') continue
-    t.match(text, /\nexport default fp\(\w+, \{[^}]*\}\)\n$/, `${path} ends with its plugin`)
+    t.match(
+      text,
+      /\nexport default fp\(\w+, \{[^}]*\}\)\n$/,
+      `${path} ends with export default fp(…)`
+    )
     const read = new Set(withParts(path).flatMap(part => decoratorsOf(files.get(part) ?? '')))
     for (const decorator of read) {
       const owner = owners.get(decorator) ?? name
@@ -99,7 +103,7 @@ function pluginOf(text: string): { name: string; dependencies: string[] } {
   }
 }
 
-/** Returns a plugin's file and the files beside it that it is made of. */
+/** Returns the file of a plugin, and the files of its folder that it imports and that are not plugins. */
 function withParts(path: string): string[] {
   const parts = new Set([path])
   for (const part of parts) {
@@ -111,7 +115,7 @@ function withParts(path: string): string[] {
   return [...parts]
 }
 
-/** Returns the properties of the instance that a file reads. */
+/** Returns the properties of the Fastify instance that a file reads. */
 function decoratorsOf(text: string): string[] {
   const direct = [...text.matchAll(/\bapp\.(\w+)/g)].map(([, name = '']) => name)
   const lists = [

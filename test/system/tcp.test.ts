@@ -15,7 +15,7 @@ const statuses = (received: string) =>
 const request = (line: string, ...headers: string[]) =>
   `${[line, 'Host: a', ...headers, 'Connection: close'].join('\r\n')}\r\n\r\n`
 
-t.test('an ambiguous request returns one 400 and nothing else', async t => {
+t.test('an ambiguous request returns 400 and no second response', async t => {
   const smuggled = 'GET /users/me HTTP/1.1\r\nHost: a\r\n\r\n'
   const json = 'Content-Type: application/json'
   const post = 'POST /auth/signin HTTP/1.1\r\nHost: a'
@@ -49,7 +49,7 @@ t.test('an ambiguous request returns one 400 and nothing else', async t => {
   }
 })
 
-t.test('large headers return 431', async t => {
+t.test('headers beyond the size limit return 431', async t => {
   const large = [
     `X: ${'a'.repeat(20_000)}`,
     `Cookie: refresh=${'a'.repeat(20_000)}`,
@@ -62,7 +62,7 @@ t.test('large headers return 431', async t => {
   t.strictSame(statuses(await exchange(t, request(`GET /${'a'.repeat(20_000)} HTTP/1.1`))), [431])
 })
 
-t.test('an Upgrade header changes only GET /live', async t => {
+t.test('an Upgrade header changes the response of GET /live only', async t => {
   const token = `Authorization: Bearer ${ann.token}`
   const lines: [string, number][] = [
     ['GET /health/live', 200],
@@ -120,7 +120,7 @@ t.test('every route returns 405 and Allow for other methods', async t => {
   }
 })
 
-t.test('odd methods and paths return 4xx', async t => {
+t.test('unusual methods and paths return 4xx', async t => {
   const lines = [
     'TRACE /users/me HTTP/1.1',
     'OPTIONS /users/me HTTP/1.1',
@@ -170,8 +170,8 @@ t.test('pipelined requests receive responses in order', async t => {
   t.strictSame(statuses(received), [401, 200])
 })
 
-t.test('slow requests time out without delaying others', async t => {
-  // Node applies the longer of the two to the whole request, and checks every 5 s.
+t.test('slow requests return 408 without delaying others', async t => {
+  // Node applies the longer of the two timeouts to the whole request, and checks every 5 s.
   t.strictSame([app.server.headersTimeout, app.server.requestTimeout], [15_000, 15_000])
   Object.assign(app.server, { headersTimeout: 500, requestTimeout: 500 })
   const head = 'POST /auth/signin HTTP/1.1\r\nHost: a\r\n'
@@ -203,7 +203,7 @@ t.test('slow requests time out without delaying others', async t => {
   Object.assign(app.server, { headersTimeout: 15_000, requestTimeout: 15_000 })
 })
 
-t.test('a too large body is refused before it arrives', async t => {
+t.test('a body beyond the limit returns 413 before it arrives', async t => {
   const head = 'POST /auth/signin HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
   const received = await exchange(
     t,

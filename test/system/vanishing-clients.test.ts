@@ -47,7 +47,7 @@ async function setUp(t: Test) {
 
 type SetUp = Awaited<ReturnType<typeof setUp>>
 
-/** What a client sends: a request, the bytes after it, and the text in the response that shows success. */
+/** An exchange: the request of a client, the bytes that follow it, and the text in the response that shows success. */
 interface Exchange {
   head: string
   rest?: Buffer
@@ -101,7 +101,7 @@ function request(method: string, path: string, headers: object, body?: object): 
   return `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${json ?? ''}`
 }
 
-/** Sends an exchange up to a random point and disconnects a few turns later. */
+/** Sends an exchange up to a random byte, and disconnects a few turns of the event loop later. */
 async function abort(random: Random, one: SetUp) {
   const { head, rest = Buffer.alloc(0), served } = randomExchange(random, one)
   const at = random.pick(['request line', 'headers', 'first byte', 'served', 'not reading'])
@@ -133,7 +133,7 @@ async function received(socket: Socket, text: string): Promise<void> {
   })
 }
 
-t.test('1,000 aborted clients leave no stream, socket, topic or quota', async t => {
+t.test('1,000 aborted clients leave no stream, socket, topic or used quota', async t => {
   const one = await setUp(t)
   const { app, url, ann } = one
   const random = createRandom(seed)
@@ -166,7 +166,7 @@ t.test('1,000 aborted clients leave no stream, socket, topic or quota', async t 
   t.pass('the whole quota of sockets is free')
 })
 
-t.test('a stream whose client left during its query is not opened', async t => {
+t.test('a stream is not opened when its client disconnects during the query', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
   const app = await build(t, { DATABASE_URL: proxy.url })
   const { port } = new URL(await listen(app))
@@ -200,10 +200,10 @@ t.test('a stream whose client left during its query is not opened', async t => {
   await until(async () => (await readMetric(app, 'concord_subscribed_topics')) === topics)
 })
 
-t.test('a push behind an unread response is dropped when its session ends', async t => {
+t.test('a push on a lagging socket is not applied after its session ended', async t => {
   const one = await openLaggingSocket(t)
   const op = { opId: randomUUID(), kind: 'item.add', itemId: randomUUID(), text: 'x', after: null }
-  await one.endSessionBehind({ type: 'push', checklistId: one.listId, ops: [op] })
+  await one.endSessionDuring({ type: 'push', checklistId: one.listId, ops: [op] })
   // Operations of a checklist run in order, so this one runs after any that the socket sent.
   const ops = [{ opId: randomUUID(), kind: 'list.rename', from: 'To buy', to: 'Bought' }]
   const reply = await one.ann.request('POST', `/checklists/${one.listId}/ops`, { ops })
@@ -227,8 +227,8 @@ async function openLaggingSocket(t: Test) {
   client.send({ type: 'open', checklistId: listId })
   await until(async () => (await readMetric(app, 'concord_sockets{state="lagging"}')) === 1)
 
-  /** Ends the session while `message` waits, then lets the client read on. */
-  async function endSessionBehind(message: object) {
+  /** Ends the session while `message` waits, then continues reading. */
+  async function endSessionDuring(message: object) {
     const arrived = once(served as WebSocket, 'message')
     client.send(message)
     await arrived
@@ -237,5 +237,5 @@ async function openLaggingSocket(t: Test) {
     t.equal(await client.closed, 4403)
   }
 
-  return { ann, listId, rev: rev as number, endSessionBehind }
+  return { ann, listId, rev: rev as number, endSessionDuring }
 }

@@ -16,7 +16,7 @@ const frameBytes = 256 * 1024
 const pingMessage = (n: number, padding = 0) => `{"type":"ping","n":${n}}${' '.repeat(padding)}`
 const euro = Buffer.from('€') // e2 82 ac
 
-/** Opens a connection, sends bytes and returns what it receives until pong message `last` or the close. */
+/** Opens a connection, sends bytes, and returns the received messages until pong message `last` or the close. */
 async function exchange(t: Test, bytes: Buffer[], last?: number) {
   const raw = await openRawSocket(t, url, handshake({ ...ann.headers }))
   await raw.next()
@@ -52,7 +52,7 @@ function accepts(name: string, bytes: Buffer[], ...received: string[]) {
 }
 
 function closes(name: string, code: number | 'without a code', ...bytes: Buffer[]) {
-  t.test(`${name} closes the socket: ${code}`, async t => {
+  t.test(`${name} closes the socket with ${code}`, async t => {
     t.equal((await exchange(t, bytes)).at(-1), `close ${code}`)
   })
 }
@@ -63,7 +63,7 @@ const fragments = (pieces: (Buffer | string)[]) =>
     frame(n === 0 ? text : continuation, piece, { isLast: n === pieces.length - 1 })
   )
 
-t.test('a bad handshake returns an error before the 101', async t => {
+t.test('a bad WebSocket handshake returns an HTTP error before the 101', async t => {
   const responseHead = async (headers: Record<string, string | null>) =>
     (await openRawSocket(t, url, handshake({ ...ann.headers, ...headers }))).head
   const refused = async (status: number, code: string, headers: Record<string, string | null>) => {
@@ -91,7 +91,7 @@ t.test('a bad handshake returns an error before the 101', async t => {
   await refused(403, 'FOREIGN_ORIGIN', { origin: 'https://evil.example' })
 })
 
-t.test('no extension and no subprotocol is selected', async t => {
+t.test('the handshake selects no extension and no subprotocol', async t => {
   const offers = {
     'sec-websocket-extensions': 'permessage-deflate', // compression would cost more CPU than the rest of the service
     'sec-websocket-protocol': `${ann.token}, concord`
@@ -101,7 +101,7 @@ t.test('no extension and no subprotocol is selected', async t => {
   t.notMatch(head, /sec-websocket-(extensions|protocol)/i)
 })
 
-t.test('a message in the packet of the handshake is received', async t => {
+t.test('a message in the same packet as the handshake is received', async t => {
   const raw = await openRawSocket(
     t,
     url,
@@ -245,7 +245,7 @@ t.test('400 messages at once receive responses in order', async t => {
   )
 })
 
-t.test('a client that disconnects mid-message leaves no socket', async t => {
+t.test('a client that disconnects within a message leaves no open socket', async t => {
   const halves = [
     frame(text, pingMessage(1)).subarray(0, 9),
     frame(text, 'x', { isLast: false }),

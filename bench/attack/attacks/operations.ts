@@ -60,7 +60,7 @@ export const operationAttacks: Record<string, Attack> = {
       const sockets = await openSessions(tools, ann, 6)
       return () => {
         for (let n = 0; n < 560; n++) {
-          // Revision 1 has no item; the revision after the additions has a thousand.
+          // The list has no items at revision 1, and a thousand items at the revision after their additions.
           const rev = n % 4 < 2 ? 1 : sizes.list + 1
           const op = { kind: 'list.restoreTo', rev, seenRev: Number.MAX_SAFE_INTEGER }
           sockets[n % 6]?.send({ type: 'push', checklistId: lists[n % 2]?.id, ops: [withId(op)] })
@@ -149,7 +149,10 @@ async function openSessions(tools: Tools, user: BenchUser, count: number) {
   return all.map(headers => tools.createSocket(headers))
 }
 
-/** Creates items with 20 conflicts of the longest texts each, and a member who has not used any of their rate limit. */
+/**
+ * Creates items with 20 conflicts each, of texts of maximum length, and a second member. The owner's operations create
+ * the conflicts, so that they do not use up the rate limit of the second member.
+ */
 async function createConflicts(tools: Tools, count: number) {
   const [owner, ann] = [await tools.registerUser(), await tools.registerUser()]
   const list = await tools.createList(owner, [ann], items(count))
@@ -173,12 +176,12 @@ function longText(start: string): string {
   return `${start} `.padEnd(sizes.text * 2 - start.length - 1, '🦊')
 }
 
-/** Returns 1,000 words of one letter: all equal, or two alternating. */
+/** Returns 1,000 words of one letter each: one word repeated, or two words in turn. */
 function repeatedWords(seed: number): string {
   return (seed % 2 === 0 ? 'a ' : 'a b ').repeat(sizes.text / (seed % 2 === 0 ? 2 : 4)).trim()
 }
 
-/** Returns these words with about 48 of them replaced, the most that mergeText merges. */
+/** Returns the words of `repeatedWords` with about 48 of them replaced, the most that mergeText merges. */
 function edited(seed: number, by: number): string {
   return repeatedWords(seed)
     .split(' ')

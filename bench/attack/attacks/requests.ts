@@ -63,7 +63,7 @@ export const requestAttacks: Record<string, Attack> = {
       'wrong passwords for accounts that do and do not exist, 200 a second, from 40 addresses (on Linux)',
     async prepare(tools) {
       const { email } = await tools.registerUser()
-      // One address is refused after 100 guesses. All of 127.0.0.0/8 are loopback on Linux alone.
+      // The service refuses an address after 100 guesses. Only on Linux are all of 127.0.0.0/8 loopback addresses.
       const from = (n: number) =>
         process.platform === 'linux' ? `127.0.1.${1 + (n % sizes.addresses)}` : undefined
       return () =>

@@ -4,7 +4,7 @@ import type { TransactionSql } from 'postgres'
 import type { Attack } from '../attacks.ts'
 import { type AttackItem, type Tools, withId } from '../tools.ts'
 
-// `writes` and `projects` in a second.
+// Pushes and new projects per second.
 const rate = { writes: 20, projects: 8 }
 const lock = { heldMs: 3000, freeMs: 500 }
 
@@ -47,7 +47,7 @@ export const sqlAttacks: Record<string, Attack> = {
   }
 }
 
-/** Lets the writes of two accounts wait for locked rows of lists that both may write. */
+/** Locks rows of lists that two accounts may write, so that the writes of both accounts wait. */
 async function lockRows(tools: Tools, count: number) {
   const [ann, bob] = [await tools.registerUser(), await tools.registerUser()]
   const lists = await Promise.all(
@@ -67,7 +67,7 @@ async function lockRows(tools: Tools, count: number) {
     ])
 }
 
-/** Opens a transaction, takes locks and commits after 3 s, again and again. */
+/** Opens a transaction, takes locks and commits after 3 s; repeats this until the process exits. */
 async function holdLocks(tools: Tools, takeLocks: (tx: TransactionSql) => Promise<unknown>) {
   const sql = tools.sql()
   for (;;) {

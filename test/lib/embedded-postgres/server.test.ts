@@ -33,7 +33,7 @@ t.test('a restart keeps the data and the password file of mode 600', async t => 
   await second.stop()
 })
 
-t.test('PostgreSQL refuses a wrong password', async t => {
+t.test('the embedded PostgreSQL refuses a wrong password', async t => {
   const cluster = await startPostgres(await createDataDir(t), quick)
   const url = new URL(cluster.url)
   url.password = 'guess'
@@ -50,12 +50,12 @@ t.test('a start adopts the PostgreSQL that a killed service left running', async
   await service.exited
 
   const adopted = await startPostgres(folder)
-  t.equal((await postmaster(folder))[0], pid, 'the same postmaster')
+  t.equal((await postmaster(folder))[0], pid, 'the postmaster is the same process')
   t.match(await query(adopted, 'select count(*)::int from schema_version'), [{ count: Number }])
   await adopted.stop()
 })
 
-t.test('a second service on one DATA_DIR is refused, the first continues', async t => {
+t.test('a second service on one DATA_DIR exits with 1, the first continues', async t => {
   const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   const second = spawnService(t, { DATA_DIR: folder })
@@ -65,7 +65,7 @@ t.test('a second service on one DATA_DIR is refused, the first continues', async
   await first.stop()
 })
 
-t.test('of two services that start on an empty folder, one runs', async t => {
+t.test('of two services that start on one empty folder, one exits', async t => {
   const folder = await createDataDir(t)
   const both = [spawnService(t, { DATA_DIR: folder }), spawnService(t, { DATA_DIR: folder })]
   const [code] = await Promise.race(both.map(service => service.exited))
@@ -78,7 +78,7 @@ t.test('of two services that start on an empty folder, one runs', async t => {
   t.strictSame(await running.exited, [0, null])
 })
 
-t.test('a lost claim on the data directory is acquired again', async t => {
+t.test('a service locks its data directory again after the lock is lost', async t => {
   const folder = await createDataDir(t)
   const first = await startPostgres(folder, quick)
   const kill = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'concord claim'`
@@ -90,7 +90,7 @@ t.test('a lost claim on the data directory is acquired again', async t => {
   await first.stop()
 })
 
-t.test('a postmaster.pid with the pid of another process does not block', async t => {
+t.test("a postmaster.pid with another process's pid does not block the start", async t => {
   const folder = await createDataDir(t)
   await startPostgres(folder, quick).then(cluster => cluster.stop())
   const file = join(folder, 'postgres', 'postmaster.pid')
@@ -101,7 +101,7 @@ t.test('a postmaster.pid with the pid of another process does not block', async 
   await again.stop()
 })
 
-t.test('a start without the password file fails with an error', async t => {
+t.test('a start without the password file fails and names the file', async t => {
   const folder = await createDataDir(t)
   await startPostgres(folder, quick).then(cluster => cluster.stop())
   const file = join(folder, 'pgpass')
@@ -127,7 +127,7 @@ t.test(
   }
 )
 
-t.test('the psql command quotes a folder with a blank and a quote', async t => {
+t.test('the printed psql command quotes folders with blanks and quotes', async t => {
   const folder = join(await createDataDir(t), "it's here")
   const cluster = await startPostgres(folder, quick)
   t.match(cluster.psql, "it'\\''s here/pgpass' psql")

@@ -14,7 +14,7 @@ const signIn = (call: HttpClient, { email, password }: { email: string; password
 const store = (id: string, hash: string | null) =>
   app.sql`update users set password_hash = ${hash} where id = ${id}`
 
-t.test('twenty concurrent sign-ins that upgrade a weak hash succeed', async t => {
+t.test('twenty concurrent sign-ins that upgrade a weak hash return 200', async t => {
   const ann = await createUser(app)
   await store(ann.id, await hash(ann.password, { memoryCost: 4096, timeCost: 1 }))
   const replies = await times(20, () => signIn(call, ann))
@@ -24,7 +24,7 @@ t.test('twenty concurrent sign-ins that upgrade a weak hash succeed', async t =>
   t.equal((await signIn(call, ann)).status, 200)
 })
 
-t.test('a damaged or too expensive password hash only returns 401', async t => {
+t.test('a sign-in with a damaged or too expensive password hash returns 401', async t => {
   const ann = await createUser(app)
   const good = await hash(ann.password, { memoryCost: 1024, timeCost: 1 })
   const digest = good.split('$').slice(4).join('$')
@@ -59,7 +59,7 @@ t.test('a damaged or too expensive password hash only returns 401', async t => {
   t.equal((await signIn(call, ann)).status, 200)
 })
 
-t.test('a damaged password hash is logged without the hash', async t => {
+t.test('the log line about a damaged password hash omits the hash', async t => {
   const DATABASE_URL = await createDatabase(t)
   const service = spawnService(t, { DATABASE_URL, JWT_SECRET: 'x'.repeat(32), LOG_LEVEL: 'error' })
   const { address } = await waitForStart(service)
@@ -74,7 +74,7 @@ t.test('a damaged password hash is logged without the hash', async t => {
   t.notOk(service.output.stdout.includes('c2FsdHNhbHQ'))
 })
 
-t.test('sign-ins beyond the queue return 503, later ones succeed', async t => {
+t.test('sign-ins beyond the queue return 503, later ones 200', async t => {
   const wide = await startNode(t)
   const ann = await createUser(wide.app)
   // Four clients of 50 sockets each, because one would not fill the queue.

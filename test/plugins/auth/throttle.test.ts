@@ -15,7 +15,7 @@ interface Guess {
   cookie?: string
 }
 
-/** Sends a sign-in from one address for all guesses, or from `from`. */
+/** Sends a sign-in from the address `from`; the default is the same for all guesses. */
 function guess(call: HttpClient, email: string, about: Guess = {}) {
   const { password = 'wrong', from = '192.0.2.1', cookie } = about
   const headers = { 'x-forwarded-for': from }
@@ -54,7 +54,7 @@ t.test('ten wrong passwords from one address block it on every node', async t =>
     t.equal(
       (await guess(call, ann.email, { password, from: otherAddress })).status,
       200,
-      'from another address'
+      'the same sign-in from another address succeeds'
     )
   }
   t.equal((await guess(one.call, bob.email, { password: bob.password })).status, 200)
@@ -65,13 +65,13 @@ t.test('ten wrong passwords from one address block it on every node', async t =>
   t.equal((await guess(two.call, ann.email)).status, 401, 'the count restarts')
 })
 
-t.test('an unknown email is throttled like a known one', async t => {
+t.test('ten guesses at an unknown email return 401, the next 429', async t => {
   const email = unknown()
   for (let count = 0; count < 10; count++) t.equal((await guess(call, email)).status, 401)
   isRefused(t, await guess(call, email))
 })
 
-t.test('a hundred wrong passwords from many networks block the account', async t => {
+t.test('a hundred wrong passwords from many networks block sign-ins to the account', async t => {
   const ann = await createUser(app)
   const { email, password } = ann
   await guess(call, email, { from: '2001:db8:7:1::1' })
@@ -82,7 +82,7 @@ t.test('a hundred wrong passwords from many networks block the account', async t
   t.equal((await guess(call, email, { password, cookie: ann.cookie })).status, 200)
 })
 
-t.test('one IPv6 /64 has ten guesses at an account', async t => {
+t.test('one IPv6 /64 has ten password guesses at an account', async t => {
   const ann = await createUser(app)
   for (let count = 0; count < 10; count++) {
     t.equal((await guess(call, ann.email, { from: `2001:db8:8:1::${count}` })).status, 401)
@@ -91,7 +91,7 @@ t.test('one IPv6 /64 has ten guesses at an account', async t => {
   t.equal((await guess(call, ann.email, { from: '2001:db8:8:2::' })).status, 401)
 })
 
-t.test('of 50 concurrent guesses on two nodes ten are allowed', async t => {
+t.test('of 50 concurrent guesses on two nodes, ten are checked', async t => {
   const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
   const [one, two] = [await startNode(t, env), await startNode(t, env)]
@@ -104,7 +104,7 @@ t.test('of 50 concurrent guesses on two nodes ten are allowed', async t => {
   isRefused(t, await guess(one.call, email, { password }))
 })
 
-t.test('of 150 concurrent guesses from many networks 100 are allowed', async t => {
+t.test('of 150 concurrent guesses from many networks, 100 are checked', async t => {
   const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
   const [one, two] = [await startNode(t, env), await startNode(t, env)]
@@ -126,7 +126,7 @@ t.test('correct passwords do not count as guesses', async t => {
   isRefused(t, await guess(call, ann.email, { password }))
 })
 
-t.test('a signed-in browser is blocked only by its own guesses', async t => {
+t.test('a browser with a session is blocked only by its own guesses', async t => {
   const [ann, eve] = [await createUser(app), await createUser(app)]
   const { email, password, cookie } = ann
   for (let count = 0; count < 10; count++) await guess(call, email)
@@ -154,14 +154,14 @@ t.test('a hundred wrong passwords block an address for all accounts', async t =>
   t.equal((await guess(call, unknown(), { from: '198.51.100.8' })).status, 401)
 })
 
-t.test('an IPv6 /64 counts as one address', async t => {
+t.test('all addresses of an IPv6 /64 share one count of guesses', async t => {
   await guess(call, unknown(), { from: '2001:db8:1:2::1' })
   await app.sql`update throttles set count = 100 where key = 'guess from 2001:db8:1:2::/64'`
   isRefused(t, await guess(call, unknown(), { from: '2001:DB8:1:2:ffff:ffff:ffff:ffff' }))
   t.equal((await guess(call, unknown(), { from: '2001:db8:1:3::1' })).status, 401)
 })
 
-t.test('a spoofed X-Forwarded-For prefix is ignored', async t => {
+t.test('a spoofed X-Forwarded-For prefix does not avoid the block', async t => {
   const from = '203.0.113.9'
   await guess(call, unknown(), { from })
   await app.sql`update throttles set count = 100 where key = ${`guess from ${from}`}`
@@ -170,7 +170,7 @@ t.test('a spoofed X-Forwarded-For prefix is ignored', async t => {
   }
 })
 
-t.test('without TRUST_PROXY every address header is ignored', async t => {
+t.test('without TRUST_PROXY every header with a client address is ignored', async t => {
   const direct = await startNode(t, { RATE_LIMIT: 'on' })
   await guess(direct.call, unknown())
   await direct.app.sql`update throttles set count = 100 where key = 'guess from 127.0.0.1'`
@@ -182,7 +182,7 @@ t.test('without TRUST_PROXY every address header is ignored', async t => {
   }
 })
 
-t.test('one address can sign up 300 times an hour', async t => {
+t.test('the 301st sign-up of one address within an hour returns 429', async t => {
   const from = '198.51.100.99'
   const signUp = (email: string, headers = { 'x-forwarded-for': from }) =>
     call('POST', '/auth/signup', { body: { email, password: 'long enough', name: 'Ann' }, headers })
@@ -195,7 +195,7 @@ t.test('one address can sign up 300 times an hour', async t => {
   t.equal((await signUp(unknown(), { 'x-forwarded-for': '198.51.100.98' })).status, 201)
 })
 
-t.test('a stolen access token allows ten password guesses, sign-ins stay allowed', async t => {
+t.test('a stolen access token allows ten password guesses and blocks no sign-in', async t => {
   const ann = await createUser(app)
   const { token } = ann
   const attempts: [string, string, HttpRequest['body']][] = [
@@ -213,7 +213,7 @@ t.test('a stolen access token allows ten password guesses, sign-ins stay allowed
   t.equal((await guess(call, ann.email, { password: ann.password })).status, 200)
 })
 
-t.test('an owner can look up fifty unknown emails an hour', async t => {
+t.test('after fifty unknown emails an owner receives 429 for an hour', async t => {
   const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
   const [one, two] = [await startNode(t, env), await startNode(t, env)]
@@ -249,7 +249,7 @@ t.test('an owner can look up fifty unknown emails an hour', async t => {
   )
 })
 
-t.test('RATE_LIMIT=off throttles nothing', async t => {
+t.test('RATE_LIMIT=off turns off the throttling of password guesses', async t => {
   const free = await startNode(t, { RATE_LIMIT: 'off' })
   const replies = await times(12, () => guess(free.call, 'ann@example.com'))
   t.strictSame(new Set(statuses(replies)), new Set([401]))

@@ -4,10 +4,10 @@ import { createUser, signIn } from '../../support/users.ts'
 
 type Headers = { authorization: string }
 
-/** How many writes of a user succeed at once, and how many more are delayed instead of refused. */
+/** The number of writes of a user that succeed at once, and of further writes that are delayed, not refused. */
 const [burst, delayed] = [300, 60]
 
-t.test('a user who writes too fast is delayed, then refused', async t => {
+t.test('writes of one user beyond the rate are delayed, then return 429', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const [ann, bob] = [await createUser(app), await createUser(app, 'Bob')]
   const other = await signIn(app, ann)
@@ -37,7 +37,7 @@ t.test('a user who writes too fast is delayed, then refused', async t => {
   t.equal(read.statusCode, 200, 'reads are not limited')
 })
 
-t.test('a flood of writes does not stop a user from ending sessions', async t => {
+t.test('a user can end sessions during a flood of writes', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const ann = await createUser(app)
   const { headers } = ann
@@ -49,7 +49,7 @@ t.test('a flood of writes does not stop a user from ending sessions', async t =>
   t.strictSame([...statuses].sort(), [201, 429])
 })
 
-t.test('RATE_LIMIT=off does not limit writes', async t => {
+t.test('RATE_LIMIT=off turns off the limit of writes', async t => {
   const app = await build(t, { RATE_LIMIT: 'off' })
   const { headers } = await createUser(app)
   const replies = await Promise.all(

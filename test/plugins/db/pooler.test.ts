@@ -47,10 +47,10 @@ async function checkDelivery(
   const receivedRevs = () =>
     live.messages.flatMap(({ changes = [] }) => changes.map(({ rev }) => rev))
   await until(() => receivedRevs().length === 2)
-  t.strictSame(receivedRevs(), [2, 3], 'once, in order')
+  t.strictSame(receivedRevs(), [2, 3], 'every change arrives once, in order')
 }
 
-t.test('behind a transaction pooler events arrive by polling', { skip }, async t => {
+t.test('behind a transaction pooler, events are delivered by polling', { skip }, async t => {
   const direct = await createDatabase(t)
   const pooled = await pool(t, direct)
   const setup = await setUp(t, { DATABASE_URL: pooled })
@@ -61,7 +61,7 @@ t.test('behind a transaction pooler events arrive by polling', { skip }, async t
 })
 
 t.test(
-  'with LISTEN_URL notifications arrive although DATABASE_URL is a pooler',
+  'LISTEN_URL delivers notifications although DATABASE_URL is a transaction pooler',
   { skip },
   async t => {
     const direct = await createDatabase(t)

@@ -5,7 +5,7 @@ import { tcpProxy } from '../../support/tcp-proxy.ts'
 import { until } from '../../support/until.ts'
 import { createUser } from '../../support/users.ts'
 
-t.test('requests recover after the database connections stall', async t => {
+t.test('pending requests return 503 when database connections stall, later ones 200', async t => {
   const proxy = await tcpProxy(t, await createDatabase(t))
   const app = await build(t, { DATABASE_URL: proxy.url })
   const url = await listen(app)

@@ -4,7 +4,7 @@ import { createDatabase, holdLock, openSql } from '../../support/database.ts'
 import { until } from '../../support/until.ts'
 import { createUser } from '../../support/users.ts'
 
-t.test('a locked row delays only the requests that need it', async t => {
+t.test('a locked row delays only the requests that write it', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const [ann, bob] = [await createUser(app), await createUser(app)]
@@ -30,7 +30,7 @@ t.test('a locked row delays only the requests that need it', async t => {
   for (const reply of await Promise.all(waiting)) t.equal(reply.statusCode, 200)
 })
 
-t.test('a held commit lock blocks no reads, and 503 means not written', async t => {
+t.test('while the commit lock is held, reads continue and 503 writes nothing', async t => {
   const url = await createDatabase(t)
   const app = await build(t, { DATABASE_URL: url })
   const ann = await createUser(app)

@@ -7,7 +7,7 @@ import { sendBytes } from '../../support/send-bytes.ts'
 import { until } from '../../support/until.ts'
 import { buildHttp, postNote } from './http-setup.ts'
 
-t.test('a valid body is accepted unchanged', async t => {
+t.test('a valid JSON body reaches the route unchanged', async t => {
   const app = await buildHttp(t)
   const body = { text: '\u{1f600} é \n', done: true, tags: ['a'], due: '2024-02-29', kind: 'a' }
   t.strictSame((await postNote(app, JSON.stringify(body))).json(), body)
@@ -15,7 +15,7 @@ t.test('a valid body is accepted unchanged', async t => {
   t.equal((await postNote(app, '{"text":"\\ud83d\\ude00"}')).json().text, '\u{1f600}')
 })
 
-t.test('a body is never coerced, the error names the field', async t => {
+t.test('a field of a wrong type returns 400 and is not coerced', async t => {
   const app = await buildHttp(t)
   const refused: [unknown, RegExp][] = [
     [{ text: null }, /body\/text must be string/],
@@ -78,7 +78,7 @@ t.test('a body that is not well-formed JSON in UTF-8 returns 400', async t => {
   t.notOk('admin' in {})
 })
 
-t.test('only application/json up to the size limit is accepted', async t => {
+t.test('another content type returns 415, a body beyond the limit 413', async t => {
   const app = await buildHttp(t)
   const types = ['text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'nonsense']
   for (const type of types)
@@ -89,7 +89,7 @@ t.test('only application/json up to the size limit is accepted', async t => {
   t.match(large.json(), { statusCode: 413, code: 'FST_ERR_CTP_BODY_TOO_LARGE' })
 })
 
-t.test('a route without a body accepts every empty body', async t => {
+t.test('a route without a body accepts an empty body of any type', async t => {
   const app = await buildHttp(t)
   const url = await listen(app)
   const types = [
@@ -121,7 +121,7 @@ t.test('a route without a body accepts every empty body', async t => {
   }
 })
 
-t.test('an aborted body returns 400, not 500', async t => {
+t.test('a request aborted within its body has status 400, not 500', async t => {
   const app = await buildHttp(t)
   const replies: ServerResponse[] = []
   app.server.on('request', (_request, reply) => replies.push(reply))
@@ -139,7 +139,7 @@ t.test('an aborted body returns 400, not 500', async t => {
   t.strictSame(statuses(), [400, 400])
 })
 
-t.test('an Upgrade header is ignored and the body is read', async t => {
+t.test('a POST with an Upgrade header is handled as a normal request', async t => {
   const app = await buildHttp(t)
   const url = await listen(app)
   const http2 =

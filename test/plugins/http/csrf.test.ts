@@ -39,7 +39,7 @@ const origins: [Record<string, string>, boolean][] = [
   [{ origin: 'https://app.example.com@evil.example' }, false],
   [{ origin: `${LISTED}, https://evil.example` }, false],
   [{ origin: `${LISTED} https://evil.example` }, false],
-  // variants of the own origin
+  // variants of the service's own origin
   [{ origin: 'https://api.example.com' }, false],
   [{ origin: 'https://api.example.com:3001' }, false],
   [{ origin: `https://${HOST}.evil.example` }, false],
@@ -50,12 +50,12 @@ const origins: [Record<string, string>, boolean][] = [
   [{ origin: HOST }, false],
   [{ origin: `//${HOST}` }, false],
   [{ origin: `https://${HOST}/page` }, false],
-  // headers that the client controls do not change the own origin
+  // headers that the client controls do not change the service's own origin
   [{ origin: 'https://evil.example', 'x-forwarded-host': 'evil.example' }, false],
   [{ origin: 'https://evil.example', forwarded: 'host=evil.example' }, false]
 ]
 
-t.test('only the own and listed origins may use the cookie', async t => {
+t.test("the cookie works only from the service's own and listed origins", async t => {
   for (const [sender, isAllowed] of origins) {
     const headers = { host: HOST, ...sender }
     let { cookie } = await signIn(app, ann)
@@ -76,7 +76,7 @@ t.test('only the own and listed origins may use the cookie', async t => {
   }
 })
 
-t.test('a foreign origin opens a stream by token, not by cookie', async t => {
+t.test('a foreign origin can open a stream by token, not by cookie', async t => {
   for (const [headers, isAllowed] of origins) {
     const { cookie } = ann
     const sent = { ...headers, host: HOST }
@@ -90,7 +90,7 @@ t.test('a foreign origin opens a stream by token, not by cookie', async t => {
   t.notOk(feed.response.headers.get('access-control-allow-origin'))
 })
 
-t.test('CORS allows only the listed origins', async t => {
+t.test('responses have CORS headers for listed origins only', async t => {
   for (const origin of [LISTED, 'http://localhost:5173']) {
     const { headers } = await call('GET', '/users/me', { token: ann.token, headers: { origin } })
     t.equal(headers['access-control-allow-origin'], origin)
@@ -128,7 +128,7 @@ t.test('a preflight allows only the listed origins', async t => {
   )
 })
 
-t.test('a body of a form content type is refused', async t => {
+t.test('a sign-in with a content type of HTML forms returns 415', async t => {
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
     const reply = await call('POST', '/auth/signin', {
       body: JSON.stringify({ email, password }),
@@ -138,7 +138,7 @@ t.test('a body of a form content type is refused', async t => {
   }
 })
 
-t.test('GET and HEAD change nothing', async t => {
+t.test('GET and HEAD requests change no user and no session', async t => {
   const state = async () => {
     const users = await app.sql`select * from users order by id`
     const sessions = await app.sql`select * from sessions order by id`

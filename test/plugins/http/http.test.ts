@@ -53,10 +53,14 @@ t.test('a CORS preflight returns 204 despite the 405 handler', async t => {
   const { origin } = headers
   const refused = await app.inject({ method: 'PUT', url: '/anything', headers: { origin } })
   t.equal(refused.statusCode, 405)
-  t.equal(refused.headers['access-control-allow-origin'], origin, 'CORS headers are on the error')
+  t.equal(
+    refused.headers['access-control-allow-origin'],
+    origin,
+    'the error response has CORS headers'
+  )
 })
 
-t.test('query and path parameters are coerced, errors name them', async t => {
+t.test('query and path parameters are coerced, errors name the parameter', async t => {
   const app = await buildHttp(t)
   const id = '0198c5a2-7f43-7cc1-9d2e-5b8c6a1e4f00'
   t.strictSame((await app.inject(`/notes/${id}`)).json(), { limit: 10 })
@@ -74,7 +78,7 @@ t.test('query and path parameters are coerced, errors name them', async t => {
   })
 })
 
-t.test('an internal error returns 500 without details', async t => {
+t.test('an internal error returns 500 without its message', async t => {
   const app = await buildHttp(t)
   const response = await app.inject('/broken')
   t.strictSame(response.json(), {
@@ -86,7 +90,7 @@ t.test('an internal error returns 500 without details', async t => {
   t.equal((await app.inject('/odd')).statusCode, 500)
 })
 
-t.test('personal responses are not cached', async t => {
+t.test('responses of /auth have Cache-Control: no-store', async t => {
   const app = await buildHttp(t)
   const personal = await app.inject({ method: 'POST', url: '/auth/refresh' })
   t.equal(personal.headers['cache-control'], 'no-store')
@@ -94,7 +98,7 @@ t.test('personal responses are not cached', async t => {
   t.notOk((await app.inject({ method: 'PATCH', url: '/anything' })).headers['cache-control'])
 })
 
-t.test('only listed origins may read responses', async t => {
+t.test('only listed origins receive Access-Control-Allow-Origin', async t => {
   const app = await buildHttp(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const responseHeaders = async (origin: string) =>
     (await app.inject({ method: 'POST', url: '/auth/refresh', headers: { origin } })).headers
@@ -107,7 +111,7 @@ t.test('only listed origins may read responses', async t => {
   }
 })
 
-t.test('isAllowedOrigin accepts only the own and the listed origins', async t => {
+t.test("isAllowedOrigin accepts only the service's own and listed origins", async t => {
   const app = await buildHttp(t, { ALLOWED_ORIGINS: 'https://app.example.com' })
   const allowed = (origin: string, host = 'api.example.com:3000') =>
     app.isAllowedOrigin(origin, host)
@@ -119,7 +123,7 @@ t.test('isAllowedOrigin accepts only the own and the listed origins', async t =>
   }
 })
 
-t.test('bytes that are not HTTP return an error, the server continues', async t => {
+t.test('bytes that are not HTTP return 4xx, and the server continues', async t => {
   const app = await buildHttp(t)
   const url = await listen(app)
   t.match(await sendBytes(t, url, 'GARBAGE\r\n\r\n'), /^HTTP\/1.1 400 .*"code":"CLIENT_ERROR"/s)
@@ -144,7 +148,7 @@ t.test('bytes that are not HTTP return an error, the server continues', async t 
   t.match(await sendBytes(t, url, `POST /notes HTTP/1.1${chunked}`), /^HTTP\/1.1 415 /)
 })
 
-t.test('close does not wait for a stalled client', { timeout: 20_000 }, async t => {
+t.test('closing the service does not wait for a stalled client', { timeout: 20_000 }, async t => {
   const app = await buildHttp(t)
   const url = await listen(app)
   const socket = connect(Number(new URL(url).port), '127.0.0.1')

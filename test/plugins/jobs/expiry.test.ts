@@ -5,7 +5,7 @@ import { openFeed } from '../../support/sse-client.ts'
 import { until } from '../../support/until.ts'
 import { createUser, sessionIdOf } from '../../support/users.ts'
 
-t.test('an expired session ends its streams on every node and is deleted', async t => {
+t.test('an expired session is deleted and ends its streams on every node', async t => {
   const DATABASE_URL = await createDatabase(t)
   const [one, two] = [await startNode(t, { DATABASE_URL }), await startNode(t, { DATABASE_URL })]
   const [ann, bob] = [await createUser(one.app), await createUser(one.app)]
@@ -26,6 +26,6 @@ t.test('an expired session ends its streams on every node and is deleted', async
   t.strictSame([...left], [{ id: sessionIdOf(bob.token) }])
   await until(async () => (await sql`select from throttles`).length === 1)
 
-  // The access token expired with the session, so the node need not remember the session.
+  // The access token expired with the session, so the node does not store that the session has ended.
   t.notOk(one.app.endedSessions.has(sessionIdOf(ann.token)))
 })

@@ -40,7 +40,7 @@ t.test('a cursor of a deleted event receives reset with reason expired', async t
   )
 })
 
-t.test('a checklist keeps its changes for 90 days and at least 5,000', async t => {
+t.test('retention keeps changes of 90 days and the newest 5,000', async t => {
   const app = await build(t)
   const { sql } = app
   const url = await listen(app)
@@ -95,35 +95,38 @@ t.test('a checklist keeps its changes for 90 days and at least 5,000', async t =
   t.match(merged, { outcome: 'merged', value: 'Buy oat milk today' })
 })
 
-t.test('old results, deleted items and conflicts are deleted, young ones stay', async t => {
-  const app = await build(t)
-  const { sql } = app
-  const { addItems, apply, users, read } = await insertChecklist(app)
-  const [a = '', b = ''] = await addItems('a', 'b', 'c d')
-  const seen = (text: string) => ({ text, done: false, dueOn: null })
-  await apply({ kind: 'item.delete', itemId: a, seen: seen('a') })
-  await apply({ kind: 'item.delete', itemId: b, seen: seen('b') })
-  const id = (await read()).items[0]?.id ?? ''
-  const rename = (to: string) => ({
-    kind: 'item.set' as const,
-    itemId: id,
-    set: { text: { from: 'c d', to } }
-  })
-  await apply(rename('x'))
-  const { conflictId = '' } = await apply(rename('y'), users[1])
-  await apply({ kind: 'conflict.resolve', conflictId, choice: 'ours', seen: 'x' })
-  await sql`update deleted_items set deleted_at = now() - interval '91 days' where id = ${a}`
-  await sql`update conflicts set resolved_at = now() - interval '91 days'`
-  await sql`update operations set decided_at = now() - interval '31 days' where result ->> 'outcome' = 'conflict'`
-  await app.applyRetention()
-  t.match(await apply({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
-  t.match(await apply({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
-  t.equal((await sql`select from conflicts`).length, 0)
-  const outcomes = await sql<
-    { outcome: string }[]
-  >`select distinct result ->> 'outcome' as outcome from operations`
-  t.strictSame(
-    outcomes.map(({ outcome }) => outcome),
-    ['applied']
-  )
-})
+t.test(
+  'retention deletes old results, deleted items and conflicts, and keeps young ones',
+  async t => {
+    const app = await build(t)
+    const { sql } = app
+    const { addItems, apply, users, read } = await insertChecklist(app)
+    const [a = '', b = ''] = await addItems('a', 'b', 'c d')
+    const seen = (text: string) => ({ text, done: false, dueOn: null })
+    await apply({ kind: 'item.delete', itemId: a, seen: seen('a') })
+    await apply({ kind: 'item.delete', itemId: b, seen: seen('b') })
+    const id = (await read()).items[0]?.id ?? ''
+    const rename = (to: string) => ({
+      kind: 'item.set' as const,
+      itemId: id,
+      set: { text: { from: 'c d', to } }
+    })
+    await apply(rename('x'))
+    const { conflictId = '' } = await apply(rename('y'), users[1])
+    await apply({ kind: 'conflict.resolve', conflictId, choice: 'ours', seen: 'x' })
+    await sql`update deleted_items set deleted_at = now() - interval '91 days' where id = ${a}`
+    await sql`update conflicts set resolved_at = now() - interval '91 days'`
+    await sql`update operations set decided_at = now() - interval '31 days' where result ->> 'outcome' = 'conflict'`
+    await app.applyRetention()
+    t.match(await apply({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
+    t.match(await apply({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
+    t.equal((await sql`select from conflicts`).length, 0)
+    const outcomes = await sql<
+      { outcome: string }[]
+    >`select distinct result ->> 'outcome' as outcome from operations`
+    t.strictSame(
+      outcomes.map(({ outcome }) => outcome),
+      ['applied']
+    )
+  }
+)

@@ -9,7 +9,7 @@ const setText = (itemId: string, from: string, to: string): NewOperation => ({
   set: { text: { from, to } }
 })
 
-t.test('two spellings of one opId are one operation', async t => {
+t.test('an opId in upper and in lower case is one operation', async t => {
   const app = await build(t)
   const { submit, addItems, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -27,7 +27,7 @@ t.test('two spellings of one opId are one operation', async t => {
   t.equal((await read()).rev, 3)
 })
 
-t.test('an expected value that is too long is rejected with limit', async t => {
+t.test('an operation whose expected value is too long is rejected: limit', async t => {
   const app = await build(t)
   const { apply, addItems, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -46,7 +46,7 @@ t.test('an expected value that is too long is rejected with limit', async t => {
   t.match(await read(), { rev: 2, conflicts: [] })
 })
 
-t.test('an invalid custom resolution is rejected, the push continues', async t => {
+t.test('an invalid custom resolution is rejected, the rest of the push applied', async t => {
   const app = await build(t)
   const { apply, addItems, submit, ownerId, users, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -88,7 +88,7 @@ t.test('an invalid custom resolution is rejected, the push continues', async t =
   t.match(await read(), { title: 'Summer fair', items: [{ dueOn: null }] })
 })
 
-t.test('an operation that writes nothing returns noop', async t => {
+t.test('an operation that changes nothing returns noop', async t => {
   const app = await build(t)
   const { apply, addItems, read, texts, users } = await insertChecklist(app)
   const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
@@ -110,7 +110,7 @@ t.test('an operation that writes nothing returns noop', async t => {
   t.match(back, { outcome: 'noop' })
 })
 
-t.test('items are placed between any positions that SQL wrote', async t => {
+t.test('items are inserted between any positions that plain SQL wrote', async t => {
   const app = await build(t)
   const { apply, addItems, texts, listId } = await insertChecklist(app)
   const [a = '', b = ''] = await addItems('a', 'b')
@@ -150,7 +150,7 @@ t.test('items are placed between any positions that SQL wrote', async t => {
   }
 })
 
-t.test('making room changes the positions of few neighbours', async t => {
+t.test('an insertion between equal positions moves only few neighbours', async t => {
   const app = await build(t)
   const { apply, addItems, texts, listId } = await insertChecklist(app)
   const names = Array.from({ length: 900 }, (_, n) => `${n}`)
@@ -182,7 +182,7 @@ t.test('making room changes the positions of few neighbours', async t => {
   )
 })
 
-t.test('restoring a checklist does not touch an item of another checklist', async t => {
+t.test('restoring a checklist does not change an item of another checklist', async t => {
   const app = await build(t)
   const [one, other] = [await insertChecklist(app), await insertChecklist(app)]
   const [itemId = ''] = await one.addItems('mine')
@@ -198,7 +198,7 @@ t.test('restoring a checklist does not touch an item of another checklist', asyn
   t.strictSame(await one.texts(), [])
 })
 
-t.test('a checklist has at most 200 open conflicts', async t => {
+t.test('an edit is rejected when its checklist has 200 open conflicts', async t => {
   const app = await build(t)
   const { apply, addItems, submit, users, ownerId, read } = await insertChecklist(app)
   const ids = await addItems(...Array.from({ length: 12 }, (_, n) => `item ${n}`))

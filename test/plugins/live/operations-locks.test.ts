@@ -32,7 +32,7 @@ async function withPsql(t: Test) {
   }
 }
 
-/** Returns an object that holds the value or error of a promise once it has settled. */
+/** Returns an object that receives the value or the error of a promise when the promise resolves or rejects. */
 function watch<T>(promise: Promise<T>) {
   const watched: { value?: T; error?: unknown } = {}
   promise.then(
@@ -46,7 +46,7 @@ function watch<T>(promise: Promise<T>) {
   return watched
 }
 
-t.test('a locked row delays only the operations that need it', async t => {
+t.test('a locked row delays only the operations that write it', async t => {
   const { app, hold } = await withPsql(t)
   const lists = [await insertChecklist(app), await insertChecklist(app), await insertChecklist(app)]
   const [locked, half, free] = lists as [(typeof lists)[0], (typeof lists)[0], (typeof lists)[0]]
@@ -84,7 +84,7 @@ t.test('an operation that waits 5 s for a row returns BUSY', async t => {
   t.match(await apply(operation), { outcome: 'applied', duplicate: undefined })
 })
 
-t.test('a socket receives BUSY with retryAfterMs and stays usable', async t => {
+t.test('a socket receives BUSY with retryAfterMs and stays open', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, listId, projectId } = await insertChecklist(app)
   const ann = await createUser(app)
@@ -101,7 +101,7 @@ t.test('a socket receives BUSY with retryAfterMs and stays usable', async t => {
   await release()
 })
 
-t.test('a locked conflict row delays no other checklist', async t => {
+t.test('a locked conflict row delays no operation on another checklist', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, apply, users, ownerId, read, listId } = await insertChecklist(app)
   const other = await insertChecklist(app)
@@ -124,7 +124,7 @@ t.test('a locked conflict row delays no other checklist', async t => {
   t.match(waiting, { value: { outcome: 'applied' } })
 })
 
-t.test('a held commit lock returns BUSY for writes, reads continue', async t => {
+t.test('while the commit lock is held, writes return BUSY and reads continue', async t => {
   const { app, hold } = await withPsql(t)
   const { addItems, apply, read } = await insertChecklist(app)
   const [a = ''] = await addItems('a')
@@ -145,7 +145,7 @@ t.test('a held commit lock returns BUSY for writes, reads continue', async t => 
   t.match(await apply(rename(a, 'a', 'b')), { outcome: 'applied' })
 })
 
-t.test('the long queue of one user does not delay others', async t => {
+t.test('400 waiting operations of one user do not delay other users', async t => {
   const { app } = await withPsql(t)
   const busy = [await insertChecklist(app), await insertChecklist(app)]
   const [bob] = [await insertChecklist(app)]
@@ -174,18 +174,21 @@ t.test('the long queue of one user does not delay others', async t => {
   await Promise.all(all)
 })
 
-t.test('an operation that PostgreSQL fails on is invalid, others are applied', async t => {
-  const { app } = await withPsql(t)
-  const { submit, addItems, ownerId, read, listId } = await insertChecklist(app)
-  const [a = '', b = ''] = await addItems('a', 'b')
-  // A constraint that an operator added and the service does not know.
-  await app.sql`
+t.test(
+  'an operation that violates an unknown constraint is rejected, others are applied',
+  async t => {
+    const { app } = await withPsql(t)
+    const { submit, addItems, ownerId, read, listId } = await insertChecklist(app)
+    const [a = '', b = ''] = await addItems('a', 'b')
+    // An operator may add a constraint that the service does not know.
+    await app.sql`
     alter table checklist_items add constraint no_x check (text <> 'x')`
-  const results = await submit(ownerId, [rename(a, 'a', 'x'), rename(b, 'b', 'c'), tick(a)])
-  t.match(results, [
-    { outcome: 'rejected', code: 'invalid' },
-    { outcome: 'applied' },
-    { outcome: 'applied' }
-  ])
-  t.match(await read(), { id: listId, items: [{ text: 'a', done: true }, { text: 'c' }] })
-})
+    const results = await submit(ownerId, [rename(a, 'a', 'x'), rename(b, 'b', 'c'), tick(a)])
+    t.match(results, [
+      { outcome: 'rejected', code: 'invalid' },
+      { outcome: 'applied' },
+      { outcome: 'applied' }
+    ])
+    t.match(await read(), { id: listId, items: [{ text: 'a', done: true }, { text: 'c' }] })
+  }
+)

@@ -12,7 +12,7 @@ const setText = (itemId: string, from: string, to: string): NewOperation => ({
   set: { text: { from, to } }
 })
 
-t.test('an operation sent many times, on every node, is applied once', async t => {
+t.test('an operation sent 40 times to two nodes is applied once', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [app, other] = [await build(t, env), await build(t, env)]
   const { apply, addItems, submit, ownerId, users, read, listId } = await insertChecklist(app)
@@ -34,14 +34,14 @@ t.test('an operation sent many times, on every node, is applied once', async t =
   t.match(
     await apply(op, users[1]),
     { outcome: 'rejected', code: 'op_id_reused' },
-    'by another user'
+    'the opId is sent by another user'
   )
   const elsewhere = await insertChecklist(app)
   await insertMember(app.sql, elsewhere.projectId, ownerId)
   t.match(
     await submit(ownerId, [op], { list: elsewhere.listId }),
     [{ outcome: 'rejected', code: 'op_id_reused' }],
-    'on another checklist'
+    'the opId is sent for another checklist'
   )
   t.match(await submit(ownerId, [op, op]), [
     { duplicate: true, rev: 3 },
@@ -55,7 +55,7 @@ t.test('an operation sent many times, on every node, is applied once', async t =
   t.equal((await app.sql`select from operations where checklist_id = ${listId}`).length, 3)
 })
 
-t.test('a push is applied in order, past rejected operations', async t => {
+t.test('a push applies its operations in order and skips rejected ones', async t => {
   const app = await build(t)
   const { addItems, submit, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Buy milk')
@@ -103,7 +103,7 @@ t.test('a merged result names the author of each part, also when resent', async 
   ])
 })
 
-t.test('a checklist takes 1,000 items at one place and no more', async t => {
+t.test('1,000 items can be inserted at one place, one more is rejected', async t => {
   const app = await build(t)
   const { addItems, submit, ownerId, apply, read, texts } = await insertChecklist(app)
   const [first = ''] = await addItems('first', 'last')
@@ -124,7 +124,7 @@ t.test('a checklist takes 1,000 items at one place and no more', async t => {
   t.equal((await read()).rev, 1001, 'one event for each item and no other')
 })
 
-t.test('inserted runs stay together, next to deleted anchors and SQL positions', async t => {
+t.test('items added together stay together, also after a deleted item', async t => {
   const app = await build(t)
   const { addItems, apply, texts, listId } = await insertChecklist(app)
   const [a = '', b = '', c = ''] = await addItems('a', 'b', 'c')
@@ -160,7 +160,7 @@ t.test('inserted runs stay together, next to deleted anchors and SQL positions',
   t.strictSame(await texts(), ['c', 'a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'end'])
 })
 
-t.test('an invalid operation returns its code and writes nothing', async t => {
+t.test('an invalid operation returns its error code and writes nothing', async t => {
   const app = await build(t)
   const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -215,7 +215,7 @@ t.test('an invalid operation returns its code and writes nothing', async t => {
       JSON.stringify(operation)
     )
   const again = await apply(adding('again', itemId.toUpperCase()))
-  t.match(again, { outcome: 'noop' }, 'the id of an item of this checklist')
+  t.match(again, { outcome: 'noop' }, 'the id belongs to an item of this checklist')
   for (const text of ['x'.repeat(2001), '😀'.repeat(2001)])
     t.match(await apply(adding(text)), { code: 'limit' })
   t.match(await apply({ kind: 'list.rename', from: 'List', to: 'x'.repeat(201) }), {
@@ -253,13 +253,13 @@ t.test('an invalid operation returns its code and writes nothing', async t => {
   t.match(
     await apply(adding('😀'.repeat(2000))),
     { outcome: 'applied' },
-    '2,000 characters of two code units'
+    '2,000 characters of two code units are accepted'
   )
   t.match(await apply(adding('e\u0301  \n')), { outcome: 'applied' })
   t.equal((await read()).items[0]?.text, '\u00e9')
 })
 
-t.test('a conflict is extended by its author and resolved once', async t => {
+t.test('a conflict is extended by its author and resolved only once', async t => {
   const app = await build(t)
   const { addItems, apply, users, read } = await insertChecklist(app, ['owner', 'editor', 'editor'])
   const [, bob = '', eve = ''] = users
@@ -299,10 +299,10 @@ t.test('a conflict is extended by its author and resolved once', async t => {
   t.equal(both.find(({ outcome }) => outcome === 'noop')?.code, 'already_resolved')
   const [left] = (await read()).conflicts
   await app.sql`update checklist_items set text = 'Call Dave' where id = ${itemId}`
-  t.equal((await read()).conflicts.length, 0, `${left?.id} closed by plain SQL`)
+  t.equal((await read()).conflicts.length, 0, `plain SQL resolves the conflict ${left?.id}`)
 })
 
-t.test('an item has at most twenty open conflicts', async t => {
+t.test('an edit is rejected when its item has twenty open conflicts', async t => {
   const app = await build(t)
   const { addItems, apply, users, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Call Bob')
@@ -317,7 +317,7 @@ t.test('an item has at most twenty open conflicts', async t => {
   t.equal((await read()).conflicts.length, 20)
 })
 
-t.test('a checklist is restored to a revision, its log stays', async t => {
+t.test('a checklist can be restored to an older and a newer revision', async t => {
   const app = await build(t)
   const { addItems, apply, read, ownerId, users } = await insertChecklist(app)
   const [a = '', b = ''] = await addItems('a', 'b', 'c')
@@ -342,7 +342,7 @@ t.test('a checklist is restored to a revision, its log stays', async t => {
   t.match(await read(), { title: 'Other', items: [{ text: 'A' }, { text: 'c' }, { text: 'd' }] })
 })
 
-t.test('deleting a checklist is rejected after changes by other users', async t => {
+t.test('deleting a checklist changed by another user is rejected: changed_since', async t => {
   const app = await build(t)
   const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
   const [itemId = ''] = await addItems('Milk')
@@ -424,7 +424,7 @@ t.test('a removed member changes nothing after the removal is committed', async 
   }
 })
 
-t.test('a client that sends too fast is delayed, then refused', async t => {
+t.test('operations beyond the rate are delayed, then return 429', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const ann = await createUser(app)
   const { listId, projectId } = await insertChecklist(app)
@@ -446,7 +446,7 @@ t.test('a client that sends too fast is delayed, then refused', async t => {
   t.equal(first.json().results[99].outcome, 'noop')
 })
 
-t.test('plain SQL cannot write a text that no operation matches', async t => {
+t.test('plain SQL can write only texts that operations can match', async t => {
   const app = await build(t)
   const { apply, read, listId } = await insertChecklist(app)
   const write = (text: string) =>

@@ -19,7 +19,7 @@ async function createListOf(app: FastifyInstance, owner: User, ...others: User[]
   return createChecklist(owner, projectId, 'L')
 }
 
-/** Returns the peers that the messages show, and how many more they count. */
+/** Returns the peers that the messages contain, and the number of other peers that the last message reports. */
 function knownTo(messages: Message[]): { peers: Peer[]; others: number } {
   const known = new Map<string, Peer>()
   const received = messages.filter(({ type }) => type === 'presence')
@@ -58,7 +58,7 @@ function hasPeers({ messages }: LiveClient, shown: number, counted: number): boo
   return peers.length === shown && others === counted
 }
 
-function visitor(
+function createConnection(
   connectionId: string,
   parts: Partial<PresenceConnection> = {}
 ): PresenceConnection {
@@ -73,15 +73,15 @@ function visitor(
   }
 }
 
-/** Returns a visitor that keeps its messages. */
-function recordingVisitor(connectionId: string, parts: Partial<PresenceConnection> = {}) {
+/** Returns a connection, and the messages that it has received with their sizes in bytes. */
+function createRecorder(connectionId: string, parts: Partial<PresenceConnection> = {}) {
   const messages: Message[] = []
   const bytes: number[] = []
   const send = (message: Buffer) => {
     messages.push(JSON.parse(String(message)))
     bytes.push(message.length)
   }
-  return { messages, bytes, visitor: visitor(connectionId, { send, ...parts }) }
+  return { messages, bytes, connection: createConnection(connectionId, { send, ...parts }) }
 }
 
 t.test("members of one checklist receive each other's presence, never their own", async t => {
@@ -109,7 +109,7 @@ t.test("members of one checklist receive each other's presence, never their own"
   t.equal((await app.sql`select from events where kind like 'presence%'`).length, 0)
 })
 
-t.test('many presence states are sent once, an invalid one is refused', async t => {
+t.test('100 presence states are sent as few messages; invalid ones return BAD_MESSAGE', async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -127,19 +127,19 @@ t.test('many presence states are sent once, an invalid one is refused', async t 
   t.match(await a.next('error'), { code: 'BAD_MESSAGE' })
 })
 
-t.test('a slow socket receives only the newest presence after it drains', async t => {
+t.test('a full socket receives only the newest presence after it drains', async t => {
   const app = await build(t)
   const state = { isFull: false }
-  const slow = recordingVisitor('Slow', { isFull: () => state.isFull })
-  const ann = recordingVisitor('Ann')
-  const eve = visitor('Eve')
-  app.presence.join(ann.visitor)
+  const slow = createRecorder('Slow', { isFull: () => state.isFull })
+  const ann = createRecorder('Ann')
+  const eve = createConnection('Eve')
+  app.presence.join(ann.connection)
   const leave = app.presence.join(eve)
-  app.presence.join(slow.visitor)
+  app.presence.join(slow.connection)
   await until(() => knownTo(slow.messages).peers.length === 2)
   slow.messages.length = 0
   state.isFull = true
-  app.presence.set(ann.visitor, { caret: 1 })
+  app.presence.set(ann.connection, { caret: 1 })
   for (let caret = 1; caret <= 3; caret++) {
     app.presence.set(eve, { caret })
     await until(() => knownTo(ann.messages).peers.some(({ state }) => state?.caret === caret))
@@ -160,14 +160,14 @@ t.test('a slow socket receives only the newest presence after it drains', async 
 
 t.test('an unchanged presence state is not sent again', async t => {
   const app = await build(t)
-  const [ann, bob] = [recordingVisitor('Ann'), recordingVisitor('Bob')]
-  app.presence.join(ann.visitor)
-  app.presence.join(bob.visitor)
-  app.presence.set(ann.visitor, { caret: 1 })
+  const [ann, bob] = [createRecorder('Ann'), createRecorder('Bob')]
+  app.presence.join(ann.connection)
+  app.presence.join(bob.connection)
+  app.presence.set(ann.connection, { caret: 1 })
   await until(() => knownTo(bob.messages).peers[0]?.state?.caret === 1)
-  app.presence.set(ann.visitor, { caret: 1 })
-  const eve = recordingVisitor('Eve')
-  app.presence.join(eve.visitor)
+  app.presence.set(ann.connection, { caret: 1 })
+  const eve = createRecorder('Eve')
+  app.presence.join(eve.connection)
   await until(() => knownTo(bob.messages).peers.length === 2)
   t.strictSame(
     bob.messages.at(-1)?.peers?.map(({ name }) => name),
@@ -248,14 +248,14 @@ t.test('a checklist with 210 sockets shows the same peers on both nodes', async 
 
 t.test('presence messages stay below 256 KiB with many long drafts', async t => {
   const app = await build(t)
-  const last = recordingVisitor('last')
+  const last = createRecorder('last')
   const draft = 'ö'.repeat(2000)
   for (let n = 0; n < 150; n++) {
-    const ann = visitor(`Ann ${n}`)
+    const ann = createConnection(`Ann ${n}`)
     app.presence.join(ann)
     app.presence.set(ann, { draft })
   }
-  app.presence.join(last.visitor)
+  app.presence.join(last.connection)
   await until(() => last.messages.length > 0)
   const { peers, others } = knownTo(last.messages)
   t.equal(peers.length + others, 150)
@@ -263,7 +263,7 @@ t.test('presence messages stay below 256 KiB with many long drafts', async t => 
   t.ok(last.bytes.every(bytes => bytes < 256 << 10))
 })
 
-t.test('a push that waits while its session ends is not applied', async t => {
+t.test('a push that waits is not applied after its session ended', async t => {
   const app = await build(t)
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
@@ -298,17 +298,17 @@ t.test('a push that waits while its session ends is not applied', async t => {
 t.test('presence rows that the database lost are stored again', async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
-  const ann = recordingVisitor('Ann', { connectionId: randomUUID(), userId: randomUUID() })
-  const bob = visitor('Bob', { connectionId: randomUUID(), userId: randomUUID() })
-  one.presence.join(ann.visitor)
+  const ann = createRecorder('Ann', { connectionId: randomUUID(), userId: randomUUID() })
+  const bob = createConnection('Bob', { connectionId: randomUUID(), userId: randomUUID() })
+  one.presence.join(ann.connection)
   two.presence.join(bob)
   await until(() => knownTo(ann.messages).peers.length === 1)
-  await one.sql`truncate presence` // as a crash empties an unlogged table
+  await one.sql`truncate presence` // PostgreSQL also empties this unlogged table after a crash
   await until(() => knownTo(ann.messages).peers.length === 0)
   await until(() => knownTo(ann.messages).peers.length === 1, 20_000)
 })
 
-t.test('a socket that opens and closes checklists quickly leaves no row', async t => {
+t.test('a socket that opens and closes checklists quickly leaves no presence row', async t => {
   const app = await build(t)
   const url = await listen(app)
   const ann = await createUser(app, 'Ann')
@@ -324,7 +324,7 @@ t.test('a socket that opens and closes checklists quickly leaves no row', async 
   await until(async () => (await app.sql`select from presence`).length === 0)
 })
 
-t.test("members on two nodes receive each other's presence until a node closes", async t => {
+t.test("members on two nodes see each other's presence until a node closes", async t => {
   const env = { DATABASE_URL: await createDatabase(t) }
   const [one, two] = [await build(t, env), await build(t, env)]
   const [ann, bob] = [await createUser(one, 'Ann'), await createUser(one, 'Bob')]
@@ -336,7 +336,7 @@ t.test("members on two nodes receive each other's presence until a node closes",
   b.send({ type: 'presence', checklistId: list, state: { caret: 5 } })
   t.match(await until(() => peersOf(a).find(({ state }) => state?.caret === 5)), { name: 'Bob' })
   await until(() => peersOf(b).length === 1)
-  // The rows of a killed node become stale.
+  // Makes the row of Bob's node as old as the row of a killed node.
   await one.sql`update presence set seen_at = now() - interval '1 minute' where peers like ${`%${bob.id}%`}`
   await until(() => peersOf(a).length === 0)
   await one.close()

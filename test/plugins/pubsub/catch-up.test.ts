@@ -5,7 +5,7 @@ import { createChecklist, createProject } from '../../support/projects.ts'
 import { until } from '../../support/until.ts'
 import { createUser, type User } from '../../support/users.ts'
 
-t.test('1,000 reads of one user do not delay other users', async t => {
+t.test('1,000 pending reads of one user do not delay another user', async t => {
   const app = await build(t, { RATE_LIMIT: 'on' })
   const { sql } = app
   const ann = await createUser(app, 'Ann')

@@ -95,7 +95,8 @@ async function checkDelivery(t: Test, events: LogEvent[], count: number, message
 t.test('each node has one LISTEN connection and one log connection', async t => {
   const { apps, sql, listId, received } = await setUp(t, 2)
   const names = ['concord listen', 'concord tail']
-  for (const name of names) t.equal((await backends(sql, name)).length, 2, `${name}, of two nodes`)
+  for (const name of names)
+    t.equal((await backends(sql, name)).length, 2, `two nodes have two connections ${name}`)
   const writing = addItems(sql, listId)
   await until(() => writing.count > 50)
   const count = await writing.stop()
@@ -149,7 +150,7 @@ t.test('a stopped log connection is replaced, no event is lost or doubled', asyn
   await checkDelivery(t, events, 2, 'delivered by the new connection')
 })
 
-t.test('a new epoch resets every subscriber before its events', async t => {
+t.test('a new epoch resets every subscriber before its first events', async t => {
   const { sql, listId, events, app } = await setUp(t)
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 1')`
   await until(() => events.length === 1)
@@ -161,17 +162,17 @@ t.test('a new epoch resets every subscriber before its events', async t => {
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
   t.notOk(
     events.some(event => textOf(event) === 'item 1'),
-    'reset() was called before'
+    'reset() was called before the new events'
   )
 })
 
-t.test('an older state of the database gets a new epoch', async t => {
+t.test('a database restored to an older state gets a new epoch', async t => {
   const { apps, sql, listId, events } = await setUp(t, 2)
   for (const text of ['item 1', 'item 2'])
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
   await until(() => events.length === 2)
   const [before] = apps.map(({ pubsub }) => pubsub.epoch)
-  // Restores an older state, as a disk snapshot does: the row, its event and its numbers are gone.
+  // Simulates a restored disk snapshot: deletes a row and its event, and sets back the counters.
   await sql.begin(async tx => {
     await tx`delete from checklist_items where text = 'item 2'`
     await tx`set constraints all immediate`
@@ -182,15 +183,15 @@ t.test('an older state of the database gets a new epoch', async t => {
   await until(() => apps.every(({ pubsub }) => pubsub.epoch !== before))
   await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item 3')`
   await until(() => events.at(-1) && textOf(events.at(-1) as LogEvent) === 'item 3')
-  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called before')
+  t.strictSame(events.map(textOf), ['item 3'], 'reset() was called before the new events')
   t.equal(apps[0]?.pubsub.epoch, apps[1]?.pubsub.epoch)
 })
 
-t.test('a subscriber that reads the ring buffer and subscribes misses nothing', async t => {
+t.test('a subscriber that starts from the ring buffer misses no event', async t => {
   const { sql, listId, app } = await setUp(t)
   const writing = addItems(sql, listId)
   const { epoch, deliveredHead: head } = app.pubsub
-  // So many subscribers that the delivery of one event takes several turns.
+  // Adds so many subscribers that the delivery of one event takes several turns of the event loop.
   const unsubscribes = Array.from({ length: 2000 }, () =>
     app.pubsub.subscribe(`checklist:${listId}`, { receive() {}, reset() {} })
   )
@@ -214,7 +215,7 @@ t.test('a subscriber that reads the ring buffer and subscribes misses nothing', 
   for (const unsubscribe of unsubscribes) unsubscribe()
 })
 
-t.test('reached resolves on delivery of the position, or on timeout', async t => {
+t.test('delivered resolves when the position is delivered, or after a timeout', async t => {
   const { sql, listId, app, events } = await setUp(t)
   const { deliveredHead: head } = app.pubsub
   await app.pubsub.delivered(head)
@@ -238,7 +239,7 @@ t.test('one commit sends one notification', async t => {
   t.equal(payloads.filter(payload => payload === '').length, 1)
 })
 
-t.test('the log reader delivers events of 500 kB each', async t => {
+t.test('the log reader delivers a hundred events of 500 kB each', async t => {
   const { sql, projectId, listId, events, app } = await setUp(t)
   await insertLargeEvents(sql, { projectId, listId, count: 100, bytes: 500_000 })
   await until(() => events.length === 100, 60_000)
@@ -252,7 +253,7 @@ t.test('the log reader delivers events of 500 kB each', async t => {
   t.ok(ring.bytes <= 32 << 20, `${ring.bytes} bytes in memory`)
 })
 
-t.test('an event larger than the ring buffer is delivered and not kept', async t => {
+t.test('an event larger than the ring buffer is delivered but not buffered', async t => {
   const { sql, projectId, listId, events, app } = await setUp(t)
   const { epoch, deliveredHead: head } = app.pubsub
   await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
@@ -270,9 +271,9 @@ t.test('an event larger than the ring buffer is delivered and not kept', async t
   await checkDelivery(t, events, 1, 'the event after the large one')
 })
 
-t.test('the log reader continues with smaller pages when large ones fail', async t => {
+t.test('the log reader uses smaller pages when a large page fails', async t => {
   const { sql, projectId, listId, events } = await setUp(t)
-  // Reading a page of more than 16 events fails, as when it takes too long.
+  // Makes every query of more than 16 events fail, as if it took too long.
   await sql.begin(async tx => {
     await tx`
       create function of_a_small_page(value text) returns text

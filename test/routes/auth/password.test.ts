@@ -33,7 +33,7 @@ t.test('a new password replaces the old one and ends other sessions', async t =>
   t.equal((await trySignIn(ann.email, NEXT)).status, 200)
 })
 
-t.test('a wrong current or an invalid next password changes nothing', async t => {
+t.test('a wrong current or invalid next password changes nothing', async t => {
   const ann = await createUser(app)
   const other = await signIn(app, ann)
   const wrong = await change(ann.token, NEXT, NEXT)
@@ -57,7 +57,7 @@ t.test('a wrong current or an invalid next password changes nothing', async t =>
   t.equal((await trySignIn(ann.email, ann.password)).status, 200)
 })
 
-t.test('of two concurrent password changes one succeeds', async t => {
+t.test('of two concurrent password changes, one returns 204 and one 401', async t => {
   await times(10, async index => {
     const ann = await createUser(app)
     const nexts = ['first of the two', 'second of the two']
@@ -68,7 +68,7 @@ t.test('of two concurrent password changes one succeeds', async t => {
   })
 })
 
-t.test('a sign-in during a password change leaves no usable session', async t => {
+t.test('a sign-in concurrent with a password change leaves no usable session', async t => {
   const DATABASE_URL = await createDatabase(t)
   const [one, two] = [await startNode(t, { DATABASE_URL }), await startNode(t, { DATABASE_URL })]
   const outcomes = { ended: 0, refused: 0 }
@@ -97,7 +97,7 @@ t.test('a sign-in during a password change leaves no usable session', async t =>
   t.comment(outcomes)
 })
 
-t.test('a sign-in that verified the old password fails or is ended', async t => {
+t.test('a sign-in that verified the old password leaves no usable session', async t => {
   for (const isLate of [true, false]) {
     const ann = await createUser(app)
     const attempts = [
@@ -105,7 +105,7 @@ t.test('a sign-in that verified the old password fails or is ended', async t => 
       () => trySignIn(ann.email, ann.password)
     ]
     if (!isLate) attempts.reverse()
-    // Both have verified the password and wait for the row, one behind the other.
+    // Both requests have verified the password and wait for the row, one behind the other.
     const replies: Promise<HttpResponse>[] = []
     await app.sql.begin(async sql => {
       await sql`select from users where id = ${ann.id} for update`
@@ -117,12 +117,12 @@ t.test('a sign-in that verified the old password fails or is ended', async t => 
     const [first, second] = await Promise.all(replies)
     const [changed, signedIn] = isLate ? [first, second] : [second, first]
     t.equal(changed?.status, 204)
-    // Each retries when the row is free, in either order.
+    // Both requests retry when the row is free, in no particular order.
     t.ok(signedIn?.status === 401 || (await me(signedIn?.body.accessToken)) === 401)
   }
 })
 
-/** Returns how many statements wait for a row. */
+/** Returns the number of statements that wait for a row. */
 async function waiting(): Promise<number> {
   const rows = await app.sql`
     select from pg_stat_activity

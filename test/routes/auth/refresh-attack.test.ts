@@ -30,7 +30,7 @@ const { sql } = one.app
 const turn = (index: number) => (index % 2 ? one.call : two.call)
 const ann = await createUser(one.app)
 
-/** Inserts a session of Ann, as a sign-in does, without the time for the password hash. */
+/** Inserts a session of Ann like a sign-in, but without the slow verification of the password. */
 async function insertSession() {
   const id = randomUUID()
   await sql`
@@ -44,7 +44,7 @@ async function insertSession() {
 const passGrace = (id: string) =>
   sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${id}`
 
-t.test('20 tabs on two nodes cause one rotation per grace period', async t => {
+t.test('20 concurrent refreshes on two nodes rotate once per grace period', async t => {
   let { id, cookie } = await insertSession()
   for (let round = 1; round <= ROUNDS; round++) {
     const replies = await times(TABS, index => refresh(turn(index), cookie))
@@ -81,10 +81,10 @@ t.test('a refresh concurrent with a sign-out leaves no usable token', async t =>
       }
     }
   })
-  t.comment(`the refresh came first in ${won} of ${ROUNDS}`)
+  t.comment(`the refresh came first in ${won} of ${ROUNDS} rounds`)
 })
 
-t.test('20 refreshes concurrent with the end of the session leave nothing usable', async t => {
+t.test('refreshes concurrent with the end of their session leave no usable token', async t => {
   for (let round = 0; round < 20; round++) {
     const { id, cookie } = await insertSession()
     const [ended, ...replies] = await Promise.all([
@@ -101,7 +101,7 @@ t.test('20 refreshes concurrent with the end of the session leave nothing usable
   }
 })
 
-t.test('a token reused after the grace period ends the session everywhere', async t => {
+t.test('a token reused after the grace period ends its session everywhere', async t => {
   const { id, cookie } = await insertSession()
   const next = await refresh(one.call, cookie)
   await passGrace(id)
@@ -129,14 +129,18 @@ t.test('a token reused after the grace period ends the session everywhere', asyn
   t.equal(ends.length, 1)
 })
 
-t.test('the other node refuses a revoked access token within a second', async t => {
+t.test('another node refuses the tokens of an ended session within 1 s', async t => {
   const delays: number[] = []
   for (let round = 0; round < 20; round++) {
     const { cookie } = await insertSession()
     const { accessToken } = (await refresh(one.call, cookie)).body
     t.equal(await me(two.call, accessToken), 200)
     await one.call('POST', '/auth/signout', { cookie })
-    t.equal(await me(one.call, accessToken), 401, 'at once on the node that revoked it')
+    t.equal(
+      await me(one.call, accessToken),
+      401,
+      'the node that ended the session refuses its token at once'
+    )
     const since = performance.now()
     await until(async () => (await me(two.call, accessToken)) === 401, 1000)
     delays.push(performance.now() - since)
@@ -150,7 +154,7 @@ t.test('the other node refuses a revoked access token within a second', async t 
   t.notOk(queries.some(query => /sessions/.test(query)))
 })
 
-t.test('a refresh succeeds after its node died between commit and response', async t => {
+t.test('a refresh works again after its node was killed before the response', async t => {
   const DATABASE_URL = await createDatabase(t)
   const env = { DATABASE_URL, JWT_SECRET }
   const after = await startNode(t, env)
@@ -177,7 +181,7 @@ t.test('no session is lost while secrets are rotated under load', async t => {
     'the new secret of the service from now on'
   ]
   const DATABASE_URL = await createDatabase(t)
-  // First every node accepts the new secret, then one after the other signs with it.
+  // First every node accepts the new secret, then one node after the other signs with it.
   const before = await startNode(t, { DATABASE_URL, JWT_SECRET: `${old},${next}` })
   const after = await startNode(t, { DATABASE_URL, JWT_SECRET: `${next},${old}` })
   const users = await times(TABS, () => createUser(before.app))

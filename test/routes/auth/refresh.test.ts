@@ -29,7 +29,7 @@ async function readSession(cookie: string) {
   return session
 }
 
-/** Moves the last rotation to before the grace period. */
+/** Changes the time of the last rotation, so that its grace period is over. */
 async function passGrace(cookie: string) {
   const { sessionId = '' } = read(cookie) ?? {}
   await app.sql`update sessions set rotated_at = rotated_at - interval '31 s' where id = ${sessionId}`
@@ -62,7 +62,7 @@ t.test('twenty concurrent refreshes return the same cookie after one rotation', 
   t.equal((await readSession(cookie))?.counter, 1, 'one rotation per grace period')
 })
 
-t.test('a used token works in the grace period, then ends the session', async t => {
+t.test('a reused token works in the grace period, then ends its session', async t => {
   const { cookie, headers } = await createUser(app)
   const next = cookieOf(await refresh(cookie))
   t.equal(cookieOf(await refresh(cookie)), next)
@@ -78,7 +78,7 @@ t.test('a used token works in the grace period, then ends the session', async t 
   t.equal(me.statusCode, 401, 'its access tokens are refused, too')
 })
 
-t.test('a token two rotations old ends the session without grace', async t => {
+t.test('a refresh token two rotations old ends its session at once', async t => {
   const { cookie } = await createUser(app)
   const second = cookieOf(await refresh(cookie))
   await passGrace(cookie)
@@ -89,7 +89,7 @@ t.test('a token two rotations old ends the session without grace', async t => {
   t.equal((await refresh(third)).statusCode, 403)
 })
 
-t.test('with REFRESH_GRACE=0 every reuse ends the session', async t => {
+t.test('with REFRESH_GRACE=0 every reuse of a refresh token ends its session', async t => {
   const strict = await build(t, { REFRESH_GRACE: '0' })
   const { cookie } = await createUser(strict)
   const second = cookieOf(await refresh(cookie, {}, strict))
@@ -107,7 +107,7 @@ t.test('a refresh without a cookie returns 401', async t => {
   }
 })
 
-t.test('a forged cookie returns 403', async t => {
+t.test('a refresh with a forged cookie returns 403', async t => {
   const { cookie } = await createUser(app)
   const value = cookie.slice('refresh='.length)
   const forged = [
@@ -132,7 +132,7 @@ t.test('a forged cookie returns 403', async t => {
   t.equal((await refresh(cookie)).statusCode, 200, 'the session is unchanged')
 })
 
-t.test('one valid cookie among several is used, two are refused', async t => {
+t.test('the valid one of several cookies is used, two return 403', async t => {
   const [ann, eve] = [await createUser(app), await createUser(app)]
   t.equal((await refresh(`refresh=planted; ${ann.cookie}`)).statusCode, 200)
   t.equal((await refresh(`${ann.cookie}; ${ann.cookie}`)).statusCode, 200)
@@ -140,7 +140,7 @@ t.test('one valid cookie among several is used, two are refused', async t => {
   t.equal((await readSession(eve.cookie))?.counter, 0)
 })
 
-t.test('an ended session cannot refresh in the grace period', async t => {
+t.test('a refresh of an ended session returns 403 within the grace period', async t => {
   const change = {
     'signed out': (id: string) => app.sql`update sessions set revoked_at = now() where id = ${id}`,
     expired: (id: string) => app.sql`update sessions set expires_at = now() where id = ${id}`,
@@ -155,7 +155,7 @@ t.test('an ended session cannot refresh in the grace period', async t => {
   }
 })
 
-t.test('a refresh does not extend SESSION_MAX_AGE', async t => {
+t.test('a refresh does not extend the session beyond SESSION_MAX_AGE', async t => {
   const short = await build(t, { SESSION_MAX_AGE: '2', REFRESH_GRACE: '0' })
   const { cookie } = await createUser(short)
   let reply = await refresh(cookie, {}, short)
@@ -170,7 +170,7 @@ t.test('a refresh does not extend SESSION_MAX_AGE', async t => {
   })
 })
 
-t.test('every secret of the ring verifies, the first one signs', async t => {
+t.test('every secret of JWT_SECRET verifies tokens, the first one signs them', async t => {
   const DATABASE_URL = await createDatabase(t)
   const [old, next] = [
     'the old secret of the service that retires',
@@ -189,7 +189,7 @@ t.test('every secret of the ring verifies, the first one signs', async t => {
   t.equal((await refresh(reissued, {}, after)).statusCode, 200)
 })
 
-t.test('a page of another origin cannot refresh', async t => {
+t.test('a refresh from a foreign origin returns 403 and rotates nothing', async t => {
   const { cookie } = await createUser(app)
   t.equal((await refresh(cookie, { origin: 'https://evil.example' })).statusCode, 403)
   t.equal((await refresh(cookie, { 'sec-fetch-site': 'cross-site' })).statusCode, 403)

@@ -27,7 +27,7 @@ t.test('a user lists their sessions', async t => {
   t.strictSame(
     [first.id, second.id],
     [sessionIdOf(phone.body.accessToken), sessionIdOf(ann.token)],
-    'the last used one is first'
+    'the last used session is first'
   )
   t.strictSame(Object.keys(first).sort(), [
     'createdAt',
@@ -49,7 +49,7 @@ t.test('a user lists their sessions', async t => {
   t.equal(used?.id, second.id, 'a refresh counts as a use')
 })
 
-t.test('a user ends one session, once', async t => {
+t.test('a user can end a session, the second attempt returns 404', async t => {
   const ann = await createUser(app)
   const phone = await signIn(app, ann)
   const feed = await openFeed(t, url, { cookie: phone.cookie })
@@ -122,7 +122,7 @@ t.test('a sign-in ends the session of the cookie it sends', async t => {
   t.not(sessionIdOf(other.body.accessToken), sessionIdOf(ann.token))
   t.equal(await me(ann.token), 401)
   t.equal(await refresh(ann.cookie), 403)
-  t.equal(await me(bob.token), 200, 'another session of that user stays')
+  t.equal(await me(bob.token), 200, 'another session of that user stays active')
 
   const wrong = { email, password: 'not that' }
   const denied = await call('POST', '/auth/signin', { body: wrong, cookie: other.cookie })
@@ -136,7 +136,7 @@ t.test('a sign-in ends the session of the cookie it sends', async t => {
   t.equal(again.status, 200)
 })
 
-t.test('of more than 50 sessions the longest idle ones end', async t => {
+t.test('a sign-in beyond 50 sessions ends the sessions idle for longest', async t => {
   const ann = await createUser(app)
   const idle = await signIn(app, ann)
   await app.sql`update sessions set last_used_at = now() - interval '1 day' where id = ${sessionIdOf(idle.token)}`

@@ -50,7 +50,7 @@ t.test('a wrong password and an unknown email return the same response', async t
   t.equal(bodies.size, 1)
 })
 
-t.test('a malformed sign-in is refused', async t => {
+t.test('a malformed sign-in returns 400', async t => {
   const good = { email: ann.email, password: PASSWORD }
   for (const bad of [
     { email: undefined },
@@ -94,7 +94,7 @@ t.test('a weak hash is replaced at the next sign-in', async t => {
   t.equal((await signIn({ email, password: PASSWORD })).statusCode, 200)
 })
 
-t.test('a page of another origin cannot sign in', async t => {
+t.test('a sign-in from a foreign origin returns 403 FOREIGN_ORIGIN', async t => {
   const foreign = [
     { origin: 'https://evil.example' },
     { origin: 'null' },

@@ -18,7 +18,7 @@ t.test('a sign-up returns the account without its password', async t => {
   t.equal(reply.headers['set-cookie'], undefined)
 })
 
-t.test('a taken email is refused in any letter case', async t => {
+t.test('a sign-up with a taken email returns 409, also in upper case', async t => {
   const account = newAccount()
   t.equal((await signUp(account)).statusCode, 201)
   for (const email of [account.email, account.email.toUpperCase()]) {
@@ -28,7 +28,7 @@ t.test('a taken email is refused in any letter case', async t => {
   }
 })
 
-t.test('of 50 concurrent sign-ups with one email one succeeds', async t => {
+t.test('of 50 concurrent sign-ups with one email, one returns 201', async t => {
   const account = newAccount()
   const replies = await Promise.all(Array.from({ length: 50 }, () => signUp(account)))
   const statuses = replies.map(({ statusCode }) => statusCode).sort()
@@ -37,7 +37,7 @@ t.test('of 50 concurrent sign-ups with one email one succeeds', async t => {
   t.equal(users.length, 1)
 })
 
-t.test('an invalid field is refused with an error that names it', async t => {
+t.test('a sign-up with an invalid field returns 400 and names it', async t => {
   const bad: [string, unknown[]][] = [
     [
       'email',
@@ -76,7 +76,7 @@ t.test('an invalid field is refused with an error that names it', async t => {
   }
 })
 
-t.test('a body that is no account is refused', async t => {
+t.test('a sign-up whose body is not an account returns 400 or 415', async t => {
   for (const payload of [{}, [], { ...newAccount(), admin: true }]) {
     t.equal((await signUp(payload)).statusCode, 400)
   }
@@ -89,7 +89,7 @@ t.test('a body that is no account is refused', async t => {
   t.equal(text.statusCode, 415)
 })
 
-t.test('hostile strings are accepted as names and passwords', async t => {
+t.test('a sign-up accepts hostile strings as name and password', async t => {
   const hostile = [
     "'; drop table users; --",
     '<script>alert(1)</script>',
@@ -110,7 +110,7 @@ t.test('blanks around a name are removed', async t => {
   t.equal((await signUp({ ...newAccount(), name: '  Ann  O. ' })).json().name, 'Ann  O.')
 })
 
-t.test('PASSWORD_MIN_LENGTH counts characters', async t => {
+t.test('PASSWORD_MIN_LENGTH counts characters, not code units', async t => {
   const strict = await build(t, { PASSWORD_MIN_LENGTH: '12' })
   for (const [password, status] of [
     ['12345678901', 400],

@@ -22,7 +22,7 @@ const reply = await app.inject({
 const document = reply.json()
 const { events, live } = document.channels as Record<string, { messages: Record<string, Message> }>
 
-t.test('the document names the requested host', async t => {
+t.test('the AsyncAPI document names the requested host', async t => {
   t.equal(reply.statusCode, 200)
   t.equal(document.asyncapi, '3.0.0')
   t.match(document.servers, {
@@ -31,7 +31,7 @@ t.test('the document names the requested host', async t => {
   })
 })
 
-t.test('every reference resolves', async t => {
+t.test('every reference in the AsyncAPI document resolves', async t => {
   const references = [...reply.body.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(([, path]) => path ?? '')
   t.ok(references.length > 0)
   for (const path of new Set(references)) {
@@ -40,14 +40,14 @@ t.test('every reference resolves', async t => {
   }
 })
 
-t.test('every event and message has a summary', async t => {
+t.test('every event and message in the AsyncAPI document has a summary', async t => {
   for (const kind of ChangeKind.enum) t.ok(events?.messages[`send.${kind}`], kind)
   for (const { messages } of [events, live] as { messages: Record<string, Message> }[]) {
     for (const { name, summary } of Object.values(messages)) t.ok(summary, name)
   }
 })
 
-t.test('every sent event and message matches its schema', async t => {
+t.test('every event and message that the service sends matches its schema', async t => {
   const url = await listen(app)
   const [ann, bob] = [await createUser(app, 'Ann'), await createUser(app, 'Bob')]
   const feed = await openFeed(t, url, bob.headers)

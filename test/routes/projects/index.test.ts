@@ -17,7 +17,7 @@ t.test('the creator of a project is its owner', async t => {
   t.strictSame((await ann.request('GET', '/projects')).json(), { projects: [project] })
 })
 
-t.test('the log names the creator and source of a project', async t => {
+t.test('the log contains the creator and the source of a project', async t => {
   const ann = await createUser(app)
   const { id } = (await ann.request('POST', '/projects', { name: 'Fair' })).json()
   const events = await sql`
@@ -36,7 +36,7 @@ t.test('the log names the creator and source of a project', async t => {
   )
 })
 
-t.test('a name is any single line of text', async t => {
+t.test('a project name is any single line of text', async t => {
   const ann = await createUser(app)
   for (const name of hostileNames) {
     const reply = await ann.request('POST', '/projects', { name: ` ${name}  ` })
@@ -50,7 +50,7 @@ t.test('a name is any single line of text', async t => {
   )
 })
 
-t.test('an invalid name is refused', async t => {
+t.test('an invalid project name returns 400', async t => {
   const ann = await createUser(app)
   for (const name of invalidNames) {
     const reply = await ann.request('POST', '/projects', { name })
@@ -65,14 +65,14 @@ t.test('an invalid name is refused', async t => {
   t.strictSame((await ann.request('GET', '/projects')).json(), { projects: [] })
 })
 
-t.test('projects require an access token', async t => {
+t.test('project routes without an access token return 401', async t => {
   for (const method of ['GET', 'POST'] as const) {
     const reply = await app.inject({ method, url: '/projects', payload: { name: 'Fair' } })
     t.equal(reply.statusCode, 401)
   }
 })
 
-t.test('a deleted account cannot create a project', async t => {
+t.test('the token of a deleted account cannot create a project', async t => {
   const ann = await createUser(app)
   await sql`delete from users where id = ${ann.id}`
   const reply = await ann.request('POST', '/projects', { name: 'Fair' })
@@ -100,7 +100,7 @@ t.test('more than 100 projects are returned in pages', async t => {
   `
   const first = (await ann.request('GET', '/projects')).json()
   t.equal(first.projects.length, 100)
-  // Deleting the last project of a page does not skip another one.
+  // Deleting the last project of a page does not make the next page skip one.
   await sql`delete from projects where id = ${first.projects.at(-1).id}`
   const second = (await ann.request('GET', `/projects?after=${first.next}`)).json()
   t.equal(second.projects.length, 50)
@@ -126,7 +126,7 @@ t.test('pages of every size return all projects', async t => {
   }
 })
 
-t.test('an invalid page is refused', async t => {
+t.test('a project list with an invalid limit or cursor returns 400', async t => {
   const ann = await createUser(app)
   for (const query of [
     'limit=0',

@@ -25,7 +25,7 @@ t.test('a user changes their name', async t => {
   t.equal((await call('PATCH', '/users/me', { body: { name: 'Eve' } })).status, 401)
 })
 
-t.test('a deleted account ends its sessions and frees its email', async t => {
+t.test('deleting an account ends its sessions and frees its email', async t => {
   const ann = await createUser(app)
   const other = await signIn(app, ann)
   const feed = await openFeed(t, url, { cookie: other.cookie })
@@ -56,7 +56,7 @@ t.test('deleting an account requires the password', async t => {
   t.equal((await me(ann.token)).status, 200)
 })
 
-t.test('deleting an account deletes its sole projects and names the actor', async t => {
+t.test('the log names a deleted account as the actor of its project deletions', async t => {
   const [ann, bob] = [await createUser(app), await createUser(app)]
   const create = async (name: string) =>
     (await call('POST', '/projects', { token: ann.token, body: { name } })).body.id as string
@@ -82,7 +82,7 @@ t.test('deleting an account deletes its sole projects and names the actor', asyn
 
 t.test('the last owners of a project can delete their accounts concurrently', async t => {
   for (let round = 0; round < 100; round++) {
-    // Skips the route, whose password hash would take longer than the race.
+    // Calls deleteUser without the route, whose verification of the password would take longer than the race.
     const users = await app.sql<{ id: string }[]>`
       with project as (insert into projects (name) values ('all of ours') returning id),
       owners as (
@@ -105,7 +105,7 @@ t.test('the last owners of a project can delete their accounts concurrently', as
   t.equal((await app.sql`select from projects where name = 'all of ours'`).length, 0)
 })
 
-t.test('a sign-in concurrent with account deletion leaves nothing usable', async t => {
+t.test('a sign-in concurrent with account deletion leaves no usable session', async t => {
   await times(20, async () => {
     const ann = await createUser(app)
     const { email, password } = ann

@@ -42,7 +42,7 @@ t.test('a user reads their own name', async t => {
   )
 })
 
-t.test('a name changed in the database is returned at once', async t => {
+t.test('a name changed by plain SQL is returned by the next request', async t => {
   const { id, headers } = await createUser(app)
   await app.sql`update users set name = 'Bea' where id = ${id}`
   t.equal((await app.inject({ url: '/users/me', headers })).json().name, 'Bea')
@@ -127,7 +127,7 @@ t.test('an invalid token returns 401', async t => {
   }
 })
 
-t.test('an expired token returns 403, an invalid expired one 401', async t => {
+t.test('an expired token returns 403, an invalid one 401 even when expired', async t => {
   const now = Math.floor(Date.now() / 1000)
   const old = { iat: now - 900, exp: now }
   const reply = await me(`Bearer ${signed({ claims: old })}`)
@@ -142,7 +142,7 @@ t.test('an expired token returns 403, an invalid expired one 401', async t => {
   }
 })
 
-t.test('a token expires after ACCESS_TOKEN_TTL', async t => {
+t.test('an access token expires after ACCESS_TOKEN_TTL seconds', async t => {
   const short = await build(t, { ACCESS_TOKEN_TTL: '1' })
   const { headers } = await createUser(short)
   await until(async () => {
@@ -157,7 +157,7 @@ t.test('the token of a deleted user returns 401', async t => {
   t.equal((await app.inject({ url: '/users/me', headers })).statusCode, 401)
 })
 
-t.test('GET /users/me takes one query, with an invalid token none', async t => {
+t.test('GET /users/me queries once, and never with an invalid token', async t => {
   const DATABASE_URL = await createDatabase(t)
   const alone = await build(t, { DATABASE_URL })
   const { headers } = await createUser(alone)

@@ -6,7 +6,7 @@ import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
 
 const start = ['Buy milk and bread', 'Call Bob about the rent', 'Water all the plants'] as const
 
-/** An edit of one aspect of one item, which has another id in each checklist. */
+/** An edit of one field of one item. The item has a different id in each checklist. */
 interface Edit {
   item: 0 | 1 | 2
   aspect: 'text' | 'done' | 'dueOn' | 'place' | 'below'
@@ -49,7 +49,10 @@ function operationOf(
   return { kind: 'item.add', itemId: randomUUID(), text: word, after: itemId }
 }
 
-/** Whether two edits are independent: other fields of one item, or other items. All positions are one field. */
+/**
+ * Returns whether two edits are independent: they change different fields or different items. The positions of all
+ * items count as one field.
+ */
 function areApart(a: Edit, b: Edit): boolean {
   const isOrder = ({ aspect }: Edit) => aspect === 'place' || aspect === 'below'
   if (isOrder(a) && isOrder(b))
@@ -57,7 +60,7 @@ function areApart(a: Edit, b: Edit): boolean {
   return a.item !== b.item || a.aspect !== b.aspect
 }
 
-t.test('edits of other items or fields commute', async t => {
+t.test('edits of different items or fields give one result in any order', async t => {
   const app = await build(t)
   await fc.assert(
     fc.asyncProperty(edit, edit, async (a, b) => {
@@ -83,7 +86,7 @@ t.test('edits of other items or fields commute', async t => {
   )
 })
 
-t.test('two exclusive values conflict in either order', async t => {
+t.test('two different texts have the same outcome in either order', async t => {
   const app = await build(t)
   const value = fc.constantFrom('Call Alice', 'Call Carol', 'Call Dave about it', 'Phone Bob')
   await fc.assert(

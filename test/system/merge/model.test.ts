@@ -252,7 +252,10 @@ function byId(conflicts: Conflict[]): Conflict[] {
   return conflicts.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** Whether the log contains an accepted text: as sent, merged with its new words, or kept in a conflict. */
+/**
+ * Returns whether the log contains an accepted text: as it was sent, in a merge that has its new words, or in a
+ * conflict.
+ */
 function isKept({ op, result }: { op: Operation; result: Result }, changes: Change[]): boolean {
   if (op.kind !== 'item.set' || !op.set.text || op.set.text.from === op.set.text.to) return true
   const { from, to } = op.set.text

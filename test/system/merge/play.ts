@@ -12,7 +12,7 @@ interface ScenarioItem {
   dueOn?: string | null
 }
 
-/** A step: an operation of a user, a change of role, or SQL in the short form of the file. */
+/** A step in the short notation of the scenario file: an operation of a user, a change of a role, or SQL. */
 interface Step {
   by?: string
   op?: Record<string, unknown>
@@ -53,7 +53,7 @@ export async function createUsers(app: FastifyInstance): Promise<Users> {
   return users
 }
 
-/** Returns a function that maps each short name of the file to one uuid. */
+/** Returns a function that maps each short name of the scenario file to one uuid. */
 function naming() {
   const ids = new Map<string, string>()
   return (name: string): string => {
@@ -178,7 +178,7 @@ function reversed(steps: Step[]): Step[] {
   return names.flatMap(name => steps.filter(({ by }) => by === name))
 }
 
-/** Sorts by id those items whose order is free, in their places; the others keep theirs. */
+/** Sorts the items whose order is free by id, within the places that they occupy. The other items keep their places. */
 export function sortAnyOrder<T extends { itemId: string }>(
   items: T[],
   anyOrderOf: string[] = []

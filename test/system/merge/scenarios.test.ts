@@ -48,7 +48,7 @@ async function playAll(t: Test, app: FastifyInstance, users: Users, send: Send) 
       checkResult(t, scenario, await play(app, users, scenario, { send }))
     })
     if (!scenario.eitherOrder) continue
-    await t.test(`${scenario.id} in reverse order`, async t => {
+    await t.test(`${scenario.id} has the same items in reverse order of users`, async t => {
       const { items, title } = await play(app, users, scenario, { send, isReversed: true })
       t.strictSame({ items, title }, { items: scenario.expect.items, title: scenario.expect.title })
     })

@@ -9,7 +9,7 @@ const app = await build(t)
 const { sql } = app
 const team = await createTeam(app)
 
-/** Creates a checklist with items that SQL added, one change each. */
+/** Creates a checklist and adds items with SQL, each in a change of its own. */
 async function checklistWith(items: number) {
   const reply = await team.owner.request('POST', `${team.url}/checklists`, { title: 'To buy' })
   const { id } = reply.json()
@@ -51,7 +51,7 @@ t.test('a change contains its values, author and source', async t => {
   for (const { at } of changes) t.match(at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 })
 
-t.test('a client continues from its revision', async t => {
+t.test('changes are returned in pages from the revision of the client', async t => {
   const { path } = await checklistWith(9)
   const readChanges = async (query: string): Promise<Changes> =>
     (await team.viewer.request('GET', `${path}?${query}`)).json()
@@ -64,7 +64,7 @@ t.test('a client continues from its revision', async t => {
   t.strictSame(await readChanges('since=10'), { from: 11, to: 10, head: 10, changes: [] })
 })
 
-t.test('a compacted revision returns 410', async t => {
+t.test('changes since a compacted revision return 410 COMPACTED', async t => {
   const { id, path } = await checklistWith(5)
   await sql`delete from events where checklist_id = ${id} and rev <= 3`
   for (const since of [0, 1, 2]) {
@@ -79,7 +79,7 @@ t.test('a compacted revision returns 410', async t => {
   t.equal((await team.viewer.request('GET', `${path}?since=6`)).statusCode, 200)
 })
 
-t.test('a future revision returns 410, as after a restore', async t => {
+t.test('changes since a future revision, as after a restore, return 410', async t => {
   const { path } = await checklistWith(1)
   for (const since of [3, Number.MAX_SAFE_INTEGER]) {
     t.equal((await team.viewer.request('GET', `${path}?since=${since}`)).statusCode, 410)
@@ -94,7 +94,7 @@ t.test('the changes of a deleted checklist include its deletion', async t => {
   t.match(reply.json().changes, [{ rev: 2, kind: 'checklist.deleted', after: { deleted: true } }])
 })
 
-t.test('outsiders and former members receive 404', async t => {
+t.test('changes return 404 to outsiders and former members', async t => {
   const { path } = await checklistWith(1)
   const denied = await team.outsider.request('GET', path)
   t.equal(denied.statusCode, 404)
@@ -108,7 +108,7 @@ t.test('outsiders and former members receive 404', async t => {
   await team.owner.request('POST', `${team.url}/members`, member)
 })
 
-t.test('an invalid revision or limit is refused', async t => {
+t.test('changes with an invalid revision or limit return 400', async t => {
   const { path } = await checklistWith(1)
   for (const query of ['since=-1', 'since=x', 'since=1.5', 'since=1e99', 'limit=0', 'limit=501']) {
     const reply = await team.viewer.request('GET', `${path}?${query}`)
@@ -118,7 +118,7 @@ t.test('an invalid revision or limit is refused', async t => {
   t.equal((await team.viewer.request('GET', '/checklists/x/changes')).statusCode, 400)
 })
 
-t.test('the history of one item omits others and ends at the head', async t => {
+t.test('the changes of one item omit others and end at the head', async t => {
   const { id, path } = await checklistWith(3)
   const [item] = await sql<
     [{ id: string }]
@@ -138,7 +138,7 @@ t.test('the history of one item omits others and ends at the head', async t => {
   t.equal((await team.viewer.request('GET', `${path}?item=x`)).statusCode, 400)
 })
 
-t.test('pages are bounded in bytes and continue to the head', async t => {
+t.test('pages of changes are limited in bytes and continue to the head', async t => {
   const { id, path } = await checklistWith(0)
   const { projectId } = team
   await insertLargeEvents(sql, { projectId, listId: id, count: 40, bytes: 100_000 })

@@ -96,7 +96,7 @@ t.test('a deleted checklist returns 410 to members, 404 to outsiders', async t =
   t.equal((await team.viewer.request('GET', path)).statusCode, 200)
 })
 
-t.test('revision and items are consistent during concurrent writes', async t => {
+t.test('a read during writes returns items that match the revision', async t => {
   const { id, path } = await newChecklist()
   const writers = Array.from({ length: 4 }, async () => {
     for (let n = 0; n < 25; n++) {

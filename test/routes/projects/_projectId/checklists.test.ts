@@ -33,7 +33,7 @@ t.test('owners and editors create checklists', async t => {
   }
 })
 
-t.test('a viewer and an outsider cannot create a checklist', async t => {
+t.test('creating a checklist returns 403 to viewers, 404 to outsiders', async t => {
   const body = { title: 'Mine' }
   const viewer = await team.viewer.request('POST', checklists, body)
   t.equal(viewer.statusCode, 403)
@@ -50,7 +50,7 @@ t.test('a viewer and an outsider cannot create a checklist', async t => {
   t.strictSame((await team.viewer.request('GET', checklists)).json(), { checklists: [] })
 })
 
-t.test('a title is any single line of text', async t => {
+t.test('a checklist title is one line of text, others return 400', async t => {
   const { owner, url } = await team.another()
   for (const title of hostileNames) {
     const reply = await owner.request('POST', `${url}/checklists`, { title: `${title} ` })
@@ -67,7 +67,7 @@ t.test('a title is any single line of text', async t => {
   t.equal(checklists.length, hostileNames.length)
 })
 
-t.test('the list contains each revision and omits deleted checklists', async t => {
+t.test('the list of checklists contains revisions and omits deleted checklists', async t => {
   const { owner, url } = await team.another()
   const create = async (title: string) =>
     (await owner.request('POST', `${url}/checklists`, { title })).json()

@@ -33,7 +33,7 @@ t.test('an owner renames a project', async t => {
   }
 })
 
-t.test('the log names the actor of a rename, once', async t => {
+t.test('the log contains one event for a rename, with its actor', async t => {
   const { owner, url, projectId } = await team.another()
   await owner.request('PATCH', url, { name: 'Fête' })
   await owner.request('PATCH', url, { name: 'Fête ' })
@@ -46,7 +46,7 @@ t.test('the log names the actor of a rename, once', async t => {
   t.strictSame([...events], [{ before: 'Fair', after: 'Fête', actor_id: owner.id, source: 'http' }])
 })
 
-t.test('an editor and a viewer can neither rename nor delete', async t => {
+t.test('renaming or deleting a project returns 403 to editors and viewers', async t => {
   const { url } = team
   for (const role of ['editor', 'viewer'] as const) {
     for (const [method, payload] of [['PATCH', { name: 'Mine' }], ['DELETE']] as const) {
@@ -101,7 +101,7 @@ t.test('deleting a project deletes everything in it', async t => {
   )
 })
 
-t.test('of four concurrent deletions one succeeds', async t => {
+t.test('of four concurrent deletions of a project, one returns 204', async t => {
   const { owner, editor, url } = await team.another()
   await owner.request('PATCH', `${url}/members/${editor.id}`, { role: 'owner' })
   const replies = await Promise.all(
@@ -111,7 +111,7 @@ t.test('of four concurrent deletions one succeeds', async t => {
   t.strictSame(statuses, [204, 404, 404, 404])
 })
 
-t.test('deleting an account deletes the projects it alone owns', async t => {
+t.test('deleting a user deletes the projects that the user alone owns', async t => {
   const { viewer } = team
   const ann = await createUser(app)
   const [alone, shared] = await Promise.all(

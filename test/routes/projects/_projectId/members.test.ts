@@ -23,7 +23,7 @@ t.test('every member lists all members in the order of joining', async t => {
   }
 })
 
-t.test('an owner adds a user, the user can read at once', async t => {
+t.test('a user whom an owner adds can read the project at once', async t => {
   const { owner, outsider, url, projectId } = await team.another()
   const role = 'editor'
   const email = outsider.email.toUpperCase()
@@ -46,7 +46,7 @@ t.test('an owner adds a user, the user can read at once', async t => {
   t.strictSame(event, { user_id: outsider.id, actor_id: owner.id, source: 'http' })
 })
 
-t.test('a member cannot be added twice, nor an unknown user', async t => {
+t.test('adding a member again returns 409, an unknown user 404', async t => {
   const { owner, editor } = team
   const twice = await owner.request('POST', members, { email: editor.email, role: 'owner' })
   t.equal(twice.statusCode, 409)
@@ -58,7 +58,7 @@ t.test('a member cannot be added twice, nor an unknown user', async t => {
   t.equal(unknown.json().code, 'USER_NOT_FOUND')
 })
 
-t.test('of 20 concurrent additions of one user one succeeds', async t => {
+t.test('of 20 concurrent additions of one user, one returns 201', async t => {
   const { owner, outsider, url } = await team.another()
   const member = { email: outsider.email, role: 'viewer' }
   const replies = await Promise.all(
@@ -105,7 +105,7 @@ t.test('a member can leave, and an owner can remove members', async t => {
   )
 })
 
-t.test('an editor and a viewer cannot manage members', async t => {
+t.test('changing members returns 403 to editors and viewers', async t => {
   const { viewer, owner, outsider } = team
   const attempts = [
     ['POST', members, { email: outsider.email, role: 'viewer' }],
@@ -123,7 +123,7 @@ t.test('an editor and a viewer cannot manage members', async t => {
   }
 })
 
-t.test('an outsider receives 404 for every member route', async t => {
+t.test('every member route returns 404 to an outsider', async t => {
   const { outsider, owner, viewer } = team
   const missing = `/projects/${randomUUID()}/members`
   const attempts = [
@@ -144,7 +144,7 @@ t.test('an outsider receives 404 for every member route', async t => {
   }
 })
 
-t.test('a user who is no member can be neither changed nor removed', async t => {
+t.test('changing or removing a user who is not a member returns 404', async t => {
   const { owner, outsider } = team
   for (const id of [outsider.id, randomUUID()]) {
     for (const method of ['PATCH', 'DELETE'] as const) {
@@ -156,7 +156,7 @@ t.test('a user who is no member can be neither changed nor removed', async t => 
   }
 })
 
-t.test('a malformed request is refused with an error that names the field', async t => {
+t.test('a malformed member request returns 400 and names the field', async t => {
   const { owner, viewer } = team
   const { email } = team.outsider
   const bad: [string, 'POST' | 'PATCH', string, unknown][] = [
@@ -183,7 +183,7 @@ t.test('a malformed request is refused with an error that names the field', asyn
   }
 })
 
-t.test('a project keeps its last owner', async t => {
+t.test('removing or demoting the last owner returns 409 LAST_OWNER', async t => {
   const { owner, editor, url } = await team.another()
   const self = `${url}/members/${owner.id}`
   for (const [method, payload] of [['DELETE'], ['PATCH', { role: 'viewer' }]] as const) {
@@ -203,7 +203,7 @@ async function createWithTwoOwners() {
   return { ...rest, ann: owner, bob: editor }
 }
 
-t.test('of two owners who leave at once one stays', async t => {
+t.test('of two owners who leave concurrently, one receives 409 and stays', async t => {
   const { ann, bob, viewer, url } = await createWithTwoOwners()
   const replies = await Promise.all(
     [ann, bob].map(({ request, id }) => request('DELETE', `${url}/members/${id}`))
@@ -213,7 +213,7 @@ t.test('of two owners who leave at once one stays', async t => {
   t.equal(left.filter(({ role }: { role: string }) => role === 'owner').length, 1)
 })
 
-t.test('of two owners who demote each other at once one succeeds', async t => {
+t.test('of two owners who demote each other concurrently, one succeeds', async t => {
   const { ann, bob, url } = await createWithTwoOwners()
   const role = { role: 'viewer' }
   const replies = await Promise.all([
@@ -223,7 +223,7 @@ t.test('of two owners who demote each other at once one succeeds', async t => {
   t.strictSame(statuses(replies), [200, 403])
 })
 
-t.test('a concurrently removed owner adds a member before or not at all', async t => {
+t.test('an owner adds no member after their own removal is committed', async t => {
   const { ann, bob, outsider, url } = await createWithTwoOwners()
   const [removed, added] = await Promise.all([
     ann.request('DELETE', `${url}/members/${bob.id}`),
@@ -242,7 +242,7 @@ t.test('a concurrently removed owner adds a member before or not at all', async 
   t.strictSame([...order], [{ kind: 'member.removed' }], 'the removal is the last event')
 })
 
-t.test('leaving and deleting a project at once causes no deadlock', async t => {
+t.test('leaving and deleting a project concurrently causes no deadlock', async t => {
   const { ann, bob, viewer, url } = await createWithTwoOwners()
   const replies = await Promise.all([
     ann.request('DELETE', url),

@@ -7,21 +7,21 @@ import { createPusher } from './pusher.ts'
 
 const limits = { intervalMs: 100, timeoutMs: 30_000, items: 20 }
 
-/** The latencies of a bystander. */
+/** The latencies that the probe measured. */
 export interface Latencies {
-  /** an item.set on `/live`, from the frame to the acknowledgement */
+  /** from an item.set on `/live` to its acknowledgement */
   push: Figures
   /** `GET /users/me` */
   read: Figures
-  /** an event on `/events`, from the commit to its arrival */
+  /** from the commit of an event to its arrival on `/events` */
   delivery: Figures
 }
 
 /**
- * Creates a user with a checklist of their own, who pushes and reads ten times a second whether or not earlier requests
- * have a response, so that one delay affects all requests that were sent during it.
+ * Creates the probe: a user with a checklist of its own, which pushes and reads ten times a second. It sends each
+ * request whether or not earlier ones have a response, so that a delay affects all requests that are sent during it.
  */
-export async function createBystander(url: string) {
+export async function createProbe(url: string) {
   const { headers, id: userId } = await registerUser(url)
   const items = Array.from({ length: limits.items }, (_, n) => ({
     itemId: randomUUID(),
@@ -91,7 +91,7 @@ async function atInterval<T>(ms: number, act: () => Promise<T>): Promise<T[]> {
   return Promise.all(started)
 }
 
-/** Measures the duration of `work`, which returns the reason of a failure. Fails after 30 s. */
+/** Measures the duration of `work`, which resolves with the reason when it fails. After 30 s it counts as failed. */
 async function timed(work: () => Promise<string | undefined>): Promise<Sample> {
   const start = performance.now()
   const timeout = delay(limits.timeoutMs, 'no response', { ref: false })
