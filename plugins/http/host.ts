@@ -8,10 +8,13 @@ import { BadRequest } from '../../lib/errors.ts'
  */
 async function host(app: FastifyInstance) {
   app.addHook('onRequest', async ({ raw }) => {
-    const names = raw.rawHeaders.filter((_, n) => n % 2 === 0)
-    if (names.filter(name => name.toLowerCase() === 'host').length > 1) {
-      throw new BadRequest('the request has more than one Host header')
+    let hosts = 0
+    // Names and values alternate.
+    for (let n = 0; n < raw.rawHeaders.length; n += 2) {
+      const name = raw.rawHeaders[n] ?? ''
+      if (name.length === 4 && name.toLowerCase() === 'host') hosts++
     }
+    if (hosts > 1) throw new BadRequest('the request has more than one Host header')
   })
 }
 
