@@ -38,7 +38,8 @@ try {
 }
 
 async function runDemo(): Promise<boolean> {
-  await chmod(folder, 0o755) // started by root, PostgreSQL runs as another user, which must be able to enter the folder
+  // Started by root, PostgreSQL runs as another user, which must be able to enter the folder.
+  await chmod(folder, 0o755)
   const starting = startPostgres(folder, { fsync: 'off' })
   cleanUps.unshift(() => starting.then(({ stop }) => stop()))
   const database = await starting

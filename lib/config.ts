@@ -86,7 +86,7 @@ function entries(name: keyof Environment, value: string): string[] {
 function secrets(value: string): string[] {
   const list = entries('JWT_SECRET', value)
   if (list.every(secret => [...secret].length >= MIN_SECRET_LENGTH)) return list
-  throw new Error(`every secret in JWT_SECRET must have ${MIN_SECRET_LENGTH} characters or more`)
+  throw new Error(`JWT_SECRET must contain secrets of ${MIN_SECRET_LENGTH} characters or more`)
 }
 
 const MIN_SECRET_LENGTH = 32
