@@ -120,7 +120,7 @@ export const Busy = createError(
   'another transaction has locked the data to change: nothing was written, try again soon',
   503
 )
-export const DatabaseAway = createError(
+export const DatabaseUnavailable = createError(
   'DATABASE_UNAVAILABLE',
   'the database cannot be reached: try again soon',
   503

@@ -69,7 +69,7 @@ export async function readVisibleAfter(
   return readPage(
     sql,
     limits,
-    entitledPositions(sql, { userId, projects, range, limit: limits.rows })
+    visiblePositions(sql, { userId, projects, range, limit: limits.rows })
   )
 }
 
@@ -77,7 +77,7 @@ export async function readVisibleAfter(
  * Selects the positions of the events that a user may receive. Implements the rule of `isVisible` in lib/event.ts in
  * SQL. The query reads the indexes by project and by user, so that the events of other projects cost no time.
  */
-function entitledPositions(
+function visiblePositions(
   sql: Sql,
   {
     userId,

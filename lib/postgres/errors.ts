@@ -1,5 +1,5 @@
 import type { FastifyError } from 'fastify'
-import { BadRequest, BadToken, Busy, DatabaseAway, LastOwner } from '../errors.ts'
+import { BadRequest, BadToken, Busy, DatabaseUnavailable, LastOwner } from '../errors.ts'
 import { isLockTimeout } from './locks.ts'
 
 const UNREACHABLE = new Set([
@@ -28,13 +28,13 @@ const VIOLATED: Record<string, new () => FastifyError> = {
 export function refusalOf(error: FastifyError): FastifyError {
   const code = error.code ?? ''
   // An error with a status comes from the connection to the client, which broke while the client sent a body.
-  if (UNREACHABLE.has(code) && error.statusCode === undefined) return new DatabaseAway()
+  if (UNREACHABLE.has(code) && error.statusCode === undefined) return new DatabaseUnavailable()
   if (error.name !== 'PostgresError') return error
   const Violated = VIOLATED[(error as { constraint_name?: string }).constraint_name ?? '']
   if (Violated) return new Violated()
   if (isLockTimeout(error)) return new Busy()
   // 08 connection, 53 insufficient resources, 57 operator intervention, 40 and 55 conflict with another transaction
-  if (/^(08|53|57|40|55)/.test(code)) return new DatabaseAway()
+  if (/^(08|53|57|40|55)/.test(code)) return new DatabaseUnavailable()
   // 22 invalid value, 23514 violated check constraint
   if (/^22|^23514/.test(code))
     return new BadRequest('a value cannot be stored: check its form and size')

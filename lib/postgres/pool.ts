@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Sql } from '../../sql/executor.ts'
+import type { Sql } from 'postgres'
 import { withTimeout } from '../with-timeout.ts'
 
 const limits = {
@@ -13,7 +13,10 @@ const limits = {
  * s. A server that hangs, or disappears in a fail-over, would otherwise block every connection until TCP gives up after
  * about 15 minutes. Pending queries of the old pool reject with CONNECTION_DESTROYED.
  */
-export function createPool(open: () => Sql, log: FastifyBaseLogger): Sql {
+export function createPool<Types extends Record<string, unknown>>(
+  open: () => Sql<Types>,
+  log: FastifyBaseLogger
+): Sql<Types> {
   let pool = open()
   let isProbing = false
   const timer = setInterval(probe, limits.probeMs)

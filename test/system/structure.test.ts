@@ -27,7 +27,7 @@ const allowed: Record<string, string[]> = {
 
 t.test('every folder imports only from the folders that it may use', async t => {
   for (const [path, text] of files) {
-    for (const target of importsOf(path, text)) {
+    for (const target of importsOf(path, text, /^(?:import|export) [^']*?from '(\.[^']+)'/gms)) {
       const [from, to] = [folderOf(path), folderOf(target)]
       t.ok(allowed[from]?.includes(to), `${path} imports ${target}`)
     }
@@ -82,10 +82,13 @@ t.test('every plugin declares the plugins whose decorators it reads', async t =>
 const EXPORT =
   /^export (?:declare )?(?:async )?(?:const|let|function\*?|class|interface|type) (\w+)/gm
 
-/** Returns the files of the project that a file imports at run time. */
-function importsOf(path: string, text: string): string[] {
-  const specifiers = [...text.matchAll(/^(?:import|export) (?!type )[^']*?from '(\.[^']+)'/gms)]
-  return specifiers
+/** Returns the files of the project that a file imports, by default those that it imports at run time. */
+function importsOf(
+  path: string,
+  text: string,
+  pattern = /^(?:import|export) (?!type )[^']*?from '(\.[^']+)'/gms
+): string[] {
+  return [...text.matchAll(pattern)]
     .map(([, specifier = '']) => normalize(join(dirname(path), specifier)))
     .filter(target => files.has(target))
 }
