@@ -8,7 +8,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The ids of sessions that ended on any node. They are in memory, so that no request has to query the database. */
     endedSessions: {
-      /** Returns whether a session has ended. The id of a session is stored until its access tokens have expired. */
+      /** Returns whether a session has ended. Its id is stored at least until all its access tokens have expired. */
       has(id: string): boolean
       /** Marks sessions as ended on this node at once, before their event comes back through the log. */
       add(...ids: string[]): void
