@@ -141,7 +141,7 @@ t.test('1,000 aborted clients leave no stream, socket, topic or used quota', asy
   const held = async () => ({
     streams: await readMetric(app, 'concord_streams'),
     sockets: await readMetric(app, 'concord_sockets'),
-    topics: await readMetric(app, 'concord_topics')
+    topics: await readMetric(app, 'concord_subscribed_topics')
   })
   await until(async () => (await readMetric(app, 'concord_streams')) === 0)
   const before = await held()
@@ -171,7 +171,7 @@ t.test('a stream is not opened when its client disconnects during the query', as
   const app = await build(t, { DATABASE_URL: proxy.url })
   const { port } = new URL(await listen(app))
   const ann = await createUser(app)
-  const topics = await readMetric(app, 'concord_topics')
+  const topics = await readMetric(app, 'concord_subscribed_topics')
   const heads = [
     request('GET', '/events', ann.headers),
     request('GET', '/events', { cookie: ann.cookie }),
@@ -197,7 +197,7 @@ t.test('a stream is not opened when its client disconnects during the query', as
   await next.next('ready')
   t.equal(await readMetric(app, 'concord_streams'), 1, 'only the next stream is open')
   next.stop()
-  await until(async () => (await readMetric(app, 'concord_topics')) === topics)
+  await until(async () => (await readMetric(app, 'concord_subscribed_topics')) === topics)
 })
 
 t.test('a push on a lagging socket is not applied after its session ended', async t => {
