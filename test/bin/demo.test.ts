@@ -23,12 +23,12 @@ t.test('an interrupted demo exits with 130 and leaves no temporary file', async 
 t.test("the demo's timeline reports missing events and failed checks", async t => {
   const lines: string[] = []
   const { step, check, end } = createTimeline({ deadlineMs: 20, print: line => lines.push(line) })
-  await step('Ann whispers', () => {}, { 'Ann: herself': Promise.resolve() })
+  await step('Ann sends an event', () => {}, { 'Ann: the event': Promise.resolve() })
   t.equal(end(), true)
-  await step('Ann whispers', () => {}, { 'Bob: a whisper': new Promise(() => {}) })
-  check('Bob has heard it', false)
+  await step('Ann sends an event', () => {}, { 'Bob: the event': new Promise(() => {}) })
+  check('Bob has received it', false)
   t.equal(end(), false)
-  t.match(lines.join('\n'), /Bob: a whisper +NOT within 20 ms\n +✗ Bob has heard it: NO\n/)
+  t.match(lines.join('\n'), /Bob: the event +NOT within 20 ms\n +✗ Bob has received it: NO\n/)
   await t.rejects(
     step('Ann waits', () => new Promise(() => {})),
     /timed out after 20 ms/
