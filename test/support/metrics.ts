@@ -8,12 +8,13 @@ export async function readMetric(app: FastifyInstance, series: string): Promise<
 
 /**
  * Returns the value of a series in the text of `GET /metrics`: `name{label="x"}` for one, `name` for the sum over all
- * labels of that name. Returns NaN when there is no such series.
+ * labels of that name; 0 when there is none. Throws when there is no metric of this name.
  */
 export function metricIn(text: string, series: string): number {
-  const values = text
+  const name = series.replace(/\{.*|_(count|sum)$/g, '')
+  if (!text.includes(`# TYPE ${name} `)) throw new Error(`no metric is called ${name}`)
+  return text
     .split('\n')
     .filter(line => line.startsWith(`${series} `) || line.startsWith(`${series}{`))
-    .map(line => Number(line.split(' ').at(-1)))
-  return values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value)
+    .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
 }
