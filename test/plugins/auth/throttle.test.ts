@@ -213,7 +213,7 @@ t.test('a stolen access token allows ten password guesses and blocks no sign-in'
   t.equal((await guess(call, ann.email, { password: ann.password })).status, 200)
 })
 
-t.test('after fifty unknown emails an owner receives 429 for an hour', async t => {
+t.test('an owner who adds fifty unknown emails receives 429 for an hour', async t => {
   const DATABASE_URL = await createDatabase(t)
   const env = { ...settings, DATABASE_URL }
   const [one, two] = [await startNode(t, env), await startNode(t, env)]
