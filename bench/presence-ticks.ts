@@ -9,8 +9,8 @@ import { round } from './support/statistics.ts'
 
 /*
  * Measures what presence costs one node: the time in a second (five flushes and one exchange) in which its event loop
- * is busy, and the longest delay of the event loop. Compares numbers of users on one and on many checklists, alone
- * and with a second node. Messages are only counted, so the cost of sockets is not included. The second node is a
+ * is busy, and the longest delay of the event loop. Compares several numbers of users, on one checklist and on many,
+ * with one node and with two. Messages are only counted, so the cost of sockets is not included. The second node is a
  * worker thread with an event loop of its own.
  *
  * node bench/presence-ticks.ts [seconds of each case = 5] [most users on one list = 10000]
