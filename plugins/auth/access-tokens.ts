@@ -7,7 +7,6 @@ import { CLOCK_SKEW_SECONDS } from '../../lib/clock.ts'
 import { BadToken, TokenExpired } from '../../lib/errors.ts'
 import { AccessClaims } from '../../schemas/auth.ts'
 
-/** The user and session of an access token. */
 export interface AccessTokenOwner {
   id: string
   sessionId: string
@@ -26,10 +25,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Returns an access token, which expires no later than its session. */
     signAccessToken(session: { id: string; userId: string; expiresAt: Date }): string
-    /**
-     * Throws BadToken when the token is not valid or its session has ended. Throws TokenExpired when the token has
-     * expired and is otherwise valid.
-     */
+    /** Throws BadToken for an invalid token or an ended session, TokenExpired for a token that has only expired. */
     verifyAccessToken(token: string): AccessTokenOwner
   }
 }
@@ -74,8 +70,7 @@ async function accessTokens(app: FastifyInstance) {
       if (key === signing.access) return app.jwt.verify(token)
       if (key) return app.jwt.verify(token, { key })
     } catch {
-      // The library throws a dozen different errors for a bad token, some of them without a status. BadToken replaces
-      // them.
+      // The library throws a dozen different errors for a bad token, some of them without a status.
     }
     throw new BadToken()
   }

@@ -8,10 +8,7 @@ export interface Identity {
   userId: string
   sessionId: string
   name: string
-  /**
-   * Time at which the access token expires and the stream or socket closes, in milliseconds since 1970. Null when it
-   * was opened with a cookie: then it closes when its session ends.
-   */
+  /** Milliseconds since 1970. Null when opened with a cookie: then the stream or socket closes with its session. */
   expiresAt: number | null
 }
 
@@ -27,7 +24,6 @@ declare module 'fastify' {
   }
 
   interface FastifyRequest {
-    /** Set by `authenticateSubscriber`. */
     identity: Identity
   }
 }

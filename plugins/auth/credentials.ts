@@ -13,15 +13,11 @@ import {
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Checks passwords, and hashes those of new accounts. Every use of a password is throttled, and wrong passwords are
-     * audited. All functions throw TooOften when the limit is reached. They throw TooBusy when 100 calls are running,
-     * before they query the database: a flood of sign-ins must not use up the connections.
+     * All functions throw TooOften after too many attempts. While 100 calls are running, they throw TooBusy before they
+     * query the database: a flood of sign-ins must not use up the connections.
      */
     credentials: {
-      /**
-       * Returns the account with this email, in canonical form, and this password. Throws BadCredentials when there is
-       * none.
-       */
+      /** Returns the account with this canonical email and this password. Throws BadCredentials when there is none. */
       check(request: FastifyRequest, credentials: EmailAndPassword): Promise<Account>
       /** Returns the account of the access token. Throws WrongPassword when the password is wrong. */
       confirm(request: FastifyRequest, password: string): Promise<Account>

@@ -17,15 +17,13 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Interval of the queries for ended sessions while the log cannot be read. Streams and sockets check for an ended
-  // session at each heartbeat, so that they close within a minute all the same.
+  // Interval while the log cannot be read. Streams and sockets check at each heartbeat and so close within a minute.
   pollMs: 20_000
 }
 
 async function endedSessions(app: FastifyInstance) {
   const { sql, pubsub, config, log } = app
-  // The clock of the node that signed an access token may be ahead of the clock of this node. This node then accepts
-  // the token for longer.
+  // This node accepts a token for longer when the clock of the node that signed it is ahead.
   const tokenLifeSeconds = config.accessTokenTtl + CLOCK_SKEW_SECONDS
   const ended = createEndedSessions(tokenLifeSeconds * 1000)
 
@@ -54,10 +52,7 @@ async function endedSessions(app: FastifyInstance) {
   }
 }
 
-/**
- * Stores the ids of ended sessions for `tokenLifeMs`. The number of ids needs no limit: a new session needs a password
- * hash, and a node computes only some tens of hashes per second.
- */
+// The ids need no limit: a new session needs a password hash, and a node computes only some tens of hashes per second.
 function createEndedSessions(tokenLifeMs: number) {
   // time at which each session was added, by id, the oldest first
   const endedAt = new Map<string, number>()

@@ -8,10 +8,7 @@ import { deriveKeys, type Keys } from '../../lib/keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /**
-     * The keys that sign and verify tokens. They are derived from JWT_SECRET, or from a secret that the service creates
-     * in DATA_DIR at its first start.
-     */
+    /** The keys of all tokens, derived from JWT_SECRET, or from a secret that the first start creates in DATA_DIR. */
     keys: Keys
   }
 }

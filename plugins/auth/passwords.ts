@@ -8,16 +8,10 @@ import { createLimiter } from '../../lib/limiter.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /**
-     * Hashes and verifies passwords, up to four at a time. `hash` and `verify` throw TooBusy when 100 calls are
-     * waiting, and after a wait of 10 s.
-     */
+    /** `hash` and `verify` run four at a time. They throw TooBusy when 100 calls wait, and after a wait of 10 s. */
     passwords: {
       hash(password: string): Promise<string>
-      /**
-       * Returns whether a password is right. Without a hash, or with an unreadable one, it takes as long as for a wrong
-       * password, so that the time does not reveal which accounts exist.
-       */
+      /** Takes as long without a readable hash as with one, so that the time does not reveal which accounts exist. */
       verify(hash: string | null | undefined, password: string): Promise<boolean>
       /** Returns whether `hash` is a valid hash with an acceptable cost. */
       isReadable(hash: string): boolean
@@ -42,7 +36,6 @@ const limits = {
 
 async function passwords(app: FastifyInstance) {
   const limit = createLimiter(limits, () => new TooBusy())
-  // Verified instead of a hash that is missing or unreadable, so that the verification takes the same time.
   const decoy = await hash(randomBytes(32), cost)
 
   app.decorate('passwords', {

@@ -15,10 +15,7 @@ declare module 'fastify' {
     refreshCookie: {
       /** Returns the refresh token, or undefined unless the request has exactly one that this service signed. */
       find(request: FastifyRequest): RefreshToken | undefined
-      /**
-       * Returns the refresh token. Throws NoCookie when the request has none, BadRefresh when it does not have exactly
-       * one that this service signed.
-       */
+      /** Like `find`, but throws NoCookie when the request has no token, and BadRefresh when `find` accepts none. */
       read(request: FastifyRequest): RefreshToken
       write(reply: FastifyReply, session: { id: string; counter: number }): void
       clear(reply: FastifyReply): void

@@ -4,10 +4,7 @@ import { clientNetwork } from '../../lib/client-address.ts'
 import { TooOften } from '../../lib/errors.ts'
 import { countAttempt, findSecondsToWait, type Throttle } from '../../sql/throttles.ts'
 
-/**
- * The source of a password guess. `sessionId` is a session of the account; without such a session, `email` is the email
- * of the guess. `userId` is missing when no account has this email.
- */
+/** A guess has a session of the account, or else an email. `userId` is missing when no account has this email. */
 export type Guesser = { userId?: string } & ({ email: string } | { sessionId: string })
 
 declare module 'fastify' {
@@ -16,7 +13,7 @@ declare module 'fastify' {
       /** Counts a sign-up. Throws TooOften after too many sign-ups from this network. */
       signUp(request: FastifyRequest): Promise<void>
       /**
-       * Runs `attempt` and returns its result: undefined for a wrong password. Throws TooOften after too many wrong
+       * Returns the result of `attempt`: undefined for a wrong password. Throws TooOften after too many wrong
        * passwords, even when this password is right.
        */
       guess<T>(
@@ -25,8 +22,7 @@ declare module 'fastify' {
         attempt: () => Promise<T | undefined>
       ): Promise<T | undefined>
       /**
-       * Runs `find` and returns its result: undefined for an email without an account. Throws TooOften after this user
-       * has looked up too many emails without an account.
+       * Returns the result of `find`: undefined for an unknown email. Throws TooOften after too many unknown emails.
        */
       lookUp<T>(request: FastifyRequest, find: () => Promise<T | undefined>): Promise<T | undefined>
     }
@@ -38,8 +34,7 @@ const HOUR = 60 * 60
 
 const limits = {
   guessesInSession: { allowed: 10, seconds: QUARTER },
-  // Per account and network. Lower than the limit per account, so that an attacker is blocked only in their own
-  // network.
+  // Per account and network. Lower than `guessesOfAccount`, so that an attacker is blocked only in their own network.
   guessesOfPair: { allowed: 10, seconds: QUARTER },
   // Per account. NIST SP 800-63B-4, 3.2.2, allows at most 100.
   guessesOfAccount: { allowed: 100, seconds: QUARTER },
@@ -48,11 +43,8 @@ const limits = {
   missesOfUser: { allowed: 50, seconds: HOUR }
 }
 
-/**
- * Limits guesses with counters in a table, which all nodes share. Two libraries do not fit. @fastify/rate-limit counts
- * a request before its outcome is known, and by one key only. The PostgreSQL store of rate-limiter-flexible needs the
- * driver `pg` and runs one statement per key.
- */
+// The counters are in a table, which all nodes share. @fastify/rate-limit counts a request before its outcome is known.
+// The PostgreSQL store of rate-limiter-flexible needs the driver `pg` and one statement per key.
 async function throttle(app: FastifyInstance) {
   const { sql, config } = app
 
@@ -79,10 +71,7 @@ async function throttle(app: FastifyInstance) {
     }
   })
 
-  /**
-   * Counts `outcome` if it is undefined. Throws TooOften instead of returning `outcome` when too many were counted. So
-   * only the allowed number of guesses get a result, even when more are sent at the same time.
-   */
+  // Throws even after a right guess, so that guesses sent at the same time get only the allowed number of results.
   async function counted<T>(
     request: FastifyRequest,
     throttles: Throttle[],
@@ -95,8 +84,7 @@ async function throttle(app: FastifyInstance) {
   }
 }
 
-// A guess with an active session counts for that session only (OWASP: device cookies). So guesses of others, at the
-// same account or from the same network, cannot lock out the user of the session.
+// A guess with an active session counts for that session only (OWASP: device cookies): others cannot lock out its user.
 function throttlesOf({ ip }: FastifyRequest, guesser: Guesser): Throttle[] {
   if ('sessionId' in guesser) {
     return [{ key: `guess by session ${guesser.sessionId}`, ...limits.guessesInSession }]

@@ -4,10 +4,7 @@ import { createRateLimiter } from '../../lib/rate-limiter.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /**
-     * `false` turns the limit off for a route: for a route with limits of its own, and for a route that ends sessions.
-     * An attacker who sends many writes with a stolen token must not prevent the user from ending the session.
-     */
+    /** `false` turns the limit off: an attacker with a stolen token must not keep the user from ending the session. */
     writeRate?: false
   }
 }
@@ -21,10 +18,7 @@ const limits = {
 
 const READS = new Set(['GET', 'HEAD'])
 
-/**
- * Limits how fast a user writes through this node. Delays writes, and throws TooOften when the delay would be longer
- * than 3 s.
- */
+/** Delays the writes of a user through this node. Throws TooOften when the delay would be longer than 3 s. */
 async function writeRate(app: FastifyInstance) {
   if (!app.config.rateLimit) return
   const limiter = createRateLimiter(limits, limits.maxWaitMs)

@@ -9,9 +9,8 @@ import type { Sql } from '../../sql/executor.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Runs a write that may add events to the log, as one transaction. Retries it while another transaction has locked
-     * its rows or holds the commit lock. Holds no connection between two attempts. Throws Busy when it could not write
-     * within 5 s. `writer` identifies the user or session that writes. Writers take turns.
+     * Runs a write to the log as one transaction. While its rows or the commit lock are locked, retries it and holds no
+     * connection in between. Throws Busy after 5 s. Writers take turns; `writer` is the id of a user or session.
      */
     write<T>(writer: string, transaction: (sql: Sql) => Promise<T>): Promise<T>
   }

@@ -9,7 +9,6 @@ declare module 'fastify' {
   }
 }
 
-/** The audited events and their log levels. */
 const levels = {
   'account.created': 'info',
   'account.deleted': 'info',

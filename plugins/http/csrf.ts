@@ -15,8 +15,7 @@ declare module 'fastify' {
 async function csrf(app: FastifyInstance) {
   app.decorate('refuseForeignOrigin', async ({ headers, host }) => {
     const { origin, 'sec-fetch-site': site } = headers
-    // A browser sends no Origin with a GET, but it sends Sec-Fetch-Site. A client that sends neither header is not a
-    // browser.
+    // A browser sends Sec-Fetch-Site with a GET, but no Origin. A client that sends neither is not a browser.
     const isOurs =
       origin === undefined
         ? site !== 'cross-site' && site !== 'same-site'

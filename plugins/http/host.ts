@@ -2,10 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRequest } from '../../lib/errors.ts'
 
-/**
- * Refuses requests with more than one Host header. Node accepts them and uses one of the headers. A proxy may have used
- * another one (RFC 9112, 3.2).
- */
+/** Refuses requests with several Host headers: Node uses one, a proxy may have used another (RFC 9112, 3.2). */
 async function host(app: FastifyInstance) {
   app.addHook('onRequest', async ({ raw }) => {
     let hosts = 0

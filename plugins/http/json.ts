@@ -5,9 +5,7 @@ import fp from 'fastify-plugin'
 import { BadRequest } from '../../lib/errors.ts'
 import { decodeUtf8 } from '../../lib/utf8.ts'
 
-/**
- * Parses JSON bodies in UTF-8. Treats an empty body of any media type as no body. Refuses all other bodies with 415.
- */
+/** Parses JSON in UTF-8. Treats an empty body of any media type as no body. Refuses all other bodies with 415. */
 async function json(app: FastifyInstance) {
   const parse = promisify(app.getDefaultJsonParser('error', 'error'))
 

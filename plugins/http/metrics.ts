@@ -10,10 +10,6 @@ declare module 'fastify' {
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/**
- * Registers the metrics of `GET /metrics`: the metrics of the service, and those of Node (memory, CPU, event loop,
- * garbage collection).
- */
 async function plugin(app: FastifyInstance) {
   const metrics = createMetrics()
   collectDefaultMetrics({ register: metrics.registry })

@@ -3,12 +3,9 @@ import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import { MethodNotAllowed, RouteNotFound } from '../../lib/errors.ts'
 
-/**
- * Refuses requests that match no route: with 405 and the allowed methods when the path has a route, otherwise with 404.
- */
+/** Refuses requests that match no route: 405 with the allowed methods if the path has a route, otherwise 404. */
 async function notFound(app: FastifyInstance) {
-  // Fastify's router has one tree per method. This router has one tree for all methods, so that one lookup finds the
-  // methods of a path.
+  // Fastify's router has one tree per method. In this one, a single lookup finds all methods of a path.
   const paths = findMyWay()
 
   app.addHook('onRoute', ({ method, url }) => {
@@ -19,8 +16,7 @@ async function notFound(app: FastifyInstance) {
     if (!known) paths.on('GET', url, () => {}, methods)
   })
 
-  // Refuse before the body is read. Otherwise Fastify would refuse some requests with 415 first, for the media type of
-  // their body.
+  // Refuse before the body is read. Otherwise Fastify would refuse some media types with 415 first.
   app.addHook('preParsing', (request, _reply, payload, done) => {
     done(request.is404 ? refusal(request) : null, payload)
   })

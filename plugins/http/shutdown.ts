@@ -11,18 +11,17 @@ declare module 'fastify' {
 /**
  * The limits of the shutdown of a node. Its steps, in order:
  *
- * 1. server.ts receives SIGTERM or SIGINT and calls `app.close()`. The process ends at once on a second signal, and
- *    after `processMs`.
+ * 1. server.ts receives SIGTERM or SIGINT and calls `app.close()`. The process ends at once on a second
+ *    signal, and after `processMs`.
  * 2. `GET /health/ready` responds 503 `draining`, so that load balancers send no more clients.
- * 3. Streams end (plugins/live/feed), at most `perTurn` in one turn of the event loop. The clients of one turn
+ * 3. Streams end (plugins/live/feed), at most `perTurn` in one turn of the event loop, because the clients of one turn
  *    reconnect at the same time. A client that does not receive the end within `streamMs` is disconnected.
- * 4. Sockets accept no further push. They complete the push that is being handled, within `pushMs`, and close with 1012
- *    (plugins/live/socket). A client that does not complete the close handshake within `handshakeMs` is disconnected.
+ * 4. Sockets complete the push that is being handled, within `pushMs`, and close with 1012 (plugins/live/socket). A
+ *    client that does not complete the close handshake within `handshakeMs` is disconnected.
  * 5. Jobs stop after their current statement (plugins/jobs).
- * 6. The server accepts no more connections and completes its requests. After `queriesMs` the pools end the queries
- *    that are still running, so that their requests are refused with 503 even when the database hangs
- *    (plugins/db/pools.ts). After `requestsMs` every connection is closed.
- * 7. The LISTEN connection, the log query and the pools close, each within `connectionMs`. The embedded PostgreSQL stops last.
+ * 6. The server completes its requests. After `queriesMs` the pools end the queries that are still running, so that
+ *    their requests are refused with 503 even when the database hangs. After `requestsMs` every connection is closed.
+ * 7. The LISTEN connection, the log query and the pools close, each within `connectionMs`. PostgreSQL stops last.
  */
 export const shutdownLimits = {
   perTurn: 200,

@@ -52,9 +52,7 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
   }
 }
 
-/**
- * The descriptions of the refusals that every route can return. A route describes its own refusals in its description.
- */
+// The descriptions of the refusals that every route can return. A route describes its own in its description.
 const refusals: Record<string, string> = {
   400: 'The request is malformed: `FST_ERR_VALIDATION` names the field',
   401: 'Not signed in: no token or cookie, or one that is not valid',
@@ -69,7 +67,6 @@ const refusals: Record<string, string> = {
   503: 'Overloaded, or the database cannot be reached: retry after the seconds in `Retry-After`'
 }
 
-/** The parts of an OpenAPI document that `complete` reads. */
 interface OpenApi {
   components: object
   paths: Record<string, Record<string, Operation>>
@@ -80,10 +77,7 @@ interface Operation {
   responses: Record<string, { description: string }>
 }
 
-/**
- * Adds the descriptions of refusals, makes parameters with a default optional, and moves schemas that have a title to
- * `components.schemas`.
- */
+/** Adds the descriptions of refusals, and moves schemas with a title to `components.schemas`. */
 function complete(openapi: OpenApi): OpenApi {
   for (const operation of Object.values(openapi.paths).flatMap(path => Object.values(path))) {
     for (const [status, response] of Object.entries(operation.responses)) {

@@ -11,10 +11,7 @@ async function upgrade(app: FastifyInstance) {
   })
 }
 
-/**
- * Returns whether a request becomes a WebSocket. The Upgrade header of all other requests is ignored, as RFC 9110, 7.8,
- * allows.
- */
+/** Returns whether a request becomes a WebSocket. All other Upgrade headers are ignored (RFC 9110, 7.8). */
 export function isLiveUpgrade({ method, url = '', headers }: IncomingMessage): boolean {
   return method === 'GET' && /^\/live(\?|$)/.test(url) && /^websocket$/i.test(headers.upgrade ?? '')
 }

@@ -26,10 +26,7 @@ const limits = {
   limit: 5000
 }
 
-/**
- * Deletes events, histories, operations and deleted items after their retention period. Every node does this, and none
- * waits for another.
- */
+/** Applies the retention periods every 10 minutes. Every node does this, and none waits for another. */
 async function retention(app: FastifyInstance) {
   const { sql, log, config } = app
   const periods = { ...limits, feedDays: config.retentionDays }

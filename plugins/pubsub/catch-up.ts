@@ -8,8 +8,7 @@ declare module 'fastify' {
     /**
      * Limits how many queries for past events and whole checklists run at once (half the pool), so that requests still
      * get a connection when thousands of clients reconnect. Users take turns. Throws TooBusy when 1,000 queries of this
-     * user, or 10,000 queries of all users, are waiting. Also throws TooBusy when a query has waited for 30 s. Does not
-     * run a query whose `signal` aborts while it waits.
+     * user or 10,000 of all users wait, and after a wait of 30 s. Does not run a query whose `signal` aborts first.
      */
     catchUpLimit<T>(userId: string, query: () => Promise<T>, signal?: AbortSignal): Promise<T>
   }

@@ -10,12 +10,10 @@ import { shutdownLimits } from '../http/shutdown.ts'
 
 const limits = {
   heartbeatMs: 3000,
-  // The time of two heartbeats. Each heartbeat checks the silence, so a connection is replaced 9 s after its last
-  // notification.
+  // Two heartbeats. Each heartbeat checks the silence, so that a connection is replaced after 9 s.
   silentMs: 6000,
   connectMs: 5000,
   retryMs: 250,
-  // On start, the listener waits this long for its own first heartbeat.
   firstHeartbeatMs: 2000
 }
 
@@ -25,9 +23,8 @@ export interface ListenerOptions {
   /** The pool that sends the heartbeats. */
   sql: Sql
   log: FastifyBaseLogger
-  /** Called after every connect. Notifications may have been lost before the connect. */
+  /** Called after every connect, because notifications may have been lost before it. */
   onConnect: () => void
-  /** Called for every notification of new events. */
   onNotification: () => void
 }
 
@@ -107,7 +104,6 @@ export async function createListener({
   }
 
   async function sendHeartbeat() {
-    // Send one heartbeat at a time, even while the database does not respond.
     if (isSending) return
     isSending = true
     await notify(sql, heartbeat).catch(() => {}) // the pubsub plugin logs the outage

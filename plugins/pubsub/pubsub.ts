@@ -21,27 +21,22 @@ declare module 'fastify' {
 /** Receives events. Its functions must not throw, and must return at once. */
 export interface Subscriber {
   receive(event: LogEvent): void
-  /**
-   * Called when the log was replaced, after a restore or a fail-over. Positions and revisions received so far are not
-   * valid any more.
-   */
+  /** Called after a restore or a fail-over: positions and revisions received so far are not valid any more. */
   reset(): void
 }
 
 export type PubSub = Awaited<ReturnType<typeof createPubSub>>
 
 const limits = {
-  // Events are delivered after each notification. This poll finds events whose notification was lost.
+  // Finds events whose notification was lost.
   pollMs: 1500,
-  // Interval of the poll while the LISTEN connection is down.
   unnotifiedPollMs: 250,
   retryMs: 250,
   deliveryWaitMs: 5000,
   ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
   // Maximum number of checklists whose revisions are checked for gaps.
   watchedChecklists: 10_000,
-  // Maximum size of a batch. The events of a batch are delivered together, because eight messages in one write cost as
-  // much as one message.
+  // Events of a batch are delivered together, because eight messages in one write cost as much as one message.
   batch: { events: 20, bytes: 256 << 10 },
   // After deliveries to this many subscribers, or of this many bytes, the loop yields to other work.
   slice: { subscribers: 500, bytes: 4 << 20 }
@@ -112,7 +107,6 @@ async function createPubSub({
   const delivering = run()
 
   return {
-    /** The epoch of the log, which is part of every cursor. */
     get epoch() {
       return epoch
     },
@@ -136,21 +130,17 @@ async function createPubSub({
     },
 
     /**
-     * Returns the first `limit` events after a cursor. Returns null when memory does not contain all of them. A
-     * subscriber that reads these events, and then subscribes without an await in between, misses no event: an event is
-     * in memory before it is delivered.
+     * Returns the first `limit` events after a cursor, or null when memory does not contain all of them. A subscriber
+     * that then subscribes without an await in between misses no event: memory stores each event before its delivery.
      */
     recent(cursor: Cursor, limit: number): LogEvent[] | null {
       return cursor.epoch === epoch ? buffer.after(cursor.pos, limit) : null
     },
 
-    /**
-     * Delivers the events of a topic to a subscriber. A topic is `sessions`, or an id after `user:`, `project:`,
-     * `checklist:` or `session:`. Returns the function that unsubscribes.
-     */
+    /** Delivers the events of a topic: `sessions`, or `user:`, `project:`, `checklist:` or `session:` and an id. */
     subscribe: topics.subscribe,
 
-    /** Returns the state of the delivery. While `listening` is false, events are found by polling. */
+    /** While `listening` is false, events are found by polling. */
     health() {
       return {
         listening: listener.isListening,
@@ -192,8 +182,7 @@ async function createPubSub({
       metrics.logReads.inc()
       endOutage()
       if (page.epoch !== epoch) return reset(page)
-      // The database was restored to an earlier state. New events will have positions that this node has already
-      // delivered.
+      // The database was restored. New events will have positions that this node has already delivered.
       if (page.committedHead < deliveredHead) return renewEpoch(sql, epoch)
       committedHead = page.committedHead
       for (const batch of batches(page.events)) {
@@ -220,13 +209,9 @@ async function createPubSub({
     for (const subscriber of topics.all()) subscriber.reset()
   }
 
-  /**
-   * Delivers the events of a batch, in order, to all their subscribers. Checks the topics of a subscriber before each
-   * event, because the event before it may have made the subscriber subscribe or unsubscribe.
-   */
+  // Checks the topics before each event, because the event before it may have made the subscriber unsubscribe.
   async function deliver(batch: LogEvent[]) {
-    // Store the events in memory before the first delivery. A subscriber that joins while this loop yields reads them
-    // from there.
+    // Store the events first. A subscriber that joins while this loop yields reads them from memory.
     for (const event of batch) buffer.push(event)
     // Deliver to `sessions` first. A stream that opens while this loop yields must know that its session has ended.
     const subscribers = topics.of(['sessions', ...batch.flatMap(topicsOf)])

@@ -8,16 +8,14 @@ import { type EventPage, readAfter } from '../../sql/log.ts'
 const limits = {
   // Reading a page of this size takes 30–60 ms. The last event of a page may exceed the byte limit.
   page: { rows: 1000, bytes: 2 << 20 },
-  // Maximum time of a query. A PostgreSQL process that is suspended sends neither a response nor an error.
+  // A PostgreSQL process that is suspended sends neither a response nor an error.
   silentMs: 10_000
 }
 
 export interface TailOptions {
-  /** URL of a direct connection. */
   url: string
   /** The position after which the first page begins. */
   pos: number
-  /** The signal that is notified when there may be new events. */
   news: Signal
   /** Returns how long to wait for a notification before the next query. */
   pollMs: () => number
@@ -25,10 +23,9 @@ export interface TailOptions {
 }
 
 /**
- * Yields the events after a position, page by page and without end. Uses a connection of its own. Also yields empty
- * pages, because each page contains the epoch. The first page has at most one event, and each next page at most twice
- * as many, up to 1,000. So a caller that starts again after a failure makes progress, however slow the connection is.
- * Throws when a query fails or takes longer than 10 s. The caller then starts again at its last position.
+ * Yields the events after a position, page by page. Also yields empty pages, because each page contains the epoch. The
+ * first page has at most one event, each next page twice as many, so that a caller that starts again after a failure
+ * makes progress on a slow connection. Throws when a query fails or takes longer than 10 s.
  */
 export async function* tail({
   url,
@@ -39,8 +36,7 @@ export async function* tail({
 }: TailOptions): AsyncGenerator<EventPage> {
   const options = connectionOptions({
     application_name: 'concord tail',
-    // Planning takes longer than running the one statement of this connection, and its parameters do not change the
-    // plan.
+    // Planning takes longer than running this statement, and its parameters do not change the plan.
     plan_cache_mode: 'force_generic_plan'
   })
   const sql: Sql = postgres(url, { ...options, max: 1 })

@@ -14,20 +14,15 @@ const limits = {
   retryMs: { least: 1000, spread: 2000 }
 }
 
-/**
- * Opens a Server-Sent Events stream: sends 200 and the headers at once. From then on Fastify sends nothing on this
- * reply.
- */
+/** Sends 200 and the headers of a Server-Sent Events stream at once. Fastify sends nothing more on this reply. */
 export function openEventStream(reply: FastifyReply) {
   const { raw, request } = reply
   const closed = new AbortController()
-  // A response that waits for an earlier one on the same connection has no socket and emits no `close`. The request
-  // emits `close`.
+  // A response that waits for an earlier one on the same connection emits no `close`, but the request does.
   request.raw.once('close', () => closed.abort())
   if (request.raw.destroyed) closed.abort()
   raw.on('error', () => {}) // `close` follows
-  // Chunked encoding is off, so that the bytes of an event are the same on every socket. The end of the connection ends
-  // the body.
+  // Without chunked encoding, the bytes of an event are the same on every socket.
   raw.useChunkedEncodingByDefault = false
   raw.shouldKeepAlive = false
   reply.hijack()
@@ -64,15 +59,12 @@ export function openEventStream(reply: FastifyReply) {
       raw.write(block)
     },
 
-    /**
-     * Resolves when everything has been sent. Rejects after 30 s, when the connection closes, and when `signal` aborts.
-     */
+    /** Resolves when everything has been sent. Rejects after 30 s, when the connection closes or `signal` aborts. */
     async drained(signal: AbortSignal) {
       const signals = [signal, closed.signal, AbortSignal.timeout(limits.drainMs)]
       await once(raw, 'drain', { signal: AbortSignal.any(signals) })
     },
 
-    /** Writes a last block and ends the stream. */
     end(block?: Buffer) {
       writeRetry()
       raw.end(block)

@@ -31,10 +31,7 @@ export interface FeedParts {
 
 const limits = { heartbeatMs: 15_000, page: { rows: 500, bytes: 256 << 10 } }
 
-/**
- * Sends one user the events of their projects on one stream. Sends the past events after the cursor first, then each
- * event as it is committed.
- */
+/** Sends one user the events of their projects: the past events after the cursor, then each event when committed. */
 export function createFeed(
   {
     pubsub,
@@ -53,10 +50,7 @@ export function createFeed(
   const subscriptions = new Map<string, () => void>()
   let state: SubscriberState = 'catching_up'
   let leavingState = new AbortController()
-  /**
-   * The cursor of the last event that was sent or skipped. Events that this user may not see, or does not want, are
-   * skipped.
-   */
+  /** The cursor of the last event that was sent, or skipped because the user may not see it or does not want it. */
   let epoch = ''
   let pos = 0
   let cleanUps: (() => void)[] = []
@@ -125,17 +119,13 @@ export function createFeed(
     }
   }
 
-  /**
-   * Sends `ready`. Sets the cursor to the cursor of the client. Sets it to the head when the client sent no cursor or
-   * an invalid one.
-   */
+  // Begins at the head when the client sent no cursor or an invalid one.
   function sendReady(memberships: Memberships) {
     const head = { epoch: memberships.epoch, pos: memberships.committedHead }
     const cursor = options.cursor === undefined ? head : parseCursor(options.cursor)
     const reason = cursor ? invalidityOf(cursor, memberships) : 'unknown'
     ;({ epoch, pos } = cursor ?? head)
-    // `ready` has no id when a `reset` follows. A client that is disconnected between the two then receives the `reset`
-    // after it has reconnected.
+    // No id before a `reset`: a client that is disconnected between the two receives the `reset` when it reconnects.
     const id = reason === null ? formatCursor({ epoch, pos }) : null
     stream.write(sseBlock('ready', id, JSON.stringify({ userId, epoch: memberships.epoch })))
     resetUnless(reason, memberships)
@@ -178,8 +168,7 @@ export function createFeed(
     return page
   }
 
-  // There is no await between `readMemory()` in the caller and the end of this function, so that no event is delivered
-  // in between.
+  // There is no await after `readMemory()` in the caller, so that no event is delivered in between.
   function goLive({ projects }: Memberships, missed: LogEvent[]) {
     enter('live')
     subscribe(`user:${userId}`)

@@ -12,15 +12,9 @@ import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /**
-     * Opens the event stream of a user on a reply, and sends the headers at once. Throws TooManyStreams when the user
-     * has too many open streams.
-     */
+    /** Opens an event stream and sends the headers at once. Throws TooManyStreams when the user has too many. */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): void
-    /**
-     * The error handler of streams. Sends an empty stream while the database cannot be reached, because an EventSource
-     * that receives a 503 never reconnects.
-     */
+    /** Sends an empty stream instead of 503, because an EventSource that receives a 503 never reconnects. */
     feedErrorHandler(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }
 }

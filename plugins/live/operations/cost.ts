@@ -17,7 +17,6 @@ export function costOfWrites(written: { events: number; bytes: number }[]): numb
   )
 }
 
-/** Returns the additional cost of a merge that took `ms` milliseconds. */
 export function costOfMerge(ms: number): number {
   return ms / perOperation.mergeMs
 }

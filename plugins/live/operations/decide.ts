@@ -11,7 +11,6 @@ export interface Turn {
   entries: Omit<Entry, 'job'>[]
   /** the additional cost in the rate limit, known after the statement */
   cost: number
-  /** the error of the statement, if it failed */
   error?: unknown
 }
 
@@ -22,9 +21,8 @@ const limits = { attempts: 5, retryMs: 20 }
 const RETRYABLE = /^(40P01|40001|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|57P01|57P02)$/
 
 /**
- * Decides the operations of several tasks in one statement, and stores the results in the tasks. When the statement
- * fails, runs one statement for each task, so that one task cannot fail the others. Never rejects: sets `error` when
- * the statement of a single task fails. Postpones tasks whose rows are locked.
+ * Decides the operations of several tasks in one statement. When it fails, runs one statement for each task, so that
+ * one task cannot fail the others. Never rejects: sets `error` in the turn. Postpones tasks whose rows are locked.
  */
 export async function decide(
   app: Pick<FastifyInstance, 'writeSql' | 'log'>,

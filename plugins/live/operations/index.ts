@@ -25,10 +25,9 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Number of statements that run at once. It is low, because most of the time is spent in the commit, and operations
-  // that arrive during one commit share the next. Operations heavier than `statementWeight` run in the lane `heavy`.
+  // Few statements run at once, because operations that arrive during one commit share the next one.
   lanes: { light: 2, heavy: 1 },
-  // Maximum weight of one statement, and of one task in a statement; see `nextWeight`.
+  // Maximum weights of one statement and of one task in it; see `nextWeight`. Heavier operations run in lane `heavy`.
   statementWeight: 200,
   taskWeight: 50,
   // Operations of one user per second, and in a burst. Operations beyond this rate are delayed, then rejected.
@@ -46,18 +45,14 @@ async function plugin(app: FastifyInstance) {
   app.decorate('operations', createOperations(app))
 }
 
-/** A task in the queue, and the functions that settle the promise of its submitter. */
 interface QueuedTask {
   task: Task
   resolve(result: JobResult): void
   reject(error: unknown): void
 }
 
-/**
- * Decides operations: applies, merges or rejects them, in as few commits as possible. A single operation is sent to the
- * database at once. Operations that arrive during a commit share the next one, and users take turns. Operations on the
- * same checklist are never in two statements at the same time.
- */
+// Operations that arrive during a commit share the next one, and users take turns. Operations on the same checklist are
+// never in two statements at the same time.
 function createOperations(
   app: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>
 ) {
@@ -72,10 +67,9 @@ function createOperations(
 
   return {
     /**
-     * Decides the operations of a job. Rejects with TooOften when the user exceeds the rate limit, and with Busy when
-     * another transaction locks the rows for 5 s. Rejects with BadToken when the session ends first, and with the error
-     * of the database when it cannot be reached. Operations that were decided before the error stay decided. When the
-     * client sends them again, they return their stored results, marked as duplicates.
+     * Rejects with TooOften above the rate limit, with Busy when another transaction locks the rows for 5 s, with
+     * BadToken when the session ends first, and with the error of the database when it cannot be reached. Operations
+     * decided before the error stay decided: sent again, they return their stored results, marked as duplicates.
      */
     async submit(job: Job): Promise<JobResult> {
       const task = createTask(job)
@@ -88,7 +82,6 @@ function createOperations(
     }
   }
 
-  /** Starts as many statements as the lanes allow. */
   function start() {
     for (const lane of ['light', 'heavy'] as const) {
       while (running[lane] < limits.lanes[lane]) {
@@ -104,10 +97,6 @@ function createOperations(
     }, limits.retryMs)
   }
 
-  /**
-   * Removes tasks from the queue for one statement, up to its maximum weight. Leaves out tasks whose checklist is in a
-   * running statement, and tasks that wait for a lock.
-   */
   function takeBatch(lane: Lane): (QueuedTask & Turn)[] {
     const now = performance.now()
     let total = 0
@@ -160,10 +149,7 @@ function createOperations(
     charge(task, costOfMerge(performance.now() - from))
   }
 
-  /**
-   * Resolves or rejects a finished task. Puts an unfinished task back into the queue, before the other tasks of its
-   * user.
-   */
+  /** Puts an unfinished task back into the queue, before the other tasks of its user. */
   function settle({ task, resolve, reject, error }: QueuedTask & Turn) {
     if (isDone(task)) return resolve(task)
     if (error) return reject(error)

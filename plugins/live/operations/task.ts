@@ -24,7 +24,6 @@ export interface JobResult {
   isHidden: boolean
 }
 
-/** One operation of a task. */
 interface Step {
   opId: string
   /** hash of the operation; an `opId` that is sent again with another hash is refused */
@@ -101,10 +100,7 @@ function weightOf({ checked, size }: Step): number {
   return (rows[op.kind as keyof typeof rows] ?? 1) + Math.floor(size / 8192)
 }
 
-/**
- * Returns the next operations of a task as entries of a batch, and the weight of the entries. Returns at least one
- * valid operation, and more up to a weight of `maxWeight`. Leaves out invalid operations.
- */
+/** Returns at least one valid operation, and more up to `maxWeight`, as entries of a batch. Skips invalid ones. */
 export function nextEntries({ job, steps, results, merge }: Task, maxWeight: number) {
   const { actorId: actor, checklistId: list, source } = job
   const entries: Omit<Entry, 'job'>[] = []
@@ -121,9 +117,8 @@ export function nextEntries({ job, steps, results, merge }: Task, maxWeight: num
 }
 
 /**
- * Stores the results of the next operations of a task, in order. Stops at the first operation that was not decided: it
- * must be merged first (`task.liveText`), or another transaction has locked one of its rows (`isBusy`). Also returns
- * how much the operations wrote to the log, and the errors of PostgreSQL for which operations were rejected.
+ * Stores results in order. Stops at the first operation that must be merged first (`task.liveText`), or whose rows
+ * another transaction has locked (`isBusy`). `faults` are errors of PostgreSQL for which operations were rejected.
  */
 export function applyDecisions(task: Task, decisions: (Decision | null)[]) {
   let isBusy = false
@@ -157,7 +152,6 @@ export function applyDecisions(task: Task, decisions: (Decision | null)[]) {
   return { isBusy, written, faults }
 }
 
-/** Rejects the next operations of a task as long as they are invalid. */
 function rejectInvalid(task: Task) {
   const { steps, results } = task
   for (
@@ -169,7 +163,7 @@ function rejectInvalid(task: Task) {
   }
 }
 
-/** Postpones a task whose rows another transaction has locked. Sets the earliest time of its next attempt. */
+/** Postpones a task whose rows another transaction has locked. */
 export function backOff(task: Task) {
   const now = performance.now()
   task.lockedSince ??= now

@@ -32,11 +32,8 @@ async function plugin(app: FastifyInstance) {
   app.addHook('onClose', () => presence.close())
 }
 
-/**
- * Sends peers to the sockets that have a checklist open. The peers of a socket are the other sockets that have the same
- * checklist open. All sockets of a checklist are sent the same peers, those that joined first. So one message serves
- * all sockets that were sent the same peers before.
- */
+// All sockets of a checklist are sent the same peers, those that joined first. So one message serves all sockets that
+// were sent the same peers before.
 function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
   const rooms = new Map<string, Room>()
   /** ids of checklists whose sockets may need an update */
@@ -51,10 +48,7 @@ function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
   ]
 
   return {
-    /**
-     * Adds a connection to its checklist. The next flush sends the peers to the connection, and the connection to its
-     * peers. Returns a function that removes the connection.
-     */
+    /** Adds a connection, which receives its peers in the next flush. Returns a function that removes it. */
     join(connection: PresenceConnection): () => void {
       const { checklistId, connectionId } = connection
       const room = rooms.get(checklistId) ?? createRoom()
@@ -80,10 +74,7 @@ function createPresence({ sql, log }: Pick<FastifyInstance, 'sql' | 'log'>) {
     }
   }
 
-  /**
-   * Sets the presence state of a connection. The state null hides the connection. Does nothing for a connection that
-   * was removed.
-   */
+  /** The state null hides the connection. Does nothing for a connection that was removed. */
   function set(
     { checklistId, connectionId, userId, name }: PresenceConnection,
     state: PresenceState | null

@@ -1,10 +1,7 @@
 import { memoize } from '../../../lib/memoize.ts'
 import type { Peer } from '../../../schemas/presence.ts'
 
-/**
- * The time at which a peer joined, in milliseconds since 1970, and the peer. It is immutable: the same object means
- * that nothing has changed.
- */
+/** `joinedAt` is in milliseconds since 1970. Immutable: the same object means that nothing has changed. */
 export type JoinedPeer = readonly [joinedAt: number, peer: Peer]
 
 /** Joined peers by the id of their connection. */

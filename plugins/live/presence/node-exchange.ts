@@ -11,8 +11,7 @@ import { joinedPeerJson } from './joined-peer.ts'
 import { createRoom, type Room, updateOtherNodes } from './room.ts'
 
 const limits = {
-  // Maximum number of characters of JSON that one exchange stores. The last row may exceed it. The other rows wait for
-  // the next exchange.
+  // The last row of an exchange may exceed this limit. Further rows wait for the next exchange.
   exchangeChars: 1 << 20
 }
 
@@ -35,13 +34,9 @@ export function createNodeExchange({
   const unstored = new Set<string>()
 
   return {
-    /** Marks a room: the next exchange stores it. */
     markUnstored: (checklistId: string) => unstored.add(checklistId),
 
-    /**
-     * Stores the rooms that changed on this node, and updates all rooms with the rows of the other nodes. Calls
-     * `onChange` for each room whose peers on other nodes changed.
-     */
+    /** Calls `onChange` for each room whose peers on other nodes changed. */
     async exchange(onChange: (checklistId: string) => void) {
       const lists = [...rooms.keys()]
       const { rows, closed } = await takeUnstored()
@@ -73,14 +68,10 @@ export function createNodeExchange({
       for (const checklistId of rows) unstored.add(checklistId)
     },
 
-    /** Deletes the rows of this node. */
     clear: () => deletePresence(sql, nodeId)
   }
 
-  /**
-   * Removes rooms from `unstored`, as many as one exchange may store. Returns the rows to store, and the ids of
-   * checklists without a peer, whose rows must be deleted.
-   */
+  // Returns the rows to store, and the ids of checklists without a peer, whose rows must be deleted.
   async function takeUnstored() {
     const rows: NodePresence[] = []
     const closed: string[] = []

@@ -16,20 +16,15 @@ export interface PresenceConnection {
   name: string
   /** Sends the bytes of one `presence` message. */
   send(bytes: Buffer): void
-  /**
-   * Returns whether the socket is lagging. A lagging socket is sent nothing until it has drained, and then only the
-   * newest state.
-   */
+  /** Returns whether the socket lags. It is sent nothing until it has drained, and then only the newest state. */
   isFull(): boolean
 }
 
 const limits = {
-  // Maximum number of shown peers of a checklist, and of the characters of their JSON. Peers that joined first are
-  // shown.
+  // The peers that joined first are shown.
   shown: maximum.shownPeers,
   shownChars: maximum.shownPeersJson,
-  // Number of further peers that are stored for other nodes: those that joined next. So one of them is shown on all
-  // nodes as soon as a shown peer leaves.
+  // Further peers stored for other nodes, so that all nodes show the next one as soon as a shown peer leaves.
   next: 20
 }
 
@@ -67,10 +62,7 @@ export function createRoom(): Room {
   }
 }
 
-/**
- * Updates the shown and the stored peers of a room. All nodes show the same peers as soon as they have exchanged them.
- * Returns whether the stored peers or their number changed.
- */
+/** Returns whether the stored peers or their number changed. All nodes show the same peers after an exchange. */
 export function updateShownPeers(room: Room): boolean {
   const max = limits.shown + limits.next
   const candidates: JoinedPeer[] = []
@@ -101,10 +93,7 @@ export function updateShownPeers(room: Room): boolean {
   return true
 }
 
-/**
- * Replaces the peers of the other nodes by those in their rows. A node without a row has no peers any more. Returns
- * whether anything changed.
- */
+/** Replaces the peers of the other nodes by those in `rows`. Returns whether anything changed. */
 export function updateOtherNodes(room: Room, rows: (NodePresence & { nodeId: string })[]): boolean {
   const before = room.otherNodes
   let isChanged = rows.length !== before.size
@@ -128,9 +117,7 @@ function parsePeers(json: string, before: JoinedPeer[] = []): JoinedPeer[] {
   })
 }
 
-/**
- * Compares two peers by the time at which they joined, then by connection id. So the order is the same on every node.
- */
+// The connection id decides between equal times, so that the order is the same on every node.
 function byJoining([a, { connectionId: idA }]: JoinedPeer, [b, { connectionId: idB }]: JoinedPeer) {
   return a - b || (idA < idB ? -1 : 1)
 }

@@ -3,10 +3,7 @@ import type { JoinedPeers } from './joined-peer.ts'
 import type { Room } from './room.ts'
 import { createUpdate } from './update.ts'
 
-/**
- * Sends every socket of a room the changes of the shown peers since its last message. When only the number of other
- * peers has changed, sends it only if `withCount` is true. Returns whether all sockets are up to date.
- */
+/** Sends a change of only the number of other peers if `withCount`. Returns whether all sockets are up to date. */
 export async function sendUpdates(
   checklistId: string,
   room: Room,

@@ -1,8 +1,6 @@
 import { type JoinedPeers, noPeers, peerJson } from './joined-peer.ts'
 
-/**
- * Creates the `presence` messages for sockets that were last sent the peers `sent` and must now show the peers `shown`.
- */
+/** Creates the `presence` messages for sockets that were last sent the peers `sent` and must now show `shown`. */
 export function createUpdate(checklistId: string, sent: JoinedPeers, shown: JoinedPeers) {
   const head = JSON.stringify({ type: 'presence', checklistId }).slice(0, -1)
   /** JSON of each peer that joined, changed or left, by its connection id */
@@ -20,7 +18,6 @@ export function createUpdate(checklistId: string, sent: JoinedPeers, shown: Join
     /** Returns whether the update contains a peer other than the connection itself. */
     hasPeersFor: (connectionId: string) => peers.size > (peers.has(connectionId) ? 1 : 0),
 
-    /** Returns the message for a connection. The message does not contain the connection itself. */
     message(connectionId: string, others: number): Buffer {
       if (peers.has(connectionId)) return toBytes(otherPeers(connectionId), others)
       const message = messages.get(others) ?? toBytes([...peers.values()], others)

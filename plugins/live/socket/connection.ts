@@ -41,10 +41,7 @@ export interface ConnectionParts {
   onClosed: () => void
 }
 
-/**
- * Runs one socket until it closes. Handles its messages one after the other. Closes it when its session or its access
- * token ends.
- */
+/** Runs one socket until it closes, or its session or access token ends. Handles one message at a time. */
 export function createConnection(
   app: Pick<FastifyInstance, 'endedSessions' | 'metrics' | 'log'> &
     Parameters<typeof createMessageHandler>[0],
@@ -122,7 +119,6 @@ export function createConnection(
     close(closeCode.serviceRestart, 'the service restarts: connect again')
   }
 
-  /** Closes the socket at once. Sends nothing more except the code and the reason. */
   function close(code: number, reason: string) {
     cleanUp()
     socket.resume() // a paused socket does not read the client's close frame
@@ -143,9 +139,7 @@ export function createConnection(
   async function handleQueue() {
     for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
       if (queue.length === 0) socket.resume()
-      // Handle no further message until the socket has drained.
       await sender.drained
-      // The socket may have closed meanwhile.
       if (!isOpen) return
       await handler.handle(text)
     }
@@ -171,8 +165,7 @@ export function createConnection(
   function startPing() {
     pingTimer = setTimeout(() => {
       if (endedSessions.has(sessionId)) return endSession()
-      // A lagging client may receive the ping too late, so wait longer. If it stays slow, the sender closes the socket,
-      // with a reason.
+      // A lagging client may receive the ping too late. If it stays slow, the sender closes the socket with a reason.
       const onSilence = () => (sender.state === 'lagging' ? startPing() : socket.terminate())
       pingTimer = setTimeout(onSilence, limits.pongMs)
       socket.ping()
@@ -188,8 +181,7 @@ export function createConnection(
     close(closeCode.sessionEnded, 'the session has ended')
   }
 
-  // The close frame is sent after the unsent messages. If it has not been sent after another 30 s, ws ends the
-  // connection.
+  // The close frame follows the unsent messages. If it is not sent within another 30 s, ws ends the connection.
   function onTooSlow() {
     metrics.slowClients.inc({ kind: 'socket' })
     close(closeCode.tooSlow, 'too slow: connect again and resume')

@@ -18,7 +18,6 @@ export interface MessageHandlerParts {
   sender: Sender
   /** The subscriptions of the socket, by checklist. */
   subscriptions: Map<string, Subscription>
-  /** Called for every invalid message. */
   onBadMessage: () => void
   /** Called with the expiry of a new access token that the client sent, in milliseconds since 1970. */
   onNewExpiry: (expiresAt: number) => void
@@ -26,7 +25,6 @@ export interface MessageHandlerParts {
   onFailure: (error: unknown) => void
 }
 
-/** Handles the messages of a client on one socket, and sends their responses. */
 export function createMessageHandler(
   app: Pick<FastifyInstance, 'operations' | 'presence' | 'verifyAccessToken' | 'log'> &
     Parameters<typeof createSubscription>[0],
@@ -42,7 +40,6 @@ export function createMessageHandler(
   return {
     handle,
 
-    /** Passes an event about the user's memberships to all subscriptions. */
     onMembership(event: LogEvent) {
       for (const subscription of subscriptions.values()) subscription.onMembership(event)
     }
@@ -133,9 +130,8 @@ export function createMessageHandler(
       source: 'ws',
       ops
     })
-    // The author must receive the change before the acknowledgement. When this node cannot deliver the change, the
-    // client reconnects and receives it from the log. Then the client sends the operation again and receives the stored
-    // result.
+    // The author receives the change before the acknowledgement. When this node cannot deliver the change, the client
+    // reconnects, sends the operation again and receives the stored result.
     if (!(await pubsub.delivered(pos))) return onFailure(new Error('the log cannot be read'))
     await sender.drained
     send({ type: 'ack', checklistId, results })

@@ -8,9 +8,7 @@ export type Sender = ReturnType<typeof createSender>
 
 export interface SenderParts {
   socket: WebSocket
-  /** The TCP connection below the socket. */
   connection: Socket
-  /** The subscriptions of the socket, by checklist. */
   subscriptions: Map<string, Subscription>
   /** Called when the client has not received all sent messages within 30 s. */
   onTooSlow: () => void
@@ -23,10 +21,7 @@ const limits = {
   drainMs: 30_000
 }
 
-/**
- * Sends the messages of a socket, and applies back-pressure. While more than 64 KiB are unsent, the subscriptions of
- * the socket lag. When the socket has drained, they catch up.
- */
+/** While more than 64 KiB are unsent, the subscriptions of the socket lag. When it has drained, they catch up. */
 export function createSender({ socket, connection, subscriptions, onTooSlow }: SenderParts) {
   const batch = createBatch(connection)
   let draining: Promise<void> | undefined
@@ -45,10 +40,7 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     }
   }
 
-  /**
-   * Sends a message as JSON. A Buffer contains the JSON of a message already. All messages of one tick are sent in one
-   * system call.
-   */
+  // A Buffer contains JSON already. All messages of one tick are sent in one system call.
   function send(message: ServerMessage | object | Buffer) {
     if (socket.readyState !== socket.OPEN) return
     batch.begin()
@@ -77,14 +69,11 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     }
   }
 
-  /**
-   * Waits until everything has been sent. Returns false when that takes longer than 30 s, and when the socket closes.
-   */
+  /** Waits until everything has been sent. Returns false after 30 s, and when the socket closes. */
   async function isDrained(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const timer = setTimeout(() => resolve(false), limits.drainMs)
-    // Frames are sent in order: when this ping has been sent, all frames before it have been sent. The callback is also
-    // called when the socket closes.
+    // Frames are sent in order, so the callback runs after all frames before the ping, or when the socket closes.
     socket.ping('', false, () => resolve(true))
     const isSent = await promise
     clearTimeout(timer)

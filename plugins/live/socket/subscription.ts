@@ -27,15 +27,11 @@ export interface SubscriptionParts {
 
 const limits = {
   page: { limit: 500, bytes: 256 << 10 },
-  // Maximum size of the backlog: events that arrive while the client catches up. When more events arrive, they are read
-  // from the log again.
+  // Events that arrive while the client catches up. When more arrive, they are read from the log again.
   backlog: { events: 5000, bytes: 4 << 20 }
 }
 
-/**
- * Sends the changes of one checklist on one socket. Sends the past changes from the log first, then each change as it
- * is committed.
- */
+/** Sends the past changes of one checklist from the log, then each change as it is committed. */
 export function createSubscription(
   {
     pubsub,
@@ -54,10 +50,7 @@ export function createSubscription(
   /** The last revision that was sent, and its epoch. `rev` is null before the first snapshot. */
   let rev: number | null = null
   let { epoch = pubsub.epoch } = request
-  /**
-   * The project of the checklist, and the head of the log when the checklist was read. `projectId` is undefined before
-   * that.
-   */
+  /** Undefined until the checklist has been read. `pos` is the head of the log when it was read. */
   let projectId: string | undefined
   let pos = 0
 
@@ -80,10 +73,7 @@ export function createSubscription(
     }
   }
 
-  /**
-   * Sends a snapshot, or the changes since the client's revision, and goes live. Rejects with the errors of `GET
-   * /checklists/:checklistId`.
-   */
+  /** Sends a snapshot or the missed changes. Rejects with the errors of `GET /checklists/:checklistId`. */
   async function start() {
     rev = request.since ?? null
     await catchUp(true)
@@ -106,10 +96,7 @@ export function createSubscription(
     if (!signal.aborted) await goLive()
   }
 
-  /**
-   * Sends the changes since the last revision and goes live, or lags when the socket is full. If the client requested
-   * the changes (`isRequested`), sends a `changes` message even when there are none.
-   */
+  /** Lags when the socket is full. If `isRequested`, sends a `changes` message even when there are none. */
   async function catchUp(isRequested = false) {
     if (state === 'closed') return
     if (rev === null) return sendSnapshot()
@@ -169,9 +156,7 @@ export function createSubscription(
     }
   }
 
-  /**
-   * Changes the state, clears the backlog and unsubscribes. Returns a signal that aborts when the state changes again.
-   */
+  /** Clears the backlog and unsubscribes. Returns a signal that aborts when the state changes again. */
   function enter(next: SubscriberState): AbortSignal {
     leavingState.abort()
     leavingState = new AbortController()
@@ -193,14 +178,11 @@ export function createSubscription(
     send(changesFrame(event))
     if (event.kind !== 'checklist.deleted') return
     revoke('deleted')
-    // A checklist that is marked as deleted can be restored, and its subscribers receive that change. A checklist whose
-    // row was deleted (`after` is null) cannot be restored.
+    // A checklist that is marked as deleted can be restored, unless its row was deleted (`after` is null).
     if (event.after === null) close()
   }
 
-  /** Handles an event about the user's memberships. */
   function onMembership(event: LogEvent) {
-    // Until the checklist has been read, its project is unknown.
     if (projectId === undefined) return addToBacklog(event)
     if (state === 'closed' || event.projectId !== projectId || event.pos <= pos) return
     const { role, project } = membershipOf(event)
@@ -232,7 +214,6 @@ export function createSubscription(
     backlogBytes = 0
   }
 
-  /** Sends no changes until `resume()`. */
   function lag() {
     if (state !== 'closed') enter('lagging')
   }
