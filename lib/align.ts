@@ -5,12 +5,11 @@ export type Matches = number[]
 const maxChanges = 160
 
 /**
- * Matches as many tokens of two texts as possible, in order. Several results can have the same number of matches:
- * `front` has its matches nearest to the start, `back` nearest to the end. Returns null when more than 160 tokens were
- * added and removed, unless one piece was added or one piece was removed.
- *
- * Uses the greedy algorithm of Myers, "An O(ND) Difference Algorithm and Its Variations" (1986). It takes at most
- * 13,000 steps and 160 passes over the shorter text.
+ * Matches as many tokens of two texts as possible, in order: `front` has its matches nearest to the start, `back`
+ * nearest to the end. Returns null when more than 160 tokens were added and removed, unless one piece was added or
+ * removed.
+ * Source: Myers, "An O(ND) Difference Algorithm and Its Variations" (1986). Takes at most 13,000 steps and 160 passes
+ * over the shorter text.
  */
 export function align(base: string[], text: string[]): { front: Matches; back: Matches } | null {
   const [from, to] = toNumbers(base, text)
@@ -20,7 +19,7 @@ export function align(base: string[], text: string[]): { front: Matches; back: M
   return front && back ? { front, back } : null
 }
 
-/** Replaces equal tokens by equal numbers, because numbers are compared faster than strings. */
+// Numbers are compared faster than strings.
 function toNumbers(...texts: [string[], string[]]): [number[], number[]] {
   const numbers = new Map<string, number>()
   for (const token of texts.flat()) if (!numbers.has(token)) numbers.set(token, numbers.size)
@@ -45,9 +44,8 @@ function alignOnePiece(base: number[], text: number[]): Matches | null {
 
 function alignPieces(base: number[], text: number[]): Matches | null {
   if (Math.abs(base.length - text.length) > maxChanges) return null
-  // Diagonal k consists of the index pairs (i in base, i - k in text). For the present d, `furthest` stores for each
-  // diagonal the largest i that a path with d added and removed tokens reaches. `history` stores a copy of `furthest`
-  // for each d; `backtrack` reads it.
+  // Diagonal k consists of the index pairs (i in base, i - k in text). `furthest` stores for each diagonal the largest
+  // i that a path with d added and removed tokens reaches.
   const furthest = new Int16Array(2 * maxChanges + 3)
   const history: Int16Array[] = []
   for (let d = 0; d <= maxChanges; d++) {

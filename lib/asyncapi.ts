@@ -1,6 +1,5 @@
 import { extractNamedSchemas } from './named-schemas.ts'
 
-/** A JSON schema made by TypeBox. */
 interface Schema {
   description?: string
 }
@@ -40,10 +39,7 @@ export function describeChannels(channels: Record<string, Channel>) {
   return { channels: document, operations, components: { schemas } }
 }
 
-/**
- * Replaces each `discriminator` by the name of its property: AsyncAPI expects the name, OpenAPI and Ajv expect an
- * object.
- */
+// AsyncAPI expects the name of the property. OpenAPI and Ajv expect an object.
 function discriminatorName(key: string, value: { propertyName?: string }) {
   return key === 'discriminator' ? value.propertyName : value
 }

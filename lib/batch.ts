@@ -8,7 +8,7 @@ export function createBatch(stream: Corkable) {
   let isCorked = false
 
   return {
-    /** Starts a batch, if none is open. Must be called before every write. */
+    /** Must be called before every write. */
     begin() {
       if (isCorked) return
       isCorked = true
@@ -18,7 +18,6 @@ export function createBatch(stream: Corkable) {
     flush
   }
 
-  /** Sends the bytes that were written so far. */
   function flush() {
     if (!isCorked) return
     isCorked = false

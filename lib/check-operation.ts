@@ -2,9 +2,8 @@ import { maximum } from '../schemas/limits.ts'
 import type { Operation } from '../schemas/operation.ts'
 
 /**
- * A valid operation in its stored form, or the code of its rejection. A `conflict.resolve` with a custom value has
- * `values`: for each field that accepts the value, its stored form there. There is one for each field, because only the
- * database knows which field the conflict is about.
+ * A valid operation in its stored form, or the code of its rejection. `values` contains the stored form of a custom
+ * value for each field that accepts it, because only the database knows which field the conflict is about.
  */
 export type CheckedOperation =
   | { op: Operation & { values?: ConflictValues } }
@@ -27,8 +26,8 @@ class Rejection extends Error {
 
 /**
  * Converts the texts of an operation to their stored form (NFC, line feeds, no trailing blanks) and its ids to lower
- * case. Returns the code `limit` when a text is too long for its field; this includes the texts in `from` and `seen`.
- * Returns the code `invalid` for any other value that no checklist accepts.
+ * case. Returns the code `limit` when a text is too long for its field, also in `from` and `seen`. Returns the code
+ * `invalid` for any other value that no checklist accepts.
  */
 export function checkOperation(op: Operation): CheckedOperation {
   try {
@@ -105,7 +104,6 @@ export function isStorable(field: 'text' | 'title', value: string): boolean {
   return tryNormalize({ text: normalizeText, title: normalizeTitle }[field], value) === value
 }
 
-/** Returns the value in the stored form of a field. Returns undefined when the value is not valid for the field. */
 function tryNormalize<T>(normalizeField: (value: string) => T, value: string): T | undefined {
   try {
     return normalizeField(value)
@@ -129,14 +127,12 @@ function normalizeSet(set: ItemSet['set']): ItemSet['set'] {
   }
 }
 
-/** Returns the text of an item in its stored form. */
 function normalizeText(value: string): string {
   const clean = normalizeSeenText(value)
   rejectIf(clean.trim() === '' || hasControl(clean))
   return clean
 }
 
-/** Returns the title of a list in its stored form: one line without leading and trailing blanks. */
 function normalizeTitle(value: string): string {
   const clean = normalizeSeenTitle(value)
   rejectIf(clean === '' || clean.includes('\n') || hasControl(clean))
@@ -174,7 +170,7 @@ function hasControl(value: string): boolean {
   return /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(value)
 }
 
-/** Converts the ids to lower case, because UUIDs are case-insensitive. */
+// UUIDs are case-insensitive.
 function lowerCaseIds(op: Operation): Operation {
   return JSON.parse(JSON.stringify(op), (key, value) =>
     (key === 'after' || key.endsWith('Id')) && typeof value === 'string'

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIP, isIPv6 } from 'node:net'
 
-/** The client of a session. `GET /auth/sessions` shows these values. */
 export interface ClientInfo {
   ip: string
   userAgent: string
@@ -19,9 +18,8 @@ export function clientInfo({
 }
 
 /**
- * Returns the network that rate limits count as one client. This is the address itself for IPv4, also when the address
- * is mapped to IPv6. For IPv6 it is the /64, because providers assign a whole /64 to one customer. Returns '' for an
- * invalid address.
+ * Returns the network that rate limits count as one client: the IPv4 address, also when it is mapped to IPv6, or the
+ * IPv6 /64, which providers assign to one customer. Returns '' for an invalid address.
  */
 export function clientNetwork(ip: string): string {
   if (!isIPv6(ip)) return isIP(ip) ? ip : ''
@@ -35,10 +33,8 @@ export function clientNetwork(ip: string): string {
     .join(':')}::/64`
 }
 
-/** Returns the eight numbers of an IPv6 address without its zone. */
 function parseGroups(ip: string): number[] {
-  // The URL parser converts every notation of an IPv6 address to that of RFC 5952, and dotted quads to hexadecimal
-  // groups.
+  // The URL parser converts every notation of an IPv6 address to that of RFC 5952.
   const { hostname } = new URL(`http://[${ip.split('%', 1)[0]}]`)
   const [head = [], tail = []] = hostname
     .slice(1, -1)

@@ -16,8 +16,7 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     throw new Error('LISTEN_URL needs DATABASE_URL: set both, or neither')
   }
   if (env.RETENTION_DAYS * DAY_SECONDS < env.ACCESS_TOKEN_TTL + CLOCK_SKEW_SECONDS) {
-    // A starting node reads the ended sessions from the log, so the log must keep their events while their tokens are
-    // valid.
+    // A starting node reads the ended sessions from the log, which must keep them while their tokens are valid.
     throw new Error(
       `RETENTION_DAYS must not be shorter than ACCESS_TOKEN_TTL plus ${CLOCK_SKEW_SECONDS} s: otherwise access tokens of ended sessions would be accepted again`
     )
@@ -71,10 +70,6 @@ function readEnvironment(source?: NodeJS.ProcessEnv): Environment {
   }
 }
 
-/**
- * Returns the trimmed entries of a comma-separated value, and no entry for an empty value. Throws when an entry is
- * empty.
- */
 function entries(name: keyof Environment, value: string): string[] {
   if (value === '') return []
   const list = value.split(',').map(entry => entry.trim())

@@ -1,7 +1,4 @@
-/**
- * Returns an address in lower case, in which it is stored and queried. The schema `Email` accepts only ASCII, so the
- * result does not depend on a locale.
- */
+/** Returns the stored form of an address. The schema `Email` accepts only ASCII, so no locale matters. */
 export function canonicalEmail(email: string): string {
   return email.toLowerCase()
 }

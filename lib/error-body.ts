@@ -2,21 +2,15 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError } from 'fastify'
 import { type ErrorBody, ErrorCode } from '../schemas/error.ts'
 
-/**
- * An error with a status for the client. `retryAfter` is the number of seconds after which a retry makes sense;
- * `headers` are added to the response.
- */
+/** An error for a client. `retryAfter` is in seconds; `headers` are added to the response. */
 export type Refusal = FastifyError & { retryAfter?: number; headers?: Record<string, string> }
 
-/** The seconds that a client should wait after a response with status 503. */
+/** in seconds, for status 503 */
 const RETRY_AFTER = 2
 
 const codes = new Set<string>(ErrorCode.enum)
 
-/**
- * Returns the body of an error for HTTP and sockets, and `retryAfter` in seconds if a retry makes sense. For an
- * internal error the body does not contain the cause.
- */
+/** Returns the body of an error, without the cause of an internal error, and `retryAfter` in seconds. */
 export function describeError({
   statusCode: status = 500,
   code = '',
@@ -39,7 +33,7 @@ export function bodyOf(statusCode: number, code: string, message: string): Error
   return { statusCode, code: isErrorCode(code) ? code : 'ERROR', error, message }
 }
 
-/** Returns whether a code is one of the service's codes. Errors of libraries have other codes. */
+// Errors of libraries have other codes.
 function isErrorCode(code: string): code is ErrorCode {
   return codes.has(code)
 }

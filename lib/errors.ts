@@ -1,7 +1,6 @@
 import create from '@fastify/error'
 import type { ErrorCode } from '../schemas/error.ts'
 
-/** Returns an error class with a code, a message for the client, and an HTTP status. */
 const createError = (code: ErrorCode, message: string, status: number) =>
   create(code, message, status)
 

@@ -2,14 +2,9 @@ import type { Role } from '../schemas/project.ts'
 import { formatCursor } from './cursor.ts'
 import { memoize } from './memoize.ts'
 
-/*
- * The event: its type, its visibility, its topics, its payloads and its formats on the wire. A new field also needs a
- * change of the table `events`, of the function `number_events` and of the columns in sql/event-page.ts.
- */
+// A new field also needs a change of the table `events`, of `number_events` and of sql/event-page.ts.
 
-/**
- * One committed change. `before` and `after` are JSON text from PostgreSQL, which most code sends without parsing it.
- */
+/** One committed change. `before` and `after` are JSON text, which most code sends without parsing it. */
 export interface LogEvent {
   pos: number
   kind: string
@@ -28,14 +23,12 @@ export interface LogEvent {
   bytes: number
 }
 
-/** The fields of an event that decide which users may see it. */
 export type Visibility = Pick<LogEvent, 'pos' | 'kind' | 'projectId' | 'userId'>
 
 /**
- * Returns whether a user may see a past event. A member of a project sees the events after the position at which they
- * joined, and all events about themselves. A former member sees only the event of their own removal. `sincePos` returns
- * the position at which the user joined a project, and undefined when the user is no member. `readVisibleAfter` in
- * sql/log.ts implements the same rule in SQL.
+ * Returns whether a user may see a past event. A member sees the events after the position at which they joined
+ * (`sincePos`), and all events about themselves. A former member sees only the event of their own removal.
+ * `readVisibleAfter` in sql/log.ts implements the same rule in SQL.
  */
 export function isVisible(
   event: Visibility,
@@ -60,15 +53,11 @@ export const topicsOf = memoize((event: LogEvent): string[] => {
   return topics
 })
 
-/** Returns the payload of a `session.ended` event. */
 export function endedSessionOf({ after }: LogEvent): { sessionId: string; reason: string } {
   return JSON.parse(after ?? '{}')
 }
 
-/**
- * Returns the payload of a `member.*` event: the membership after the change. For a removal it is the membership before
- * it.
- */
+/** Returns the membership after a `member.*` event, or before it for a removal. */
 export function membershipOf({ before, after }: Pick<LogEvent, 'before' | 'after'>): {
   role: Role
   /** `name` is missing when the project itself was deleted. */
@@ -108,27 +97,21 @@ export function feedJson(event: Omit<LogEvent, 'bytes'>): string {
   )
 }
 
-/**
- * Returns the bytes of a `changes` message on `GET /live` that contains this one event. All subscribers of a checklist
- * share the bytes.
- */
+/** Returns a `changes` message of `GET /live` with this one event. All subscribers of a checklist share the bytes. */
 export const changesFrame = memoize((event: LogEvent): Buffer => {
   const { checklistId, rev } = event
   const head = JSON.stringify({ type: 'changes', checklistId, from: rev, to: rev, head: rev })
   return Buffer.from(`${head.slice(0, -1)},"changes":[${changeJson(event)}]}`)
 })
 
-/**
- * Returns the JSON of an event as a `Change`, for `GET /checklists/:id/changes` and for `changes` messages on sockets.
- */
+/** Returns the JSON of an event as a `Change`, for HTTP and for sockets. */
 export function changeJson(event: Omit<LogEvent, 'bytes'>): string {
   const { rev, kind, itemId, before, after, actorId, opId, source, at } = event
   const item = itemId === null ? {} : { itemId }
   return withJson({ rev, kind, ...item, actorId, opId, source, at }, { before, after })
 }
 
-// Inserts the JSON texts of PostgreSQL without parsing them: to parse and serialise them would cost more than all the
-// rest.
+// Inserts the JSON texts as they are: to parse and serialise them would cost more than all the rest.
 function withJson(fields: object, texts: Record<string, string | null>): string {
   const rest = Object.entries(texts)
     .filter(([, json]) => json !== null)

@@ -1,30 +1,25 @@
 export type FairQueue<T> = ReturnType<typeof createFairQueue<T>>
 
-/**
- * Returns a queue for the items of many users. It serves the users in turn (round robin, as in Nagle's RFC 970), so
- * that a user with many items delays the other users by only one item per round.
- */
+/** Returns a queue that takes the items of its users in turn (round robin, as in Nagle's RFC 970). */
 export function createFairQueue<T>() {
-  /** The queue of each user. The first user in this map has the next turn. */
+  /** The first user in this map has the next turn. */
   const queues = new Map<string, T[]>()
 
   return {
-    /** Adds an item after the other items of its user. */
     push(user: string, item: T) {
       const queue = queues.get(user)
       if (queue) queue.push(item)
       else queues.set(user, [item])
     },
 
-    /** Adds an item before the other items of its user. */
     unshift(user: string, item: T) {
       queues.set(user, [item, ...(queues.get(user) ?? [])])
     },
 
     /**
-     * Removes items until `isFull` returns true: one item of each user, then a second item of each user, and so on. An
-     * item for which `select` returns undefined stays in the queue. Returns the results of `select` for the removed
-     * items. Users with removed items have their next turn after all other users.
+     * Removes one item of each user, then a second item of each user, and so on, until `isFull` returns true. An item
+     * for which `select` returns undefined stays in the queue. Returns the results of `select`. Users with removed
+     * items have their next turn after all other users.
      */
     take<R>(select: (item: T) => R | undefined, isFull: () => boolean): R[] {
       const selected: R[] = []

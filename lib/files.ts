@@ -1,9 +1,8 @@
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
 /**
- * Returns the text of a file. A missing file is created with the text of `make()` and mode 600. The file is never
- * visible half written. Two processes that create it at the same time return the same text, because `link` fails when
- * the name already exists.
+ * Returns the text of a file. Creates a missing file with the text of `make()` and mode 600, never visible half
+ * written. Two processes that create it return the same text, because `link` fails when the name already exists.
  */
 export function readOrCreateFile(file: string, make: () => string): string {
   if (!existsSync(file)) {

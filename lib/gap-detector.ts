@@ -1,15 +1,9 @@
-/**
- * Returns a detector of gaps in sequences whose numbers grow by one. It stores the last number of each sequence, for
- * the `max` most recently used sequences.
- */
+/** Detects gaps in sequences whose numbers grow by one, for the `max` most recently used sequences. */
 export function createGapDetector(max: number) {
   const lastValues = new Map<string, number>()
 
   return {
-    /**
-     * Stores `value` as the last number of a sequence. Returns whether there is no gap: `value` is the previous number
-     * plus one, or the first number of the sequence.
-     */
+    /** Stores `value`. Returns whether it is the first number of its sequence or the previous number plus one. */
     accept(sequence: string, value: number): boolean {
       const last = lastValues.get(sequence)
       lastValues.delete(sequence)

@@ -11,10 +11,7 @@ export interface Key {
 /** The keys of all secrets, in the order of the secrets. The first keys sign; all keys verify. */
 export type Keys = [Key, ...Key[]]
 
-/**
- * Derives the keys of each secret. Refresh tokens have a separate key (HKDF-SHA-256, RFC 5869), so that an access token
- * is never valid as a refresh token, nor the reverse. Throws when there is no secret.
- */
+/** Derives the keys. Refresh tokens have their own key (HKDF-SHA-256, RFC 5869): no access token is valid as one. */
 export function deriveKeys(secrets: readonly string[]): Keys {
   const [first, ...others] = secrets
   if (!first) throw new Error('deriveKeys needs a secret')

@@ -1,25 +1,20 @@
 export interface LimiterOptions {
-  /** jobs that run at the same time */
   maxRunning: number
-  /** jobs that wait, over all keys */
   maxWaiting: number
-  /** jobs of one key that wait */
   maxWaitingPerKey?: number
   maxWaitMs: number
 }
 
 /**
- * Returns a function that runs jobs, at most `maxRunning` at the same time. The keys of waiting jobs have their turns
- * one after the other, with one job per turn, so that a key with many jobs delays the other keys by only one job per
- * round. The function throws the error of `createError`, without running the job, when too many jobs wait or when the
- * job has waited for `maxWaitMs`. When the `signal` of a waiting job aborts, the job is removed, and its promise
- * rejects with the reason of the signal.
+ * Returns a function that runs jobs, at most `maxRunning` at the same time. Waiting jobs start in turn by key, so that
+ * a key with many jobs delays the other keys by only one job per round. Throws the error of `createError` when too many
+ * jobs wait or when the job has waited for `maxWaitMs`. When `signal` aborts a waiting job, rejects with its reason.
  */
 export function createLimiter(
   { maxRunning, maxWaiting, maxWaitingPerKey = maxWaiting, maxWaitMs }: LimiterOptions,
   createError: () => Error
 ) {
-  /** The functions that start the waiting jobs, by key. The first key in this map has the next turn. */
+  /** The functions that start waiting jobs. The first key in this map has the next turn. */
   const queues = new Map<string, Set<() => void>>()
   let free = maxRunning
   let waiting = 0

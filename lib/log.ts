@@ -1,10 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import pretty from 'pino-pretty'
 
-/**
- * Returns the options of the logger: readable lines on a terminal, JSON elsewhere. Of a request or an error, a line
- * contains only the fields that are listed here. It contains no query string, header, cookie or body.
- */
+/** Returns the options of the logger. It logs no query string, header, cookie or body of a request. */
 export function loggerOptions(level: string, isTerminal: boolean) {
   const options = { level, serializers: { req: requestLine, res: responseLine, err: errorLine } }
   if (!isTerminal) return options

@@ -1,7 +1,4 @@
-/**
- * Returns a function that calls `make` once for each object. It stores the result until the object is garbage
- * collected.
- */
+/** Calls `make` once for each object, and stores the result until the object is garbage collected. */
 export function memoize<T extends object, R>(make: (key: T) => R): (key: T) => R {
   const results = new WeakMap<T, R>()
   return key => {

@@ -4,7 +4,6 @@ import { isWord } from './words.ts'
 /** The text that contains a piece of the merged text. `both` means that live and wanted made the same change. */
 export type Origin = 'base' | 'live' | 'wanted' | 'both'
 
-/** A piece of a merged text that has one origin. */
 export interface Run {
   text: string
   by: Origin
@@ -18,10 +17,7 @@ export interface Chunk {
   edits: { live: Edit[]; wanted: Edit[] }
 }
 
-/**
- * The merged text of a chunk (`runs`), the edits that only one side made (`live`, `wanted`), and the edits that both
- * sides made (`agreed`).
- */
+/** `live` and `wanted` contain the edits that only one side made, `agreed` the edits that both sides made. */
 export interface MergedChunk {
   runs: Run[]
   live: Edit[]
@@ -56,10 +52,7 @@ function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
   }
   return null
 
-  /**
-   * Returns whether `side` made changes of its own (o) directly before and directly after a shared change (s). Then
-   * both users rewrote the phrase, and the shared word is a coincidence.
-   */
+  // Own changes (o) directly before and after a shared change (s): both users rewrote the phrase.
   function isCoincidence(side: Edit[], shared: Set<string>): boolean {
     return side.some(({ changes }) => {
       const pattern = changes.map(({ start: from, key }, i) => {
@@ -82,11 +75,8 @@ function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
   }
 }
 
-/**
- * Merges two changes of one word, such as the host and the page of a URL. A part is a run of letters and digits, or a
- * run of punctuation and symbols. An unchanged part with letters must be between the two changes, and neither may
- * change a part with a digit. Returns null in all other cases.
- */
+// Merges two changes of one word, such as the host and the page of a URL. An unchanged part with letters must be
+// between them, and neither may change a part with a digit.
 function mergeParts({ start, end, edits, ...chunk }: Chunk): Run[] | null {
   const whole = [...edits.live, ...edits.wanted].filter(e => e.start === start && e.end === end)
   if (edits.live.length !== 1 || edits.wanted.length !== 1 || whole.length !== 2) return null
@@ -108,16 +98,13 @@ function mergeParts({ start, end, edits, ...chunk }: Chunk): Run[] | null {
 
 const PART = /[\p{L}\p{N}\p{M}]+|[\p{P}\p{S}]+\p{M}*/gu
 
-/** Returns the parts of a single word. Returns undefined for several words and for a word with invisible characters. */
+// Returns undefined for several words and for a word with invisible characters.
 function splitParts([word = '', ...more]: string[]): string[] | undefined {
   const parts = word.match(PART) ?? []
   return more.length === 0 && parts.join('') === word ? parts : undefined
 }
 
-/**
- * Returns the range of base that changed. When a part is repeated ("na-na"), the change may have several places: the
- * range includes all of them.
- */
+// When a part is repeated ("na-na"), the change may have several places: the range includes all of them.
 function changedParts(base: string[], text: string[]) {
   const shorter = Math.min(base.length, text.length)
   let head = 0
@@ -131,12 +118,8 @@ function changedParts(base: string[], text: string[]) {
   return { start, end, tokens, hasDigits }
 }
 
-/**
- * Merges changes of neighbouring words. Each change must replace words by at least as many words, and none of the new
- * words may occur in the old text of the chunk: a word that is inserted, deleted or moved next to a change may alter
- * its meaning. No change may replace a number, because a number and its unit belong together. Returns null in all other
- * cases.
- */
+// Merges changes of neighbouring words. A word that is inserted, deleted or moved next to a change may alter its
+// meaning, so each change must replace words by at least as many new words. A number and its unit belong together.
 function joinNeighbours({ start, end, base, edits }: Chunk): Run[] | null {
   const oldWords = new Set(lowerCaseWords(base))
   const isNew = (tokens: string[]) => lowerCaseWords(tokens).every(word => !oldWords.has(word))

@@ -2,9 +2,8 @@
 const DATA = new Set(['default', 'enum', 'const', 'example', 'examples'])
 
 /**
- * Replaces every schema that has a title by a reference to `#/components/schemas/<title>`. Returns the new document,
- * and the replaced schemas by their titles. When several schemas have the same title but differ, only those equal to
- * the first are replaced.
+ * Replaces every schema that has a title by a reference to `#/components/schemas/<title>`. Returns the new document and
+ * the replaced schemas by title. A schema that differs from the first one with its title stays.
  */
 export function extractNamedSchemas<Document>(document: Document) {
   const schemas: Record<string, object> = {}

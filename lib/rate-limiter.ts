@@ -2,18 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { TooOften } from './errors.ts'
 import { createTokenBuckets } from './token-bucket.ts'
 
-/**
- * Returns a limiter that lets each client send `burst` requests at once, and then delays it to `rate` requests per
- * second. The delay is at most `maxWaitMs`.
- */
+/** Lets each client send `burst` requests at once, then delays it to `rate` requests per second. */
 export function createRateLimiter(bucket: { rate: number; burst: number }, maxWaitMs: number) {
   const { take, charge } = createTokenBuckets(bucket)
 
   return {
-    /**
-     * Waits until a client may make `count` more requests. When the wait would be longer than `maxWaitMs`, throws
-     * TooOften with `retryAfter` in seconds, and does not count the requests.
-     */
+    /** Throws TooOften with `retryAfter` in seconds, without counting, when the wait would exceed `maxWaitMs`. */
     async wait(client: string, count: number): Promise<void> {
       const waitMs = take(client, count, maxWaitMs)
       if (waitMs > maxWaitMs) {
@@ -22,10 +16,7 @@ export function createRateLimiter(bucket: { rate: number; burst: number }, maxWa
       if (waitMs > 0) await delay(waitMs)
     },
 
-    /**
-     * Counts `count` requests without waiting, for work whose cost is known only after it is done. The next `wait`
-     * takes longer.
-     */
+    /** Counts work whose cost is known only after it is done. The next `wait` takes longer. */
     charge
   }
 }

@@ -1,7 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { Key } from './keys.ts'
 
-/** The content of a refresh token. */
 export interface RefreshToken {
   sessionId: string
   /** how often the refresh token of the session had been rotated when this token was made */

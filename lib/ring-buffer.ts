@@ -1,4 +1,3 @@
-/** An event in a ring buffer, with its position and its size. */
 export interface BufferedEvent {
   pos: number
   bytes: number
@@ -6,10 +5,7 @@ export interface BufferedEvent {
 
 export type RingBuffer<T extends BufferedEvent> = ReturnType<typeof createRingBuffer<T>>
 
-/**
- * Returns a buffer of the newest events: at most `max` events with `maxBytes` in total. A client that reconnects soon
- * receives its missed events from the buffer, without a query. Events must be pushed in the order of `pos`.
- */
+/** Returns a buffer of the newest events, so that most catch-ups need no query. Push events in the order of `pos`. */
 export function createRingBuffer<T extends BufferedEvent>(limits: {
   max: number
   maxBytes: number
@@ -36,8 +32,7 @@ export function createRingBuffer<T extends BufferedEvent>(limits: {
     },
 
     /**
-     * Returns the first `limit` events after `pos`, in order. Returns null when the buffer does not contain all events
-     * after `pos`.
+     * Returns the first `limit` events after `pos`. Returns null when an event after `pos` is no longer in the buffer.
      */
     after(pos: number, limit: number): T[] | null {
       if (pos < floor) return null

@@ -11,10 +11,7 @@ export function createSignal() {
       wake()
     },
 
-    /**
-     * Waits for a notification, at most `ms` milliseconds. Returns at once when there was a notification since the last
-     * wait. Returns false when the time is over without a notification.
-     */
+    /** Returns true after a notification since the last wait, and false after `ms` milliseconds without one. */
     async wait(ms: number): Promise<boolean> {
       if (!isNotified) {
         const { promise, resolve } = Promise.withResolvers<void>()

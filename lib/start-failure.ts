@@ -1,7 +1,4 @@
-/**
- * Returns the message for a start that failed: one sentence, from which the operator can correct the cause. For a bug,
- * which the operator cannot correct, the message is the stack.
- */
+/** Returns one sentence from which the operator can correct the cause. For a bug, returns the stack. */
 export function startFailure(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
   if (BUGS.some(Bug => thrown instanceof Bug)) return thrown.stack ?? thrown.message

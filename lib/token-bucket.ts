@@ -1,18 +1,14 @@
 /**
- * Returns token buckets, one for each client. A bucket holds `burst` tokens and gains `rate` tokens per second. The
- * algorithm is the virtual scheduling of ITU-T I.371 (GCRA). It stores one time for each client: the time at which the
- * bucket of the client will be full. Full buckets are deleted, so the memory is bounded by the number of clients of the
- * last `burst / rate` seconds.
+ * Returns one bucket of `burst` tokens for each client, which gains `rate` tokens per second. The algorithm is the
+ * virtual scheduling of ITU-T I.371 (GCRA). Full buckets are deleted, so the memory is bounded by the number of clients
+ * of the last `burst / rate` seconds.
  */
 export function createTokenBuckets({ rate, burst }: { rate: number; burst: number }) {
   // The time at which the bucket of each client will be full, in order of last use.
   const fullAt = new Map<string, number>()
 
   return {
-    /**
-     * Takes `count` tokens of a client. Returns how many milliseconds the client must wait for these tokens. Takes no
-     * token when the wait is longer than `maxWaitMs`.
-     */
+    /** Returns the milliseconds to wait for `count` tokens. Takes none when the wait is longer than `maxWaitMs`. */
     take(client: string, count: number, maxWaitMs: number, now = performance.now()): number {
       const full = Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate
       const wait = Math.max(0, full - now - (burst * 1000) / rate)
@@ -21,10 +17,7 @@ export function createTokenBuckets({ rate, burst }: { rate: number; burst: numbe
       return wait
     },
 
-    /**
-     * Takes `count` tokens of a client even when its bucket has fewer, for work whose cost is known only after it is
-     * done. The next `take` returns a longer wait.
-     */
+    /** Takes tokens even when the bucket has fewer, for work whose cost is known only after it is done. */
     charge(client: string, count: number, now = performance.now()) {
       store(client, Math.max(fullAt.get(client) ?? 0, now) + (count * 1000) / rate, now)
     }

@@ -1,6 +1,5 @@
 export type Topics<S> = ReturnType<typeof createTopics<S>>
 
-/** Returns a map from topics to their subscribers. */
 export function createTopics<S>() {
   const topics = new Map<string, Set<S>>()
 
@@ -15,7 +14,6 @@ export function createTopics<S>() {
       }
     },
 
-    /** Returns the subscribers of these topics. A subscriber of several topics is contained once. */
     of(names: readonly string[]): Set<S> {
       const found = new Set<S>()
       for (const name of names) {
@@ -24,12 +22,10 @@ export function createTopics<S>() {
       return found
     },
 
-    /** Returns whether a subscriber has subscribed to at least one of these topics. */
     has(names: readonly string[], subscriber: S): boolean {
       return names.some(name => topics.get(name)?.has(subscriber))
     },
 
-    /** Returns the subscribers of all topics. A subscriber of several topics is contained once. */
     all(): Set<S> {
       return this.of([...topics.keys()])
     },

@@ -10,15 +10,11 @@ const options = {
   discriminator: true
 } as const
 
-/**
- * Implements Fastify's `buildValidator`. Values of a body are never converted. Values of the query, the parameters and
- * the headers arrive as text, so they are converted to the types of the schema.
- */
+/** Implements `buildValidator`. Query, parameters and headers arrive as text, so only their values are converted. */
 export const buildValidator: BuildCompilerFromPool = schemas => {
   const exact = compiler(schemas, { customOptions: { ...options, coerceTypes: false }, onCreate })
   const text = compiler(schemas, { customOptions: { ...options, coerceTypes: 'array' }, onCreate })
-  // The declared type of `part` is wrong. It is not a schema: it is an object that contains a schema and `httpPart`,
-  // the part of the request.
+  // The declared type of `part` is wrong: it is an object with a schema and `httpPart`, the part of the request.
   return part => ((part as { httpPart?: string }).httpPart === 'body' ? exact(part) : text(part))
 }
 

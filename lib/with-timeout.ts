@@ -1,7 +1,4 @@
-/**
- * Settles as `promise` does, but rejects with an Error after `ms` milliseconds. This bounds the wait for a peer that
- * may never respond, such as a stopped process. Does not cancel the work behind `promise`.
- */
+/** Rejects after `ms` milliseconds, for a peer that may never respond. Does not cancel the work behind `promise`. */
 export async function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {
   const timeout = Promise.withResolvers<never>()
   const timer = setTimeout(() => timeout.reject(new Error(`timed out after ${ms} ms`)), ms)

@@ -22,11 +22,7 @@ export interface Edit extends Change {
   keys: Set<string>
 }
 
-/**
- * Returns the edits that turn the tokens of base into the tokens of text, in order. Returns null when more than 64
- * places changed, or when more than 160 tokens were added and removed, unless one piece was added or one piece was
- * removed.
- */
+/** Returns the edits from base to text, in order. Returns null when too many places or tokens changed. */
 export function wordEdits(base: string[], text: string[]): Edit[] | null {
   // When a word is repeated, a change can have several places. A token is unchanged only if the alignments from the
   // front and from the back match it with the same token. All other tokens belong to an edit.
@@ -71,11 +67,8 @@ export function wordEdits(base: string[], text: string[]): Edit[] | null {
   }
 }
 
-/**
- * Joins two edits that swapped their words, and all words between them, into one edit. Such edits mean that two phrases
- * changed places, as in "A goes to X, B goes to Y" and "B goes to X, A goes to Y". The unchanged words between the
- * edits may belong to either phrase.
- */
+// Joins two edits that swapped their words, as in "A goes to X, B goes to Y" and "B goes to X, A goes to Y". The
+// unchanged words between them may belong to either phrase.
 function joinSwaps(spans: Span[], toEdit: (span: Span) => Edit): Edit[] {
   const edits = spans.map(toEdit)
   const joined: Edit[] = []
@@ -105,10 +98,6 @@ interface Span {
   to: number
 }
 
-/**
- * Returns the changes inside a span, in order. Each lies between two matches, or between a match and an end of the
- * span.
- */
 function findChanges(matches: Matches, { start, end, from, to }: Span): Span[] {
   const spans: Span[] = []
   for (let i = start; i <= end; i++) {
@@ -121,14 +110,11 @@ function findChanges(matches: Matches, { start, end, from, to }: Span): Span[] {
   return spans
 }
 
-/** Returns the words of the tokens in lower case, without blanks and line breaks. */
 export function lowerCaseWords(tokens: string[]): string[] {
   return tokens.filter(isWord).map(word => word.toLowerCase())
 }
 
-/**
- * Returns the words of the tokens in lower case, without leading and trailing punctuation: "Today!" becomes "today".
- */
+// "Today!" becomes "today".
 function bareWords(tokens: string[]): Set<string> {
   return new Set(lowerCaseWords(tokens).map(word => word.match(BARE)?.[0] ?? word))
 }
@@ -136,16 +122,13 @@ function bareWords(tokens: string[]): Set<string> {
 const BARE = /[^\s\p{P}](?:.*[^\s\p{P}])?/su
 
 /**
- * Returns whether the words that two sets share have at least half of the letters of the shorter set. "on Monday" and
- * "Monday morning" are alike; two phrases that share only "the" usually are not.
+ * Returns whether the shared words have half of the letters of the shorter set, as in "on Monday", "Monday morning".
  */
 export function isAlike(a: Set<string>, b: Set<string>): boolean {
   return isHalfShared(a, b, Math.min)
 }
 
-/**
- * Returns whether the words that two sets share, counted in both, have at least half of the letters of the two sets.
- */
+/** Returns whether the shared words, counted in both sets, have at least half of the letters of both. */
 export function isAlikeInBoth(a: Set<string>, b: Set<string>): boolean {
   return isHalfShared(a, b, (a, b) => (a + b) / 2)
 }

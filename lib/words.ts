@@ -1,8 +1,7 @@
 /**
- * Splits a text into tokens: words, runs of blanks, and line breaks. The joined tokens are equal to the text. A word is
- * a run of non-blanks (a URL, a price, a version number, an emoji sequence) or the "- [ ]" of a Markdown checklist.
- * Scripts without spaces between words, such as Chinese, are split at Unicode's word boundaries (UAX #29,
- * https://unicode.org/reports/tr29) with the dictionaries of ICU. The time is linear in the length of the text.
+ * Splits a text into words, runs of blanks, and line breaks, in linear time. A word is a run of non-blanks (a URL, a
+ * price, an emoji sequence) or the "- [ ]" of a Markdown checklist. Scripts without spaces, such as Chinese, are split
+ * at Unicode's word boundaries (UAX #29, https://unicode.org/reports/tr29).
  */
 export function tokenize(text: string): string[] {
   return (text.match(TOKEN) ?? []).flatMap(token =>
@@ -10,7 +9,6 @@ export function tokenize(text: string): string[] {
   )
 }
 
-/** Returns whether a token is a word. Blanks and line breaks are not. */
 export const isWord = (token: string) => /\S/.test(token)
 
 const CHECKBOX = String.raw`[-*+] \[[ xX]\](?!\S)`
@@ -27,7 +25,7 @@ const SPACELESS =
 // The locale is fixed, so that every machine finds the same words.
 const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
 
-/** Splits a run of non-blanks. Adjoining segments of scripts with spaces stay one word. */
+// Adjoining segments of scripts with spaces stay one word.
 function segment(run: string): string[] {
   const words: string[] = []
   let isSpaceless = true

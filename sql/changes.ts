@@ -3,10 +3,7 @@ import type { Change, Changes } from '../schemas/change.ts'
 import { changeColumns, isLastPage, type Sized, selectPage } from './event-page.ts'
 import type { Sql } from './executor.ts'
 
-/**
- * A row of a page. A field that the change does not have is null. An empty page is one row in which all fields of the
- * change are null.
- */
+/** An empty page is one row in which all fields of the change are null. */
 type ChangeRow = { [Key in keyof Omit<Change, 'before' | 'after'>]-?: Change[Key] | null } & {
   /** JSON */
   before: string | null
@@ -14,20 +11,17 @@ type ChangeRow = { [Key in keyof Omit<Change, 'before' | 'after'>]-?: Change[Key
 } & History &
   Sized
 
-/** The state of a checklist's history, from the same database snapshot as the page. */
+/** The state of a history, from the same database snapshot as the page. */
 interface History {
-  /** newest revision of the checklist */
   head: number
   /** oldest stored revision; head + 1 when no revision is stored */
   oldest: number
   projectId: string
-  /** newest position of the log */
   pos: number
 }
 
 export interface ChangesRequest {
   since: number
-  /** maximum number of changes */
   limit: number
   /** maximum size of the changes in bytes; the last change may exceed it */
   bytes: number
@@ -36,10 +30,9 @@ export interface ChangesRequest {
 }
 
 /**
- * Returns a page of the changes of a checklist after revision `since`, in order. Also returns the changes of a deleted
- * checklist, so that clients can show who deleted it. Throws ChecklistNotFound when the checklist does not exist or the
- * actor is not a member. Throws Compacted when changes after `since` have been deleted, or when `since` is higher than
- * the newest revision.
+ * Returns a page of the changes after revision `since`, also of a deleted checklist, because clients show who deleted
+ * it. Throws ChecklistNotFound to users who are not members. Throws Compacted when changes after `since` have been
+ * deleted, or when `since` is higher than the newest revision.
  */
 export async function readChanges(
   sql: Sql,
@@ -77,7 +70,7 @@ export async function readChanges(
   if (since > head || (since < head && oldest > since + 1)) throw new Compacted()
   const page = first.rev === null ? [] : rows
   const changes = page.map(toChange)
-  // The last page ends at the head. Its last change may have a lower revision, because `item` leaves changes out.
+  // `item` leaves changes out, so the last change of the last page may have a lower revision than the head.
   const to = isLastPage(page, limits) ? head : (changes.at(-1)?.rev ?? since)
   return { from: since + 1, to, head, changes, projectId, pos }
 }

@@ -37,10 +37,7 @@ export async function createChecklist(
   return checklist
 }
 
-/**
- * Returns a page of the checklists that are not deleted, in order of creation. Throws ProjectNotFound when the project
- * does not exist or the actor is not a member.
- */
+/** Returns a page of the checklists that are not deleted, in order of creation. Throws ProjectNotFound. */
 export async function listChecklists(
   sql: Sql,
   actorId: string,
@@ -71,11 +68,7 @@ export async function listChecklists(
   return { checklists: page, next }
 }
 
-/**
- * Returns a whole checklist and the newest position of the log (`pos`), from one database snapshot. Throws
- * ChecklistNotFound when the checklist does not exist or the actor is not a member. Throws ChecklistDeleted when it is
- * deleted.
- */
+/** Returns a checklist and the newest position from one snapshot. Throws ChecklistNotFound or ChecklistDeleted. */
 export async function readChecklist(
   sql: Sql,
   actorId: string,

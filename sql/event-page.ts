@@ -7,10 +7,7 @@ export interface PageLimits {
   bytes: number
 }
 
-/**
- * The columns that `selectPage` adds to each event: its size, and the total size of the events before it on the page,
- * in bytes.
- */
+/** `bytes` is the size of an event, `startByte` the total size of the events before it on the page. */
 export interface Sized {
   bytes: number
   startByte: number
@@ -20,19 +17,16 @@ export interface Sized {
 export const changeColumns = (sql: Sql) => sql`
   rev, kind, item_id as "itemId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at`
 
-/** All columns of an event. */
 export const eventColumns = (sql: Sql) => sql`
   events.pos, events.project_id as "projectId", checklist_id as "checklistId", user_id as "userId",
   ${changeColumns(sql)}`
 
 /**
- * Selects `columns` of the events whose positions the query `positions` returns, in the order of that query, up to the
- * limits. The size of an event is estimated as 300 bytes plus the length of its JSON texts.
- *
- * PostgreSQL must not build the JSON texts of events beyond the end of the page, because that work would be wasted.
- * Therefore each event is queried one after the other: a sort would run only after all texts are built. The page ends
- * by the condition on a running count, not on a running sum: PostgreSQL knows that a running count never falls, so it
- * stops there (a "run condition", since version 15).
+ * Selects `columns` of the events at `positions`, in that order, up to the limits. The size of an event is estimated as
+ * 300 bytes plus the length of its JSON texts. PostgreSQL must not build the texts of events beyond the page: each
+ * event is queried one after the other, because a sort would run only after all texts are built. The page ends by a
+ * running count, not a running sum: PostgreSQL knows that a count never falls, so it stops there (a "run condition",
+ * since version 15).
  */
 export function selectPage(
   sql: Sql,

@@ -31,7 +31,6 @@ export async function readLogState(sql: Sql): Promise<LogState> {
   return row
 }
 
-/** Returns a page of the events after a position. */
 export async function readAfter(sql: Sql, pos: number, limits: PageLimits): Promise<EventPage> {
   const positions = sql`
     select pos
@@ -73,10 +72,7 @@ export async function readVisibleAfter(
   )
 }
 
-/**
- * Selects the positions of the events that a user may receive. Implements the rule of `isVisible` in lib/event.ts in
- * SQL. The query reads the indexes by project and by user, so that the events of other projects cost no time.
- */
+// Implements `isVisible` of lib/event.ts. Because of the two indexes, the events of other projects cost no time.
 function visiblePositions(
   sql: Sql,
   {
@@ -115,10 +111,7 @@ function visiblePositions(
     order by pos`
 }
 
-/**
- * Changes the epoch of the database, which makes every cursor invalid. Does nothing when the present epoch is not
- * `epoch`: when several nodes call this function, the epoch changes only once.
- */
+/** Changes the epoch, which makes every cursor invalid, unless another node has already changed it from `epoch`. */
 export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
   await sql.begin(async tx => {
     await tx`lock table log_state in share row exclusive mode`
@@ -136,8 +129,7 @@ async function readPage(
   limits: PageLimits,
   positions: PendingQuery<Row[]>
 ): Promise<EventPage> {
-  // Because of `limit 1` the planner expects one row of log_state. It would otherwise expect 2,000 rows and materialize
-  // the page.
+  // Without `limit 1`, the planner expects 2,000 rows of log_state and materializes the page.
   const rows = await sql<EventRow[]>`
     select ${stateColumns(sql)}, event.*
     from (select floor_pos from log_state limit 1) as log_state

@@ -6,10 +6,7 @@ import type { Sql } from './executor.ts'
 import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
 
-/**
- * Returns a page of the members, in the order in which they were added. Throws ProjectNotFound when the project does
- * not exist or the actor is not a member.
- */
+/** Returns a page of the members, in the order in which they were added. Throws ProjectNotFound. */
 export async function listMembers(
   sql: Sql,
   actorId: string,
@@ -39,10 +36,7 @@ export async function listMembers(
   return { members: page, next }
 }
 
-/**
- * Returns the id of the user with this email, which must be in canonical form. Returns undefined when no account has
- * the email. Throws ProjectNotFound, or Forbidden when the actor may not add members.
- */
+/** Returns the id of the user with this canonical email, or undefined. Throws ProjectNotFound or Forbidden. */
 export async function findUserToAdd(
   sql: Sql,
   actorId: string,
@@ -59,10 +53,7 @@ export async function findUserToAdd(
   return requireAllowed<{ id: string | null }>(row).id ?? undefined
 }
 
-/**
- * Adds the user with this email, which must be in canonical form. Throws ProjectNotFound, Forbidden when the actor is
- * not an owner, UserNotFound when no account has the email, or AlreadyMember.
- */
+/** Adds the user with this canonical email. Throws ProjectNotFound, Forbidden, UserNotFound or AlreadyMember. */
 export async function addMember(
   sql: Sql,
   actorId: string,
@@ -96,10 +87,7 @@ export async function addMember(
   return member as Member
 }
 
-/**
- * Changes the role of a member. Throws ProjectNotFound, Forbidden when the actor is not an owner, MemberNotFound, or
- * LastOwner when the project would have no owner.
- */
+/** Throws ProjectNotFound, Forbidden, MemberNotFound, or LastOwner when the project would have no owner. */
 export async function changeRole(
   sql: Sql,
   actorId: string,
@@ -129,10 +117,7 @@ export async function changeRole(
   return member as Member
 }
 
-/**
- * Removes a member. An owner may remove every member; other members may remove only themselves. Throws ProjectNotFound,
- * Forbidden, MemberNotFound, or LastOwner when the project would have no owner.
- */
+/** Lets owners remove every member, and other members only themselves. Throws the errors of `changeRole`. */
 export async function removeMember(
   sql: Sql,
   actorId: string,

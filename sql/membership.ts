@@ -4,13 +4,12 @@ import { withActor } from './actor.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * Returns the CTEs for a statement that writes in a project: `with ${withMember(…)}, …`. The CTE `membership` is the
- * actor's membership, without a row when the actor is not a member. Its column `is_allowed` is true when the role
- * allows the write.
+ * Returns CTEs for a write in a project. `membership` has no row when the actor is not a member. Its column
+ * `is_allowed` is true when the role allows the write.
  *
- * The locks are held until COMMIT: writes in one project run one after the other, and the role of the actor does not
- * change meanwhile. The project is locked before the member. In the other order, a member who leaves the project and an
- * owner who deletes it could deadlock.
+ * The locks last until COMMIT, so writes in one project run one after the other, and the role of the actor does not
+ * change meanwhile. The project is locked first: in the other order, a member who leaves the project and an owner who
+ * deletes it could deadlock.
  */
 export function withMember(sql: Sql, actorId: string, projectId: string, isAllowed: Fragment) {
   return sql`
@@ -30,10 +29,7 @@ export function withMember(sql: Sql, actorId: string, projectId: string, isAllow
     )`
 }
 
-/**
- * Returns the row of a statement that begins with `withMember` and selects `"isAllowed"`. Throws ProjectNotFound when
- * the project does not exist or the actor is not a member. Throws Forbidden when the role does not allow the write.
- */
+/** Returns the row of a `withMember` statement. Throws ProjectNotFound when there is no row, or Forbidden. */
 export function requireAllowed<Result>(row: Row | undefined): Result {
   if (!row) throw new ProjectNotFound()
   if (!row.isAllowed) throw new Forbidden()

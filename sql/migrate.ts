@@ -14,10 +14,9 @@ const folders = {
 }
 
 /**
- * Updates the database in one transaction: applies the new numbered files in `schema/`, and all files in `functions/`
- * if one of them has changed. Returns the names of the applied files. Throws when a newer version of the service has
- * migrated the database, when a preview of the service created it, or when a file in `schema/` was edited after it had
- * been applied.
+ * Applies the new files in `schema/`, and all files in `functions/` if one has changed, in one transaction. Returns the
+ * names of the applied files. Throws when a newer version or a preview of the service migrated the database, or when an
+ * applied file in `schema/` was edited.
  */
 export function migrate(sql: Sql): Promise<string[]> {
   return sql.begin(async tx => {
@@ -54,7 +53,7 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
   return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
 }
 
-/** Returns whether a preview of this service created the database. The first migration of previews had another name. */
+// The first migration of previews had another name.
 async function isPreview(tx: TransactionSql): Promise<boolean> {
   const [{ exists }] = await tx<[{ exists: boolean }]>`
     select to_regclass('schema_version') is not null as exists`
@@ -63,7 +62,6 @@ async function isPreview(tx: TransactionSql): Promise<boolean> {
   return first !== undefined && first.name !== 'tables'
 }
 
-/** Replaces all functions and triggers if one of their files has changed. Only the owner may execute the functions. */
 async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   const names = (await readdir(folders.functions)).sort()
   const files = await Promise.all(

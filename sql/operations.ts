@@ -15,14 +15,12 @@ export interface Entry {
 }
 
 /**
- * The decision about one entry, in one of three forms:
+ * The decision about one entry:
  *
- * - The result of the operation. `wrote` counts the written events and bytes. `fault` is the error message of
- *   PostgreSQL because of which the operation is invalid.
- * - `needs`: nothing was written. The node must send the operation again, merged with this live text. Null means that
- *   it must be the first operation of a statement.
- * - `busy`: nothing was written, because another transaction holds a lock on a row of this kind, or because of an
- *   unexpected error, whose message is `fault`.
+ * - A result. `fault` is the error message of PostgreSQL because of which the operation is invalid.
+ * - `needs`: nothing was written. The node must send the operation again, merged with this live text, or as the first
+ *   operation of a statement when it is null.
+ * - `busy`: nothing was written. Another transaction holds a lock on such a row, or `fault` is an unexpected error.
  */
 export type Decision =
   | (Omit<Result, 'opId'> & {
@@ -35,9 +33,8 @@ export type Decision =
 
 /**
  * Decides and writes a batch in one statement. `pos` is the last written position, or null when nothing was written.
- * `results` contains the decision about each entry. When an entry could not be decided, the later entries of the same
- * job have the decision null. Throws 55P03 when another transaction holds the commit lock for longer than the
- * connection's lock_timeout.
+ * The entries after an undecided entry of the same job have the decision null. Throws 55P03 when another transaction
+ * holds the commit lock for longer than lock_timeout.
  */
 export async function applyOperations(
   sql: Sql,

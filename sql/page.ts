@@ -2,9 +2,8 @@ import type { PageQuery } from '../schemas/page.ts'
 import type { Sql } from './executor.ts'
 
 /**
- * Returns SQL fragments for keyset paging by a time and an id. `rowCursor` is a column; the next request sends its
- * value as `after`. `isAfter` is the condition for the rows after that cursor. `order` sorts the rows and limits them
- * to one row more than a page: the extra row shows that there is a next page.
+ * Returns SQL fragments for paging by a time and an id. The next request sends the column `rowCursor` as `after`.
+ * `order` selects one row more than a page, which shows that there is a next page.
  */
 export function keyset(sql: Sql, time: string, id: string, { limit, after }: PageQuery) {
   const [at, row] = [sql(time), sql(id)]

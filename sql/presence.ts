@@ -11,9 +11,8 @@ export interface NodePresence {
 const STALE_SECONDS = 20
 
 /**
- * Exchanges presence with the other nodes in one statement. Stores the changed presence of this node. Deletes this
- * node's presence of the checklists in `left`, which no socket of this node has open any more. Returns the presence of
- * `checklistIds` on the other nodes.
+ * Stores the `changed` presence of this node, deletes its presence of the checklists in `left`, and returns the
+ * presence of `checklistIds` on the other nodes, in one statement.
  */
 export function exchangePresence(
   sql: Sql,
@@ -46,10 +45,7 @@ export function exchangePresence(
     and seen_at > now() - make_interval(secs => ${STALE_SECONDS})`
 }
 
-/**
- * Updates the time stamp of this node's rows, and deletes the rows of crashed nodes. Returns the checklists for which
- * this node still has a row. Rows can be missing, because the table is unlogged: a crash of the database empties it.
- */
+/** Returns the checklists for which this node still has a row: a crash of the database empties this unlogged table. */
 export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[]> {
   const rows = await sql<{ checklistId: string }[]>`
     update presence set seen_at = now()
@@ -59,7 +55,6 @@ export async function refreshPresence(sql: Sql, nodeId: string): Promise<string[
   return rows.map(({ checklistId }) => checklistId)
 }
 
-/** Deletes the rows of this node. */
 export async function deletePresence(sql: Sql, nodeId: string): Promise<void> {
   await sql`delete from presence where node_id = ${nodeId}`
 }

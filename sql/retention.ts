@@ -1,25 +1,21 @@
 import type { Sql } from './executor.ts'
 
-/** The retention periods, and the limit of one statement. */
 export interface Retention {
-  /** the age at which events are deleted from the feed */
   feedDays: number
   /** the age at which changes of a checklist, deleted items and resolved conflicts are deleted */
   historyDays: number
   /** the number of newest changes of each checklist that are never deleted */
   historyChanges: number
-  /** the age at which the results of operations are deleted */
   operationDays: number
-  /** the maximum number of rows that one statement deletes */
+  /** maximum number of rows that one statement deletes */
   limit: number
 }
 
 /**
- * Raises the floor of the feed above the next old events, and deletes those old events that belong to no checklist. A
- * stream with a cursor below the floor receives `reset`. Returns how many events are newly below the floor.
- *
- * The floor stays below the first event that is not old. A time stamp in the future is ignored, because the database's
- * clock may have been wrong: such an event counts as old when the next event with a time stamp in the past is old.
+ * Raises the floor of the feed above the next old events, and deletes those that belong to no checklist. Returns how
+ * many events are newly below the floor. A stream with a cursor below the floor receives `reset`. The floor stays below
+ * the first event that is not old. An event with a time stamp in the future (the clock was wrong) counts as old when
+ * the next event with a time stamp in the past is old.
  */
 export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention): Promise<number> {
   const { isOld, isYoung } = ages(sql, feedDays)
@@ -68,13 +64,10 @@ export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention):
 }
 
 /**
- * Deletes old changes of checklists, and returns how many it deleted. A change is deleted when it is older than
- * `historyDays`, its position is at or below the floor of the feed, and its list has `historyChanges` newer changes.
- * For a list that no longer exists, the third condition does not apply. A request for deleted changes receives status
- * 410.
- *
+ * Deletes changes of checklists that are older than `historyDays`, not above the floor of the feed, and not among the
+ * newest `historyChanges` of a list that exists. Returns how many. A request for deleted changes receives status 410.
  * Only the beginning of a history is deleted, whatever the time stamps are: when readChanges finds one revision, it
- * relies on all later revisions being stored. Time stamps in the future count as in `deleteOldEvents`.
+ * relies on all later revisions being stored.
  */
 export async function deleteOldChanges(
   sql: Sql,
@@ -122,18 +115,12 @@ const ages = (sql: Sql, days: number) => ({
   isYoung: sql`at between now() - make_interval(days => ${days}) and now()`
 })
 
-/**
- * Deletes old results of operations, and returns how many. When a client sends such an operation again, it is decided
- * anew.
- */
+/** Deletes old results, and returns how many. An operation that is sent again after that is decided anew. */
 export function deleteOldResults(sql: Sql, { operationDays, limit }: Retention): Promise<number> {
   return deleteOlder(sql, { table: 'operations', since: 'decided_at', days: operationDays, limit })
 }
 
-/**
- * Deletes the rows of items that were deleted at least `historyDays` ago, so these can no longer be restored. Returns
- * how many.
- */
+/** Deletes the rows of items deleted `historyDays` ago, which can then no longer be restored. Returns how many. */
 export function deleteOldItems(sql: Sql, { historyDays, limit }: Retention): Promise<number> {
   return deleteOlder(sql, { table: 'deleted_items', since: 'deleted_at', days: historyDays, limit })
 }

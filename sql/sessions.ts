@@ -20,13 +20,12 @@ export interface Lifetimes {
   refreshGrace: number
 }
 
-/** maximum number of live sessions of one user */
 const MAX_SESSIONS = 50
 
 /**
- * Creates a session, and ends the session `replaced`. When the user has too many sessions, also ends the sessions that
- * were idle for longest. Returns the new session and the ids of the ended sessions (`ended`). Returns undefined when
- * the password has been changed since `passwordVersion` was read.
+ * Creates a session. Ends the session `replaced` and, when the user has too many sessions, those that were idle for
+ * longest. `ended` contains their ids. Returns undefined when the password has changed since `passwordVersion` was
+ * read.
  */
 export async function createSession(
   sql: Sql,
@@ -95,12 +94,10 @@ export function listSessions(sql: Sql, userId: string, currentId: string): Promi
 }
 
 /**
- * Uses a refresh token. Returns the session with its new counter. Returns undefined when the token is not valid. When
- * the token had been rotated before the grace period, an attacker may have copied it: `isReused` is true, and the
- * session has ended.
- *
- * This is one statement, so that a concurrent refresh or sign-out on any node runs entirely before or after it. The
- * token is rotated at most once per grace period. Further requests in that period return the same counter.
+ * Returns the session of a refresh token with its new counter. Returns undefined when the token is not valid. When the
+ * token had been rotated before the grace period, an attacker may have copied it: `isReused` is true, and the session
+ * has ended. This is one statement, so that a concurrent refresh or sign-out on any node runs entirely before or after
+ * it. Further requests in the grace period return the same counter.
  */
 export async function rotateSession(
   sql: Sql,
@@ -171,10 +168,7 @@ export async function endOtherSessions(sql: Sql, userId: string, keep: string): 
   return ended.map(({ id }) => id)
 }
 
-/**
- * Deletes at most `limit` expired sessions, and returns how many. For each session that had not ended before, a trigger
- * logs `session.ended`, which closes the streams of the session.
- */
+/** Deletes expired sessions, and returns how many. A trigger logs `session.ended`, which closes their streams. */
 export async function deleteExpiredSessions(sql: Sql, limit: number): Promise<number> {
   const { count } = await sql`
     delete from sessions
@@ -189,7 +183,6 @@ export async function deleteExpiredSessions(sql: Sql, limit: number): Promise<nu
   return count
 }
 
-/** The user of a session. */
 export interface Owner {
   userId: string
   name: string
@@ -229,13 +222,9 @@ export async function findTokenOwner(
   return owner
 }
 
-/**
- * Returns the ids of the sessions that ended in the last `seconds`. Access tokens of these sessions may not have
- * expired yet.
- */
+/** Returns the sessions that ended in the last `seconds`, whose access tokens may not have expired yet. */
 export async function findEndedSessions(sql: Sql, seconds: number): Promise<string[]> {
-  // Reads the log and not `sessions`, because the rows of a deleted user are deleted there. Leaves out expired
-  // sessions, because their access tokens expired first.
+  // `sessions` has no rows of deleted users. The access tokens of expired sessions expired first.
   const rows = await sql<{ id: string }[]>`
     select after ->> 'sessionId' as id
     from events

@@ -1,15 +1,13 @@
 import type { Sql } from 'postgres'
 
-/** A limit of attempts for one key: `allowed` attempts in `seconds`. */
+/** `allowed` attempts in `seconds` */
 export interface Throttle {
   key: string
   allowed: number
   seconds: number
 }
 
-/**
- * Returns the seconds until every throttle allows an attempt again. Returns undefined when all throttles allow one now.
- */
+/** Returns the seconds until every throttle allows an attempt, or undefined when all allow one now. */
 export async function findSecondsToWait(
   sql: Sql,
   throttles: Throttle[]
@@ -24,10 +22,7 @@ export async function findSecondsToWait(
   return row.seconds ?? undefined
 }
 
-/**
- * Counts an attempt in each throttle. Returns the seconds to wait when the attempt exceeds a throttle. Returns
- * undefined when it exceeds none.
- */
+/** Counts an attempt in each throttle. Returns the seconds to wait when it exceeds one, or undefined. */
 export async function countAttempt(sql: Sql, throttles: Throttle[]): Promise<number | undefined> {
   const isOver = sql`throttles.resets_at <= now()`
   // The rows are written in order of key, so that two statements with the same keys do not deadlock.

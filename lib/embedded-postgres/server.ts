@@ -15,7 +15,6 @@ const limits = { startSeconds: 120, stopSeconds: 60, waitMs: 10_000, retryMs: 20
 
 /** A running PostgreSQL. No other service can use it until `stop()`. */
 export interface Postgres {
-  /** the URL of the database `concord`, with the password */
   url: string
   /** the shell command that connects psql to this database; it does not contain the password */
   psql: string
@@ -23,10 +22,9 @@ export interface Postgres {
 }
 
 /**
- * Starts PostgreSQL in `dataDir`. If a killed service left a PostgreSQL running there, uses that one. `settings` are
- * parameters of postgresql.conf. `onProgress` receives a description of each step that takes seconds. Throws an error
- * with a one-sentence message when the user that runs PostgreSQL cannot enter the folder, when another service uses the
- * folder, or when PostgreSQL does not start.
+ * Starts PostgreSQL in `dataDir`, or uses the one that a killed service left there. `settings` are parameters of
+ * postgresql.conf. `onProgress` receives a description of each step that takes seconds. Throws an error with a
+ * one-sentence message.
  */
 export async function startPostgres(
   dataDir: string,
@@ -58,10 +56,7 @@ export async function startPostgres(
   }
 }
 
-/**
- * Returns the URL of the PostgreSQL that a service runs in `dataDir`. Returns undefined when PostgreSQL does not run
- * there.
- */
+/** Returns the URL of the PostgreSQL that a service runs in `dataDir`, or undefined. */
 export async function findRunningUrl(dataDir: string): Promise<string | undefined> {
   const folder = await realpath(dataDir).catch(() => undefined)
   if (folder === undefined) return
@@ -75,9 +70,7 @@ async function stopPostmaster({ data, binaries, run }: Cluster) {
   await run(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w', '-t', seconds])
 }
 
-/**
- * Starts PostgreSQL unless it runs, and claims the cluster. Retries while another process starts or stops PostgreSQL.
- */
+// Retries while another process starts or stops PostgreSQL.
 async function startAndClaim(
   cluster: Cluster,
   onProgress: (step: string) => void
@@ -99,7 +92,6 @@ async function startAndClaim(
   }
 }
 
-/** Starts PostgreSQL on a free port of 127.0.0.1. Returns the port when PostgreSQL accepts connections. */
 async function startPostmaster({ data, binaries, run, settings }: Cluster): Promise<number> {
   await deleteStalePidFile(data)
   const port = await findFreePort()
@@ -131,10 +123,7 @@ async function startPostmaster({ data, binaries, run, settings }: Cluster): Prom
   return port
 }
 
-/**
- * Returns the password from the file `pgpass`, in libpq's format. Creates the file only when there is no data folder
- * yet: the password of existing data cannot be created again.
- */
+// The password of existing data cannot be created again.
 function readOrCreatePassword(folder: string): string {
   if (existsSync(join(folder, 'postgres'))) return readPassword(folder)
   const create = () => `127.0.0.1:*:*:concord:${randomBytes(24).toString('base64url')}\n`

@@ -12,9 +12,8 @@ export interface SystemUser {
 }
 
 /**
- * Returns the user that must run PostgreSQL on `data`. PostgreSQL refuses to run as root, so a service that runs as
- * root starts it as the owner of `data`. When `data` does not exist yet, this is the user `postgres`; returns undefined
- * when there is no such user. Throws when root owns `data`.
+ * Returns the owner of `data` when the service runs as root, because PostgreSQL refuses to run as root. Without `data`,
+ * returns the user `postgres`, or undefined when there is none. Throws when root owns `data`.
  */
 export async function findSystemUser(data: string): Promise<SystemUser | undefined> {
   if (process.getuid?.() !== 0) return {}
@@ -48,10 +47,7 @@ async function findPostgresUser(): Promise<SystemUser | undefined> {
   return uid && gid && { uid: Number(uid.stdout), gid: Number(gid.stdout) }
 }
 
-/**
- * Throws an error with a one-sentence message when `user` cannot enter a folder above one of `paths`. Runs the command
- * `test` as that user, because the mode of a folder does not show its access control list.
- */
+/** Throws when `user` cannot enter a folder. Runs `test` as that user: a mode does not show an access control list. */
 export async function assertReachable(paths: string[], user: SystemUser): Promise<void> {
   if (user.uid === undefined) return
   const script = 'for folder; do test -x "$folder" || { echo "$folder"; exit; }; done'
@@ -64,10 +60,7 @@ export async function assertReachable(paths: string[], user: SystemUser): Promis
   )
 }
 
-/**
- * Returns the folders above a path, from the root downwards. The error above names the first folder that the user
- * cannot enter.
- */
+// Begins at the root, because the error names the first folder that the user cannot enter.
 function foldersAbove(path: string): string[] {
   const folder = dirname(path)
   return folder === path ? [] : [...foldersAbove(folder), folder]

@@ -10,8 +10,7 @@ const limits = {
 export function connectionOptions(settings: Record<string, string | number> = {}) {
   return {
     connect_timeout: limits.connectSeconds,
-    // After an outage of the database, the driver's default reconnected after 10 s. This function reconnected after
-    // 0.35 s.
+    // After an outage, the driver's default reconnected after 10 s, this function after 0.35 s.
     backoff: (attempt: number) => Math.min(0.05 * 2 ** attempt, 1),
     onnotice: () => {},
     // int8 is parsed as a number: positions and revisions stay far below 2 ** 53.

@@ -21,10 +21,7 @@ const VIOLATED: Record<string, new () => FastifyError> = {
   project_members_user_id_fkey: BadToken
 }
 
-/**
- * Translates an error of PostgreSQL, or of the connection to PostgreSQL, into the error that the client receives.
- * Returns every other error unchanged. Appendix A of PostgreSQL's manual lists the classes of codes.
- */
+/** Translates an error of PostgreSQL (codes: Appendix A of its manual) or of its connection into one for the client. */
 export function refusalOf(error: FastifyError): FastifyError {
   const code = error.code ?? ''
   // An error with a status comes from the connection to the client, which broke while the client sent a body.

@@ -8,7 +8,6 @@ export function lockRetryMs(attempts: number): number {
   return Math.min(backOff.stepMs * attempts, backOff.maxMs)
 }
 
-/** Returns whether a statement failed because it waited for a lock for longer than its lock_timeout. */
 export function isLockTimeout(error: unknown): boolean {
   return (error as { code?: string }).code === '55P03'
 }

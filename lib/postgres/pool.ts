@@ -9,9 +9,8 @@ const limits = {
 }
 
 /**
- * Returns a proxy of the pool that `open` makes. Replaces the pool when the server does not respond to a query for 20
- * s. A server that hangs, or disappears in a fail-over, would otherwise block every connection until TCP gives up after
- * about 15 minutes. Pending queries of the old pool reject with CONNECTION_DESTROYED.
+ * Returns a proxy of the pool that `open` makes. Replaces the pool when the server does not respond for 20 s: TCP would
+ * block its connections for about 15 minutes. Pending queries reject with CONNECTION_DESTROYED.
  */
 export function createPool<Types extends Record<string, unknown>>(
   open: () => Sql<Types>,

@@ -1,5 +1,4 @@
--- Functions that return the JSON of items, checklists and conflicts, for snapshots and events. They are stable, as
--- jsonb_build_object is: otherwise PostgreSQL would not inline them.
+-- The JSON functions are stable, as jsonb_build_object is: otherwise PostgreSQL would not inline them.
 
 create or replace function item_json(item checklist_items) returns jsonb
 language sql stable
@@ -60,8 +59,7 @@ begin
 end
 $$;
 
--- Logs a change of an item. Items that are deleted together with their list are not logged, because checklist.deleted
--- includes them.
+-- Items that are deleted together with their list are not logged, because checklist.deleted includes them.
 create or replace function log_item() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -121,9 +119,8 @@ begin
 end
 $$;
 
--- Copies the new live value of a field to the open conflicts of the field. Resolves the conflicts whose kept value
--- (`theirs`) is now the live value. The names of the triggers that call this function sort after "1_log", so that the
--- change itself is logged first.
+-- Copies the new live value of a field to its open conflicts, and resolves those that keep the same value. The triggers
+-- that call this function sort after "1_log", so that the change itself is logged first.
 create or replace function follow_live(list uuid, item uuid, fields text[], live jsonb) returns void
 language sql
 as $$

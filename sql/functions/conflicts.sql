@@ -1,6 +1,6 @@
 -- Functions for conflicts. A conflict is two values of one field, between which a user must choose.
 
--- Returns the user who wrote the live text or date of an item. Returns null when plain SQL wrote it.
+-- Returns null when plain SQL wrote the live value.
 create or replace function author_of(item uuid, field text) returns uuid
 language sql stable
 as $$
@@ -13,9 +13,8 @@ as $$
   limit 1
 $$;
 
--- Returns whether a conflict may be opened that keeps the value `theirs` of a field. `item` is null for the title. The
--- limits are 20 open conflicts per item and 200 per list. A value that an open conflict already keeps is always
--- allowed, because it opens no other conflict.
+-- Returns whether a conflict may be opened: at most 20 per item and 200 per list. A value that an open conflict already
+-- keeps is always allowed, because it opens no other conflict.
 create or replace function can_keep(list uuid, item uuid, field text, theirs jsonb) returns boolean
 language sql stable
 as $$
@@ -28,8 +27,7 @@ as $$
   where checklist_id = list and resolved_at is null
 $$;
 
--- Opens a conflict and returns its id. If an open conflict already keeps the same value, returns the id of that
--- conflict and opens none.
+-- Returns the id of the open conflict that already keeps the same value, if there is one.
 create or replace function open_conflict(
   list uuid, item uuid, field text, base jsonb, ours jsonb, theirs jsonb, ours_by uuid, theirs_by uuid
 ) returns uuid
@@ -56,8 +54,7 @@ end
 $$;
 
 -- Changes the value that a conflict keeps from `was` to `value`, when the user who wrote the value edits it again.
--- Resolves the conflict when the kept value becomes equal to the live value. Returns the id of the conflict. Returns
--- null when no open conflict of this user keeps `was`.
+-- Returns null when no open conflict of this user keeps `was`.
 create or replace function extend_conflict(
   list uuid, item uuid, field text, was jsonb, value jsonb, actor uuid
 ) returns uuid
@@ -74,8 +71,7 @@ as $$
   returning id
 $$;
 
--- Resolves a conflict with the choice of a user. For a custom value, `values` in the operation contains the stored form
--- of the value for each field that accepts it.
+-- For a custom value, `values` in the operation contains its stored form for each field that accepts it.
 create or replace function op_conflict_resolve(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
@@ -130,7 +126,6 @@ begin
 end
 $$;
 
--- Writes the chosen value of a conflict to the field of the conflict.
 create or replace function write_chosen(conflict conflicts, chosen jsonb) returns void
 language plpgsql
 as $$

@@ -1,5 +1,3 @@
--- The functions that apply operations on items.
-
 create or replace function op_item_add(list uuid, op jsonb) returns jsonb
 language plpgsql
 as $$
@@ -41,7 +39,7 @@ begin
 end
 $$;
 
--- Returns how many items can still be added to a list. The limit is 1,000 items per list.
+-- The limit is 1,000 items per list.
 create or replace function room_for_items(list uuid) returns integer
 language plpgsql stable
 as $$
@@ -50,8 +48,7 @@ begin
 end
 $$;
 
--- Changes the text, the tick and the date of an item, each by its three-way rule. An edit of a deleted item restores
--- the item and opens a conflict of the field `alive`.
+-- An edit of a deleted item restores the item and opens a conflict of the field `alive`.
 create or replace function op_item_set(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
@@ -101,8 +98,7 @@ begin
 end
 $$;
 
--- Writes the item as op_item_set decided, and opens a conflict for each field whose edit conflicts. `extended` is the
--- id of the conflict whose kept text the edit has changed, if there is one. Returns the result of the operation.
+-- `extended` is the id of the conflict whose kept text the edit has changed, if there is one.
 create or replace function write_item_set(
   item checklist_items, deleted deleted_items, edit jsonb, merge jsonb, actor uuid,
   text_outcome text, due_outcome text, extended uuid
@@ -157,8 +153,7 @@ begin
 end
 $$;
 
--- Opens a conflict that keeps the value `to` of an edit {from, to} beside the live value of the field. Returns the id
--- of the conflict.
+-- Opens a conflict that keeps the value `to` of an edit {from, to} beside the live value of the field.
 create or replace function keep_edit(item checklist_items, field text, live jsonb, edit jsonb, actor uuid) returns uuid
 language plpgsql
 as $$
@@ -223,7 +218,6 @@ begin
 end
 $$;
 
--- Returns `if_deleted` for a deleted item. Returns the rejection `not_found` for an item that the list never contained.
 create or replace function deleted_or_not_found(list uuid, item uuid, if_deleted jsonb) returns jsonb
 language plpgsql stable
 as $$

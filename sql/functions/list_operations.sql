@@ -1,5 +1,3 @@
--- The functions that apply operations on a whole list.
-
 create or replace function op_list_rename(list uuid, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$
@@ -43,8 +41,7 @@ begin
 end
 $$;
 
--- Returns whether a user other than the actor changed a list after the revision `seen`. Also checks the changes of the
--- present transaction, which are still pending and have no revision.
+-- Also checks the changes of the present transaction, which are still pending and have no revision.
 create or replace function is_changed_since(list uuid, seen bigint, actor uuid) returns boolean
 language sql stable
 as $$
@@ -57,8 +54,7 @@ as $$
   )
 $$;
 
--- Restores the title and the items of a list as they were at a revision. Later changes stay in the log. Leaves out an
--- item whose id another list uses now.
+-- Later changes stay in the log. Leaves out an item whose id another list uses now.
 create or replace function op_list_restore_to(list uuid, op jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$

@@ -5,9 +5,8 @@
 -- and numbers them. If the numbers were assigned before COMMIT, transactions would become visible in another order than
 -- their numbers, and a reader of `pos > cursor` would miss events (measured: 29–47 % with 8–12 writers).
 
--- Returns the epoch: a hash of the cluster's identifier, its timeline, the database's oid, and a number that an
--- operator can increment. The epoch changes with a restore or a fail-over, because positions in older cursors may then
--- belong to other events.
+-- The epoch changes with a restore or a fail-over, because positions in older cursors may then belong to other events.
+-- An operator can change it with `generation`.
 create or replace function log_epoch() returns text
 language sql stable
 as $$
@@ -19,9 +18,8 @@ as $$
   )), 1, 12)
 $$;
 
--- Returns the user who acts in this transaction. Returns null for plain SQL. The settings app.actor, app.op and
--- app.source are used only if the session's role is a member of the role that owns these functions. No other role can
--- write in a user's name.
+-- Returns null for plain SQL. The settings app.* are used only if the session's role is a member of the role that owns
+-- these functions, so that no other role can write in a user's name.
 create or replace function acting_user() returns uuid
 language plpgsql stable
 as $$
@@ -32,8 +30,7 @@ begin
 end
 $$;
 
--- Stores one change until COMMIT. The function runs with the rights and the search_path of the trigger function that
--- calls it.
+-- Runs with the rights and the search_path of the trigger function that calls it.
 create or replace function log_change(
   kind text,
   project_id uuid default null,
@@ -44,8 +41,7 @@ create or replace function log_change(
   after jsonb default null
 ) returns void
 language plpgsql
--- PostgreSQL may plan the query while pending_events is empty, and keeps the plan for the whole session. The plan must
--- use the index, because the table may be large later.
+-- PostgreSQL may plan the query while pending_events is empty, and keep that plan when the table is large.
 set enable_seqscan = off
 as $$
 declare
@@ -66,7 +62,6 @@ begin
 end
 $$;
 
--- Moves the pending changes of a transaction to events and numbers them. Runs during COMMIT.
 create or replace function number_events() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off
 as $$
@@ -75,8 +70,7 @@ declare
   list uuid;
   list_rev bigint;
 begin
-  -- This is the commit lock. It is held until the transaction is visible, so that events become visible in the order of
-  -- pos.
+  -- The commit lock is held until the transaction is visible, so that events become visible in the order of pos.
   perform pg_advisory_xact_lock(hashtextextended('concord.log', 0));
   -- With synchronous_commit off, a crash could lose a commit that clients have received; its positions would then be
   -- used for other events.
@@ -85,8 +79,7 @@ begin
   end if;
 
   for pending in select * from pending_events where xact = new.xact order by seq loop
-    -- checklist_revs is updated once for consecutive changes of one list. One update per change took 3 times as long
-    -- for 10,000 rows.
+    -- checklist_revs is updated once for consecutive changes of one list: one update per change took 3 times as long.
     if pending.checklist_id is distinct from list then
       update checklist_revs set rev = list_rev where checklist_id = list;
       list := pending.checklist_id;

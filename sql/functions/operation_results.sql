@@ -1,6 +1,3 @@
--- The functions that make, store and return the results of operations.
-
--- Returns the JSON of a result, without `opId`.
 create or replace function outcome(
   outcome text, code text default null, "conflictId" uuid default null,
   value jsonb default null, parts jsonb default null
@@ -21,8 +18,7 @@ create or replace function merged(merge jsonb) returns jsonb
 language sql stable
 as $$ select outcome('merged', value => merge -> 'value', parts => merge -> 'parts') $$;
 
--- Numbers the events of the decided operations, then stores the results of these operations. Returns {pos, results} as
--- described at apply_operations.
+-- Returns {pos, results} as described at apply_operations.
 create or replace function record_results(batch jsonb, decisions jsonb[], decided jsonb) returns jsonb
 language plpgsql
 as $$
@@ -56,7 +52,6 @@ begin
 end
 $$;
 
--- Returns the number of events that each operation of this transaction wrote, and their size in bytes, by opId.
 create or replace function written_by_operation() returns jsonb
 language plpgsql stable
 as $$
@@ -64,8 +59,7 @@ begin
   return (
     select coalesce(jsonb_object_agg(op_id, jsonb_build_object('events', events, 'bytes', bytes)), '{}')
     from (
-      -- The length of the text counts, because it is sent uncompressed. The stored size may be that of a compressed
-      -- text.
+      -- The length of the text counts, because it is sent uncompressed; the stored text may be compressed.
       select
         op_id, count(*) as events,
         sum(coalesce(octet_length(before::text), 0) + coalesce(octet_length(after::text), 0)) as bytes
@@ -77,8 +71,7 @@ begin
 end
 $$;
 
--- Returns the last revision that each operation wrote, by opId. `last_pos` is the position of the last event of this
--- transaction.
+-- `last_pos` is the position of the last event of this transaction.
 create or replace function revs_by_operation(last_pos bigint, written jsonb) returns jsonb
 language plpgsql stable
 as $$
@@ -99,7 +92,7 @@ begin
 end
 $$;
 
--- Adds the revision to a result. When the operation wrote no event, an outcome `applied` or `merged` becomes `noop`.
+-- When the operation wrote no event, an outcome `applied` or `merged` becomes `noop`.
 create or replace function with_rev(result jsonb, rev jsonb) returns jsonb
 language plpgsql immutable
 as $$
@@ -112,8 +105,7 @@ begin
 end
 $$;
 
--- Returns the decision that the node receives for one entry. When this statement decided the entry, adds the revision,
--- and `wrote` with the number of written events and bytes.
+-- A result that this statement decided also has `rev`, and `wrote` with the number of written events and bytes.
 create or replace function returned_result(
   decision jsonb, op_key text, decided jsonb, rev jsonb, wrote jsonb
 ) returns jsonb

@@ -17,18 +17,17 @@
 -- already has them. {"needs": null} requires no merge: the node must send the operation (list.restoreTo) again as the
 -- first one of a statement.
 
--- Decides a batch of operations in order, and writes their changes. An entry is {job, actor, list, source, digest, op,
--- merge?}. Returns {pos, results}. `pos` is the last written position. `results` contains, for each entry, the decision
--- that decide_operation returned. It contains null for the entries that follow an undecided entry of the same job. The
--- result of an operation that wrote events also has `rev`, its last revision, and `wrote` {events, bytes}.
+-- Decides a batch of entries {job, actor, list, source, digest, op, merge?} in order, and writes their changes. Returns
+-- {pos, results}: the last written position, and the decision about each entry. The decision is null for the entries
+-- that follow an undecided entry of the same job. The result of an operation that wrote events also has `rev`, its last
+-- revision, and `wrote` {events, bytes}.
 --
 -- The commit lock is taken last, so that its holder waits for no other lock. It is held while the response is sent. The
 -- response is small, so that a node that stops reading from its socket does not block all writers.
 create or replace function apply_operations(batch jsonb) returns jsonb
 language plpgsql
--- With generic plans, PostgreSQL does not plan the about 30 small statements again for each call: planning would cost
--- more than running them. Ids are passed as arrays, because a generic plan expects 100 rows from a set-returning
--- function and would scan whole tables.
+-- Planning the about 30 small statements again for each call would cost more than running them. Ids are passed as
+-- arrays: a generic plan expects 100 rows from a set-returning function and would scan whole tables.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -68,9 +67,9 @@ begin
 end
 $$;
 
--- Locks the rows that a batch needs, except rows that another transaction has locked. A long transaction in psql
--- therefore delays only the operations that need its rows. Waits for at most three locked lists, at most 20 ms for
--- each, because another node may be deciding operations on these lists, which takes only milliseconds.
+-- Locks the rows that a batch needs, except those that another transaction has locked: a long transaction in psql
+-- delays only the operations that need its rows. Waits for at most three locked lists, 20 ms each, because another node
+-- may be deciding operations on them.
 create or replace function hold_rows(lists uuid[], actors uuid[], items uuid[]) returns held_rows
 language plpgsql
 as $$
@@ -106,13 +105,12 @@ begin
 end
 $$;
 
--- Decides one operation. Checks the role of the user, checks whether the operation was decided earlier, then applies
--- it. `decided` contains the decisions of the present statement, by opId. Returns one of:
--- - A result. It has `hidden` when the list does not exist for this user. It has `fault`, an error message of
---   PostgreSQL, when an error made the operation invalid. Nothing was written when the outcome is `rejected`.
+-- `decided` contains the decisions of the present statement, by opId. Returns one of:
+-- - A result. It has `hidden` when the list does not exist for this user, and `fault` when an error of PostgreSQL made
+--   the operation invalid. Nothing was written when the outcome is `rejected`.
 -- - {"needs": …}, as described above.
--- - {"busy": "list" or "item"} when another transaction has locked a row that the operation needs. After an unexpected
---   error it also has `fault`. Nothing was written.
+-- - {"busy": "list" or "item"} when another transaction has locked a row, or with `fault` after an unexpected error.
+--   Nothing was written.
 create or replace function decide_operation(entry jsonb, decided jsonb, held held_rows) returns jsonb
 language plpgsql
 as $$
@@ -159,9 +157,7 @@ exception
 end
 $$;
 
--- Returns the rejection for a user who may not change the lists of a project. Returns null for an owner or editor. A
--- user who was never a member receives `not_found`, so that they do not learn that the list exists. A former member
--- receives `forbidden`.
+-- A user who was never a member receives `not_found`, so that they do not learn that the list exists.
 create or replace function refusal_by_role(project uuid, actor uuid) returns jsonb
 language plpgsql stable
 as $$
@@ -182,8 +178,6 @@ begin
 end
 $$;
 
--- Returns the digest and the result of an operation that this statement or an earlier one has decided. Returns nulls
--- when the operation was not decided before.
 create or replace function earlier_result(
   list uuid, op_key text, decided jsonb, out digest text, out result jsonb
 )
@@ -203,7 +197,6 @@ begin
 end
 $$;
 
--- Applies one operation to a list. Returns the result of the operation, or {"needs": …}.
 create or replace function apply_operation(list checklists, op jsonb, merge jsonb, actor uuid) returns jsonb
 language plpgsql
 as $$

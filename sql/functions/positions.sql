@@ -2,8 +2,8 @@
 -- together with an id. An anchor is the item below which another item is placed. The anchor null means the top of the
 -- list.
 
--- Returns the place of an anchor. For a deleted item, returns its last place. For an item that the list never
--- contained, `place` is null. For the top of the list, returns a place above every item.
+-- Returns the last place of a deleted item, null for an item that the list never contained, and for the top of the list
+-- a place above every item.
 create or replace function place_of(list uuid, anchor uuid, out place double precision, out place_id uuid)
 language plpgsql stable
 as $$
@@ -19,8 +19,7 @@ begin
 end
 $$;
 
--- Returns the place of the first item below a place. Ignores the item `mover`. Returns nulls when no other item is
--- below the place.
+-- Returns the place of the first item below a place, without the item `mover`.
 create or replace function next_below(
   list uuid, above double precision, above_id uuid, mover uuid, out place double precision, out place_id uuid
 )
@@ -37,14 +36,12 @@ begin
 end
 $$;
 
--- Returns positions for `many` consecutive items below an anchor: the position of the first item, and the step from
--- each item to the next. Returns nulls when the anchor is unknown. When an existing item moves, `mover` is its id, and
--- the item is not counted as a neighbour.
+-- Returns positions for `many` consecutive items below an anchor: the first position, and the step from each item to
+-- the next. Returns nulls when the anchor is unknown. `mover` is an item that moves, which is not its own neighbour.
 --
--- If every insert halved the gap, about 45 inserts at one place would use it up. Earlier inserts at one place are
--- visible: the gaps on one side are smaller than on the other side. The next item is then placed near that side, at
--- 1/64 of the gap, and the rest of the gap stays free for later inserts. In this way 1,000 inserts move no other item.
--- make_room widens a gap that is used up.
+-- If every insert halved the gap, about 45 inserts at one place would use it up. When the gaps on one side are smaller,
+-- earlier inserts were made there: the next item is placed near that side, at 1/64 of the gap. In this way 1,000
+-- inserts move no other item. make_room widens a gap that is used up.
 create or replace function place_below(
   list uuid, anchor uuid, many integer, mover uuid default null,
   out start double precision, out step double precision
@@ -94,8 +91,7 @@ begin
     end if;
 
     last := start + step * (many - 1);
-    -- The step must be at least four times the distance of two neighbouring doubles, so that all new positions are
-    -- different.
+    -- At four times the distance of two neighbouring doubles or more, all new positions are different.
     exit when step > greatest(abs(start), abs(last), smallest) * 2 ^ -50
       and greatest(abs(start), abs(last)) <= largest
       and start > low.place

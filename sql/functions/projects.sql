@@ -41,8 +41,7 @@ begin
 end
 $$;
 
--- Raises an error when a project would lose its last owner, because no other member could manage the project. Because
--- of the lock, two owners who leave at the same time are checked one after the other.
+-- Because of the lock, two owners who leave at the same time are checked one after the other.
 create or replace function keep_an_owner() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$
@@ -58,7 +57,6 @@ begin
 end
 $$;
 
--- When a user is deleted, deletes the projects of which this user is the only owner.
 create or replace function delete_sole_owned_projects() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$

@@ -1,5 +1,4 @@
--- Logs the end of a session. Because of this event, every node closes the streams and sockets of the session and sends
--- the reason to their clients. Feeds do not contain the event.
+-- Every node closes the streams and sockets of the session because of this event. Feeds do not contain it.
 create or replace function log_session() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
 as $$

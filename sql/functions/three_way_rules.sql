@@ -1,8 +1,7 @@
 -- The three-way rules. Each compares the live value of a field with the value from which the client started (`base`)
 -- and the value that the client wants.
 
--- Returns the outcome of an edit of a text or title: `noop`, `applied`, `merged` or `conflict`. Returns null when the
--- node must merge the texts first (see operations.sql).
+-- Returns null when the node must merge the texts first (see operations.sql).
 create or replace function decide_text(live jsonb, base jsonb, wanted jsonb, merge jsonb) returns text
 language sql immutable
 as $$
@@ -16,7 +15,6 @@ as $$
   end
 $$;
 
--- Returns the outcome of an edit of a date: `noop`, `applied` or `conflict`. Dates are never merged.
 create or replace function decide_day(live jsonb, base jsonb, wanted jsonb) returns text
 language sql immutable
 as $$
