@@ -95,7 +95,7 @@ export function listSessions(sql: Sql, userId: string, currentId: string): Promi
 
 /**
  * Returns the session of a refresh token with its new counter. Returns undefined when the token is not valid. When the
- * token had been rotated before the grace period, an attacker may have copied it: `isReused` is true, and the session
+ * token was rotated longer ago than the grace period, an attacker may have copied it: `isReused` is true, and the session
  * has ended. This is one statement, so that a concurrent refresh or sign-out on any node runs entirely before or after
  * it. Further requests in the grace period return the same counter.
  */
