@@ -120,7 +120,10 @@ async function measureSockets(
     Array.from({ length: clients }, async (_, client) => {
       const ownItems = items.filter((_, n) => n % clients === client)
       const socket = connectLive(url, headers)
-      await once(socket, 'message')
+      // Without this, a socket that the service closes would leave the bench waiting for ever.
+      const closed = new AbortController()
+      socket.once('close', () => closed.abort())
+      await once(socket, 'message', closed)
       let count = 0
       for (; performance.now() < until; count++) {
         const item = ownItems[(count * 7) % ownItems.length] as (typeof ownItems)[0]
@@ -132,7 +135,7 @@ async function measureSockets(
         }
         item.done = !item.done
         socket.send(JSON.stringify({ type: 'push', checklistId: item.list, ops: [op] }))
-        const [message] = await once(socket, 'message')
+        const [message] = await once(socket, 'message', closed)
         const { results } = JSON.parse(message)
         if (results?.[0].outcome !== 'applied') throw new Error(`unexpected message: ${message}`)
       }

@@ -7,7 +7,7 @@ import { createUser } from '../support/users.ts'
 
 // Covers the server cases of the Autobahn test suite: framing, control frames, fragments, UTF-8, lengths, closing.
 
-const app = await build(t)
+const app = await build(t, { RATE_LIMIT: 'on' })
 const url = await listen(app)
 const ann = await createUser(app)
 const { text, binary, continuation, ping, pong, close } = opcode

@@ -43,12 +43,12 @@ export interface ConnectionParts {
 
 /** Runs one socket until it closes, or its session or access token ends. Handles one message at a time. */
 export function createConnection(
-  app: Pick<FastifyInstance, 'endedSessions' | 'metrics' | 'log'> &
+  app: Pick<FastifyInstance, 'config' | 'endedSessions' | 'metrics' | 'log'> &
     Parameters<typeof createMessageHandler>[0],
   socket: WebSocket,
   { identity, connection, isMessage, onClosed }: ConnectionParts
 ) {
-  const { pubsub, endedSessions, metrics, log } = app
+  const { config, pubsub, endedSessions, metrics, log } = app
   const { userId, sessionId } = identity
   const rate = createTokenBuckets(limits.frames)
   const connectionId = randomUUID()
@@ -128,7 +128,8 @@ export function createConnection(
   function onMessage(data: RawData, isBinary: boolean) {
     if (!isOpen) return
     if (isBinary) return close(closeCode.unsupported, 'messages are JSON text')
-    if (rate.take('', 1, 0) > 0) return close(closeCode.tooManyFrames, 'too many messages')
+    if (config.rateLimit && rate.take('', 1, 0) > 0)
+      return close(closeCode.tooManyFrames, 'too many messages')
     queue.push(data.toString())
     if (queue.length > limits.queue) socket.pause()
     handling ??= handleQueue().finally(() => {
