@@ -10,7 +10,9 @@ const quick = { fsync: 'off' }
 
 t.test('a restart keeps the data and the password file of mode 600', async t => {
   const folder = await createDataDir(t)
-  const first = await startPostgres(folder, quick)
+  const steps: string[] = []
+  const first = await startPostgres(folder, quick, step => steps.push(step))
+  t.match(steps, [/^creating the database in /, 'starting PostgreSQL'])
   await query(first, 'create table kept as select 1 as one')
   t.strictSame(
     await query(
@@ -25,7 +27,8 @@ t.test('a restart keeps the data and the password file of mode 600', async t => 
   ])
   await first.stop()
 
-  const second = await startPostgres(folder, quick)
+  const second = await startPostgres(folder, quick, step => steps.push(step))
+  t.strictSame(steps.slice(2), ['starting PostgreSQL'], 'a restart creates nothing')
   t.strictSame(await query(second, 'select * from kept'), [{ one: 1 }])
   t.equal(new URL(second.url).password, new URL(first.url).password)
   t.notMatch(second.psql, new URL(second.url).password)
