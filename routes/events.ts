@@ -33,7 +33,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
           503: ErrorBody
         }
       },
-      onRequest: app.authenticateSubscriber,
+      // Not onRequest: an invalid query returns 400 whatever the token is.
+      preHandler: app.authenticateSubscriber,
       errorHandler: app.feedErrorHandler
     },
     async ({ identity, headers, query }, reply) => {

@@ -17,7 +17,7 @@ declare module 'fastify' {
     /** The onRequest hook of every route that requires an access token. Sets `request.user`. */
     authenticate(request: FastifyRequest): Promise<void>
     /**
-     * The onRequest hook of streams and sockets. Sets `request.identity` from an access token or from the refresh
+     * The hook of streams and sockets. Sets `request.identity` from an access token or from the refresh
      * cookie. Does not rotate the refresh token.
      */
     authenticateSubscriber(request: FastifyRequest): Promise<void>
