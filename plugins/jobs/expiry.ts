@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { every } from '../../lib/every.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { deleteExpiredSessions } from '../../sql/sessions.ts'
 import { deleteExpiredThrottles } from '../../sql/throttles.ts'
 
@@ -12,7 +13,7 @@ const limits = {
 
 /** Deletes expired sessions and throttles. Every node does this, and skips the rows that another node has locked. */
 async function expiry(app: FastifyInstance) {
-  const { sql, log } = app
+  const { sql, log, shutdown } = app
   const stop = every(limits.everyMs, () =>
     deleteExpired().catch(err =>
       log.warn({ err }, 'expired sessions not deleted: trying again in 5 s')
@@ -21,9 +22,13 @@ async function expiry(app: FastifyInstance) {
   app.addHook('preClose', stop)
 
   async function deleteExpired() {
-    while ((await deleteExpiredSessions(sql, limits.batch)) === limits.batch);
-    while ((await deleteExpiredThrottles(sql, limits.batch)) === limits.batch);
+    await repeat(deleteExpiredSessions)
+    await repeat(deleteExpiredThrottles)
+  }
+
+  async function repeat(deleteSome: (sql: Sql, limit: number) => Promise<number>) {
+    while (!shutdown.isClosing && (await deleteSome(sql, limits.batch)) === limits.batch);
   }
 }
 
-export default fp(expiry, { name: 'expiry', dependencies: ['pools'] })
+export default fp(expiry, { name: 'expiry', dependencies: ['pools', 'shutdown'] })

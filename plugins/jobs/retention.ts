@@ -28,9 +28,8 @@ const limits = {
 
 /** Applies the retention periods every 10 minutes. Every node does this, and none waits for another. */
 async function retention(app: FastifyInstance) {
-  const { sql, log, config } = app
+  const { sql, log, config, shutdown } = app
   const periods = { ...limits, feedDays: config.retentionDays }
-  let isClosing = false
 
   app.decorate('applyRetention', async () => {
     await repeat(deleteOldEvents)
@@ -45,14 +44,11 @@ async function retention(app: FastifyInstance) {
       .applyRetention()
       .catch(err => log.warn({ err }, 'retention failed: trying again in 10 minutes'))
   )
-  app.addHook('preClose', () => {
-    isClosing = true
-    return stop()
-  })
+  app.addHook('preClose', stop)
 
   async function repeat(deleteSome: (sql: Sql, periods: Retention) => Promise<number>) {
-    while (!isClosing && (await deleteSome(sql, periods)) >= limits.limit);
+    while (!shutdown.isClosing && (await deleteSome(sql, periods)) >= limits.limit);
   }
 }
 
-export default fp(retention, { name: 'retention', dependencies: ['config', 'pools'] })
+export default fp(retention, { name: 'retention', dependencies: ['config', 'pools', 'shutdown'] })
