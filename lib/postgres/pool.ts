@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Sql } from 'postgres'
+import { every } from '../every.ts'
 import { withTimeout } from '../with-timeout.ts'
 
 const limits = {
@@ -17,8 +18,7 @@ export function createPool<Types extends Record<string, unknown>>(
   log: FastifyBaseLogger
 ): Sql<Types> {
   let pool = open()
-  let isProbing = false
-  const timer = setInterval(probe, limits.probeMs)
+  const stopProbes = every(limits.probeMs, probe)
 
   return new Proxy(pool, {
     apply: (_, __, args) => Reflect.apply(pool, undefined, args),
@@ -26,11 +26,8 @@ export function createPool<Types extends Record<string, unknown>>(
   })
 
   async function probe() {
-    if (isProbing) return
-    isProbing = true
     const responded = pool`select 1`.catch(() => {}) // an error also shows that the server responds
     await withTimeout(responded, limits.silentMs).catch(replace)
-    isProbing = false
   }
 
   async function replace() {
@@ -41,7 +38,7 @@ export function createPool<Types extends Record<string, unknown>>(
   }
 
   function end(options?: { timeout?: number }) {
-    clearInterval(timer)
+    void stopProbes() // not awaited: a probe of a silent server takes 20 s
     return pool.end(options)
   }
 }
