@@ -214,12 +214,13 @@ async function createPubSub({
     // Store the events first. A subscriber that joins while this loop yields reads them from memory.
     for (const event of batch) buffer.push(event)
     // Deliver to `sessions` first. A stream that opens while this loop yields must know that its session has ended.
-    const subscribers = topics.of(['sessions', ...batch.flatMap(topicsOf)])
+    const addressed = batch.map(event => ({ event, names: topicsOf(event) }))
+    const subscribers = topics.of(['sessions', ...addressed.flatMap(({ names }) => names)])
     let served = 0
     let bytes = 0
     for (const subscriber of subscribers) {
-      for (const event of batch) {
-        if (!topics.has(topicsOf(event), subscriber)) continue
+      for (const { event, names } of addressed) {
+        if (!topics.has(names, subscriber)) continue
         subscriber.receive(event)
         bytes += event.bytes
       }
