@@ -1,5 +1,3 @@
-export type FairQueue<T> = ReturnType<typeof createFairQueue<T>>
-
 /** Returns a queue that takes the items of its users in turn (round robin, as in Nagle's RFC 970). */
 export function createFairQueue<T>() {
   /** The first user in this map has the next turn. */

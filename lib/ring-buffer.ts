@@ -3,8 +3,6 @@ export interface BufferedEvent {
   bytes: number
 }
 
-export type RingBuffer<T extends BufferedEvent> = ReturnType<typeof createRingBuffer<T>>
-
 /** Returns a buffer of the newest events, so that most catch-ups need no query. Push events in the order of `pos`. */
 export function createRingBuffer<T extends BufferedEvent>(limits: {
   max: number

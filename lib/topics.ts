@@ -1,5 +1,3 @@
-export type Topics<S> = ReturnType<typeof createTopics<S>>
-
 export function createTopics<S>() {
   const topics = new Map<string, Set<S>>()
 

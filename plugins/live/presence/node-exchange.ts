@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { createTimeSlice } from '../../../lib/time-slice.ts'
+import type { TimeSlice } from '../../../lib/time-slice.ts'
 import type { Sql } from '../../../sql/executor.ts'
 import {
   deletePresence,
@@ -27,7 +27,7 @@ export function createNodeExchange({
 }: {
   sql: Sql
   rooms: Map<string, Room>
-  slice: ReturnType<typeof createTimeSlice>
+  slice: TimeSlice
 }) {
   const nodeId = randomUUID()
   /** ids of checklists whose row in the database is out of date */

@@ -1,4 +1,4 @@
-import type { createTimeSlice } from '../../../lib/time-slice.ts'
+import type { TimeSlice } from '../../../lib/time-slice.ts'
 import type { JoinedPeers } from './joined-peer.ts'
 import type { Room } from './room.ts'
 import { createUpdate } from './update.ts'
@@ -7,7 +7,7 @@ import { createUpdate } from './update.ts'
 export async function sendUpdates(
   checklistId: string,
   room: Room,
-  { withCount, slice }: { withCount: boolean; slice: ReturnType<typeof createTimeSlice> }
+  { withCount, slice }: { withCount: boolean; slice: TimeSlice }
 ): Promise<boolean> {
   const { shownPeers, count } = room
   const updates = new Map<JoinedPeers, ReturnType<typeof createUpdate>>()

@@ -53,10 +53,10 @@ export function createMessageHandler(
       await dispatch(message, checklistId ?? '')
     } catch (err) {
       const { body, retryAfter } = describeError(refusalOf(err as FastifyError))
-      const { statusCode, code, message } = body
+      const { code, message } = body
       const retry = retryAfter && { retryAfterMs: retryAfter * 1000 }
       send({ type: 'error', checklistId, code, message, ...retry })
-      if (statusCode === 500) log.error({ err }, 'handling a message failed')
+      if (code === 'INTERNAL') log.error({ err }, 'handling a message failed')
     }
   }
 
