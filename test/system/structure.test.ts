@@ -5,7 +5,7 @@ import t from 'tap'
 const root = join(import.meta.dirname, '../..')
 const patterns = [
   '*.ts',
-  '{plugins,routes,schemas,sql,lib,bin,bench,test}/**/*.{ts,js}',
+  '{plugins,routes,schemas,sql,lib,client,bin,bench,test}/**/*.{ts,js}',
   'lib/*.js'
 ]
 const files = new Map(
@@ -16,6 +16,7 @@ const files = new Map(
 const allowed: Record<string, string[]> = {
   schemas: ['schemas'],
   lib: ['lib', 'schemas'],
+  client: ['client', 'lib', 'schemas'],
   sql: ['sql', 'lib', 'schemas'],
   plugins: ['plugins', 'sql', 'lib', 'schemas'],
   routes: ['routes', 'sql', 'lib', 'schemas'],

@@ -1,0 +1,52 @@
+import type { ChecklistData, Me, Operation } from './types.ts'
+
+/** An operation of this device that the service has not confirmed. */
+export interface Entry {
+  /** the order of the operations of one user on this device, over all checklists */
+  seq: number
+  checklistId: string
+  op: Operation
+  /** true when it may have been sent: from then on it never changes */
+  isSent: boolean
+}
+
+/** Where a client stores what must survive a reload. Access tokens are never stored. */
+export interface Storage {
+  /** Returns the user who was signed in last on this device, or null. */
+  lastUser(): Promise<Me | null>
+  setLastUser(user: Me | null): Promise<void>
+  /** Opens the store of a user, and creates it when there is none. */
+  open(userId: string): Promise<Store>
+  /** Deletes the store of a user. */
+  delete(userId: string): Promise<void>
+  /** Deletes the stores of all other users. */
+  deleteOthers(userId: string): Promise<void>
+}
+
+/** What one user has on this device. Every function is one transaction, also between tabs. */
+export interface Store {
+  /** Returns the entries of all checklists in the order of `seq`. */
+  entries(): Promise<Entry[]>
+  /**
+   * Stores an operation after all others. With `combine`, if that entry still contains the operation `opId` and is not
+   * sent, replaces its operation by `into` instead, or deletes the entry when `into` is null.
+   */
+  append(
+    checklistId: string,
+    op: Operation,
+    combine?: Combination
+  ): Promise<{ entry: Entry } | { removed: number }>
+  /** Marks entries as sent. Returns them as they are stored now, in order, without those that are gone. */
+  markSent(seqs: number[]): Promise<Entry[]>
+  remove(seqs: number[]): Promise<void>
+  checklist(id: string): Promise<ChecklistData | undefined>
+  saveChecklist(checklist: ChecklistData): Promise<void>
+  removeChecklist(id: string): Promise<void>
+  close(): void
+}
+
+export interface Combination {
+  seq: number
+  opId: string
+  into: Operation | null
+}
