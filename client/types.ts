@@ -9,7 +9,7 @@ import type { FeedEvents as FeedEventRows } from '../schemas/feed-events.ts'
 import type { Item as ItemRow } from '../schemas/item.ts'
 import type { Member as MemberRow } from '../schemas/member.ts'
 import type { Operation as OperationRow, Result as ResultRow } from '../schemas/operation.ts'
-import type { PresenceState as PresenceStateRow } from '../schemas/presence.ts'
+import type { Peer as PeerRow, PresenceState as PresenceStateRow } from '../schemas/presence.ts'
 import type { Project as ProjectRow, Role as RoleName } from '../schemas/project.ts'
 import type { Session as SessionRow } from '../schemas/session.ts'
 import type { Me as MeRow, User as UserRow } from '../schemas/user.ts'
@@ -40,6 +40,7 @@ export type Change = Wire<ChangeRow>
 export type Operation = Wire<OperationRow>
 export type Result = Wire<ResultRow>
 export type PresenceState = Wire<PresenceStateRow>
+export type Peer = Wire<PeerRow>
 export type SessionInfo = Wire<SessionRow>
 
 /** The events of `GET /events`, by type. */
