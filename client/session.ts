@@ -114,12 +114,15 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       }
     },
 
-    signUp: async (body, { signal } = {}) =>
-      (await http.send<User>('POST', '/auth/signup', { body, signal })).body,
+    // Both send only the fields that the service knows: the caller may have an object with more.
+    signUp: async ({ email, password, name }, { signal } = {}) => {
+      const body = { email, password, name }
+      return (await http.send<User>('POST', '/auth/signup', { body, signal })).body
+    },
 
-    signIn: (body, { signal } = {}) =>
+    signIn: ({ email, password }, { signal } = {}) =>
       change(signal, async signal => {
-        const { token } = await authenticate('/auth/signin', signal, body)
+        const { token } = await authenticate('/auth/signin', signal, { email, password })
         const me = await findMe(token, signal)
         enter(me, token, true)
         await stored
