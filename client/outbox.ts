@@ -1,4 +1,5 @@
 import { ConcordError } from './errors.ts'
+import type { Link } from './link.ts'
 import { type Readable, writable } from './readable.ts'
 import type { Entry, Storage, Store } from './storage.ts'
 import type { Bus } from './tabs.ts'
@@ -6,8 +7,6 @@ import type {
   Call,
   ChecklistData,
   Clock,
-  ConnectionState,
-  FeedEvent,
   LogLine,
   Operation,
   Result,
@@ -40,12 +39,7 @@ export interface OutboxParts {
     request<T>(method: string, path: string, options?: Call & { body?: unknown }): Promise<T>
   }
   storage: Storage
-  link: {
-    state: Readable<{ state: ConnectionState }>
-    isLeader: Readable<boolean>
-    push(checklistId: string, ops: Operation[]): Promise<Result[]>
-    onEvent(run: (event: FeedEvent) => void): () => void
-  }
+  link: Pick<Link, 'isLeader' | 'canPush' | 'push' | 'onEvent'>
   bus: Bus
   clock: Clock
   log: (line: LogLine) => void
@@ -130,14 +124,12 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   let lastSeq = UNSTORED
   let stopWriteAgain = () => {}
   let stopEvents: (() => void) | undefined
+  let stopSocket: (() => void) | undefined
 
   const undo = [
     bus.on<Message>('outbox', receive),
     onShow(reload),
     link.isLeader.subscribe(reload),
-    link.state.subscribe(({ state }) => {
-      if (state === 'live') resumeAll()
-    }),
     session.state.subscribe(now => {
       if (now.state === 'signed-in') use(now.user.id)
       // After any other reason, the same user can sign in again and send what is stored.
@@ -215,7 +207,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     isLoaded = false
     isWriting = false
     gone.clear()
-    updateEvents()
+    updateInterest()
   }
 
   // The copy in this tab
@@ -321,6 +313,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     let many = 0
     for (const { entries } of lists.values()) many += entries.length
     unsent.set(many)
+    updateInterest()
     notify(list.id)
   }
 
@@ -539,13 +532,13 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   function pause(list: List, reason: Pause) {
     list.pause = reason
-    updateEvents()
+    updateInterest()
   }
 
   function resume(list: List) {
     list.pause = undefined
     stopWaiting(list)
-    updateEvents()
+    updateInterest()
     void push(list)
   }
 
@@ -553,16 +546,26 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     for (const list of lists.values()) resume(list)
   }
 
-  /** Subscribes to the events that change what the user may do, while that prevents a push. */
-  function updateEvents() {
-    const isPaused = [...lists.values()].some(list => list.pause)
-    if (isPaused && !stopEvents)
-      stopEvents = link.onEvent(({ type }) => {
+  /** Keeps the socket open while there is something to push, and the stream while a push waits for new rights. */
+  function updateInterest() {
+    const all = [...lists.values()]
+    if (!all.some(({ pause, entries }) => !pause && entries.length > 0)) {
+      stopSocket?.()
+      stopSocket = undefined
+    } else if (!stopSocket) {
+      let isFirst = true
+      stopSocket = link.canPush.subscribe(canPush => {
+        if (canPush && !isFirst) resumeAll()
+      })
+      isFirst = false
+    }
+    if (!all.some(({ pause }) => pause)) {
+      stopEvents?.()
+      stopEvents = undefined
+    } else
+      stopEvents ??= link.onEvent(({ type }) => {
         if (/^(member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
       })
-    if (isPaused || !stopEvents) return
-    stopEvents()
-    stopEvents = undefined
   }
 
   function wait(list: List, ms: number) {
@@ -580,7 +583,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   /** Pushes the first entries of a checklist, unless it has to wait. One push at a time. */
   async function push(list: List) {
-    if (!link.isLeader.get() || link.state.get().state !== 'live') return
+    if (!link.isLeader.get() || !link.canPush.get()) return
     if (list.isPushing || list.stopWaiting || pushes >= limits.parallelPushes) return
     let batch = nextBatch(list)
     if (batch.length === 0) return
