@@ -301,7 +301,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     if (reason === null) return
     bus.send('session', { reason })
     if (!isForGood(reason)) return
-    store(() => storage.delete(id))
+    if (id) store(() => storage.delete(id))
     store(() => storage.deleteOthers(id))
   }
 
