@@ -1,0 +1,35 @@
+import type { Clock } from './types.ts'
+
+const tickMs = 5000
+
+/**
+ * Calls `run` when the device or the page may have been suspended, or has another network: then connections may be dead
+ * although no error was reported. Returns a function that stops.
+ */
+export function onWake(clock: Clock, run: () => void): () => void {
+  const targets = [
+    ['visibilitychange', globalThis.document],
+    ['resume', globalThis.document],
+    ['online', globalThis.window],
+    ['pageshow', globalThis.window]
+  ] as const
+  const wake = () => globalThis.document?.visibilityState !== 'hidden' && run()
+  for (const [type, target] of targets) target?.addEventListener?.(type, wake)
+
+  let stopTimer = () => {}
+  tick()
+  return () => {
+    stopTimer()
+    for (const [type, target] of targets) target?.removeEventListener?.(type, wake)
+  }
+
+  // A timer that fires late. Some clocks that never jump stand still while the device sleeps, so read both.
+  function tick() {
+    const [now, date] = [clock.now(), Date.now()]
+    stopTimer = clock.setTimeout(() => {
+      const lateMs = Math.max(clock.now() - now, Date.now() - date)
+      tick()
+      if (lateMs > 2 * tickMs) run()
+    }, tickMs)
+  }
+}
