@@ -1,3 +1,4 @@
+import { isPageVisible, onPageEvent } from './page.ts'
 import { type Readable, writable } from './readable.ts'
 import type { Clock, LogLine } from './types.ts'
 
@@ -56,11 +57,6 @@ export function browserTabs(log: (line: LogLine) => void): Tabs | false {
     })
     return false
   }
-  const listen = (target: EventTarget, type: string, run: (event: Event) => void) => {
-    target.addEventListener(type, run)
-    return () => target.removeEventListener(type, run)
-  }
-
   return {
     async lock(name, { steal, signal }, hold) {
       const lost = new AbortController()
@@ -89,20 +85,19 @@ export function browserTabs(log: (line: LogLine) => void): Tabs | false {
       }
     },
 
-    isVisible: () => document.visibilityState === 'visible',
+    isVisible: isPageVisible,
 
     onShow(run) {
       const stops = [
-        listen(document, 'visibilitychange', () => document.visibilityState === 'visible' && run()),
-        listen(window, 'pageshow', event => (event as PageTransitionEvent).persisted && run())
+        onPageEvent('visibilitychange', () => isPageVisible() && run()),
+        onPageEvent('pageshow', ({ persisted }) => persisted && run())
       ]
       return () => {
         for (const stop of stops) stop()
       }
     },
 
-    onHide: run =>
-      listen(window, 'pagehide', event => (event as PageTransitionEvent).persisted && run())
+    onHide: run => onPageEvent('pagehide', ({ persisted }) => persisted && run())
   }
 }
 

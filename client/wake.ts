@@ -1,3 +1,4 @@
+import { isPageVisible, onPageEvent } from './page.ts'
 import type { Clock } from './types.ts'
 
 const tickMs = 5000
@@ -7,20 +8,14 @@ const tickMs = 5000
  * although no error was reported. Returns a function that stops.
  */
 export function onWake(clock: Clock, run: () => void): () => void {
-  const targets = [
-    ['visibilitychange', globalThis.document],
-    ['resume', globalThis.document],
-    ['online', globalThis.window],
-    ['pageshow', globalThis.window]
-  ] as const
-  const wake = () => globalThis.document?.visibilityState !== 'hidden' && run()
-  for (const [type, target] of targets) target?.addEventListener?.(type, wake)
-
+  const stops = ['visibilitychange', 'resume', 'online', 'pageshow'].map(type =>
+    onPageEvent(type, () => isPageVisible() && run())
+  )
   let stopTimer = () => {}
   tick()
   return () => {
     stopTimer()
-    for (const [type, target] of targets) target?.removeEventListener?.(type, wake)
+    for (const stop of stops) stop()
   }
 
   // A timer that fires late. Some clocks that never jump stand still while the device sleeps, so read both.
