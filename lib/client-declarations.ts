@@ -5,9 +5,6 @@ import { type JsonSchema, printComment, printType } from './print-type.ts'
 
 const folder = join(import.meta.dirname, '../client')
 
-/** The files whose types are public. */
-const files = ['types.ts', 'readable.ts', 'storage.ts', 'tabs.ts']
-
 // A test compares these declarations, and all types, with those of client/index.ts.
 const values = `
 /** Returns a client of the service at \`address\`, by default that of the page. */
@@ -44,9 +41,9 @@ export declare const version: string
  * its schemas.
  */
 export async function describeClient(): Promise<string> {
-  const texts = files.map(file => readFileSync(join(folder, file), 'utf8'))
-  const schemas = await readSchemas(texts.join(''))
-  const statements = texts.flatMap(declarationsOf)
+  const exports = [...readSource('index.ts').matchAll(EXPORT_TYPES)]
+  const statements = exports.flatMap(([, names, file = '']) => declarationsOf(file, names))
+  const schemas = await readSchemas(readSource('types.ts'))
 
   const names = new Map<string, string>()
   for (const statement of statements) {
@@ -77,20 +74,27 @@ export async function describeClient(): Promise<string> {
   }
 }
 
+/** `export type * from './types.ts'`, or `export type { Readable } from './readable.ts'` */
+const EXPORT_TYPES = /^export type (?:\*|\{([^}]*)\}) from '\.\/([\w-]+\.ts)'$/gm
 const STATEMENT = /^(?=(?:import|export|const|let|function|async|interface|type|class)\b|\/[/*])/m
-const TYPE = /^(?:export )?(?:interface|type) \w+/
+const TYPE = /^(?:export )?(?:interface|type) (\w+)/
 /** A type that is the JSON of a schema. */
 const ALIAS = /^export type (\w+) = (?:Wire<)?(\w+)>?$/m
 const IMPORT = /^import type \{([^}]*)\} from '\.\.\/schemas\/([\w-]+\.ts)'/gm
 
-/** Returns the interfaces and types of a file, with their comments. */
-function declarationsOf(text: string): string[] {
-  const statements = text.split(STATEMENT)
+/** Returns the interfaces and types of a file, with their comments; with `names`, only these. */
+function declarationsOf(file: string, names?: string): string[] {
+  const statements = readSource(file).split(STATEMENT)
   return statements.flatMap((statement, n) => {
-    if (!TYPE.test(statement)) return []
+    const [, name = ''] = TYPE.exec(statement) ?? []
+    if (name === '' || (names && !names.match(/\w+/g)?.includes(name))) return []
     const before = statements[n - 1] ?? ''
     return [(before.startsWith('/**') ? before : '') + statement]
   })
+}
+
+function readSource(file: string): string {
+  return readFileSync(join(folder, file), 'utf8')
 }
 
 /** Returns the schemas that a file imports, by the names that it gives to their types. */
