@@ -164,12 +164,15 @@ function keptValues({ conflicts }: Working) {
 
 const checks = new WeakMap<Operation, Checked>()
 
+/** Returns the operation in its stored form, as the service checks it. Every object is checked once. */
+export function checkOnce(op: Operation): Checked {
+  const checked = checks.get(op) ?? checkOperation(op)
+  checks.set(op, checked)
+  return checked
+}
+
 function predict(working: Working, sent: Operation): Prediction {
-  let checked = checks.get(sent)
-  if (!checked) {
-    checked = checkOperation(sent)
-    checks.set(sent, checked)
-  }
+  const checked = checkOnce(sent)
   if ('code' in checked) return rejected(checked.code)
   const { op } = checked
   const landed = new Set(working.confirmed.landed.get(op.opId))
