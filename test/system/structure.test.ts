@@ -22,7 +22,7 @@ const allowed: Record<string, string[]> = {
   routes: ['routes', 'sql', 'lib', 'schemas'],
   bin: ['bin', 'sql', 'lib', 'schemas', '.'],
   bench: ['bench', 'plugins', 'sql', 'lib', 'schemas', '.'],
-  test: ['test', 'plugins', 'sql', 'lib', 'schemas', 'bin', '.'],
+  test: ['test', 'client', 'plugins', 'sql', 'lib', 'schemas', 'bin', '.'],
   '.': ['.', 'plugins', 'lib', 'schemas']
 }
 
