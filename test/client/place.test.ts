@@ -57,7 +57,7 @@ t.test('positions are those of the function place_below', async t => {
               if (mover !== undefined && (mover === after || many > 1)) continue
               const [expected] = await sql<[{ start: number; step: number }]>`
               select * from place_below(${listId}, ${after}, ${many}, ${mover ?? null})`
-              const place = placeBelow(rows, after, many, mover)
+              const place = placeBelow(rows, after, many, new Set(mover ? [mover] : []))
               if (place?.fits) {
                 const { start, step } = place
                 t.strictSame({ start, step }, { ...expected })

@@ -62,6 +62,25 @@ export async function openList(app: FastifyInstance, texts: readonly string[]) {
   }
 }
 
+/**
+ * Returns whether the service made room for an item: then it has moved several items, also deleted ones, for which it writes
+ * no event.
+ */
+export function hasMadeRoom(changes: readonly Change[]): boolean {
+  const isMove = (change: Change) =>
+    change.kind === 'item.updated' && change.before.position !== change.after.position
+  return changes.some(
+    change =>
+      isMove(change) &&
+      changes.some(
+        other =>
+          other !== change &&
+          other.opId === change.opId &&
+          (isMove(other) || other.kind === 'item.added')
+      )
+  )
+}
+
 /** Returns a value as it arrives over the network. */
 function wire<Value>(value: Value) {
   return JSON.parse(JSON.stringify(value)) as Wire<Value>
