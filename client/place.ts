@@ -49,12 +49,19 @@ export function deleteItem({ items, order, deleted }: Rows, id: string) {
   deleted.set(id, item)
 }
 
-/** Returns the id of the item above, or null at the top. */
-export function itemAbove({ order }: Rows, place: Place): string | null {
-  return order[indexOf(order, place) - 1]?.id ?? null
-}
-
 type Ids = ReadonlySet<string>
+
+/** Returns the id of the item above a place, without the items `skipped`, or null at the top. */
+export function itemAbove(
+  { order }: Pick<Rows, 'order'>,
+  place: Place,
+  skipped: Ids = new Set()
+): string | null {
+  let index = indexOf(order, place)
+  for (let item = order[--index]; item; item = order[--index])
+    if (!skipped.has(item.id)) return item.id
+  return null
+}
 
 /** Returns the first item below a place, without the items `skipped`. */
 export function itemBelow(
@@ -105,9 +112,8 @@ export function placeBelow(
     start = low.position
   } else {
     const gap = high.position - low.position
-    let index = indexOf(order, low) - 1
-    while (index >= 0 && skipped.has((order[index] as Item).id)) index--
-    const gapAbove = low.position - (order[index]?.position ?? -Infinity)
+    const above = rows.items.get(itemAbove(rows, low, skipped) ?? '')
+    const gapAbove = low.position - (above?.position ?? -Infinity)
     const gapBelow = (itemBelow(order, high, skipped)?.position ?? Infinity) - high.position
     step = gapAbove === gapBelow ? gap / (many + 1) : gap / 64 / many
     start = gapBelow < gapAbove ? high.position - step * many : low.position + step

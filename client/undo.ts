@@ -103,6 +103,7 @@ function stepOf(sent: Operation, working: Working): Step[] {
   const checked = checkOnce(sent)
   if ('code' in checked) return []
   const { op } = checked
+  if (working.isDeleted && op.kind !== 'list.restore') return []
   const item = 'itemId' in op && op.itemId ? shownItem(working, op.itemId) : undefined
   if (op.kind === 'item.add')
     return [
@@ -122,13 +123,19 @@ function stepOf(sent: Operation, working: Working): Step[] {
       ? []
       : [{ kind: 'rename', set: { title: { from: op.from, to: op.to } } }]
   if (op.kind === 'list.delete' || op.kind === 'list.restore')
-    return working.isDeleted === (op.kind === 'list.restore') ? [{ kind: op.kind }] : []
+    return op.kind === 'list.delete' || working.isDeleted ? [{ kind: op.kind }] : []
   if (!item) return []
   const { id } = item
   const above = itemAbove(working, item)
   if (op.kind === 'item.delete')
     return [{ kind: 'remove', item, above, below: itemBelow(working.order, item)?.id }]
-  if (op.kind === 'item.move') return above === op.after ? [] : [{ kind: 'move', id, above }]
+  if (op.kind === 'item.move') {
+    const anchor = placeOf(working, op.after)
+    if (!anchor) return []
+    const isLive = working.items.has(anchor.id)
+    const next = isLive ? anchor.id : itemAbove(working, anchor, new Set([id]))
+    return next === above ? [] : [{ kind: 'move', id, above }]
+  }
   if (op.kind !== 'item.set') return []
   const set = Object.fromEntries(Object.entries(op.set).filter(([, { from, to }]) => from !== to))
   return Object.keys(set).length > 0 ? [{ kind: 'set', id, set }] : []
