@@ -195,8 +195,9 @@ export function createHub(parts: HubParts) {
 
   function onWishes(wishes: Wishes, from: string) {
     tabs.set(from, { wishes, silentBeats: 0 })
-    for (const [id, wish] of Object.entries(wishes.lists)) onListWish(id, wish, from)
+    // First, because the service limits the number of open checklists.
     removeUnused()
+    for (const [id, wish] of Object.entries(wishes.lists)) onListWish(id, wish, from)
     if (wishes.isNew && from !== tabId) deliver(beatFrame(), from)
     update()
   }
@@ -323,7 +324,7 @@ export function createHub(parts: HubParts) {
 
   /** Opens and closes the connections as they are needed, and sends a new state to all tabs. */
   function update() {
-    if (isClosed) return
+    if (isClosed || tabs.size === 0) return
     const needsStream = [...tabs.values()].some(({ wishes }) => wishes.hasEventListeners)
     const needsSocket = lists.size > 0 || pushes.size > 0 || parts.wantsPush()
     want(stream, needsStream, parts.forgetCursors)
@@ -522,10 +523,11 @@ export function createHub(parts: HubParts) {
     if (!list.stopShowTimer) sendShown(list)
   }
 
+  // The state null would hide the user, who still has the checklist open.
   function sendShown(list: HubList) {
     const sentAt = socket.isFull() ? undefined : list.shownAt
     if (sentAt !== undefined) {
-      socket.send({ type: 'presence', checklistId: list.id, state: list.shown })
+      socket.send({ type: 'presence', checklistId: list.id, state: list.shown ?? {} })
     }
     list.stopShowTimer?.()
     list.stopShowTimer = clock.setTimeout(() => {
