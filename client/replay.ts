@@ -370,9 +370,22 @@ function decideText(
   const extended = from === to ? none : ownConflicts(working, itemId, field, from)
   if (outcome === 'noop') return { outcome, extended }
   if (extended.length > 0) return { outcome: 'kept', extended }
-  const value = mergeText(from, live, to)?.value
-  if (value === undefined || !isStorable(field, value)) return { outcome, extended }
+  const value = merge(field, live, edit)
+  if (value === null) return { outcome, extended }
   return value === live ? noop : { outcome: 'merged', value, extended }
+}
+
+const merges = new WeakMap<Change<string>, { live: string; value: string | null }>()
+
+/** Returns the merged text, or null for a conflict. Remembers the last merge of an edit, because every replay needs it. */
+function merge(field: 'text' | 'title', live: string, edit: Change<string>): string | null {
+  let last = merges.get(edit)
+  if (last?.live !== live) {
+    const value = mergeText(edit.from, live, edit.to)?.value
+    last = { live, value: value !== undefined && isStorable(field, value) ? value : null }
+    merges.set(edit, last)
+  }
+  return last.value
 }
 
 /** Returns the open conflicts that keep a value of this user. An edit that starts from it changes the kept value. */
