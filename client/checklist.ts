@@ -33,7 +33,9 @@ import type {
   Peer,
   Person,
   PresenceState,
+  Project,
   Result,
+  Role,
   Sent,
   Status,
   View
@@ -105,6 +107,8 @@ export function createChecklist(
   let conflicts: readonly Conflict[] = []
   let isRemoved = false
   let isCaughtUp = false
+  /** false when the role may have changed while the connection was lost */
+  let isRoleKnown = false
   const peers = new Map<string, Peer>()
   let people: readonly Person[] = []
   let undoSteps = createUndo()
@@ -131,9 +135,7 @@ export function createChecklist(
 
     revoked(reason, role) {
       if (reason !== 'role_changed') return lose(reason)
-      if (confirmed && role) confirmed = { ...confirmed, role }
-      updateRights()
-      changed()
+      if (role) setRole(role)
     },
 
     refused(code) {
@@ -144,8 +146,13 @@ export function createChecklist(
 
     caughtUp(isNow) {
       isCaughtUp = isNow
-      if (isNow) changed()
-      else updateStatus()
+      if (isNow) {
+        changed()
+        if (!isRoleKnown) void loadRole()
+      } else {
+        isRoleKnown = false
+        updateStatus()
+      }
     }
   }
 
@@ -323,6 +330,7 @@ export function createChecklist(
     opened?.close()
     opened = undefined
     isCaughtUp = false
+    isRoleKnown = false
     peers.clear()
   }
 
@@ -380,6 +388,7 @@ export function createChecklist(
     if (confirmed?.epoch !== data.epoch) held = []
     confirmed = fromSnapshot(data, confirmed)
     isRemoved = false
+    isRoleKnown = true
     error.set(null)
     stopEvents?.()
     stopEvents = undefined
@@ -409,7 +418,28 @@ export function createChecklist(
     changed()
   }
 
-  /** Lets entries go whose change has arrived. */
+  function setRole(role: Role) {
+    isRoleKnown = true
+    if (!confirmed || confirmed.role === role) return
+    confirmed = { ...confirmed, role }
+    updateRights()
+    changed()
+  }
+
+  /** Requests the role, because the changes after a revision do not contain it. */
+  async function loadRole() {
+    const mine = start
+    if (!confirmed) return
+    isRoleKnown = true
+    try {
+      const { role } = await session.request<Project>('GET', `/projects/${confirmed.projectId}`)
+      if (mine === start) setRole(role)
+    } catch {
+      isRoleKnown = false
+    }
+  }
+
+  /** Removes the entries whose change has arrived. */
   function releaseHeld() {
     for (const { entry, rev } of held)
       if (confirmed && rev <= confirmed.rev) confirmed = forget(confirmed, entry.op.opId)
