@@ -5,6 +5,7 @@ import { applyChanges, type Confirmed, forget, fromSnapshot, toData } from './co
 import { ConcordError } from './errors.ts'
 import { createHistory } from './history.ts'
 import type { ChangesPage, Link, ListHandler, OpenedList } from './link.ts'
+import { untilReady } from './live.ts'
 import type { Outbox } from './outbox.ts'
 import { itemAbove } from './place.ts'
 import { peopleByItem, peopleOf } from './presence.ts'
@@ -21,7 +22,6 @@ import {
 import type { SessionManager } from './session.ts'
 import type { Entry } from './storage.ts'
 import type {
-  Call,
   Checklist,
   Choice,
   Clock,
@@ -48,6 +48,8 @@ export interface ChecklistParts {
   outbox: Outbox
   session: Pick<SessionManager, 'request'>
   clock: Clock
+  /** aborts when the client is closed */
+  closed: AbortSignal
   onDispose: () => void
 }
 
@@ -74,7 +76,7 @@ type Absence = Notices['caughtUp'] & { hasWaited: boolean }
  */
 export function createChecklist(
   id: string,
-  { link, outbox, session, clock, onDispose }: ChecklistParts
+  { link, outbox, session, clock, closed, onDispose }: ChecklistParts
 ): Checklist & { toDecide: Readable<number> } {
   const view = writable<View | undefined>(undefined, hold)
   const error = writable<ConcordError | null>(null)
@@ -156,6 +158,7 @@ export function createChecklist(
     }
   }
 
+  closed.addEventListener('abort', end)
   const stop = [
     outbox.onChange(changed => {
       if (changed === id) flush()
@@ -185,7 +188,10 @@ export function createChecklist(
     status,
     /** number of open conflicts */
     toDecide,
-    ready,
+    ready(call) {
+      const release = hold()
+      return untilReady(view, error, closed, call).finally(release)
+    },
     add,
 
     set(itemId, to) {
@@ -277,14 +283,18 @@ export function createChecklist(
       return off
     },
 
-    [dispose]() {
-      for (const run of stop) run()
-      stopLinger()
-      close()
-      reset()
-      listeners.clear()
-      onDispose()
-    }
+    [dispose]: end
+  }
+
+  function end() {
+    closed.removeEventListener('abort', end)
+    for (const run of stop) run()
+    stopLinger()
+    save()
+    close()
+    reset()
+    listeners.clear()
+    onDispose()
   }
 
   // Opening and closing
@@ -349,35 +359,6 @@ export function createChecklist(
     view.set(undefined)
     toDecide.set(0)
     updateStatus()
-  }
-
-  function ready({ signal }: Call = {}): Promise<View> {
-    return new Promise((resolve, reject) => {
-      const fail = (reason: ConcordError) => {
-        reject(reason)
-        end()
-      }
-      const abort = () => fail(new ConcordError('ABORTED', 'aborted'))
-      const stops = [() => signal?.removeEventListener('abort', abort)]
-      // Subscribers are called before `subscribe` returns.
-      const end = () =>
-        queueMicrotask(() => {
-          for (const run of stops) run()
-        })
-      if (signal?.aborted) return abort()
-      signal?.addEventListener('abort', abort)
-      stops.push(
-        view.subscribe(value => {
-          if (value) {
-            resolve(value)
-            end()
-          }
-        }),
-        error.subscribe(value => {
-          if (value && !view.get()) fail(value)
-        })
-      )
-    })
   }
 
   // Messages of the service
