@@ -442,6 +442,8 @@ export function createChecklist(
     stopEvents ??= link.onEvent(event => {
       const { type } = event
       if (
+        type === 'ready' ||
+        type === 'reset' ||
         ((type === 'member.added' || type === 'member.updated') &&
           event.userId === outbox.userId.get()) ||
         (type === 'checklist.restored' && event.checklistId === id)

@@ -576,7 +576,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       stopEvents = undefined
     } else
       stopEvents ??= link.onEvent(({ type }) => {
-        if (/^(member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
+        // Events before `ready` and `reset` may have been missed.
+        if (/^(ready|reset|member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
       })
   }
 
