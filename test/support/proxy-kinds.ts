@@ -1,21 +1,10 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { connect } from 'node:tls'
 import { promisify } from 'node:util'
-import type { Test } from 'tap'
-import { createCertificate } from './certificate.ts'
-import { freePort } from './free-port.ts'
-import { until } from './until.ts'
 
-/** The configuration files that docs/deployment.md shows. */
-export const proxiesFolder = join(import.meta.dirname, '../../deploy/proxies')
-
-/** What the tests replace in a configuration: addresses and paths. */
-interface Place {
+/** The addresses and paths of a proxy in a test, which replace those of the documentation. */
+export interface Place {
   folder: string
   /** the port for TLS */
   port: number
@@ -143,91 +132,6 @@ export const proxyKinds = [nginx, haproxy, caddy, envoy]
 export function skipOf({ name, program, install }: ProxyKind): string | false {
   if (program === undefined) return `needs ${name}: ${install}`
   return find('openssl') === undefined && 'needs OpenSSL: apt-get install openssl'
-}
-
-export function noReload({ name, reload }: ProxyKind): string | false {
-  return !reload && `${name} reads its configuration only when it starts`
-}
-
-export function noHttp2Sockets({ name, hasHttp2Sockets }: ProxyKind): string | false {
-  return !hasHttp2Sockets && `${name} opens sockets over HTTP/1.1 only`
-}
-
-/**
- * Starts a proxy in front of a node with the configuration that the documentation shows, after `change`. Returns its
- * address, and a function that renews its certificate and reloads it.
- */
-export async function startProxy(
-  t: Test,
-  kind: ProxyKind,
-  nodeUrl: string,
-  change: (config: string) => string = config => config
-) {
-  const folder = await mkdtemp(join(tmpdir(), 'concord-proxy-'))
-  await chmod(folder, 0o755) // workers of nginx run as another user
-  const place = {
-    folder,
-    port: await freePort(),
-    httpPort: await freePort(),
-    node: new URL(nodeUrl).host
-  }
-  await createCertificate(folder)
-  const file = join(folder, kind.file)
-  const shown = await readFile(join(proxiesFolder, kind.file), 'utf8')
-  await writeFile(file, replaceEach(change(shown), kind.replacements(place)))
-
-  const child = spawn(kind.program as string, kind.args(file, place), {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, HOME: folder }
-  })
-  const exited = once(child, 'exit')
-  t.teardown(async () => {
-    child.kill(kind.end)
-    await exited
-    await rm(folder, { recursive: true })
-  })
-  await waitUntilListening(child, place.port)
-
-  return { url: `https://127.0.0.1:${place.port}`, httpPort: place.httpPort, reload }
-
-  /** Renews the certificate and reloads. Resolves when new connections receive the new certificate. */
-  async function reload() {
-    const before = await fingerprint(place.port)
-    await createCertificate(folder)
-    await kind.reload?.(child.pid as number, file, place)
-    await until(async () => (await fingerprint(place.port)) !== before)
-  }
-}
-
-export type Proxy = Awaited<ReturnType<typeof startProxy>>
-
-async function waitUntilListening(child: ChildProcess, port: number) {
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', chunk => {
-      output += chunk
-    })
-  }
-  await until(async () => child.exitCode !== null || (await fingerprint(port)))
-  if (child.exitCode !== null) throw new Error(`the proxy did not start: ${output}`)
-}
-
-/** Returns the fingerprint of the certificate that a server sends. Rejects when none listens. */
-async function fingerprint(port: number): Promise<string> {
-  const socket = connect({ port, host: '127.0.0.1' })
-  await once(socket, 'secureConnect')
-  const { fingerprint256 } = socket.getPeerCertificate()
-  socket.destroy()
-  return fingerprint256
-}
-
-function replaceEach(text: string, replacements: Record<string, string>): string {
-  let replaced = text
-  for (const [old, replacement] of Object.entries(replacements)) {
-    if (!replaced.includes(old)) throw new Error(`the configuration does not contain ${old}`)
-    replaced = replaced.replaceAll(old, replacement)
-  }
-  return replaced
 }
 
 function find(program: string): string | undefined {
