@@ -13,7 +13,13 @@ import { until } from './until.ts'
 /** The configuration files that docs/deployment.md shows. */
 export const proxiesFolder = join(import.meta.dirname, '../../deploy/proxies')
 
-export type ChangeConfig = (config: string) => string
+const limits = { startMs: 30_000 }
+
+/** Functions that end the proxies that still run when a timeout ends the test. */
+const running = new Set<() => void>()
+process.on('exit', () => {
+  for (const kill of running) kill()
+})
 
 /**
  * Starts a proxy in front of a node with the configuration that the documentation shows, after `change`. Returns its
@@ -23,7 +29,7 @@ export async function startProxy(
   t: Test,
   kind: ProxyKind,
   nodeUrl: string,
-  change: ChangeConfig = config => config
+  change: (config: string) => string = config => config
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'concord-proxy-'))
   await chmod(folder, 0o755) // workers of nginx run as another user
@@ -44,9 +50,9 @@ export async function startProxy(
   })
   const exited = once(child, 'exit')
   const kill = () => child.kill(kind.end)
-  process.on('exit', kill) // also when a timeout ends the test
+  running.add(kill)
   t.teardown(async () => {
-    process.off('exit', kill)
+    running.delete(kill)
     kill()
     await exited
     await rm(folder, { recursive: true })
@@ -73,7 +79,7 @@ async function waitUntilListening(child: ChildProcess, port: number) {
       output += chunk
     })
   }
-  await until(async () => child.exitCode !== null || (await fingerprint(port)))
+  await until(async () => child.exitCode !== null || (await fingerprint(port)), limits.startMs)
   if (child.exitCode !== null) throw new Error(`the proxy did not start: ${output}`)
 }
 
