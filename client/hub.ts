@@ -21,6 +21,7 @@ import type {
   Result,
   Role
 } from './types.ts'
+import { hasSameApi, version } from './version.ts'
 import { onWake } from './wake.ts'
 
 /** What one tab wants from the leader: all of it, so that a later message replaces an earlier one. */
@@ -142,6 +143,7 @@ export function createHub(parts: HubParts) {
   let pings = 0
   let lastError = ''
   let isOpen = false
+  let isOtherVersion = false
   let isClosed = false
   let state: LinkState = { state: 'connecting', retryAt: null }
 
@@ -386,6 +388,7 @@ export function createHub(parts: HubParts) {
     switch (message.type) {
       case 'welcome':
         isOpen = true
+        checkVersion(message.version)
         for (const list of lists.values()) open(list)
         for (const [id, push] of pushes) sendPush(id, push)
         onCanPush(true)
@@ -417,6 +420,13 @@ export function createHub(parts: HubParts) {
       }
     }
     update()
+  }
+
+  function checkVersion(service: string) {
+    if (hasSameApi(service) || isOtherVersion) return
+    isOtherVersion = true
+    const message = `this is version ${version} of the client, but the service has version ${service}`
+    parts.log({ level: 'warn', message })
   }
 
   // Checklists

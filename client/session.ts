@@ -169,11 +169,13 @@ export function createSessionManager(parts: SessionParts): SessionManager {
   function ended(reason: SignedOutReason) {
     const current = state.get()
     if (current.state === 'signed-out') {
-      if (current.reason === 'expired') state.set({ state: 'signed-out', reason })
+      if (precisionOf(reason) <= precisionOf(current.reason)) return
+      state.set({ state: 'signed-out', reason })
+      bus.send('session', { reason })
       return
     }
     // The report may be about an earlier session of this device, so only a refresh that is refused signs out.
-    endReason = reason
+    if (precisionOf(reason) > precisionOf(endReason)) endReason = reason
     access = null
     isVerified = false
     const earlier: Promise<unknown> = refreshing ?? Promise.resolve()
@@ -354,6 +356,12 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
 function userOf(session: Session): Me | null {
   return session.state === 'signed-in' ? session.user : null
+}
+
+/** Several connections report the end of a session, but only the stream receives the exact reason. */
+function precisionOf(reason: SignedOutReason | null): number {
+  if (reason === null) return 0
+  return reason === 'expired' ? 1 : reason === 'revoked' ? 2 : 3
 }
 
 /** Returns whether what is stored on this device must not outlive the session. */

@@ -72,6 +72,18 @@ t.test('a token that is about to expire is refreshed ahead of time', async t => 
   manager.keepFresh(false)
 })
 
+t.test('after waking, a token that has expired is refreshed at once', async t => {
+  const ann = await createUser(app)
+  const clock = movableClock()
+  const manager = startManager(t, url, { clock })
+  await manager.signIn(ann)
+  manager.keepFresh(true)
+  clock.skip(LIFE_MS)
+  const isRefreshed = new Promise(resolve => manager.onToken(resolve))
+  manager.keepFresh(true)
+  await isRefreshed
+})
+
 t.test('ten tabs whose token expires rotate the cookie once', async t => {
   const ann = await createUser(app)
   const fetch = browserFetch()
@@ -137,6 +149,21 @@ t.test('a session that has ended signs out with the reported reason', async t =>
   await until(() => manager.state.get().state === 'signed-out')
   t.match(manager.state.get(), { reason: 'revoked' })
   t.same([...stores], [ann.id], 'what is stored remains for the same user')
+})
+
+t.test('the most exact reason for the end of a session wins', async t => {
+  const ann = await createUser(app)
+  const manager = startManager(t, url)
+  await manager.signIn(ann)
+  await call('DELETE', '/auth/sessions', { token: ann.token })
+  manager.ended('revoked')
+  manager.ended('password_changed')
+  manager.ended('revoked')
+  manager.ended('expired')
+  await until(() => manager.state.get().state === 'signed-out')
+  t.match(manager.state.get(), { reason: 'password_changed' })
+  manager.ended('revoked')
+  t.match(manager.state.get(), { reason: 'password_changed' })
 })
 
 t.test('a request of an ended session signs out as expired', async t => {
