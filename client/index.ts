@@ -101,7 +101,7 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
         checklists.delete(id)
         showConnection()
       }
-      const checklist = createChecklist(id, { link, outbox, session, clock, onDispose })
+      const checklist = createChecklist(id, { ...shared, link, outbox, onDispose })
       checklists.set(id, checklist)
       checklist.toDecide.subscribe(showConnection)
       return checklist
@@ -133,7 +133,6 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     if (closed.aborted) return
     closing.abort()
     signal?.removeEventListener('abort', close)
-    for (const checklist of checklists.values()) checklist[Symbol.dispose]()
     outbox.close()
     link.close()
     session.close()

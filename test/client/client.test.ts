@@ -188,6 +188,30 @@ t.test('two users after one another share no stored data', async t => {
   }
 })
 
+t.test('the connection counts unsent operations and open conflicts', async t => {
+  const ann = await createUser(app)
+  const list = await createChecklist(ann, await createProject(ann))
+  const proxy = await tcpProxy(t, url)
+  const client = await startClient(t, proxy.url, ann)
+  const checklist = client.checklist(list)
+  follow(t, checklist)
+  await checklist.ready()
+  const { ids, settled } = checklist.add('Book the band')
+  await settled
+  const [itemId = ''] = ids
+  proxy.close()
+  await when(client.connection, ({ state }) => state === 'offline')
+  checklist.set(itemId, { text: 'Book the jazz band' })
+  t.match(client.connection.get(), { unsent: 1, toDecide: 0 })
+  await app.sql`update checklist_items set text = 'Call a DJ' where id = ${itemId}`
+  await proxy.reopen()
+  await when(client.connection, ({ toDecide }) => toDecide === 1)
+  await when(client.connection, ({ unsent }) => unsent === 0)
+  const [conflict] = checklist.get()?.conflicts ?? []
+  await checklist.resolve(conflict?.id ?? '', 'theirs').settled
+  await when(client.connection, ({ toDecide }) => toDecide === 0)
+})
+
 t.test('a service of another version is reported once', async t => {
   const ann = await createUser(app)
   const list = await createChecklist(ann, await createProject(ann))
