@@ -155,7 +155,11 @@ export interface Client extends AsyncDisposable {
     run: (event: Events[Type]) => void,
     options?: Call & { project?: string }
   ): () => void
-  /** Opens a stream of its own, and yields its events until `signal` aborts. `after` is the cursor to resume after. */
+  /**
+   * Opens a stream of its own, and yields its events, also `ready`, `heartbeat` and `reset`, until `signal` aborts or the
+   * client is closed. `after` is the cursor to resume after. The stream is read as fast as the events are taken. Throws
+   * SIGNED_OUT when the user signs out, and the error of the service when it refuses the stream.
+   */
   events(options?: Call & { project?: string; after?: string }): AsyncIterable<FeedEvent>
   /** Closes all connections. The stored operations stay on this device. */
   close(): Promise<void>
