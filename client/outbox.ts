@@ -302,17 +302,21 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   /** Calculates `entries` from the stored ones and the writes. */
   function refresh(list: List) {
-    const entries = [...list.stored]
-    for (const { checklistId, op, target, into, seq, isSent } of writes) {
-      if (checklistId !== list.id) continue
-      const at = target
-        ? entries.findLastIndex(entry => entry.op.opId === target && !entry.isSent)
-        : -1
-      if (at < 0) entries.push({ seq, checklistId, op, isSent })
-      else if (into) entries[at] = { ...(entries[at] as Entry), op: into }
-      else entries.splice(at, 1)
+    const entries: (Entry | null)[] = [...list.stored]
+    const own = writes.filter(({ checklistId }) => checklistId === list.id)
+    const places = new Map<string | undefined, number>()
+    if (own.some(({ target }) => target))
+      for (const [index, { op, isSent }] of list.stored.entries())
+        if (!isSent) places.set(op.opId, index)
+    for (const { checklistId, op, target, into, seq, isSent } of own) {
+      const at = places.get(target) ?? entries.length
+      const old = entries[at]
+      if (old) entries[at] = into ? { ...old, op: into } : null
+      else entries.push({ seq, checklistId, op, isSent })
+      places.delete(target)
+      if (!isSent) places.set(op.opId, at)
     }
-    list.entries = entries
+    list.entries = entries.filter(entry => entry !== null)
     let many = 0
     for (const { entries } of lists.values()) many += entries.length
     unsent.set(many)
