@@ -273,6 +273,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function put(entry: Entry) {
     const { opId } = entry.op
     if (gone.has(opId)) return
+    const own = writes.filter(({ checklistId }) => checklistId === entry.checklistId)
+    // Another tab has stored a later write of this tab: the order would be lost.
+    if (own.findIndex(write => write.op.opId === opId) > 0) return
     writes = writes.filter(write => write.op.opId !== opId)
     const { stored } = listOf(entry.checklistId)
     let at = stored.length
@@ -418,14 +421,19 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     store = undefined
   }
 
-  /** Rejects when a transaction takes too long: browsers have had faults in which it never ends. */
+  /**
+   * Rejects when a transaction takes too long: browsers have had faults in which it never ends. Waits in two steps,
+   * because the first timer runs at once after the device was asleep.
+   */
   function withTimeout<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const stop = clock.setTimeout(
-        () => reject(new Error('the storage did not respond')),
-        limits.transactionMs
-      )
-      promise.then(resolve, reject).finally(stop)
+      let stop = clock.setTimeout(() => {
+        stop = clock.setTimeout(
+          () => reject(new Error('the storage did not respond')),
+          limits.transactionMs / 2
+        )
+      }, limits.transactionMs / 2)
+      promise.then(resolve, reject).finally(() => stop())
     })
   }
 
