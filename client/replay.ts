@@ -166,12 +166,25 @@ export function checkOnce(op: Operation): Checked {
 
 function predict(working: Working, sent: Operation): Prediction {
   const checked = checkOnce(sent)
-  if ('code' in checked) return rejected(checked.code)
+  if ('code' in checked) return { itemIds: none, ...rejected(checked.code) }
   const { op } = checked
   const landed = new Set(working.confirmed.landed.get(op.opId))
-  if (landed.has(partOf(op))) return unknown()
-  if (working.isDeleted && op.kind !== 'list.restore')
-    return op.kind === 'list.delete' ? { outcome: 'noop', itemIds: none } : rejected('list_deleted')
+  if (landed.has(partOf(op))) return { itemIds: none }
+  const added = op.kind === 'item.add' ? (op.items ?? none) : [op as { itemId?: string }]
+  const itemIds = added.flatMap(({ itemId = '' }) =>
+    itemId === '' || landed.has(itemId) ? [] : itemId
+  )
+  return { itemIds, ...decide(working, op, landed) }
+}
+
+/** A prediction; without `itemIds`, they are those that the operation names. */
+type Decided = Partial<Prediction>
+type Landed = ReadonlySet<string>
+
+function decide(working: Working, op: Operation, landed: Landed): Decided {
+  const { isDeleted, confirmed } = working
+  if (isDeleted && op.kind !== 'list.restore')
+    return op.kind === 'list.delete' ? noop : rejected('list_deleted')
   switch (op.kind) {
     case 'item.add':
       return addItems(working, op, landed)
@@ -182,27 +195,22 @@ function predict(working: Working, sent: Operation): Prediction {
     case 'item.delete':
       return removeItem(working, op)
     case 'item.restore':
-      return restoreItem(working, op.itemId)
+      return restoreItem(working, op)
     case 'list.rename':
       return rename(working, op)
     case 'list.delete':
       working.isDeleted = true
       // The changes since `seenRev` may be own ones.
-      if (!op.force && working.confirmed.rev > op.seenRev) return unknown()
-      return { outcome: 'applied', itemIds: none }
-    case 'list.restore': {
-      const outcome = working.isDeleted ? 'applied' : 'noop'
+      return op.force || confirmed.rev <= op.seenRev ? applied : unknown
+    case 'list.restore':
       working.isDeleted = false
-      return { outcome, itemIds: none }
-    }
+      return isDeleted ? applied : noop
     case 'list.restoreTo':
-      return unknown()
+      return unknown
     case 'conflict.resolve':
       return resolve(working, op)
   }
 }
-
-type Landed = ReadonlySet<string>
 
 /** Returns the part with which the whole operation has landed, if it has one. */
 function partOf(op: Operation): string {
@@ -210,33 +218,30 @@ function partOf(op: Operation): string {
   return op.kind === 'list.rename' ? 'title' : 'itemId' in op && op.itemId ? op.itemId : 'list'
 }
 
-const unknown = (...itemIds: string[]): Prediction => ({ itemIds })
-
-const rejected = (code: Result['code'], ...itemIds: string[]): Prediction => ({
-  outcome: 'rejected',
-  code,
-  itemIds
-})
+const unknown: Decided = {}
+const noop: Decided = { outcome: 'noop' }
+const applied: Decided = { outcome: 'applied' }
+const dropped: Decided = { outcome: 'dropped', code: 'item_deleted' }
+const rejected = (code: Result['code']): Decided => ({ outcome: 'rejected', code })
 
 // The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve. They show a value also when
 // the service will reject it, until it has.
 
-function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Prediction {
+function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Decided {
   const all = op.items ?? none
-  const itemIds = all.map(({ itemId }) => itemId).filter(id => !landed.has(id))
-  const count = itemIds.length
-  const known = itemIds.filter(id => placeOf(working, id)).length
-  if (count === 0) return unknown()
-  if (new Set(itemIds).size < count || (known > 0 && known < count))
-    return rejected('invalid', ...itemIds)
-  if (known > 0) return { outcome: 'noop', itemIds }
-  if (count > roomFor(working)) return rejected('limit', ...itemIds)
+  const ids = all.map(({ itemId }) => itemId).filter(id => !landed.has(id))
+  const known = ids.filter(id => placeOf(working, id)).length
+  if (ids.length === 0) return unknown
+  if (new Set(ids).size < ids.length || (known > 0 && known < ids.length))
+    return rejected('invalid')
+  if (known > 0) return noop
+  if (ids.length > roomFor(working)) return rejected('limit')
 
   const { start, step, isKnown } = findPlace(working, op.after, all.length, landed)
   all.forEach(({ itemId: id, text, done = false, dueOn = null }, n) => {
     if (!landed.has(id)) putItem(working, { id, text, done, dueOn, position: start + step * n })
   })
-  return { outcome: isKnown ? 'applied' : undefined, itemIds }
+  return isKnown ? applied : unknown
 }
 
 const roomFor = ({ items }: Rows) => maximum.itemsPerChecklist - items.size
@@ -266,21 +271,20 @@ function makeRoom({ items, order, deleted }: Working) {
   })
 }
 
-function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Prediction {
+function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Decided {
   const { itemId } = op
   const edits = Object.entries(op.set).filter(([field]) => !landed.has(`${itemId}.${field}`))
   const { text, done, dueOn }: Of<'item.set'>['set'] = Object.fromEntries(edits)
-  if (edits.length === 0) return unknown()
+  if (edits.length === 0) return { itemIds: none }
   const live = working.items.get(itemId)
   const under = live ?? working.deleted.get(itemId)
-  const itemIds = [itemId]
-  if (!under) return { itemIds }
+  if (!under) return unknown
 
-  const words = text ? decideText(working, itemId, 'text', under.text, text) : noop
+  const words = text ? decideText(working, itemId, 'text', under.text, text) : unchanged
   const dueOutcome = dueOn ? decideValue(under.dueOn, dueOn) : 'noop'
   const isTick = !done || done.to || done.to === under.done
   if (!live && words.outcome === 'noop' && dueOutcome === 'noop' && isTick)
-    return { outcome: 'dropped', code: 'item_deleted', itemIds, under, isFinal: true }
+    return { ...dropped, under, isFinal: true }
 
   const item = {
     ...under,
@@ -315,7 +319,6 @@ function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Predicti
   return {
     outcome: isFull ? 'rejected' : kept.length > 0 ? 'conflict' : written,
     code: isFull ? 'limit' : undefined,
-    itemIds,
     under,
     shown: shownItem(working, itemId)?.text,
     kept,
@@ -336,7 +339,7 @@ interface Decision {
   extended: readonly Conflict[]
 }
 
-const noop: Decision = { outcome: 'noop', extended: none }
+const unchanged: Decision = { outcome: 'noop', extended: none }
 
 function decideValue<Value>(live: Value, { from, to }: Change<Value>) {
   if (live === to || from === to) return 'noop'
@@ -358,7 +361,7 @@ function decideText(
   if (extended.length > 0) return { outcome: 'kept', extended }
   const value = merge(field, live, edit)
   if (value === null) return { outcome, extended }
-  return value === live ? noop : { outcome: 'merged', value, extended }
+  return value === live ? unchanged : { outcome: 'merged', value, extended }
 }
 
 const merges = new WeakMap<Change<string>, { live: string; value: string | null }>()
@@ -442,30 +445,26 @@ function follow(
   }
 }
 
-function moveItem(working: Working, { itemId, after }: Of<'item.move'>): Prediction {
+function moveItem(working: Working, { itemId, after }: Of<'item.move'>): Decided {
   const { items, order, deleted } = working
   const item = items.get(itemId)
-  const itemIds = [itemId]
-  if (!item)
-    return deleted.has(itemId) ? { outcome: 'dropped', code: 'item_deleted', itemIds } : { itemIds }
+  if (!item) return deleted.has(itemId) ? dropped : unknown
   const anchor = placeOf(working, after)
-  if (anchor && itemBelow(order, anchor)?.id === itemId) return { outcome: 'noop', itemIds }
-  const { start: position, isKnown } = findPlace(working, after, 1, new Set(itemIds))
+  if (anchor && itemBelow(order, anchor)?.id === itemId) return noop
+  const { start: position, isKnown } = findPlace(working, after, 1, new Set([itemId]))
   putItem(working, { ...(items.get(itemId) ?? item), position })
-  const outcome = position === item.position ? 'noop' : 'applied'
-  return { outcome: isKnown ? outcome : undefined, itemIds }
+  return !isKnown ? unknown : position === item.position ? noop : applied
 }
 
-function removeItem(working: Working, { itemId, seen }: Of<'item.delete'>): Prediction {
+function removeItem(working: Working, { itemId, seen }: Of<'item.delete'>): Decided {
   const item = working.items.get(itemId)
-  const itemIds = [itemId]
-  if (!item) return { outcome: working.deleted.has(itemId) ? 'noop' : undefined, itemIds }
+  if (!item) return working.deleted.has(itemId) ? noop : unknown
   if (item.text === seen.text && item.dueOn === seen.dueOn && (item.done || !seen.done)) {
     removeWithConflicts(working, itemId)
-    return { outcome: 'applied', itemIds }
+    return applied
   }
   const isOpen = openConflict(working, itemId, 'alive', seen.text, item.text, null)
-  return isOpen ? { outcome: 'conflict', itemIds } : rejected('limit', itemId)
+  return isOpen ? { outcome: 'conflict' } : rejected('limit')
 }
 
 function removeWithConflicts(working: Working, id: string) {
@@ -474,17 +473,16 @@ function removeWithConflicts(working: Working, id: string) {
     if (conflict.itemId === id) working.conflicts.delete(conflict.id)
 }
 
-function restoreItem(working: Working, itemId: string): Prediction {
-  const itemIds = [itemId]
+function restoreItem(working: Working, { itemId }: Of<'item.restore'>): Decided {
   const item = working.deleted.get(itemId)
-  if (working.items.has(itemId)) return { outcome: 'noop', itemIds }
-  if (roomFor(working) < 1) return rejected('limit', itemId)
-  if (!item) return { itemIds }
+  if (working.items.has(itemId)) return noop
+  if (roomFor(working) < 1) return rejected('limit')
+  if (!item) return unknown
   putItem(working, item)
-  return { outcome: 'applied', itemIds }
+  return applied
 }
 
-function rename(working: Working, op: Of<'list.rename'>): Prediction {
+function rename(working: Working, op: Of<'list.rename'>): Decided {
   const { title } = working
   const { outcome, value, extended } = decideText(working, null, 'title', title, op)
   const isExtended = extend(working, extended, op.to)
@@ -495,7 +493,6 @@ function rename(working: Working, op: Of<'list.rename'>): Prediction {
   return {
     outcome: isFull ? 'rejected' : isKept ? 'conflict' : outcome,
     code: isFull ? 'limit' : undefined,
-    itemIds: none,
     under: { id: '', text: title, done: false, dueOn: null, position: 0 },
     shown: shownTitle(working),
     kept: isKept ? ['title'] : none,
@@ -506,10 +503,10 @@ function rename(working: Working, op: Of<'list.rename'>): Prediction {
 function resolve(
   working: Working,
   op: Of<'conflict.resolve'> & { values?: Partial<Record<Field, unknown>> }
-): Prediction {
+): Decided {
   const { opId, choice, values = {}, newItemId = '' } = op
   const conflict = working.conflicts.get(op.conflictId)
-  if (!conflict) return { outcome: 'noop', code: 'already_resolved', itemIds: none }
+  if (!conflict) return { ...noop, code: 'already_resolved' }
   const { id, itemId, field, theirs } = conflict
   const itemIds = itemId === null ? [] : [itemId]
   if (
@@ -517,16 +514,16 @@ function resolve(
     (choice === 'both' && field !== 'text') ||
     (choice === 'custom' && values[field] === undefined)
   )
-    return rejected('invalid', ...itemIds)
+    return { ...rejected('invalid'), itemIds }
   const item = working.items.get(`${itemId}`)
   const live = field === 'title' ? working.title : field === 'dueOn' ? item?.dueOn : item?.text
-  if (live !== op.seen) return rejected('stale', ...itemIds)
+  if (live !== op.seen) return { ...rejected('stale'), itemIds }
 
   if (choice === 'both') {
     const items = [{ itemId: newItemId, text: `${theirs}` }]
     const add = { opId, kind: 'item.add', after: itemId, items } as const
     const { outcome, code } = addItems(working, add, new Set())
-    if (outcome !== 'applied') return rejected(code ?? 'invalid', ...itemIds)
+    if (outcome !== 'applied') return { ...rejected(code ?? 'invalid'), itemIds }
     itemIds.push(newItemId)
   }
   working.conflicts.delete(id)
@@ -536,5 +533,5 @@ function resolve(
     if (item) update(working, item, { ...item, [field]: chosen })
     else setTitle(working, `${chosen}`)
   }
-  return { outcome: 'applied', itemIds }
+  return { ...applied, itemIds }
 }

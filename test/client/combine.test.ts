@@ -112,7 +112,7 @@ t.test('an edit that is taken back disappears', async t => {
 t.test('an edit becomes part of the operation that adds the item', async t => {
   t.match(
     queueOf(listOf(1), [add('new', 'a'), tick('i0', false), setText('new', 'a', 'b')]).ops(),
-    [{ kind: 'item.add', text: 'b' }, { kind: 'item.set' }]
+    [{ kind: 'item.add', items: [{ text: 'b' }] }, { kind: 'item.set' }]
   )
   const items = [
     { itemId: 'x', text: 'a' },
@@ -220,9 +220,9 @@ t.test('without foreign writes, combined operations end where all of them end', 
         { title: rows.title, isDeleted: rows.isDeleted, items: content(rows.items) }
       )
     }),
-    { numRuns: 25 }
+    { numRuns: 12 }
   )
-  t.ok(saved > 50, `${saved} operations saved`)
+  t.ok(saved > 10, `${saved} operations saved`)
 })
 
 /** Conflicts are left out, because combined edits may merge where a chain of edits conflicts. */
@@ -280,6 +280,6 @@ t.test('with foreign writes, no text of a combined operation is lost', async t =
       }
       t.strictSame((await rows()).items.map(withoutPosition).length, start.length)
     }),
-    { numRuns: 25 }
+    { numRuns: 12 }
   )
 })

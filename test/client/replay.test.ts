@@ -252,7 +252,7 @@ t.test('without foreign writes, predictions are what the service decides', async
       t.strictSame(stateOf(working), await rows())
       t.strictSame(stateOf(confirmed()), await rows())
     }),
-    { numRuns: 25 }
+    { numRuns: 15 }
   )
 })
 
@@ -307,7 +307,7 @@ t.test(
           else await submit(otherId, [operationOf(replay(confirmed(), [], otherId), foreign)])
         }
       }),
-      { numRuns: 40 }
+      { numRuns: 25 }
     )
     t.comment(Object.fromEntries(outcomes))
     for (const outcome of ['applied', 'conflict', 'noop', 'rejected'])
