@@ -376,7 +376,7 @@ export function createChecklist(
     stopEvents = undefined
     releaseHeld()
     updateRights()
-    changed()
+    changedState()
   }
 
   function changes(page: ChangesPage) {
@@ -397,7 +397,7 @@ export function createChecklist(
     }
     releaseHeld()
     if (wasDeleted !== confirmed.isDeleted) updateRights()
-    changed()
+    changedState()
   }
 
   function setRole(role: Role) {
@@ -405,7 +405,7 @@ export function createChecklist(
     if (!confirmed || confirmed.role === role) return
     confirmed = { ...confirmed, role }
     updateRights()
-    changed()
+    changedState()
   }
 
   /** Requests the role, because the changes after a revision do not contain it. */
@@ -451,15 +451,19 @@ export function createChecklist(
       )
         opened?.resync()
     })
-    changed()
+    changedState()
   }
 
   // The view
 
   /** Shows a change of the service with the next frame. */
   function changed() {
-    stopSave ??= clock.setTimeout(save, limits.saveMs)
     stopFrame ??= clock.setTimeout(flush, limits.frameMs)
+  }
+
+  function changedState() {
+    stopSave ??= clock.setTimeout(save, limits.saveMs)
+    changed()
   }
 
   function save() {

@@ -328,7 +328,18 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function notify(checklistId: string) {
-    for (const run of [...changeRuns]) run(checklistId)
+    for (const run of [...changeRuns]) call(() => run(checklistId))
+  }
+
+  /** Runs a listener. An error in it, also of a subscriber of a view, must not stop the queue. */
+  function call(run: () => void) {
+    try {
+      run()
+    } catch (error) {
+      log({ level: 'warn', message: 'a subscriber failed', error })
+      // Shows it as an uncaught error in browsers.
+      globalThis.reportError?.(error)
+    }
   }
 
   function settle(result: Result, opId = result.opId) {
@@ -389,7 +400,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function arrive(settled: Settled[]) {
-    for (const { entry, result } of settled) for (const run of [...resultRuns]) run(entry, result)
+    for (const { entry, result } of settled)
+      for (const run of [...resultRuns]) call(() => run(entry, result))
     const [first] = settled
     if (first)
       leave(
@@ -469,9 +481,14 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     const rows = await inStore(opened => opened.entries())
     if (mine !== life) return
     const seqs = new Set(rows.map(({ seq }) => seq))
-    for (const { seq, checklistId, op } of known) {
-      // Another tab has received the result.
-      if (!seqs.has(seq)) leave(checklistId, [{ opId: op.opId, outcome: 'noop' }])
+    // Another tab has received the results.
+    for (const id of lists.keys()) {
+      const lost = known.filter(({ seq, checklistId }) => checklistId === id && !seqs.has(seq))
+      if (lost.length > 0)
+        leave(
+          id,
+          lost.map(({ op: { opId } }) => ({ opId, outcome: 'noop' }))
+        )
     }
     // A transaction that took too long may have been tried again, and then both were committed.
     const opIds = new Set(gone)

@@ -335,6 +335,16 @@ t.test('a result is reported before its entry leaves', async t => {
   t.strictSame(seen.slice(-2), [[op], 0])
 })
 
+t.test('an error in a subscriber does not stop the queue', async t => {
+  const tab = startTab()
+  tab.outbox.onChange(() => {
+    throw new Error('a bug of the page')
+  })
+  const op = edit('a')
+  t.strictSame(await tab.outbox.add(listId, op).settled, applied(op.opId))
+  t.match(tab.logs[0], { level: 'warn', message: 'a subscriber failed' })
+})
+
 // Storage
 
 t.test('without storage, operations are sent from memory and said to be unstored', async t => {
