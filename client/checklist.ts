@@ -307,6 +307,7 @@ export function createChecklist(
     return () => {
       if (--users > 0) return
       stopLinger = clock.setTimeout(() => {
+        flush()
         save()
         close()
       }, limits.lingerMs)
@@ -327,7 +328,7 @@ export function createChecklist(
         flush()
       }
     }
-    opened = link.open(id, handler, confirmed)
+    opened = link.open(id, handler, confirmed && { rev: confirmed.rev, epoch: confirmed.epoch })
   }
 
   function close() {
