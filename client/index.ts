@@ -97,6 +97,7 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
       const id = anyCaseId.toLowerCase()
       const known = checklists.get(id)
       if (known) return known
+      if (!WebSocket) throw new ConcordError('INVALID', 'pass a WebSocket: this platform has none')
       const onDispose = () => {
         checklists.delete(id)
         showConnection()

@@ -43,6 +43,13 @@ t.test('a port without a server gives NETWORK', async t => {
   await t.rejects(client.signIn(account), error)
 })
 
+t.test('a platform without WebSocket opens no checklist', async t => {
+  t.intercept(globalThis, 'WebSocket', { value: undefined })
+  const client = await startClient(t, url, await createUser(app))
+  t.same(await client.projects.ready(), [])
+  t.throws(() => client.checklist('0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10'), { code: 'INVALID' })
+})
+
 for (const [status, type, body] of [
   [200, 'text/html', '<h1>It works!</h1>'],
   [404, 'text/html', '<h1>Not Found</h1>'],

@@ -62,7 +62,8 @@ t.test("changes by the client's own calls are shown at once", async t => {
   await handle.removeMember(bob.id)
   t.equal(handle.members.get()?.length, 1)
   const checklist = await handle.createChecklist('To buy')
-  t.same(handle.checklists.get(), [checklist])
+  const { updatedAt: _, ...row } = checklist
+  t.match(handle.checklists.get(), [row], 'its event can arrive before the response')
   await handle.delete()
   t.same(projects.get(), [])
   t.equal(await codeOf(handle.rename('Gone')), 'PROJECT_NOT_FOUND')
