@@ -273,6 +273,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function put(entry: Entry) {
     const { opId } = entry.op
     if (gone.has(opId)) return
+    const own = writes.filter(({ checklistId }) => checklistId === entry.checklistId)
+    // Another tab has stored a later write of this tab: the order would be lost.
+    if (own.findIndex(write => write.op.opId === opId) > 0) return
     writes = writes.filter(write => write.op.opId !== opId)
     const { stored } = listOf(entry.checklistId)
     let at = stored.length
@@ -302,17 +305,21 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   /** Calculates `entries` from the stored ones and the writes. */
   function refresh(list: List) {
-    const entries = [...list.stored]
-    for (const { checklistId, op, target, into, seq, isSent } of writes) {
-      if (checklistId !== list.id) continue
-      const at = target
-        ? entries.findLastIndex(entry => entry.op.opId === target && !entry.isSent)
-        : -1
-      if (at < 0) entries.push({ seq, checklistId, op, isSent })
-      else if (into) entries[at] = { ...(entries[at] as Entry), op: into }
-      else entries.splice(at, 1)
+    const entries: (Entry | null)[] = [...list.stored]
+    const own = writes.filter(({ checklistId }) => checklistId === list.id)
+    const places = new Map<string | undefined, number>()
+    if (own.some(({ target }) => target))
+      for (const [index, { op, isSent }] of list.stored.entries())
+        if (!isSent) places.set(op.opId, index)
+    for (const { checklistId, op, target, into, seq, isSent } of own) {
+      const at = places.get(target) ?? entries.length
+      const old = entries[at]
+      if (old) entries[at] = into ? { ...old, op: into } : null
+      else entries.push({ seq, checklistId, op, isSent })
+      places.delete(target)
+      if (!isSent) places.set(op.opId, at)
     }
-    list.entries = entries
+    list.entries = entries.filter(entry => entry !== null)
     let many = 0
     for (const { entries } of lists.values()) many += entries.length
     unsent.set(many)
@@ -414,14 +421,19 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     store = undefined
   }
 
-  /** Rejects when a transaction takes too long: browsers have had faults in which it never ends. */
+  /**
+   * Rejects when a transaction takes too long: browsers have had faults in which it never ends. Waits in two steps,
+   * because the first timer runs at once after the device was asleep.
+   */
   function withTimeout<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const stop = clock.setTimeout(
-        () => reject(new Error('the storage did not respond')),
-        limits.transactionMs
-      )
-      promise.then(resolve, reject).finally(stop)
+      let stop = clock.setTimeout(() => {
+        stop = clock.setTimeout(
+          () => reject(new Error('the storage did not respond')),
+          limits.transactionMs / 2
+        )
+      }, limits.transactionMs / 2)
+      promise.then(resolve, reject).finally(() => stop())
     })
   }
 
