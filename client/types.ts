@@ -1,4 +1,3 @@
-import type { Static } from '@sinclair/typebox'
 import type { Change as ChangeRow } from '../schemas/change.ts'
 import type {
   Checklist as ChecklistRow,
@@ -6,11 +5,11 @@ import type {
 } from '../schemas/checklist.ts'
 import type { Conflict as ConflictRow } from '../schemas/conflict.ts'
 import type { ErrorCode as ServiceErrorCode } from '../schemas/error.ts'
-import type { FeedEvents } from '../schemas/feed-events.ts'
+import type { FeedEvents as FeedEventRows } from '../schemas/feed-events.ts'
 import type { Item as ItemRow } from '../schemas/item.ts'
 import type { Member as MemberRow } from '../schemas/member.ts'
 import type { Operation as OperationRow, Result as ResultRow } from '../schemas/operation.ts'
-import type { PresenceState as PresenceStateRow } from '../schemas/presence.ts'
+import type { Peer as PeerRow, PresenceState as PresenceStateRow } from '../schemas/presence.ts'
 import type { Project as ProjectRow, Role as RoleName } from '../schemas/project.ts'
 import type { Session as SessionRow } from '../schemas/session.ts'
 import type { Me as MeRow, User as UserRow } from '../schemas/user.ts'
@@ -41,10 +40,11 @@ export type Change = Wire<ChangeRow>
 export type Operation = Wire<OperationRow>
 export type Result = Wire<ResultRow>
 export type PresenceState = Wire<PresenceStateRow>
+export type Peer = Wire<PeerRow>
 export type SessionInfo = Wire<SessionRow>
 
 /** The events of `GET /events`, by type. */
-export type Events = { [Type in keyof typeof FeedEvents]: Wire<Static<(typeof FeedEvents)[Type]>> }
+export type Events = Wire<FeedEventRows>
 
 /** The codes of the service, and those of the client itself. */
 export type ErrorCode =
