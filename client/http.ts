@@ -38,38 +38,49 @@ export function createHttp({ address, fetch, clock, closed }: HttpParts): Http {
   return {
     address,
 
-    async send(method, path, { body, token, cookie, signal } = {}) {
-      const controller = new AbortController()
-      const abort = () => controller.abort()
-      const signals = [closed, signal]
-      for (const one of signals) one?.addEventListener('abort', abort)
-      const stopTimer = clock.setTimeout(abort, limits.timeoutMs)
-      try {
-        if (signals.some(one => one?.aborted)) abort()
-        const response = await fetch(address + path, {
-          method,
-          headers: {
-            ...(body !== undefined && { 'content-type': 'application/json' }),
-            ...(token && { authorization: `Bearer ${token}` }),
-            ...(cookie && { cookie })
-          },
-          body: body === undefined ? undefined : JSON.stringify(body),
-          credentials: 'include',
-          signal: controller.signal
-        })
-        const text = await response.text()
-        const content = parseObject(text)
-        if (!response.ok || (!content && response.status !== 204)) throw errorOf(response, text)
-        return { body: content as never, setCookie: response.headers.getSetCookie?.() ?? [] }
-      } catch (error) {
-        if (error instanceof ConcordError) throw error
-        if (signals.some(one => one?.aborted)) throw abortError(closed)
-        throw new ConcordError('NETWORK', `no response from ${address}`, { cause: error })
-      } finally {
-        stopTimer()
-        for (const one of signals) one?.removeEventListener('abort', abort)
-      }
-    }
+    send: (method, path, { body, token, cookie, signal } = {}) =>
+      withSignal([closed, signal], async (combined, abort) => {
+        const stopTimer = clock.setTimeout(abort, limits.timeoutMs)
+        try {
+          const response = await fetch(address + path, {
+            method,
+            headers: {
+              ...(body !== undefined && { 'content-type': 'application/json' }),
+              ...(token && { authorization: `Bearer ${token}` }),
+              ...(cookie && { cookie })
+            },
+            body: body === undefined ? undefined : JSON.stringify(body),
+            credentials: 'include',
+            signal: combined
+          })
+          const text = await response.text()
+          const content = parseObject(text)
+          if (!response.ok || (!content && response.status !== 204)) throw errorOf(response, text)
+          return { body: content as never, setCookie: response.headers.getSetCookie?.() ?? [] }
+        } catch (error) {
+          if (error instanceof ConcordError) throw error
+          if (signal?.aborted || closed.aborted) throw abortError(closed)
+          throw new ConcordError('NETWORK', `no response from ${address}`, { cause: error })
+        } finally {
+          stopTimer()
+        }
+      })
+  }
+}
+
+/** Calls `run` with a signal that aborts with the first of `signals`, or when `run` calls `abort`. */
+export async function withSignal<T>(
+  signals: (AbortSignal | undefined)[],
+  run: (signal: AbortSignal, abort: () => void) => Promise<T>
+): Promise<T> {
+  const controller = new AbortController()
+  const abort = () => controller.abort()
+  for (const one of signals) one?.addEventListener('abort', abort)
+  if (signals.some(one => one?.aborted)) abort()
+  try {
+    return await run(controller.signal, abort)
+  } finally {
+    for (const one of signals) one?.removeEventListener('abort', abort)
   }
 }
 

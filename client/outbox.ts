@@ -148,6 +148,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
     /** Returns the entries of a checklist in order: a new array after each change, else the same. */
     entries: (checklistId: string): readonly Entry[] => lists.get(checklistId)?.entries ?? NONE,
+    checkLimits,
     add,
     discard,
 
@@ -228,7 +229,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     combine?: { entry: Entry; into: Operation | null }
   ): Sent {
     if (userId.get() === null) throw new ConcordError('SIGNED_OUT', 'sign in first')
-    checkLimits(op)
+    checkLimits([op])
+    bytes += sizeOf(op)
     const settled = new Promise<Result>(resolve => waiters.set(op.opId, [resolve]))
     const target = combine?.entry.op.opId
     const last = writes.find(write => write.op.opId === target && !write.target && !write.isFixed)
@@ -250,16 +252,17 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     return { opId: op.opId, settled }
   }
 
-  function checkLimits(op: Operation) {
-    const size = sizeOf(op)
+  /** Throws LIMIT when there is no room for these operations. */
+  function checkLimits(ops: readonly Operation[]) {
+    let size = 0
+    for (const op of ops) size += sizeOf(op)
     if (bytes + size > limits.unsentBytes) {
       bytes = 0
       for (const { entries } of lists.values())
         for (const entry of entries) bytes += sizeOf(entry.op)
     }
-    if (unsent.get() >= limits.unsent || bytes + size > limits.unsentBytes)
+    if (unsent.get() + ops.length > limits.unsent || bytes + size > limits.unsentBytes)
       throw new ConcordError('LIMIT', 'too many unsent changes on this device')
-    bytes += size
   }
 
   function addWrite(write: Pick<Write, 'checklistId' | 'op' | 'target' | 'into'>, isFixed = false) {
