@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type Command, createWorld, weights } from './simulation/world.ts'
 import { startNode } from '../support/app.ts'
 import { openSql } from '../support/database.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { createUser } from '../support/users.ts'
+import { type Command, weights } from './simulation/commands.ts'
+import { createWorld } from './simulation/world.ts'
 
 // SIMULATION_SEED repeats one run; `npm run soak -- --clients` sets the number of runs.
 const runs = Number(process.env.SIMULATION_RUNS ?? 300)
@@ -25,7 +26,7 @@ const commands = fc.array(command, { minLength: 60, maxLength: 80, size: 'max' }
 
 t.test('clients converge and lose nothing, whatever fails', async t => {
   const { app, url } = await startNode(t)
-  const sql = openSql(t, app.config.database.url, 8)
+  const sql = openSql(t, app.config.databaseUrl ?? '', 8)
   await Promise.all(Array.from({ length: lanes }, (_, lane) => runLane(lane)))
 
   async function runLane(lane: number) {
@@ -36,7 +37,7 @@ t.test('clients converge and lose nothing, whatever fails', async t => {
       }))
     )
     const property = fc.asyncProperty(commands, async steps => {
-      const world = await createWorld({ app, sql, devices })
+      const world = await createWorld({ sql, devices })
       try {
         for (const step of steps) await world.run(step)
         await world.finish()

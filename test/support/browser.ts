@@ -26,11 +26,13 @@ export function fastClock(factor = 20): Clock {
  * takes from a page: `tabs`, `clock`, `fetch` and `WebSocket`. `freeze` stops everything that would run in the tab,
  * `kill` ends it, and `hide` puts it into the back/forward cache until `show`.
  */
-export function openBrowser(t: Test, clock = fastClock()) {
+export function openBrowser(
+  t: Pick<Test, 'teardown'>,
+  { clock = fastClock(), cookie }: { clock?: Clock; cookie?: string } = {}
+) {
   const openTabs = new Set<{ kill(): void; receive(name: string, message: unknown): void }>()
   const holders = new Map<string, Held>()
   const waiting: { name: string; tab: object; grant: () => void }[] = []
-  let cookie: string | undefined
   t.teardown(() => {
     for (const tab of openTabs) tab.kill()
   })
