@@ -301,7 +301,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     if (reason === null) return
     bus.send('session', { reason })
     if (!isForGood(reason)) return
-    store(() => storage.delete(id))
+    if (id) store(() => storage.delete(id))
     store(() => storage.deleteOthers(id))
   }
 
@@ -365,7 +365,7 @@ function isSessionRefused(error: unknown): boolean {
   return ['NO_REFRESH_COOKIE', 'BAD_REFRESH_TOKEN'].includes((error as ConcordError).code)
 }
 
-function signedOutError(cause?: unknown): ConcordError {
+export function signedOutError(cause?: unknown): ConcordError {
   return new ConcordError('SIGNED_OUT', 'the user is signed out', { cause })
 }
 

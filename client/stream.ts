@@ -16,6 +16,10 @@ export interface StreamParts {
   /** Returns the cursor to resume after; undefined to begin with the next event. */
   cursor: () => string | undefined
   onEvent: (event: FeedEvent) => void
+  /** Called when the stream was refused or has failed; it is tried again all the same. */
+  onError?: (error: ConcordError) => void
+  /** Reads more of the stream only after this has resolved. */
+  drained?: () => Promise<void>
 }
 
 export interface Stream extends Reconnecting {
@@ -56,6 +60,7 @@ export function createStream(parts: StreamParts): Stream {
       await read(response.body, signal, onOpen)
     } catch (error) {
       const { status } = error as ConcordError
+      if (!signal.aborted) parts.onError?.(error as ConcordError)
       if (status === 401 || status === 403) session.ended('expired')
       throw error
     } finally {
@@ -103,6 +108,7 @@ export function createStream(parts: StreamParts): Stream {
       if (done) return
       aliveAt = clock.now()
       parser.feed(value as unknown as string)
+      await parts.drained?.()
     }
   }
 }
