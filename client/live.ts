@@ -33,6 +33,9 @@ export interface LiveRows<Row> extends Live<readonly Row[]> {
   update(run: (rows: readonly Row[]) => readonly Row[]): void
 }
 
+/** Returns changed rows, or null when they must be loaded again. */
+type Change<Row> = (rows: readonly Row[]) => readonly Row[] | null
+
 const limits = {
   pages: 100,
   /** Many clients receive the same event: they load at different times. */
@@ -46,14 +49,14 @@ export function createLiveRows<Row>(
 ): LiveRows<Row> {
   const error = writable<ConcordError | null>(null)
   const rows = writable<readonly Row[] | undefined>(undefined, followUser)
+  let change = (_run: Change<Row>) => {}
 
   return {
     ...rows,
     error,
     ready: call => untilReady(rows, error, closed, call),
     update(run) {
-      const current = rows.get()
-      if (current) rows.set(run(current))
+      change(run)
     }
   }
 
@@ -92,12 +95,14 @@ export function createLiveRows<Row>(
     let hasStream = false
     let failures = 0
     let stopTimer = () => {}
-    /** events since the load in flight began: the rows that it returns may be older or newer */
-    let received: FeedEvent[] = []
+    /** changes since the load in flight began: the rows that it returns may be older or newer */
+    let changes: Change<Row>[] = []
     const unsubscribe = link.onEvent(receive)
+    change = applyChange
     load()
 
     return () => {
+      change = () => {}
       stopped.abort()
       stopTimer()
       unsubscribe()
@@ -111,11 +116,15 @@ export function createLiveRows<Row>(
       } else if (event.type === 'reset') {
         reload()
       } else {
-        if (isLoading) received.push(event)
-        const next = apply(rows.get() ?? [], event, userId)
-        if (next && rows.get()) rows.set(next)
-        else if (!next && !isLoading) reload()
+        applyChange(current => apply(current, event, userId))
       }
+    }
+
+    function applyChange(run: Change<Row>) {
+      if (isLoading) changes.push(run)
+      const next = run(rows.get() ?? [])
+      if (next && rows.get()) rows.set(next)
+      else if (!next && !isLoading) reload()
     }
 
     function reload(ms = Math.random() * limits.reloadMs) {
@@ -129,11 +138,11 @@ export function createLiveRows<Row>(
       stopTimer()
       isLoading = true
       isOutdated = false
-      received = []
+      changes = []
       try {
         let loaded: readonly Row[] = await loadPages(signal)
-        for (const event of received) {
-          const next = apply(loaded, event, userId)
+        for (const run of changes) {
+          const next = run(loaded)
           if (next) loaded = next
           else isOutdated = true
         }

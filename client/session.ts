@@ -226,11 +226,11 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       const me = isVerified && isSame ? undefined : findMe(token, signal)
       // Never return a token of another user than `state` says: this can be the first response, or, where tabs cannot
       // exchange messages, another user may have signed in in another tab.
-      if (!isSame) enter((await me) as Me, undefined, false)
-      else me?.then(me => left.aborted || enter(me, undefined, false)).catch(() => {})
-      isVerified = true
-      endReason = null
-      acceptToken(token)
+      if (!isSame) enter((await me) as Me, token, false)
+      else {
+        me?.then(me => left.aborted || enter(me, undefined, false)).catch(() => {})
+        acceptToken(token)
+      }
       bus.send('token', token)
       return token
     } catch (error) {
@@ -272,28 +272,30 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
   function enter(me: Me, token: string | undefined, isOwn: boolean) {
     const before = userOf(state.get())
-    if (before?.id !== me.id) {
-      user.abort()
-      user = new AbortController()
-      access = null
-    }
+    if (before?.id !== me.id) forgetUser()
+    if (token) acceptToken(token)
     if (before?.id !== me.id || before.name !== me.name) {
       state.set({ state: 'signed-in', user: me })
       store(() => storage.setLastUser(me))
       store(() => storage.deleteOthers(me.id))
     }
-    if (token) acceptToken(token)
+    schedule()
     if (isOwn) bus.send('session', { user: me, token })
+  }
+
+  function forgetUser() {
+    user.abort()
+    user = new AbortController()
+    refreshing = null
+    access = null
+    isVerified = true
+    endReason = null
   }
 
   function signedOut(reason: SignedOutReason | null, isOwn: boolean) {
     const id = userOf(state.get())?.id ?? ''
-    user.abort()
-    user = new AbortController()
-    access = null
+    forgetUser()
     cookie = undefined
-    isVerified = true
-    endReason = null
     stopTimer()
     state.set({ state: 'signed-out', reason })
     if (!isOwn) return
@@ -321,6 +323,8 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       refreshAt: now + lifeMs - aheadMs * (1 + Math.random() / 4),
       staleAt: now + lifeMs - aheadMs / 6
     }
+    isVerified = true
+    endReason = null
     failures = 0
     schedule()
     for (const run of [...tokenListeners]) run(token)

@@ -275,9 +275,8 @@ t.test('calls about the account change it and follow its sessions', async t => {
 t.test('a session that is ended elsewhere signs out with its reason', async t => {
   const ann = await createUser(app)
   const client = await startClient(t, url, ann)
-  follow(t, client.projects)
-  await client.projects.ready()
-  await when(client.connection, ({ state }) => state === 'live')
+  const isReady = new Promise(resolve => client.on('ready', resolve))
+  await isReady
   await ann.request('DELETE', '/auth/sessions')
   await when(client.session, ({ state }) => state === 'signed-out')
   t.match(client.session.get(), { reason: 'revoked' })

@@ -145,7 +145,7 @@ export function startManager(
   const { signal: closed } = controller
   const logs: LogLine[] = []
   const log = (line: LogLine) => logs.push(line)
-  const http = createHttp({ address, fetch, clock, closed })
+  const http = createHttp({ address: address.replace(/\/$/, ''), fetch, clock, closed })
   const canResume = isBrowser
   const parts = { http, storage, bus, clock, log, closed, isBrowser, canResume }
   const manager = createSessionManager(parts)

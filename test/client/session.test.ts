@@ -92,7 +92,7 @@ t.test('ten tabs whose token expires rotate the cookie once', async t => {
 t.test('a refresh without network signs nobody out and is repeated', async t => {
   const ann = await createUser(app)
   const proxy = await tcpProxy(t, url)
-  const manager = startManager(t, proxy.url.slice(0, -1))
+  const manager = startManager(t, proxy.url)
   await manager.signIn(ann)
   const token = await manager.token()
   proxy.close()
@@ -198,7 +198,7 @@ t.test('a request of one user is never sent as another', async t => {
 t.test('a reload without network starts with the last user', async t => {
   const ann = await createUser(app)
   const proxy = await tcpProxy(t, url)
-  const address = proxy.url.slice(0, -1)
+  const address = proxy.url
   const fetch = browserFetch()
   const { storage, calls } = userStorage()
   const before = startManager(t, address, { fetch, storage, isBrowser: true })
@@ -282,7 +282,7 @@ t.test('a sign-out without network fails and changes nothing', async t => {
   const ann = await createUser(app)
   const proxy = await tcpProxy(t, url)
   const { storage, stores } = userStorage()
-  const manager = startManager(t, proxy.url.slice(0, -1), { storage })
+  const manager = startManager(t, proxy.url, { storage })
   await manager.signIn(ann)
   proxy.close()
   t.equal(await codeOf(manager.signOut()), 'NETWORK')
