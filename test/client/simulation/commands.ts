@@ -73,7 +73,7 @@ interface Action {
   d: number
 }
 
-const limits = { tabs: 3, textLength: 200 }
+const limits = { tabs: 3, textLength: 200, settleMs: 300 }
 
 /** Returns the function of each command. `edit`, for example, changes the text of one item in one tab. */
 export function createCommands(
@@ -173,7 +173,7 @@ export function createCommands(
     },
     async settle({ device }) {
       device.proxy.resume()
-      await until(() => device.tabs.every(isSettled)).catch(() => {})
+      await until(() => device.tabs.every(isSettled), limits.settleMs).catch(() => {})
     },
     cut: ({ device }) => device.proxy.cut(),
     stall: ({ device }) => device.proxy.stall(),

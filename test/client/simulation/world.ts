@@ -7,7 +7,7 @@ import { type Browser, type BrowserTab, openBrowser } from '../../support/browse
 import { insertProject } from '../../support/projects.ts'
 import type { tcpProxy } from '../../support/tcp-proxy.ts'
 import { until } from '../../support/until.ts'
-import type { User } from '../../support/users.ts'
+import { insertUser, type User } from '../../support/users.ts'
 import { type Command, createCommands, isSettled, pick } from './commands.ts'
 import { pageStorage } from './storage.ts'
 import { createWords } from './words.ts'
@@ -38,12 +38,16 @@ export interface WorldParts {
   devices: { user: User; proxy: Proxy }[]
 }
 
-const limits = { settleMs: 30_000 }
+const limits = { settleMs: 10_000 }
 
 /** Creates a checklist with three items, and one device for each user, with one tab that has the list open. */
 export async function createWorld({ sql, devices: people }: WorldParts) {
   const listId = randomUUID()
-  const projectId = await insertProject(sql, ...people.map(({ user }) => user.id))
+  const projectId = await insertProject(
+    sql,
+    await insertUser(sql),
+    ...people.map(({ user }) => user.id)
+  )
   await sql`insert into checklists (id, project_id, title) values (${listId}, ${projectId}, 'List')`
   for (const text of ['red green blue', 'one two three', 'north south east west'])
     await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
@@ -86,7 +90,9 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
     const { storage, kill } = pageStorage(device.storage, words.store)
     const { fetch, WebSocket, clock } = page
     const tabs = isAlone ? (false as const) : page.tabs
-    const client = createClient(device.proxy.url, { fetch, WebSocket, storage, clock, tabs })
+    const client = createClient(device.proxy.url, {
+      ...{ fetch, WebSocket: WebSocket as never, storage, clock, tabs }
+    })
     const list = client.checklist(listId)
     const tab: Tab = {
       ...{ page, client, list, isAlive: true },
@@ -165,9 +171,10 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
     await words.find(sql, listId)
     words.checkNothingLost()
     const twice = await sql`
-      select op_id, kind, item_id from events
+      select op_id, kind, coalesce(after, before) ->> 'id' as id
+      from events
       where checklist_id = ${listId} and op_id is not null
-      group by op_id, kind, item_id
+      group by 1, 2, 3
       having count(*) > 1`
     if (twice.length > 0) faults.push(`decided twice: ${JSON.stringify(twice)}`)
     if (faults.length > 0) throw new Error(faults.join('\n'))
@@ -198,9 +205,9 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       error: list.error.get()?.code,
       access: list.get()?.access,
       unsent: list.unsent(),
-      view: shownRows(list.get())
+      view: JSON.stringify(shownRows(list.get()))
     }))
-    return JSON.stringify({ rows: await readRows(), states }, null, 1)
+    return JSON.stringify({ rows: JSON.stringify(await readRows()), states }, null, 1)
   }
 
   async function close() {
