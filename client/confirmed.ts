@@ -90,32 +90,53 @@ export function forget(confirmed: Confirmed, opId: string): Confirmed {
   return { ...confirmed, landed }
 }
 
-function apply(next: Confirmed, { rev, kind, itemId, before, after, opId }: Change) {
-  next.rev = rev
-  const lands: string[] = []
-  if (kind.startsWith('checklist.')) {
-    const { title, deleted = true } = (after ?? {}) as { title?: string; deleted?: boolean }
-    next.title = title ?? next.title
-    next.isDeleted = deleted
-    lands.push(kind === 'checklist.updated' ? 'title' : 'list')
-  } else if (kind.startsWith('conflict.')) {
-    const { id, field } = (after ?? before) as Conflict
-    if (after) next.conflicts.set(id, after as Conflict)
-    else next.conflicts.delete(id)
-    if (field === 'title') lands.push(field)
-    else
-      lands.push(
-        kind === 'conflict.opened' && field === 'alive' ? `${itemId}` : `${itemId}.${field}`
-      )
-  } else {
-    if (after) putItem(next, after as Item)
-    else deleteItem(next, itemId as string)
-    if (!before || !after) lands.push(`${itemId}`)
-    else
-      for (const field of ['text', 'done', 'dueOn', 'position'] as const)
-        if ((before as Item)[field] !== (after as Item)[field]) lands.push(`${itemId}.${field}`)
-  }
+function apply(next: Confirmed, change: Change) {
+  next.rev = change.rev
+  const { opId } = change
+  const lands = landsOf(change)
   if (opId) next.landed.set(opId, [...(next.landed.get(opId) ?? []), ...lands])
+  switch (change.kind) {
+    case 'item.added':
+    case 'item.updated':
+      return putItem(next, change.after)
+    case 'item.deleted':
+      return deleteItem(next, change.itemId)
+    case 'conflict.opened':
+    case 'conflict.updated':
+      next.conflicts.set(change.after.id, change.after)
+      return
+    case 'conflict.resolved':
+      next.conflicts.delete(change.before.id)
+      return
+    case 'checklist.created':
+    case 'checklist.updated':
+    case 'checklist.deleted':
+    case 'checklist.restored':
+      next.title = change.after?.title ?? next.title
+      next.isDeleted = change.after?.deleted ?? true
+  }
+}
+
+/** Returns what a change means for its operation: see `Confirmed.landed`. */
+function landsOf({ kind, itemId, before, after }: Change): string[] {
+  const id = `${itemId}`
+  switch (kind) {
+    case 'item.updated':
+      return (['text', 'done', 'dueOn', 'position'] as const)
+        .filter(field => before[field] !== after[field])
+        .map(field => `${id}.${field}`)
+    case 'conflict.opened':
+    case 'conflict.updated':
+    case 'conflict.resolved': {
+      const { field } = after ?? before
+      if (field === 'title') return [field]
+      return [kind === 'conflict.opened' && field === 'alive' ? id : `${id}.${field}`]
+    }
+    case 'checklist.updated':
+      return ['title']
+    default:
+      return [itemId ?? 'list']
+  }
 }
 
 function forgetOldest(map: Map<string, unknown>, limit: number) {

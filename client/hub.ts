@@ -21,6 +21,7 @@ import type {
   Result,
   Role
 } from './types.ts'
+import { hasSameApi, version } from './version.ts'
 import { onWake } from './wake.ts'
 
 /** What one tab wants from the leader: all of it, so that a later message replaces an earlier one. */
@@ -142,6 +143,7 @@ export function createHub(parts: HubParts) {
   let pings = 0
   let lastError = ''
   let isOpen = false
+  let isOtherVersion = false
   let isClosed = false
   let state: LinkState = { state: 'connecting', retryAt: null }
 
@@ -195,8 +197,9 @@ export function createHub(parts: HubParts) {
 
   function onWishes(wishes: Wishes, from: string) {
     tabs.set(from, { wishes, silentBeats: 0 })
-    for (const [id, wish] of Object.entries(wishes.lists)) onListWish(id, wish, from)
+    // First, because the service limits the number of open checklists.
     removeUnused()
+    for (const [id, wish] of Object.entries(wishes.lists)) onListWish(id, wish, from)
     if (wishes.isNew && from !== tabId) deliver(beatFrame(), from)
     update()
   }
@@ -323,7 +326,7 @@ export function createHub(parts: HubParts) {
 
   /** Opens and closes the connections as they are needed, and sends a new state to all tabs. */
   function update() {
-    if (isClosed) return
+    if (isClosed || tabs.size === 0) return
     const needsStream = [...tabs.values()].some(({ wishes }) => wishes.hasEventListeners)
     const needsSocket = lists.size > 0 || pushes.size > 0 || parts.wantsPush()
     want(stream, needsStream, parts.forgetCursors)
@@ -385,6 +388,7 @@ export function createHub(parts: HubParts) {
     switch (message.type) {
       case 'welcome':
         isOpen = true
+        checkVersion(message.version)
         for (const list of lists.values()) open(list)
         for (const [id, push] of pushes) sendPush(id, push)
         onCanPush(true)
@@ -416,6 +420,13 @@ export function createHub(parts: HubParts) {
       }
     }
     update()
+  }
+
+  function checkVersion(service: string) {
+    if (hasSameApi(service) || isOtherVersion) return
+    isOtherVersion = true
+    const message = `this is version ${version} of the client, but the service has version ${service}`
+    parts.log({ level: 'warn', message })
   }
 
   // Checklists
@@ -522,10 +533,11 @@ export function createHub(parts: HubParts) {
     if (!list.stopShowTimer) sendShown(list)
   }
 
+  // The state null would hide the user, who still has the checklist open.
   function sendShown(list: HubList) {
     const sentAt = socket.isFull() ? undefined : list.shownAt
     if (sentAt !== undefined) {
-      socket.send({ type: 'presence', checklistId: list.id, state: list.shown })
+      socket.send({ type: 'presence', checklistId: list.id, state: list.shown ?? {} })
     }
     list.stopShowTimer?.()
     list.stopShowTimer = clock.setTimeout(() => {

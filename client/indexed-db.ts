@@ -132,7 +132,7 @@ function connectUser(database: string) {
     /** Runs `work` in one transaction. Resolves after the commit. */
     write: <T>(work: (tx: Write) => Promise<T>) =>
       connection.read(async db => {
-        const tx = db.transaction(['entries', 'checklists'], 'readwrite')
+        const tx: Write = db.transaction(['entries', 'checklists'], 'readwrite')
         const [result] = await Promise.all([work(tx), tx.done])
         return result
       })

@@ -85,7 +85,7 @@ export interface ChangesPage {
 /** A checklist that a tab has opened. */
 export interface OpenedList {
   close(): void
-  /** Shows other users what this user edits; null stops showing it. At most five states a second are sent. */
+  /** Shows other users what this user edits; null: nothing. At most five states a second are sent. */
   show(state: PresenceState | null): void
   /** Requests a snapshot, for example after a refusal. */
   resync(): void
@@ -233,11 +233,16 @@ export function createLink(parts: LinkParts): Link {
     }
     if (now.state !== 'signed-in') {
       const isSignedOut = now.state === 'signed-out'
-      state.set({ state: isSignedOut ? 'needs-sign-in' : 'connecting', retryAt: null })
+      setState({ state: isSignedOut ? 'needs-sign-in' : 'connecting', retryAt: null })
     } else if (state.get().state === 'needs-sign-in') {
-      state.set({ state: 'connecting', retryAt: null })
+      setState({ state: 'connecting', retryAt: null })
     }
     onLeadership(isLeader.get())
+  }
+
+  function setState(next: LinkState) {
+    const { state: name, retryAt } = state.get()
+    if (next.state !== name || next.retryAt !== retryAt) state.set(next)
   }
 
   function onLeadership(isLeading: boolean) {
@@ -256,7 +261,7 @@ export function createLink(parts: LinkParts): Link {
       },
       wantsPush: () => wantsPush,
       broadcast(frame) {
-        if (frame.type === 'beat') state.set(frame.state)
+        if (frame.type === 'beat') setState(frame.state)
         bus.send('link', { userId, frame } satisfies Envelope)
         receive(frame)
       },
@@ -343,9 +348,11 @@ export function createLink(parts: LinkParts): Link {
   // Events
 
   function onBeat({ state: next, cursor, last }: Extract<Frame, { type: 'beat' }>) {
-    if (!hub) state.set(next) // the leader ignores a second leader
-    if (last && cursors.last && last !== cursors.last && !seen.has(last)) onMissedEvents()
-    if (cursor || eventRuns.size === 0) adopt({ cursor, last })
+    if (!hub) setState(next) // the leader ignores a second leader
+    const isNew = last !== undefined && last !== cursors.last
+    if (isNew && seen.has(last)) return // from a second leader that is behind
+    if (isNew && cursors.last) onMissedEvents()
+    if (cursor || eventRuns.size === 0) adopt({ cursor, last: last ?? cursors.last })
   }
 
   function onEvent({ event, previous }: Extract<Frame, { type: 'event' }>) {

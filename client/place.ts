@@ -49,16 +49,29 @@ export function deleteItem({ items, order, deleted }: Rows, id: string) {
   deleted.set(id, item)
 }
 
-/** Returns the id of the item above, or null at the top. */
-export function itemAbove({ order }: Rows, place: Place): string | null {
-  return order[indexOf(order, place) - 1]?.id ?? null
+type Ids = ReadonlySet<string>
+
+/** Returns the id of the item above a place, without the items `skipped`, or null at the top. */
+export function itemAbove(
+  { order }: Pick<Rows, 'order'>,
+  place: Place,
+  skipped: Ids = new Set()
+): string | null {
+  let index = indexOf(order, place)
+  for (let item = order[--index]; item; item = order[--index])
+    if (!skipped.has(item.id)) return item.id
+  return null
 }
 
-/** Returns the first item below a place, without the item `mover`. */
-export function itemBelow(order: readonly Item[], place: Place, mover?: string): Item | undefined {
+/** Returns the first item below a place, without the items `skipped`. */
+export function itemBelow(
+  order: readonly Item[],
+  place: Place,
+  skipped: Ids = new Set()
+): Item | undefined {
   let index = indexOf(order, place)
-  while (order[index] && (order[index]?.id === place.id || order[index]?.id === mover)) index++
-  return order[index]
+  for (let item = order[index]; item; item = order[++index])
+    if (item.id !== place.id && !skipped.has(item.id)) return item
 }
 
 /** Returns the place of an item, also of a deleted one, undefined for an unknown one, and a place above all for null. */
@@ -71,13 +84,18 @@ export function placeOf({ items, deleted }: Rows, anchor: string | null): Place 
 /**
  * Returns the positions for `many` consecutive items below an anchor: the first, and the step from each to the next. The
  * numbers are those of `place_below` in sql/functions/positions.sql. `fits` is false when the gap is used up: there, the
- * service makes room first. Returns undefined for an unknown anchor. `mover` is an item that moves.
+ * service makes room first. Returns undefined for an unknown anchor. The items `skipped` do not count.
  */
-export function placeBelow(rows: Rows, anchor: string | null, many: number, mover?: string) {
+export function placeBelow(
+  rows: Rows,
+  anchor: string | null,
+  many: number,
+  skipped: Ids = new Set()
+) {
   const { order } = rows
   const low = placeOf(rows, anchor)
   if (!low) return
-  const high = itemBelow(order, low, mover)
+  const high = itemBelow(order, low, skipped)
   const { abs, max } = Math
   const largest = 1e15
   const smallest = 1e-200
@@ -94,10 +112,9 @@ export function placeBelow(rows: Rows, anchor: string | null, many: number, move
     start = low.position
   } else {
     const gap = high.position - low.position
-    let index = indexOf(order, low) - 1
-    if (mover && order[index]?.id === mover) index--
-    const gapAbove = low.position - (order[index]?.position ?? -Infinity)
-    const gapBelow = (itemBelow(order, high, mover)?.position ?? Infinity) - high.position
+    const above = rows.items.get(itemAbove(rows, low, skipped) ?? '')
+    const gapAbove = low.position - (above?.position ?? -Infinity)
+    const gapBelow = (itemBelow(order, high, skipped)?.position ?? Infinity) - high.position
     step = gapAbove === gapBelow ? gap / (many + 1) : gap / 64 / many
     start = gapBelow < gapAbove ? high.position - step * many : low.position + step
   }

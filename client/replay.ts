@@ -164,12 +164,15 @@ function keptValues({ conflicts }: Working) {
 
 const checks = new WeakMap<Operation, Checked>()
 
+/** Returns the operation in its stored form, as the service checks it. Every object is checked once. */
+export function checkOnce(op: Operation): Checked {
+  const checked = checks.get(op) ?? checkOperation(op)
+  checks.set(op, checked)
+  return checked
+}
+
 function predict(working: Working, sent: Operation): Prediction {
-  let checked = checks.get(sent)
-  if (!checked) {
-    checked = checkOperation(sent)
-    checks.set(sent, checked)
-  }
+  const checked = checkOnce(sent)
   if ('code' in checked) return rejected(checked.code)
   const { op } = checked
   const landed = new Set(working.confirmed.landed.get(op.opId))
@@ -227,11 +230,9 @@ function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Predict
   if (known > 0) return rejected('invalid', ...itemIds)
   if (added.length > roomFor(working)) return rejected('limit', ...itemIds)
 
-  // Items of this operation that the service has sent are above the rest.
-  const above = all.findLast(({ itemId }) => landed.has(itemId))?.itemId ?? op.after
-  const { start, step, isKnown } = findPlace(working, above, added.length)
-  added.forEach(({ itemId: id, text, done = false, dueOn = null }, n) => {
-    putItem(working, { id, text, done, dueOn, position: start + step * n })
+  const { start, step, isKnown } = findPlace(working, op.after, all.length, landed)
+  all.forEach(({ itemId: id, text, done = false, dueOn = null }, n) => {
+    if (!landed.has(id)) putItem(working, { id, text, done, dueOn, position: start + step * n })
   })
   return { outcome: isKnown ? 'applied' : undefined, itemIds }
 }
@@ -239,13 +240,13 @@ function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Predict
 const roomFor = ({ items }: Rows) => maximum.itemsPerChecklist - items.size
 
 /** Returns positions below an anchor. Below an unknown anchor they are at the end, because the service may know it. */
-function findPlace(working: Working, anchor: string | null, many: number, mover?: string) {
+function findPlace(working: Working, anchor: string | null, many: number, skipped: Landed) {
   const isKnown = placeOf(working, anchor) !== undefined
   const below = isKnown ? anchor : (working.order.at(-1)?.id ?? null)
-  let place = placeBelow(working, below, many, mover)
+  let place = placeBelow(working, below, many, skipped)
   if (!place?.fits) {
     makeRoom(working)
-    place = placeBelow(working, below, many, mover)
+    place = placeBelow(working, below, many, skipped)
   }
   return { start: 0, step: 0, ...place, isKnown }
 }
@@ -457,7 +458,7 @@ function moveItem(working: Working, op: Of<'item.move'>, landed: Landed): Predic
       : { itemIds }
   const anchor = placeOf(working, after)
   if (anchor && itemBelow(working.order, anchor)?.id === itemId) return { outcome: 'noop', itemIds }
-  const { start, isKnown } = findPlace(working, after, 1, itemId)
+  const { start, isKnown } = findPlace(working, after, 1, new Set(itemIds))
   const moved = working.items.get(itemId) ?? item
   putItem(working, { ...moved, position: start })
   return {

@@ -3,6 +3,7 @@ import type { Test } from 'tap'
 import { applyChanges, type Confirmed, fromSnapshot } from '../../client/confirmed.ts'
 import { createHttp } from '../../client/http.ts'
 import { createLink, type Link, type ListHandler, type OpenedList } from '../../client/link.ts'
+import { writable } from '../../client/readable.ts'
 import { createSessionManager } from '../../client/session.ts'
 import { createLeadership } from '../../client/tabs.ts'
 import type { FeedEvent, LogLine, Peer } from '../../client/types.ts'
@@ -16,41 +17,57 @@ import { userStorage } from './session-setup.ts'
 
 export type TestTab = Awaited<ReturnType<typeof startTab>>
 
-/** Starts the service, a checklist with one user as a member, and a browser. `tab` opens a tab of that user. */
-export async function startBrowser(t: Test, { env = {}, address = (url: string) => url } = {}) {
+/**
+ * Starts the service with a checklist, a member of it and another user, and a browser. `tab` opens a tab of the member,
+ * `openAs` a tab of the owner in another browser. `address` returns the address for the clients.
+ */
+export async function startBrowser(
+  t: Test,
+  {
+    env = {},
+    address = async url => url
+  }: { env?: NodeJS.ProcessEnv; address?: (url: string) => Promise<string> } = {}
+) {
   const { app, url } = await startNode(t, env)
   const list = await insertChecklist(app)
   const user = await createUser(app)
+  const colleague = await createUser(app, 'Ben')
+  const outsider = await createUser(app, 'Otto')
   await insertMember(app.sql, list.projectId, user.id)
+  await insertMember(app.sql, list.projectId, colleague.id)
   const browser = openBrowser(t)
-  const parts = { address: address(url), user }
+  const start = { address: await address(url), user }
+
   return {
     app,
     url,
     list,
     user,
-    browser,
-    tab: () => startTab(t, { ...parts, page: browser.openTab() })
+    outsider,
+    tab: ({ isAlone = false } = {}) => startTab(t, { ...start, page: browser.openTab(), isAlone }),
+    openAs: () => startTab(t, { ...start, user: colleague, page: openBrowser(t).openTab() })
   }
 }
 
+interface TabParts {
+  address: string
+  user: User
+  page: BrowserTab
+  isAlone?: boolean
+}
+
 /** Starts a link in one tab and signs in, unless another tab has done so. */
-export async function startTab(
-  t: Test,
-  {
-    address,
-    user,
-    page,
-    isAlone = false
-  }: { address: string; user: User; page: BrowserTab; isAlone?: boolean }
-) {
+async function startTab(t: Test, { address, user, page, isAlone = false }: TabParts) {
   const { clock, fetch, WebSocket } = page
   const tabs = isAlone ? (false as const) : page.tabs
   const closed = new AbortController()
   const logs: LogLine[] = []
   const log = (line: LogLine) => logs.push(line)
-  const leadership = createLeadership({ tabs, name: 'concord', clock })
-  const { bus } = leadership
+  const elected = createLeadership({ tabs, name: 'concord', clock })
+  const { bus } = elected
+  const isLeader = writable(false)
+  elected.isLeader.subscribe(isLeader.set)
+  const leadership = { ...elected, isLeader }
   const http = createHttp({ address, fetch, clock, closed: closed.signal })
   const { storage } = userStorage()
   const session = createSessionManager({
@@ -62,24 +79,23 @@ export async function startTab(
     session.state.subscribe(({ state }) => state !== 'unknown' && resolve())
   })
   if (session.state.get().state !== 'signed-in') await session.signIn(user)
-  const link = createLink({
-    address,
-    fetch,
-    WebSocket: WebSocket as never,
-    clock,
-    log,
-    session,
-    leadership,
-    tabs
-  })
+  const link = createLink({ address, fetch, WebSocket, clock, log, session, leadership, tabs })
   t.teardown(close)
 
-  return { page, link, session, bus, logs, close }
+  return {
+    page,
+    link,
+    session,
+    logs,
+    close,
+    /** Leads beside the tab that was elected. */
+    leadAnyway: () => isLeader.set(true)
+  }
 
   function close() {
     link.close()
     session.close()
-    leadership.close()
+    elected.close()
     closed.abort()
   }
 }

@@ -120,7 +120,7 @@ export function openBrowser(
       clock: tabClock,
       fetch: tabFetch as typeof globalThis.fetch,
       WebSocket: class extends WebSocket {
-        constructor(url: string) {
+        constructor(url: string | URL) {
           super(url, { headers: { cookie: cookie ?? '' } } as never)
           sockets.add(this)
           this.addEventListener('close', () => sockets.delete(this))
