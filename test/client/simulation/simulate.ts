@@ -28,6 +28,8 @@ export interface Failure {
 
 class Over extends Error {}
 
+/** how many lines of the trace of a failed run are reported */
+const traced = 100
 const names = ['Ann', 'Bob', 'Cleo', 'Dan']
 
 const kinds = fc.oneof(
@@ -69,6 +71,8 @@ export async function simulate(
       try {
         for (const step of steps) await world.run(step)
         await world.finish()
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n${world.trace.slice(-traced).join('\n')}`)
       } finally {
         await world.close()
         onRun()

@@ -3,7 +3,7 @@ import type { Sql } from '../../../sql/executor.ts'
 
 interface Word {
   /** the tab that wrote the word; undefined for plain SQL */
-  tab?: object
+  tab?: { name: string }
   isStored: boolean
   isSettled: boolean
   /** whether a user or SQL removed the word on purpose, or the service refused it with a notice */
@@ -64,7 +64,7 @@ export function createWords(faults: string[]) {
     },
 
     /** Releases the words that a tab had not stored when it was killed. */
-    kill(tab: object) {
+    kill(tab: { name: string }) {
       for (const word of words.values()) {
         if (word.tab !== tab) continue
         if (!word.isStored) word.isReleased = true
@@ -73,7 +73,7 @@ export function createWords(faults: string[]) {
     },
 
     /** Checks that a tab shows all of its words that are not settled. */
-    checkShown(tab: object, texts: string[]) {
+    checkShown(tab: { name: string }, texts: string[]) {
       const shown = wordsOf(texts)
       const missing = [...words].filter(
         ([name, word]) => word.tab === tab && isPending(word) && !shown.has(name)
@@ -82,7 +82,8 @@ export function createWords(faults: string[]) {
       // The result of an operation changes the view first, and then settles.
       setImmediate(() => {
         for (const [name, word] of missing)
-          if (isPending(word)) faults.push(`a tab does not show ${name}, which is not settled`)
+          if (isPending(word))
+            faults.push(`${tab.name} does not show ${name}, which is not settled`)
       })
     },
 
@@ -120,7 +121,7 @@ export function createWords(faults: string[]) {
 }
 
 interface Made {
-  tab: object
+  tab: { name: string }
   sent: Sent
   before: string[]
   after: string[]

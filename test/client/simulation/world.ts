@@ -18,6 +18,8 @@ export interface Tab {
   page: BrowserTab
   client: Client
   list: Checklist
+  /** the name of the user, and a number */
+  name: string
   isAlive: boolean
   kill(): void
   close(): Promise<void>
@@ -57,6 +59,9 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
   const removedItems = new Set<string>()
   const devices: Device[] = []
   const ends: (() => unknown)[] = []
+  /** what happened, for the report of a failure */
+  const trace: string[] = []
+  let tabCount = 0
   for (const { user, proxy } of people) {
     const storage = memoryStorage()
     await storage.setLastUser({ id: user.id, name: user.name })
@@ -74,12 +79,13 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
   const commands = createCommands({
     ...{ sql, listId, projectId, words, removedItems, openTab, killTab, change }
   })
-  return { run, finish, close }
+  return { run, finish, close, trace }
 
   async function run({ kind, numbers }: Command) {
     const [a, b, c, d] = numbers
     const device = pick(devices, a)
     const tab = pick(device.tabs, b)
+    trace.push(`${kind} ${numbers} by ${tab.name}`)
     await commands[kind]({ device, tab, view: tab.list.get(), c, d })
     for (const { tabs } of devices) for (const tab of tabs) checkCounts(tab)
     if (faults.length > 0) throw new Error(faults.join('\n'))
@@ -95,7 +101,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
     })
     const list = client.checklist(listId)
     const tab: Tab = {
-      ...{ page, client, list, isAlive: true },
+      ...{ page, client, list, isAlive: true, name: `${device.user.name} ${++tabCount}` },
       kill() {
         tab.isAlive = false
         page.kill()
@@ -118,6 +124,10 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
   }
 
   function checkView(tab: Tab, view: View) {
+    const { state, unsent } = tab.client.connection.get()
+    trace.push(
+      `  ${tab.name} shows rev ${view.rev}, ${view.access}, ${state}, ${unsent} unsent: ${textsOf(view).join(' | ')}`
+    )
     const ids = view.items.map(({ id }) => id)
     if (new Set(ids).size < ids.length) faults.push('an id is twice in a view')
     words.checkShown(tab, textsOf(view))
@@ -143,6 +153,9 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       const sent = make()
       if (!sent) return
       const after = tab.list.get() ?? before
+      const op = tab.list.unsent().find(({ opId }) => opId === sent.opId)
+      trace.push(`  ${tab.name} made ${op ? JSON.stringify(op) : sent.opId}`)
+      sent.settled.then(result => trace.push(`  ${tab.name} got ${JSON.stringify(result)}`))
       words.change({ tab, sent, before: textsOf(before), after: textsOf(after), isUndo })
     } catch (error) {
       const isRefusal = error instanceof ConcordError && /^(READ_ONLY|LIMIT)$/.test(error.code)
