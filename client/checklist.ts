@@ -5,6 +5,7 @@ import { applyChanges, type Confirmed, forget, fromSnapshot, toData } from './co
 import { ConcordError } from './errors.ts'
 import { createHistory } from './history.ts'
 import type { ChangesPage, Link, ListHandler, OpenedList } from './link.ts'
+import { untilReady } from './live.ts'
 import type { Outbox } from './outbox.ts'
 import { itemAbove } from './place.ts'
 import { peopleByItem, peopleOf } from './presence.ts'
@@ -21,7 +22,6 @@ import {
 import type { SessionManager } from './session.ts'
 import type { Entry } from './storage.ts'
 import type {
-  Call,
   Checklist,
   Choice,
   Clock,
@@ -33,7 +33,9 @@ import type {
   Peer,
   Person,
   PresenceState,
+  Project,
   Result,
+  Role,
   Sent,
   Status,
   View
@@ -46,6 +48,8 @@ export interface ChecklistParts {
   outbox: Outbox
   session: Pick<SessionManager, 'request'>
   clock: Clock
+  /** aborts when the client is closed */
+  closed: AbortSignal
   onDispose: () => void
 }
 
@@ -72,7 +76,7 @@ type Absence = Notices['caughtUp'] & { hasWaited: boolean }
  */
 export function createChecklist(
   id: string,
-  { link, outbox, session, clock, onDispose }: ChecklistParts
+  { link, outbox, session, clock, closed, onDispose }: ChecklistParts
 ): Checklist & { toDecide: Readable<number> } {
   const view = writable<View | undefined>(undefined, hold)
   const error = writable<ConcordError | null>(null)
@@ -105,6 +109,8 @@ export function createChecklist(
   let conflicts: readonly Conflict[] = []
   let isRemoved = false
   let isCaughtUp = false
+  /** false when the role may have changed while the connection was lost */
+  let isRoleKnown = false
   const peers = new Map<string, Peer>()
   let people: readonly Person[] = []
   let undoSteps = createUndo()
@@ -131,9 +137,7 @@ export function createChecklist(
 
     revoked(reason, role) {
       if (reason !== 'role_changed') return lose(reason)
-      if (confirmed && role) confirmed = { ...confirmed, role }
-      updateRights()
-      changed()
+      if (role) setRole(role)
     },
 
     refused(code) {
@@ -144,11 +148,17 @@ export function createChecklist(
 
     caughtUp(isNow) {
       isCaughtUp = isNow
-      if (isNow) changed()
-      else updateStatus()
+      if (isNow) {
+        changed()
+        if (!isRoleKnown) void loadRole()
+      } else {
+        isRoleKnown = false
+        updateStatus()
+      }
     }
   }
 
+  closed.addEventListener('abort', end)
   const stop = [
     outbox.onChange(changed => {
       if (changed === id) flush()
@@ -178,7 +188,10 @@ export function createChecklist(
     status,
     /** number of open conflicts */
     toDecide,
-    ready,
+    ready(call) {
+      const release = hold()
+      return untilReady(view, error, closed, call).finally(release)
+    },
     add,
 
     set(itemId, to) {
@@ -270,14 +283,18 @@ export function createChecklist(
       return off
     },
 
-    [dispose]() {
-      for (const run of stop) run()
-      stopLinger()
-      close()
-      reset()
-      listeners.clear()
-      onDispose()
-    }
+    [dispose]: end
+  }
+
+  function end() {
+    closed.removeEventListener('abort', end)
+    for (const run of stop) run()
+    stopLinger()
+    save()
+    close()
+    reset()
+    listeners.clear()
+    onDispose()
   }
 
   // Opening and closing
@@ -323,6 +340,7 @@ export function createChecklist(
     opened?.close()
     opened = undefined
     isCaughtUp = false
+    isRoleKnown = false
     peers.clear()
   }
 
@@ -343,35 +361,6 @@ export function createChecklist(
     updateStatus()
   }
 
-  function ready({ signal }: Call = {}): Promise<View> {
-    return new Promise((resolve, reject) => {
-      const fail = (reason: ConcordError) => {
-        reject(reason)
-        end()
-      }
-      const abort = () => fail(new ConcordError('ABORTED', 'aborted'))
-      const stops = [() => signal?.removeEventListener('abort', abort)]
-      // Subscribers are called before `subscribe` returns.
-      const end = () =>
-        queueMicrotask(() => {
-          for (const run of stops) run()
-        })
-      if (signal?.aborted) return abort()
-      signal?.addEventListener('abort', abort)
-      stops.push(
-        view.subscribe(value => {
-          if (value) {
-            resolve(value)
-            end()
-          }
-        }),
-        error.subscribe(value => {
-          if (value && !view.get()) fail(value)
-        })
-      )
-    })
-  }
-
   // Messages of the service
 
   function snapshot(data: Parameters<typeof fromSnapshot>[0]) {
@@ -380,6 +369,7 @@ export function createChecklist(
     if (confirmed?.epoch !== data.epoch) held = []
     confirmed = fromSnapshot(data, confirmed)
     isRemoved = false
+    isRoleKnown = true
     error.set(null)
     stopEvents?.()
     stopEvents = undefined
@@ -409,7 +399,28 @@ export function createChecklist(
     changed()
   }
 
-  /** Lets entries go whose change has arrived. */
+  function setRole(role: Role) {
+    isRoleKnown = true
+    if (!confirmed || confirmed.role === role) return
+    confirmed = { ...confirmed, role }
+    updateRights()
+    changed()
+  }
+
+  /** Requests the role, because the changes after a revision do not contain it. */
+  async function loadRole() {
+    const mine = start
+    if (!confirmed) return
+    isRoleKnown = true
+    try {
+      const { role } = await session.request<Project>('GET', `/projects/${confirmed.projectId}`)
+      if (mine === start) setRole(role)
+    } catch {
+      isRoleKnown = false
+    }
+  }
+
+  /** Removes the entries whose change has arrived. */
   function releaseHeld() {
     for (const { entry, rev } of held)
       if (confirmed && rev <= confirmed.rev) confirmed = forget(confirmed, entry.op.opId)
@@ -431,6 +442,8 @@ export function createChecklist(
     stopEvents ??= link.onEvent(event => {
       const { type } = event
       if (
+        type === 'ready' ||
+        type === 'reset' ||
         ((type === 'member.added' || type === 'member.updated') &&
           event.userId === outbox.userId.get()) ||
         (type === 'checklist.restored' && event.checklistId === id)

@@ -9,6 +9,7 @@ export interface Combined {
 }
 
 type Of<Kind extends Operation['kind']> = Extract<Operation, { kind: Kind }>
+type Fields = Of<'item.set'>['set']
 
 /**
  * Returns how a new operation combines with an earlier one that was never sent, or undefined when it must be added to the
@@ -21,16 +22,17 @@ export function combine(
   { predictions }: Working,
   op: Operation
 ): Combined | undefined {
-  // The service must reject an invalid operation alone.
-  if ('code' in checkOnce(op)) return
   for (let index = entries.length - 1; index >= 0; index--) {
     const entry = entries[index] as Entry
-    if (entry.isSent) return
     const prediction = predictions.get(entry.op.opId)
-    if (!prediction) return
-    const into = combineWith(entry.op, prediction, op)
+    if (entry.isSent || !prediction) return
+    const old = checkOnce(entry.op)
+    const next = checkOnce(op)
+    // The service must reject an invalid operation alone.
+    if ('code' in old || 'code' in next) return
+    const into = combineWith(old.op, prediction, next.op)
     if (into !== undefined) return { entry, into }
-    if (!areIndependent(entry.op, prediction, op)) return
+    if (!areIndependent(old.op, prediction, next.op)) return
   }
 }
 
@@ -42,52 +44,37 @@ function combineWith(
 ): Operation | null | undefined {
   const { outcome, isFinal } = prediction
   if (isFinal || outcome === 'rejected') return
-  const { opId, at } = op
   if (old.kind === 'list.rename' && op.kind === old.kind) {
     const from = startOf('title', old.from, prediction)
     return from === op.to ? null : { ...op, from }
   }
   if (old.kind === 'item.move' && op.kind === old.kind && old.itemId === op.itemId) return op
   if (old.kind === 'item.set' && op.kind === old.kind && old.itemId === op.itemId) {
-    const set = combineSets(old.set, op.set, prediction)
-    return Object.keys(set).length > 0 ? { ...op, set } : null
+    const set: Record<string, { from: unknown; to: unknown }> = { ...old.set }
+    for (const [field, { from, to }] of Object.entries(op.set)) {
+      const earlier = set[field]
+      const start = earlier ? startOf(field as keyof Fields, earlier.from, prediction) : from
+      set[field] = { from: start, to }
+      if (start === to) delete set[field]
+    }
+    return isEmpty(set) ? null : { ...op, set: set as Fields }
   }
   if (old.kind !== 'item.add' || outcome === 'noop') return
-  if (op.kind === 'item.set') {
-    const changed = <Added extends { itemId?: string }>(item: Added): Added => {
-      const { text, done, dueOn } = op.set
-      return {
-        ...item,
-        ...(text && { text: text.to }),
-        ...(done && { done: done.to }),
-        ...(dueOn && { dueOn: dueOn.to })
-      }
-    }
-    if (old.itemId === op.itemId) return { ...changed(old), opId, at }
-    if (old.items?.some(({ itemId }) => itemId === op.itemId)) {
-      const items = old.items.map(item => (item.itemId === op.itemId ? changed(item) : item))
-      return { ...old, opId, at, items }
-    }
-  }
-  if (op.kind === 'item.delete') {
-    if (old.itemId === op.itemId) return null
-    const items = old.items?.filter(({ itemId }) => itemId !== op.itemId)
-    if (items && items.length < (old.items?.length ?? 0))
-      return items.length > 0 ? { ...old, opId, at, items } : null
-  }
+  const { opId, at } = op
+  const all = old.items ?? []
+  if (op.kind !== 'item.set' && op.kind !== 'item.delete') return
+  if (!all.some(({ itemId }) => itemId === op.itemId)) return
+  const items = all.flatMap(item => {
+    if (item.itemId !== op.itemId) return item
+    return op.kind === 'item.set' ? { ...item, ...newValues(op.set) } : []
+  })
+  return isEmpty(items) ? null : { ...old, opId, at, items }
 }
 
-type Fields = Of<'item.set'>['set']
+const isEmpty = (value: object) => Object.keys(value).length === 0
 
-function combineSets(old: Fields, fields: Fields, prediction: Prediction): Fields {
-  const set: Record<string, { from: unknown; to: unknown }> = { ...old }
-  for (const [field, { from, to }] of Object.entries(fields)) {
-    const start = field in old ? startOf(field as keyof Fields, set[field]?.from, prediction) : from
-    if (start === to) delete set[field]
-    else set[field] = { from: start, to }
-  }
-  return set as Fields
-}
+const newValues = (set: Fields) =>
+  Object.fromEntries(Object.entries(set).map(([field, { to }]) => [field, to]))
 
 /**
  * Returns the value from which a combined edit starts: the live value under the earlier edit, so that the words of others
@@ -104,12 +91,7 @@ function areIndependent(old: Operation, { itemIds }: Prediction, op: Operation):
   if (old.kind === 'list.rename') return op.kind.startsWith('item.')
   if (old.kind.startsWith('list.')) return false
   if (op.kind === 'list.rename') return old.kind !== 'conflict.resolve'
-  if (op.kind === 'item.set')
-    return old.kind === 'item.move' || (itemIds.length > 0 && !itemIds.includes(op.itemId))
-  return (
-    op.kind === 'item.delete' &&
-    itemIds.length > 0 &&
-    !itemIds.includes(op.itemId) &&
-    !('after' in old && old.after === op.itemId)
-  )
+  const isOther = 'itemId' in op && itemIds.length > 0 && !itemIds.includes(`${op.itemId}`)
+  if (op.kind === 'item.set') return isOther || old.kind === 'item.move'
+  return op.kind === 'item.delete' && isOther && !('after' in old && old.after === op.itemId)
 }

@@ -1,6 +1,7 @@
 import type { ConcordError } from './errors.ts'
 import { isTemporary } from './http.ts'
 import type { Link } from './link.ts'
+import { throwLater } from './readable.ts'
 import { type SessionManager, signedOutError } from './session.ts'
 import { createStream, type StreamParts } from './stream.ts'
 import type { Client, FeedEvent } from './types.ts'
@@ -23,7 +24,12 @@ export function createEvents(parts: EventParts): Pick<Client, 'on' | 'events'> {
       const unsubscribe = link.onEvent(event => {
         if (event.type !== type) return
         const isElsewhere = 'projectId' in event && event.projectId !== projectId
-        if (projectId === undefined || !isElsewhere) run(event as never)
+        if (projectId !== undefined && isElsewhere) return
+        try {
+          run(event as never)
+        } catch (error) {
+          throwLater(error)
+        }
       })
       signal?.addEventListener('abort', unsubscribe)
       return () => {

@@ -114,7 +114,8 @@ export function isTemporary({ code, status }: ConcordError): boolean {
   return code === 'NETWORK' || status === 429 || (status ?? 0) >= 500
 }
 
-function parseObject(text: string): Record<string, unknown> | undefined {
+/** Returns the object that a text contains as JSON; undefined for any other text. */
+export function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value = JSON.parse(text)
     return typeof value === 'object' && value !== null ? value : undefined

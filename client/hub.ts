@@ -11,16 +11,7 @@ import type { Reconnecting } from './reconnect.ts'
 import type { SessionManager } from './session.ts'
 import { createSocket, type MessageOfService } from './socket.ts'
 import { createStream } from './stream.ts'
-import type {
-  Clock,
-  FeedEvent,
-  LogLine,
-  Operation,
-  Peer,
-  PresenceState,
-  Result,
-  Role
-} from './types.ts'
+import type { Clock, FeedEvent, LogLine, Operation, Peer, PresenceState, Result } from './types.ts'
 import { hasSameApi, version } from './version.ts'
 import { onWake } from './wake.ts'
 
@@ -45,23 +36,24 @@ export interface ListWish {
   shownAt: number
 }
 
-/** What the leader sends to the tabs. */
+/** What the leader sends to the tabs: messages of the service, and its own. */
 export type Frame =
   | { type: 'beat'; state: LinkState; cursor?: string; last?: string }
   /** `previous` is the cursor of the event before this one, if known */
   | { type: 'event'; event: FeedEvent; previous?: string }
-  | { type: 'snapshot'; checklistId: string; checklist: ConfirmedData; isCaughtUp: boolean }
-  | ({ type: 'changes'; checklistId: string; epoch: string } & ChangesPage)
-  | { type: 'presence'; checklistId: string; peers: Peer[]; others: number; isWhole: boolean }
-  | { type: 'revoked'; checklistId: string; reason: RevokeReason; role?: Role }
-  | { type: 'refused'; checklistId: string; code: string }
+  | ListFrame
+
+type ListFrame = { checklistId: string } & (
+  | { type: 'snapshot'; checklist: ConfirmedData; isCaughtUp: boolean }
+  | ({ type: 'changes'; epoch: string } & ChangesPage)
+  | { type: 'presence'; peers: Peer[]; others?: number; isWhole: boolean }
+  | Pick<MessageOf<'revoked'>, 'type' | 'reason' | 'role'>
+  | { type: 'error'; code: string }
   /** the connection is lost, or not open yet */
-  | { type: 'lost'; checklistId: string }
+  | { type: 'lost' }
+)
 
-/** A message to the service: `open` with a revision, `open` without one, or `push`. */
-type Request = 'since' | 'whole' | 'push'
-
-type RevokeReason = 'removed' | 'role_changed' | 'deleted'
+type MessageOf<Type> = Extract<MessageOfService, { type: Type }>
 
 export interface HubParts {
   address: string
@@ -96,12 +88,14 @@ interface HubList {
   known: ListWish['known']
   /** a tab needs a snapshot, and `confirmed` is undefined */
   needsSnapshot: boolean
+  /** whether the service has not responded to `open` */
+  isOpening: boolean
   isCaughtUp: boolean
-  refusal?: string
+  isRefused: boolean
   /** the last request of each tab */
   requests: Map<string, number>
   peers: Map<string, Peer>
-  others: number
+  others?: number
   /** the next `presence` contains all peers */
   isFirstPresence: boolean
   shown: PresenceState | null
@@ -111,6 +105,7 @@ interface HubList {
 }
 
 interface Push {
+  checklistId: string
   ops: readonly Operation[]
   /** number of the ping that was sent after it; 0 when it is not sent */
   ping: number
@@ -130,29 +125,31 @@ const limits = {
   wakeSilenceMs: 3000
 }
 
+type PushError = Pick<MessageOf<'error'>, 'message' | 'retryAfterMs'> & { code: string }
+
+const lostError: PushError = {
+  code: 'NETWORK',
+  message: 'the connection was lost before the results arrived'
+}
+
 const temporary = ['BUSY', 'TOO_BUSY', 'TOO_OFTEN', 'DATABASE_UNAVAILABLE', 'INTERNAL']
 
 /** The side of the leader: owns the stream and the socket of all tabs, and sends each tab what it wants. */
 export function createHub(parts: HubParts) {
-  const { session, clock, tabId, deliver, broadcast, onCanPush } = parts
+  const { session, clock, log, tabId, deliver, broadcast, onCanPush } = parts
   const tabs = new Map<string, { wishes: Wishes; silentBeats: number }>()
   const lists = new Map<string, HubList>()
   const pushes = new Map<string, Push>()
-  /** the messages of each checklist to which the service has not responded; it responds in order */
-  const unanswered = new Map<string, Request[]>()
+  const lingering = new Map<Reconnecting, () => void>()
   let pings = 0
-  let lastError = ''
+  let lastError: MessageOf<'error'> | undefined
   let isOpen = false
   let isOtherVersion = false
   let isClosed = false
   let state: LinkState = { state: 'connecting', retryAt: null }
 
-  const stream = createStream({
-    ...parts,
-    cursor: () => parts.cursors().cursor
-  })
+  const stream = createStream({ ...parts, cursor: () => parts.cursors().cursor })
   const socket = createSocket({ ...parts, onMessage, onClose: onSocketClose })
-  const lingering = new Map<Reconnecting, () => void>()
   let stopBeat = clock.setTimeout(beat, limits.beatMs)
   const stops = [
     stream.state.subscribe(update),
@@ -165,26 +162,17 @@ export function createHub(parts: HubParts) {
   session.keepFresh(true)
   sendBeat()
 
-  return {
-    get state() {
-      return state
-    },
-    onWishes,
-    update,
-    push,
-    reconnectNow,
-    close
-  }
+  return { onWishes, update, push, reconnectNow, close }
 
   function close() {
     isClosed = true
     for (const stop of [...stops, stopBeat, ...lingering.values()]) stop()
-    for (const list of lists.values()) forget(list)
+    for (const list of lists.values()) stopTimers(list)
     stream.want(false)
     socket.want(false)
     session.keepFresh(false)
     onCanPush(false)
-    for (const id of pushes.keys()) rejectPush(id, 'NETWORK', 'another tab has the connection now')
+    for (const push of pushes.values()) rejectPush(push, lostError)
   }
 
   function reconnectNow() {
@@ -198,107 +186,85 @@ export function createHub(parts: HubParts) {
   function onWishes(wishes: Wishes, from: string) {
     tabs.set(from, { wishes, silentBeats: 0 })
     // First, because the service limits the number of open checklists.
-    removeUnused()
+    closeUnused()
     for (const [id, wish] of Object.entries(wishes.lists)) onListWish(id, wish, from)
     if (wishes.isNew && from !== tabId) deliver(beatFrame(), from)
     update()
   }
 
-  function onListWish(id: string, wish: ListWish, from: string) {
-    const list = lists.get(id)
-    if (!list) return add(id, wish, from)
-    const isNew = list.requests.get(from) !== wish.request
-    list.requests.set(from, wish.request)
-    const { known } = list
-    const isSame = known?.rev === wish.known?.rev && known?.epoch === wish.known?.epoch
-    if (isNew && list.refusal) {
-      list.needsSnapshot ||= !wish.known
+  function onListWish(id: string, { request, known: theirs }: ListWish, from: string) {
+    const list = lists.get(id) ?? createList(id, theirs)
+    const isNew = list.requests.get(from) !== request
+    list.requests.set(from, request)
+    show(list)
+    const { known: ours, confirmed, isCaughtUp } = list
+    const isSame = ours?.rev === theirs?.rev && ours?.epoch === theirs?.epoch
+    if (!lists.has(id) || (isNew && list.isRefused)) {
+      lists.set(id, list)
+      list.needsSnapshot ||= !theirs
       open(list)
-    } else if (isNew && !(isSame && known)) give(list, from)
-    // The tab compares the revision with its own: while it was frozen, it may have missed changes.
-    else if (known && (isNew || (wish.known && !isSame))) {
-      deliver(emptyPage(list, known), from)
-      if (isNew) givePresence(list, from)
+    } else if (isNew && confirmed && !isSame) {
+      const checklist = toData(confirmed)
+      deliver({ type: 'snapshot', checklistId: id, checklist, isCaughtUp }, from)
+    } else if (isNew && !isSame) {
+      // The service sends a snapshot, to all tabs; it is on its way already if no revision is known.
+      if (ours && !list.needsSnapshot) {
+        list.needsSnapshot = true
+        open(list)
+      }
+      return
+    } else if (ours && (isNew || (theirs && !isSame))) {
+      // The tab compares the revision with its own: while it was frozen, it may have missed changes.
+      const { rev, epoch } = ours
+      const page = { from: rev + 1, to: rev, head: isCaughtUp ? rev : rev + 1, changes: [] }
+      deliver({ type: 'changes', checklistId: id, epoch, ...page }, from)
+    }
+    if (isNew) {
+      const { others, peers } = list
+      const all = { peers: [...peers.values()], others, isWhole: true }
+      deliver({ type: 'presence', checklistId: id, ...all }, from)
     }
   }
 
-  function add(id: string, { known, request }: ListWish, from: string) {
-    const list: HubList = {
+  function createList(id: string, known: ListWish['known']): HubList {
+    return {
       id,
       known,
       needsSnapshot: false,
+      isOpening: false,
       isCaughtUp: false,
-      requests: new Map([[from, request]]),
+      isRefused: false,
+      requests: new Map(),
       peers: new Map(),
-      others: 0,
       isFirstPresence: true,
       shown: null,
       shownAt: 0
     }
-    lists.set(id, list)
-    broadcastOf(id, { type: 'lost', checklistId: id })
-    const newest = newestShown(id)
-    list.shown = newest.state
-    list.shownAt = newest.shownAt
-    open(list)
   }
 
-  /** Sends the state to a tab. If it is unknown here, requests it from the service: then all tabs receive it. */
-  function give(list: HubList, to: string) {
-    const { id: checklistId, confirmed, isCaughtUp } = list
-    if (confirmed) {
-      deliver({ type: 'snapshot', checklistId, checklist: toData(confirmed), isCaughtUp }, to)
-      givePresence(list, to)
-    } else if (!list.needsSnapshot) {
-      // Without a known revision, the service is sending a snapshot already.
-      list.needsSnapshot = list.known !== null
-      if (list.needsSnapshot) open(list)
-    }
-  }
-
-  function givePresence({ id: checklistId, peers, others }: HubList, to: string) {
-    deliver(
-      { type: 'presence', checklistId, peers: [...peers.values()], others, isWhole: true },
-      to
-    )
-  }
-
-  function emptyPage(list: HubList, { rev, epoch }: { rev: number; epoch: string }): Frame {
-    const head = list.isCaughtUp ? rev : rev + 1
-    return {
-      type: 'changes',
-      checklistId: list.id,
-      epoch,
-      from: rev + 1,
-      to: rev,
-      head,
-      changes: []
-    }
-  }
-
-  function removeUnused() {
+  function closeUnused() {
     for (const list of lists.values()) {
       if (isWanted(list.id)) show(list)
       else {
         lists.delete(list.id)
-        forget(list)
+        stopTimers(list)
         socket.send({ type: 'close', checklistId: list.id })
       }
     }
   }
 
-  function forget(list: HubList) {
+  function stopTimers(list: HubList) {
     list.stopShowTimer?.()
     list.stopRetry?.()
   }
 
   function isWanted(id: string, except?: string): boolean {
-    for (const [tab, { wishes }] of tabs) if (tab !== except && wishes.lists[id]) return true
-    return false
+    return [...tabs].some(([tab, { wishes }]) => tab !== except && wishes.lists[id])
   }
 
-  function broadcastOf(checklistId: string, frame: Frame) {
-    if (isWanted(checklistId, tabId)) broadcast(frame)
+  /** Sends a frame to all tabs that have its checklist open. */
+  function send(frame: ListFrame) {
+    if (isWanted(frame.checklistId, tabId)) broadcast(frame)
     else deliver(frame, tabId)
   }
 
@@ -307,7 +273,7 @@ export function createHub(parts: HubParts) {
   }
 
   function sendBeat() {
-    if (!isClosed) broadcast(beatFrame())
+    broadcast(beatFrame())
   }
 
   function beat() {
@@ -317,7 +283,7 @@ export function createHub(parts: HubParts) {
       tabs.delete(id)
       for (const { requests } of lists.values()) requests.delete(id)
     }
-    removeUnused()
+    closeUnused()
     update()
     sendBeat()
   }
@@ -327,24 +293,17 @@ export function createHub(parts: HubParts) {
   /** Opens and closes the connections as they are needed, and sends a new state to all tabs. */
   function update() {
     if (isClosed || tabs.size === 0) return
-    const needsStream = [...tabs.values()].some(({ wishes }) => wishes.hasEventListeners)
-    const needsSocket = lists.size > 0 || pushes.size > 0 || parts.wantsPush()
-    want(stream, needsStream, parts.forgetCursors)
-    want(socket, needsSocket)
-    const phases = [needsStream && stream, needsSocket && socket].flatMap(connection =>
-      connection ? [connection.state.get()] : []
-    )
-    const isIn = (phase: string) => phases.some(one => one.phase === phase)
-    const isCatchingUp = [...lists.values()].some(list => !list.isCaughtUp && !list.refusal)
+    const hasListeners = [...tabs.values()].some(({ wishes }) => wishes.hasEventListeners)
+    const phases = [
+      ...want(stream, hasListeners, parts.forgetCursors),
+      ...want(socket, lists.size > 0 || pushes.size > 0 || parts.wantsPush())
+    ]
+    const has = (phase: string) => phases.some(one => one.phase === phase)
+    const isBehind = [...lists.values()].some(list => !list.isCaughtUp && !list.isRefused)
+    const live = isBehind ? 'catching-up' : 'live'
     const times = phases.flatMap(({ retryAt }) => retryAt ?? [])
     const next: LinkState = {
-      state: isIn('offline')
-        ? 'offline'
-        : isIn('connecting')
-          ? 'connecting'
-          : isCatchingUp
-            ? 'catching-up'
-            : 'live',
+      state: has('offline') ? 'offline' : has('connecting') ? 'connecting' : live,
       retryAt: times.length > 0 ? Math.min(...times) : null
     }
     if (next.state === state.state && next.retryAt === state.retryAt) return
@@ -352,73 +311,54 @@ export function createHub(parts: HubParts) {
     sendBeat()
   }
 
+  /** Opens a connection, or closes it some time after it was needed last. Returns its phase if it is needed. */
   function want(connection: Reconnecting, isNeeded: boolean, onUnused = () => {}) {
+    const stopLingering = lingering.get(connection)
     if (isNeeded) {
-      lingering.get(connection)?.()
+      stopLingering?.()
       lingering.delete(connection)
       connection.want(true)
-    } else if (!lingering.has(connection) && connection.state.get().phase !== 'closed') {
+      return [connection.state.get()]
+    }
+    if (!stopLingering) {
       const close = () => {
         connection.want(false)
         onUnused()
       }
       lingering.set(connection, clock.setTimeout(close, limits.lingerMs))
     }
+    return []
   }
 
   function onSocketClose(isSilent: boolean) {
     if (isClosed) return
     isOpen = false
-    unanswered.clear()
     onCanPush(false)
-    for (const list of lists.values()) {
-      list.stopRetry?.()
-      list.isCaughtUp = false
-      broadcastOf(list.id, { type: 'lost', checklistId: list.id })
-      resetPresence(list)
-    }
-    for (const [id, { ping }] of pushes) {
-      if (ping > 0) rejectPush(id, 'NETWORK', 'the connection was lost before the results arrived')
-    }
+    for (const list of lists.values()) lose(list)
+    for (const push of pushes.values()) if (push.ping > 0) rejectPush(push, lostError)
     if (isSilent) stream.restart()
   }
 
   function onMessage(message: MessageOfService) {
     if (isClosed) return
-    switch (message.type) {
-      case 'welcome':
-        isOpen = true
-        checkVersion(message.version)
-        for (const list of lists.values()) open(list)
-        for (const [id, push] of pushes) sendPush(id, push)
-        onCanPush(true)
-        break
-      case 'ack':
-        respond(message.checklistId, 'push')
-        pushes.get(message.checklistId)?.resolve(message.results)
-        pushes.delete(message.checklistId)
-        break
-      case 'pong':
-        onPong(message.n)
-        break
-      case 'error':
-        onError(message)
-        break
-      case 'snapshot': {
-        const list = lists.get(message.checklist.id)
-        if (list) onSnapshot(list, message.checklist)
-        break
-      }
-      case 'changes':
-      case 'presence':
-      case 'revoked': {
-        const list = lists.get(message.checklistId)
-        if (!list) break
-        if (message.type === 'changes') onChanges(list, message)
-        else if (message.type === 'presence') onPresence(list, message.peers, message.others ?? 0)
-        else onRevoked(list, message.reason, message.role)
-      }
-    }
+    const list = lists.get(idIn(message) ?? '')
+    if (message.type === 'welcome') {
+      isOpen = true
+      checkVersion(message.version)
+      for (const list of lists.values()) open(list)
+      for (const push of pushes.values()) sendPush(push)
+      onCanPush(true)
+    } else if (message.type === 'ack') {
+      const push = pushes.get(message.checklistId)
+      pushes.delete(message.checklistId)
+      push?.resolve(message.results)
+    } else if (message.type === 'pong') onPong(message.n)
+    else if (message.type === 'error') onError(message, list)
+    else if (!list) return
+    else if (message.type === 'snapshot') onSnapshot(list, message.checklist)
+    else if (message.type === 'changes') onChanges(list, message)
+    else if (message.type === 'presence') onPresence(list, message)
+    else if (message.type === 'revoked') onRevoked(list, message)
     update()
   }
 
@@ -426,37 +366,44 @@ export function createHub(parts: HubParts) {
     if (hasSameApi(service) || isOtherVersion) return
     isOtherVersion = true
     const message = `this is version ${version} of the client, but the service has version ${service}`
-    parts.log({ level: 'warn', message })
+    log({ level: 'warn', message })
   }
 
   // Checklists
 
   function open(list: HubList) {
-    list.refusal = undefined
-    list.stopRetry?.()
-    list.isCaughtUp = false
+    lose(list)
+    list.isRefused = false
     if (!isOpen) return
     const { id: checklistId, known, needsSnapshot } = list
-    resetPresence(list)
-    const since = known && !needsSnapshot ? { since: known.rev, epoch: known.epoch } : undefined
-    expect(checklistId, since ? 'since' : 'whole')
+    list.isOpening = true
+    const since = known && !needsSnapshot && { since: known.rev, epoch: known.epoch }
     socket.send({ type: 'open', checklistId, ...since })
     if (list.shown) sendShown(list)
   }
 
+  function lose(list: HubList) {
+    list.stopRetry?.()
+    list.isOpening = false
+    list.isCaughtUp = false
+    list.isFirstPresence = true
+    list.peers.clear()
+    list.others = undefined
+    send({ type: 'lost', checklistId: list.id })
+  }
+
   function onSnapshot(list: HubList, checklist: ConfirmedData) {
-    respond(list.id, 'since', 'whole')
-    const { rev, epoch } = checklist
+    const { id: checklistId, rev, epoch } = checklist
     list.confirmed = fromSnapshot(checklist, list.confirmed)
     list.known = { rev, epoch }
     list.needsSnapshot = false
+    list.isOpening = false
     list.isCaughtUp = true
-    broadcastOf(list.id, { type: 'snapshot', checklistId: list.id, checklist, isCaughtUp: true })
+    send({ type: 'snapshot', checklistId, checklist, isCaughtUp: true })
   }
 
-  function onChanges(list: HubList, page: ChangesPage) {
-    const { id: checklistId, known, confirmed } = list
-    respond(checklistId, 'since')
+  function onChanges(list: HubList, page: MessageOf<'changes'>) {
+    const { known, confirmed } = list
     const next = confirmed && applyChanges(confirmed, page.changes)
     if (!known || page.from > known.rev + 1 || next === 'gap') {
       if (list.needsSnapshot) return
@@ -464,81 +411,67 @@ export function createHub(parts: HubParts) {
       list.needsSnapshot = true
       return open(list)
     }
-    const { from, to, head, changes } = page
     const { epoch } = known
     list.confirmed = next
-    list.known = { rev: Math.max(known.rev, to), epoch }
-    list.isCaughtUp = to >= head
-    broadcastOf(checklistId, { type: 'changes', checklistId, epoch, from, to, head, changes })
+    list.known = { rev: Math.max(known.rev, page.to), epoch }
+    // While a snapshot is on its way, these are still the changes of an earlier `open`.
+    list.isOpening &&= list.needsSnapshot
+    list.isCaughtUp = page.to >= page.head
+    send({ ...page, epoch })
   }
 
-  function onPresence(list: HubList, peers: Peer[], others: number) {
-    for (const peer of peers) {
+  function onPresence(list: HubList, message: MessageOf<'presence'>) {
+    for (const peer of message.peers) {
       if (peer.state) list.peers.set(peer.connectionId, peer)
       else list.peers.delete(peer.connectionId)
     }
-    list.others = others
-    const isWhole = list.isFirstPresence
+    list.others = message.others
+    send({ ...message, isWhole: list.isFirstPresence })
     list.isFirstPresence = false
-    broadcastOf(list.id, { type: 'presence', checklistId: list.id, peers, others, isWhole })
   }
 
-  function resetPresence(list: HubList) {
-    const hadPeers = list.peers.size > 0 || list.others > 0
-    list.peers.clear()
-    list.isFirstPresence = true
-    if (hadPeers) onPresence(list, [], 0)
-    list.isFirstPresence = true
-  }
-
-  function onRevoked(list: HubList, reason: RevokeReason, role?: Role) {
-    // The deletion of a checklist is one of its changes, the deletion of its project is not.
-    if (reason === 'removed' || (reason === 'deleted' && list.confirmed?.isDeleted === false)) {
-      list.confirmed = undefined
-      list.refusal = 'CHECKLIST_NOT_FOUND'
-      resetPresence(list)
-    }
+  function onRevoked(list: HubList, message: MessageOf<'revoked'>) {
+    const { reason, role } = message
     if (role && list.confirmed) list.confirmed = { ...list.confirmed, role }
-    broadcastOf(list.id, { type: 'revoked', checklistId: list.id, reason, role })
+    // The deletion of a checklist is one of its changes, the deletion of its project is not.
+    if (reason === 'removed' || (reason === 'deleted' && list.confirmed?.isDeleted === false))
+      refuse(list)
+    send(message)
   }
 
-  function onOpenError(list: HubList, code: string, retryAfterMs?: number) {
+  function refuse(list: HubList) {
+    lose(list)
+    list.isRefused = true
+    list.confirmed = undefined
+  }
+
+  function onOpenError(list: HubList, { code, retryAfterMs }: MessageOf<'error'>) {
     if (temporary.includes(code)) {
       const ms = retryAfterMs ?? limits.retryMs * (1 + Math.random())
       list.stopRetry = clock.setTimeout(() => open(list), ms)
-      return
+    } else {
+      refuse(list)
+      send({ type: 'error', checklistId: list.id, code })
     }
-    list.confirmed = undefined
-    list.refusal = code
-    broadcastOf(list.id, { type: 'refused', checklistId: list.id, code })
   }
 
   // Presence
 
-  function newestShown(id: string): Pick<ListWish, 'state' | 'shownAt'> {
-    let newest: Pick<ListWish, 'state' | 'shownAt'> = { state: null, shownAt: 0 }
-    for (const { wishes } of tabs.values()) {
-      const wish = wishes.lists[id]
-      if (wish && wish.shownAt > newest.shownAt) newest = wish
-    }
-    return newest
-  }
-
-  /** Shows what the tab shows in which the user was last active. */
+  /** Shows what the tab shows in which the user was active last. */
   function show(list: HubList) {
-    const { state, shownAt } = newestShown(list.id)
-    if (list.shownAt === shownAt) return
-    list.shown = state
-    list.shownAt = shownAt
+    const wishes = [...tabs.values()].flatMap(({ wishes }) => wishes.lists[list.id] ?? [])
+    const newest = wishes.reduce((one, other) => (other.shownAt > one.shownAt ? other : one))
+    if (list.shownAt === newest.shownAt) return
+    list.shown = newest.state
+    list.shownAt = newest.shownAt
     if (!list.stopShowTimer) sendShown(list)
   }
 
   // The state null would hide the user, who still has the checklist open.
   function sendShown(list: HubList) {
     const sentAt = socket.isFull() ? undefined : list.shownAt
-    if (sentAt !== undefined) {
+    if (sentAt !== undefined)
       socket.send({ type: 'presence', checklistId: list.id, state: list.shown ?? {} })
-    }
     list.stopShowTimer?.()
     list.stopShowTimer = clock.setTimeout(() => {
       list.stopShowTimer = undefined
@@ -549,64 +482,49 @@ export function createHub(parts: HubParts) {
   // Pushes
 
   function push(checklistId: string, ops: readonly Operation[]): Promise<Result[]> {
-    if (pushes.has(checklistId)) {
-      return Promise.reject(new ConcordError('BUSY', 'a push on this checklist is in flight'))
-    }
     return new Promise((resolve, reject) => {
-      const push: Push = { ops, ping: 0, resolve, reject }
+      const push: Push = { checklistId, ops, ping: 0, resolve, reject }
+      if (pushes.has(checklistId)) {
+        return reject(new ConcordError('BUSY', 'a push on this checklist is in flight'))
+      }
       pushes.set(checklistId, push)
-      if (isOpen) sendPush(checklistId, push)
+      if (isOpen) sendPush(push)
       update()
     })
   }
 
   // The service responds to the ping after the push, also when it refuses the push without naming the checklist.
-  function sendPush(checklistId: string, push: Push) {
+  function sendPush(push: Push) {
+    const { checklistId, ops } = push
     push.ping = ++pings
-    expect(checklistId, 'push')
-    socket.send({ type: 'push', checklistId, ops: push.ops as Operation[] })
+    socket.send({ type: 'push', checklistId, ops: ops as Operation[] })
     socket.send({ type: 'ping', n: push.ping })
   }
 
-  function rejectPush(checklistId: string, code: string, message: string, retryAfterMs?: number) {
-    const push = pushes.get(checklistId)
-    pushes.delete(checklistId)
-    push?.reject(new ConcordError(code, message, { retryAfterMs: retryAfterMs ?? null }))
+  function rejectPush(push: Push, { code, message, retryAfterMs }: PushError) {
+    pushes.delete(push.checklistId)
+    push.reject(new ConcordError(code, message, { retryAfterMs: retryAfterMs ?? null }))
   }
 
+  /** The service handles messages in order: a push without results was refused by the error before this pong. */
   function onPong(n?: number) {
-    for (const [id, push] of pushes) {
-      if (push.ping !== n) continue
-      respond(id, 'push')
-      rejectPush(id, 'BAD_MESSAGE', lastError)
+    for (const push of pushes.values()) {
+      if (push.ping === n) rejectPush(push, lastError ?? lostError)
     }
   }
 
-  function onError({ code, message, checklistId, retryAfterMs }: ErrorMessage) {
+  function onError(error: MessageOf<'error'>, list: HubList | undefined) {
+    lastError = error
+    const { code, message, checklistId } = error
     if (checklistId === undefined) {
-      lastError = message
-      parts.log({ level: 'warn', message: `the service refuses a message: ${message}`, code })
-      return
+      log({ level: 'warn', message: `the service refuses a message: ${message}`, code })
     }
-    const list = lists.get(checklistId)
-    if (respond(checklistId) === 'push') rejectPush(checklistId, code, message, retryAfterMs)
-    else if (list) onOpenError(list, code, retryAfterMs)
-  }
-
-  function expect(checklistId: string, request: Request) {
-    const requests = unanswered.get(checklistId) ?? []
-    unanswered.set(checklistId, requests)
-    requests.push(request)
-  }
-
-  /** Removes the oldest request without response, if it is one of these, and returns it. */
-  function respond(checklistId: string, ...kinds: Request[]) {
-    const requests = unanswered.get(checklistId)
-    const [oldest] = requests ?? []
-    if (!oldest || (kinds.length > 0 && !kinds.includes(oldest))) return
-    if (requests?.length === 1) unanswered.delete(checklistId)
-    return requests?.shift()
+    // An error of a push on the same checklist is that of `open` only if there is no response to `open` yet.
+    if (list && (list.isOpening || !pushes.has(list.id))) onOpenError(list, error)
   }
 }
 
-type ErrorMessage = Extract<MessageOfService, { type: 'error' }>
+function idIn(message: MessageOfService): string | undefined {
+  if (message.type === 'snapshot') return message.checklist.id
+  return 'checklistId' in message ? message.checklistId : undefined
+}

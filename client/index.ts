@@ -97,11 +97,12 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
       const id = anyCaseId.toLowerCase()
       const known = checklists.get(id)
       if (known) return known
+      if (!WebSocket) throw new ConcordError('INVALID', 'pass a WebSocket: this platform has none')
       const onDispose = () => {
         checklists.delete(id)
         showConnection()
       }
-      const checklist = createChecklist(id, { link, outbox, session, clock, onDispose })
+      const checklist = createChecklist(id, { ...shared, link, outbox, onDispose })
       checklists.set(id, checklist)
       checklist.toDecide.subscribe(showConnection)
       return checklist
@@ -133,7 +134,6 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     if (closed.aborted) return
     closing.abort()
     signal?.removeEventListener('abort', close)
-    for (const checklist of checklists.values()) checklist[Symbol.dispose]()
     outbox.close()
     link.close()
     session.close()

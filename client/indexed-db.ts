@@ -1,4 +1,4 @@
-import { type DBSchema, deleteDB, type IDBPDatabase, type IDBPTransaction, openDB } from 'idb'
+import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb'
 import { type Entry, oldestToDelete, type Storage, type Store } from './storage.ts'
 import type { ChecklistData, Me } from './types.ts'
 
@@ -64,6 +64,7 @@ export function indexedDbStorage(name = 'concord'): Storage {
 async function openStore(database: string): Promise<Store> {
   const { read, write, close } = connectUser(database)
   await read(async () => {})
+  let savedAt = 0
 
   return {
     // The rows are in the order of their key.
@@ -106,7 +107,8 @@ async function openStore(database: string): Promise<Store> {
     saveChecklist: checklist =>
       write(async tx => {
         const rows = tx.objectStore('checklists')
-        await rows.put({ id: checklist.id, savedAt: Date.now(), checklist })
+        savedAt = Math.max(savedAt + 1, Date.now())
+        await rows.put({ id: checklist.id, savedAt, checklist })
         let many = oldestToDelete(await rows.count())
         let cursor = many > 0 ? await rows.index('savedAt').openCursor() : null
         for (; cursor && many > 0; many--) {
@@ -121,18 +123,21 @@ async function openStore(database: string): Promise<Store> {
   }
 }
 
+function begin(db: IDBPDatabase<UserSchema>) {
+  return db.transaction(['entries', 'checklists'], 'readwrite')
+}
+
 function connectUser(database: string) {
   const connection = connect<UserSchema>(database, db => {
     db.createObjectStore('entries', { keyPath: 'seq', autoIncrement: true })
     db.createObjectStore('checklists', { keyPath: 'id' }).createIndex('savedAt', 'savedAt')
   })
-  type Write = IDBPTransaction<UserSchema, ('entries' | 'checklists')[], 'readwrite'>
   return {
     ...connection,
     /** Runs `work` in one transaction. Resolves after the commit. */
-    write: <T>(work: (tx: Write) => Promise<T>) =>
+    write: <T>(work: (tx: ReturnType<typeof begin>) => Promise<T>) =>
       connection.read(async db => {
-        const tx: Write = db.transaction(['entries', 'checklists'], 'readwrite')
+        const tx = begin(db)
         const [result] = await Promise.all([work(tx), tx.done])
         return result
       })

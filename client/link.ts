@@ -298,10 +298,7 @@ export function createLink(parts: LinkParts): Link {
       isNew,
       hasEventListeners: eventRuns.size > 0,
       lists: Object.fromEntries(
-        [...lists].map(([id, { request, known, state, shownAt }]) => [
-          id,
-          { request, known, state, shownAt }
-        ])
+        [...lists].map(([id, { handler, received, isCaughtUp, ...wish }]) => [id, wish])
       ),
       ...cursors
     }
@@ -335,12 +332,13 @@ export function createLink(parts: LinkParts): Link {
       case 'changes':
         return onChanges(list, frame)
       case 'presence':
-        return handler.presence(frame.peers, frame.others, frame.isWhole)
+        return handler.presence(frame.peers, frame.others ?? 0, frame.isWhole)
       case 'revoked':
         return handler.revoked(frame.reason, frame.role)
-      case 'refused':
+      case 'error':
         return handler.refused(frame.code)
       case 'lost':
+        handler.presence([], 0, true)
         return setCaughtUp(list, false)
     }
   }

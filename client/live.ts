@@ -152,12 +152,14 @@ export function createLiveRows<Row>(
         rows.set(loaded)
       } catch (thrown) {
         if (signal.aborted) return
-        const { retryAfterMs } = thrown as ConcordError
-        const mayRetry = isTemporary(thrown as ConcordError)
+        const failure = thrown as ConcordError
+        // Without network, another server may respond, for example the sign-in page of a hotel.
+        const mayRetry = isTemporary(failure) || failure.code === 'NOT_CONCORD'
         if (!mayRetry) rows.set(undefined)
-        error.set(thrown as ConcordError)
+        error.set(failure)
         if (mayRetry) {
-          stopTimer = clock.setTimeout(load, Math.max(retryAfterMs ?? 0, backoffDelay(failures++)))
+          const ms = Math.max(failure.retryAfterMs ?? 0, backoffDelay(failures++))
+          stopTimer = clock.setTimeout(load, ms)
           isOutdated = false
         }
       } finally {

@@ -461,7 +461,16 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       // Another tab has received the result.
       if (!seqs.has(seq)) leave(checklistId, [{ opId: op.opId, outcome: 'noop' }])
     }
-    putAll(rows)
+    // A transaction that took too long may have been tried again, and then both were committed.
+    const opIds = new Set(gone)
+    const [kept, extra]: [Entry[], number[]] = [[], []]
+    for (const row of rows) {
+      if (opIds.has(row.op.opId)) extra.push(row.seq)
+      else kept.push(row)
+      opIds.add(row.op.opId)
+    }
+    putAll(kept)
+    if (extra.length > 0) await inStore(opened => opened.remove(extra))
   }
 
   async function writeNext(write: Write) {
@@ -567,7 +576,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       stopEvents = undefined
     } else
       stopEvents ??= link.onEvent(({ type }) => {
-        if (/^(member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
+        // Events before `ready` and `reset` may have been missed.
+        if (/^(ready|reset|member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
       })
   }
 

@@ -29,8 +29,8 @@ const closed: ConnectionPhase = { phase: 'closed', retryAt: null }
 
 /**
  * Runs one connection after another while it is wanted. `connect` resolves when its connection has ended, at once when
- * `signal` aborts, with the time to wait in milliseconds. Without one, and without `retryAfterMs` of an error, the wait
- * is random and grows with each failure.
+ * `signal` aborts, with the least time to wait in milliseconds; an error may have it as `retryAfterMs`. Without one, and
+ * after several failures, the wait is random and grows with each failure.
  */
 export function createReconnecting(
   { clock, log, name }: { clock: Clock; log: (line: LogLine) => void; name: string },
@@ -90,8 +90,9 @@ export function createReconnecting(
       connection = undefined
       const isStable = openAt !== undefined && clock.now() - openAt > stableMs
       failures = isStable || signal.aborted ? 0 : failures + 1
-      if (isWanted && !isUrgent)
-        await wait(delayMs ?? backoffDelay(Math.max(failures - 1, 0)), failures)
+      const isBackingOff = failures > 1 || typeof delayMs !== 'number'
+      const leastMs = isBackingOff ? backoffDelay(Math.max(failures - 1, 0)) : 0
+      if (isWanted && !isUrgent) await wait(Math.max(delayMs ?? 0, leastMs), failures)
     }
     isRunning = false
   }

@@ -57,27 +57,20 @@ export function replay(
   entries: readonly Pick<Entry, 'op'>[],
   userId: string
 ): Working {
-  const working: Working = {
-    ...copyRows(confirmed),
-    confirmed,
-    userId,
-    title: confirmed.title,
-    isDeleted: confirmed.isDeleted,
-    conflicts: new Map(confirmed.conflicts),
-    predictions: new Map()
-  }
+  const { items, order, deleted, conflicts, title, isDeleted } = confirmed
+  const state = { items, order, deleted, conflicts, title, isDeleted }
+  const working = fork({ ...state, confirmed, userId, predictions: new Map() })
   for (const entry of entries) applyOne(working, entry)
   return working
 }
 
 /** Returns a copy, to which operations can be applied without changing the original. */
 export function fork(working: Working): Working {
-  const { conflicts, predictions } = working
   return {
     ...working,
     ...copyRows(working),
-    conflicts: new Map(conflicts),
-    predictions: new Map(predictions)
+    conflicts: new Map(working.conflicts),
+    predictions: new Map(working.predictions)
   }
 }
 
@@ -173,68 +166,82 @@ export function checkOnce(op: Operation): Checked {
 
 function predict(working: Working, sent: Operation): Prediction {
   const checked = checkOnce(sent)
-  if ('code' in checked) return rejected(checked.code)
+  if ('code' in checked) return { itemIds: none, ...rejected(checked.code) }
   const { op } = checked
   const landed = new Set(working.confirmed.landed.get(op.opId))
-  if (working.isDeleted && op.kind !== 'list.restore')
-    return op.kind === 'list.delete' ? { outcome: 'noop', itemIds: none } : rejected('list_deleted')
+  if (landed.has(partOf(op))) return { itemIds: none }
+  const added = op.kind === 'item.add' ? (op.items ?? none) : [op as { itemId?: string }]
+  const itemIds = added.flatMap(({ itemId = '' }) =>
+    itemId === '' || landed.has(itemId) ? [] : itemId
+  )
+  return { itemIds, ...decide(working, op, landed) }
+}
+
+/** A prediction; without `itemIds`, they are those that the operation names. */
+type Decided = Partial<Prediction>
+type Landed = ReadonlySet<string>
+
+function decide(working: Working, op: Operation, landed: Landed): Decided {
+  const { isDeleted, confirmed } = working
+  if (isDeleted && op.kind !== 'list.restore')
+    return op.kind === 'list.delete' ? noop : rejected('list_deleted')
   switch (op.kind) {
     case 'item.add':
       return addItems(working, op, landed)
     case 'item.set':
       return setItem(working, op, landed)
     case 'item.move':
-      return moveItem(working, op, landed)
+      return moveItem(working, op)
     case 'item.delete':
-      return removeItem(working, op, landed)
+      return removeItem(working, op)
     case 'item.restore':
-      return restoreItem(working, op, landed)
+      return restoreItem(working, op)
     case 'list.rename':
-      return rename(working, op, landed)
-    case 'list.delete': {
-      if (landed.has('list')) return { itemIds: none }
+      return rename(working, op)
+    case 'list.delete':
       working.isDeleted = true
-      const isSafe = op.force || working.confirmed.rev <= op.seenRev
-      return { outcome: isSafe ? 'applied' : undefined, itemIds: none }
-    }
-    case 'list.restore': {
-      const outcome = working.isDeleted ? 'applied' : 'noop'
-      if (!landed.has('list')) working.isDeleted = false
-      return { outcome, itemIds: none }
-    }
+      // The changes since `seenRev` may be own ones.
+      return op.force || confirmed.rev <= op.seenRev ? applied : unknown
+    case 'list.restore':
+      working.isDeleted = false
+      return isDeleted ? applied : noop
     case 'list.restoreTo':
-      return { itemIds: none }
+      return unknown
     case 'conflict.resolve':
       return resolve(working, op)
   }
 }
 
-type Landed = ReadonlySet<string>
+/** Returns the part with which the whole operation has landed, if it has one. */
+function partOf(op: Operation): string {
+  if (op.kind === 'item.move') return `${op.itemId}.position`
+  return op.kind === 'list.rename' ? 'title' : 'itemId' in op && op.itemId ? op.itemId : 'list'
+}
 
-const rejected = (code: Result['code'], ...itemIds: string[]): Prediction => ({
-  outcome: 'rejected',
-  code,
-  itemIds
-})
+const unknown: Decided = {}
+const noop: Decided = { outcome: 'noop' }
+const applied: Decided = { outcome: 'applied' }
+const dropped: Decided = { outcome: 'dropped', code: 'item_deleted' }
+const rejected = (code: Result['code']): Decided => ({ outcome: 'rejected', code })
 
-// The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve.
+// The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve. They show a value also when
+// the service will reject it, until it has.
 
-function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Prediction {
+function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Decided {
   const all = op.items ?? none
-  const added = all.filter(({ itemId }) => !landed.has(itemId))
-  const itemIds = added.map(({ itemId }) => itemId)
-  if (added.length === 0) return { itemIds }
-  if (new Set(itemIds).size < added.length) return rejected('invalid', ...itemIds)
-  const known = itemIds.filter(id => placeOf(working, id)).length
-  if (known === added.length) return { outcome: 'noop', itemIds }
-  if (known > 0) return rejected('invalid', ...itemIds)
-  if (added.length > roomFor(working)) return rejected('limit', ...itemIds)
+  const ids = all.map(({ itemId }) => itemId).filter(id => !landed.has(id))
+  const known = ids.filter(id => placeOf(working, id)).length
+  if (ids.length === 0) return unknown
+  if (new Set(ids).size < ids.length || (known > 0 && known < ids.length))
+    return rejected('invalid')
+  if (known > 0) return noop
+  if (ids.length > roomFor(working)) return rejected('limit')
 
   const { start, step, isKnown } = findPlace(working, op.after, all.length, landed)
   all.forEach(({ itemId: id, text, done = false, dueOn = null }, n) => {
     if (!landed.has(id)) putItem(working, { id, text, done, dueOn, position: start + step * n })
   })
-  return { outcome: isKnown ? 'applied' : undefined, itemIds }
+  return isKnown ? applied : unknown
 }
 
 const roomFor = ({ items }: Rows) => maximum.itemsPerChecklist - items.size
@@ -242,52 +249,42 @@ const roomFor = ({ items }: Rows) => maximum.itemsPerChecklist - items.size
 /** Returns positions below an anchor. Below an unknown anchor they are at the end, because the service may know it. */
 function findPlace(working: Working, anchor: string | null, many: number, skipped: Landed) {
   const isKnown = placeOf(working, anchor) !== undefined
-  const below = isKnown ? anchor : (working.order.at(-1)?.id ?? null)
-  let place = placeBelow(working, below, many, skipped)
+  const find = () =>
+    placeBelow(working, isKnown ? anchor : (working.order.at(-1)?.id ?? null), many, skipped)
+  let place = find()
   if (!place?.fits) {
     makeRoom(working)
-    place = placeBelow(working, below, many, skipped)
+    place = find()
   }
   return { start: 0, step: 0, ...place, isKnown }
 }
 
 /** Spreads all items. The service spreads fewer, to other positions, but in the same order. */
-function makeRoom(working: Working) {
-  const all = [...working.order, ...working.deleted.values()]
-  all.sort((a, b) => (isAbove(a, b) ? -1 : 1))
-  working.order = []
+function makeRoom({ items, order, deleted }: Working) {
+  const all = [...order, ...deleted.values()].sort((a, b) => (isAbove(a, b) ? -1 : 1))
+  order.length = 0
   all.forEach((item, n) => {
     const spread = { ...item, position: 1024 * (n + 1) }
-    if (!working.items.has(item.id)) working.deleted.set(item.id, spread)
-    else {
-      working.items.set(item.id, spread)
-      working.order.push(spread)
-    }
+    const isLive = items.has(item.id)
+    ;(isLive ? items : deleted).set(item.id, spread)
+    if (isLive) order.push(spread)
   })
 }
 
-function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Prediction {
+function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Decided {
   const { itemId } = op
-  const isLanded = (field: string) => landed.has(itemId) || landed.has(`${itemId}.${field}`)
-  const text = isLanded('text') ? undefined : op.set.text
-  const done = isLanded('done') ? undefined : op.set.done
-  const dueOn = isLanded('dueOn') ? undefined : op.set.dueOn
-  if (!text && !done && !dueOn) return { itemIds: none }
+  const edits = Object.entries(op.set).filter(([field]) => !landed.has(`${itemId}.${field}`))
+  const { text, done, dueOn }: Of<'item.set'>['set'] = Object.fromEntries(edits)
+  if (edits.length === 0) return { itemIds: none }
   const live = working.items.get(itemId)
   const under = live ?? working.deleted.get(itemId)
-  const itemIds = [itemId]
-  if (!under) return { itemIds }
+  if (!under) return unknown
 
-  const words = text ? decideText(working, itemId, 'text', under.text, text) : noop
+  const words = text ? decideText(working, itemId, 'text', under.text, text) : unchanged
   const dueOutcome = dueOn ? decideValue(under.dueOn, dueOn) : 'noop'
   const isTick = !done || done.to || done.to === under.done
   if (!live && words.outcome === 'noop' && dueOutcome === 'noop' && isTick)
-    return { outcome: 'dropped', code: 'item_deleted', itemIds, under, isFinal: true }
-
-  const isFull =
-    (text && words.outcome === 'conflict' && !canKeep(working, itemId, 'text', text.to)) ||
-    (dueOn && dueOutcome === 'conflict' && !canKeep(working, itemId, 'dueOn', dueOn.to)) ||
-    (!live && (!canKeep(working, itemId, 'alive', null) || roomFor(working) < 1))
+    return { ...dropped, under, isFinal: true }
 
   const item = {
     ...under,
@@ -295,47 +292,39 @@ function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Predicti
     done: done?.to ?? under.done,
     dueOn: dueOn && dueOutcome === 'applied' ? dueOn.to : under.dueOn
   }
+  const isChanged =
+    item.text !== under.text || item.done !== under.done || item.dueOn !== under.dueOn
   const kept: Field[] = []
-  extend(working, words.extended, text?.to)
-  if (!live) {
-    putItem(working, item)
-    openConflict(working, itemId, 'alive', under.text, item.text, null)
-  } else update(working, live, item)
-  if (words.outcome === 'kept') kept.push('text')
-  if (text && words.outcome === 'conflict') {
-    kept.push('text')
-    openConflict(working, itemId, 'text', text.from, item.text, text.to)
+  const isExtended = extend(working, words.extended, text?.to)
+  let isFull = !live && roomFor(working) < 1
+  const keep = (field: Field, { from, to }: Change<unknown>, ours: unknown) => {
+    kept.push(field)
+    if (!openConflict(working, itemId, field, from, ours, to)) isFull = true
   }
+  if (live) update(working, live, item)
+  else {
+    putItem(working, item)
+    keep('alive', { from: under.text, to: null }, item.text)
+  }
+  if (words.outcome === 'kept') kept.push('text')
+  if (text && words.outcome === 'conflict') keep('text', text, item.text)
   if (dueOn && dueOutcome === 'conflict') {
-    kept.push('dueOn')
     const own = ownConflicts(working, itemId, 'dueOn', dueOn.from)
-    extend(working, own, dueOn.to)
-    if (own.length === 0) openConflict(working, itemId, 'dueOn', dueOn.from, item.dueOn, dueOn.to)
+    if (extend(working, own, dueOn.to)) kept.push('dueOn')
+    else keep('dueOn', dueOn, item.dueOn)
   }
 
-  const isNoop = words.extended.length === 0 && isEqual(item, under)
+  const written =
+    words.outcome === 'merged' ? 'merged' : isChanged || isExtended ? 'applied' : 'noop'
   return {
-    ...(isFull
-      ? rejected('limit')
-      : {
-          outcome:
-            !live || kept.length > 0
-              ? 'conflict'
-              : isNoop
-                ? 'noop'
-                : words.outcome === 'merged'
-                  ? 'merged'
-                  : 'applied'
-        }),
-    itemIds,
+    outcome: isFull ? 'rejected' : kept.length > 0 ? 'conflict' : written,
+    code: isFull ? 'limit' : undefined,
     under,
     shown: shownItem(working, itemId)?.text,
     kept,
-    isFinal: !live || (words.outcome === 'noop' && words.extended.length > 0)
+    isFinal: !live || (words.outcome === 'noop' && isExtended)
   }
 }
-
-const isEqual = (a: Item, b: Item) => a.text === b.text && a.done === b.done && a.dueOn === b.dueOn
 
 interface Change<Value> {
   from: Value
@@ -350,7 +339,7 @@ interface Decision {
   extended: readonly Conflict[]
 }
 
-const noop: Decision = { outcome: 'noop', extended: none }
+const unchanged: Decision = { outcome: 'noop', extended: none }
 
 function decideValue<Value>(live: Value, { from, to }: Change<Value>) {
   if (live === to || from === to) return 'noop'
@@ -370,61 +359,65 @@ function decideText(
   const extended = from === to ? none : ownConflicts(working, itemId, field, from)
   if (outcome === 'noop') return { outcome, extended }
   if (extended.length > 0) return { outcome: 'kept', extended }
-  const value = mergeText(from, live, to)?.value
-  if (value === undefined || !isStorable(field, value)) return { outcome, extended }
-  return value === live ? noop : { outcome: 'merged', value, extended }
+  const value = merge(field, live, edit)
+  if (value === null) return { outcome, extended }
+  return value === live ? unchanged : { outcome: 'merged', value, extended }
 }
 
-/** Returns the open conflicts that keep a value of this user. An edit that starts from it changes the kept value. */
-function ownConflicts(
-  { conflicts, userId }: Working,
-  itemId: string | null,
-  field: Field,
-  from: unknown
-): Conflict[] {
+const merges = new WeakMap<Change<string>, { live: string; value: string | null }>()
+
+/** Returns the merged text, or null for a conflict. Remembers the last merge of an edit, because every replay needs it. */
+function merge(field: 'text' | 'title', live: string, edit: Change<string>): string | null {
+  let last = merges.get(edit)
+  if (last?.live !== live) {
+    const value = mergeText(edit.from, live, edit.to)?.value
+    last = { live, value: value !== undefined && isStorable(field, value) ? value : null }
+    merges.set(edit, last)
+  }
+  return last.value
+}
+
+/** Returns the open conflicts that keep a value beside the live one. */
+function conflictsOf({ conflicts }: Working, itemId: string | null, field: Field, theirs: unknown) {
   return [...conflicts.values()].filter(
-    conflict =>
-      conflict.itemId === itemId &&
-      conflict.field === field &&
-      conflict.theirs === from &&
-      conflict.theirsBy === userId
+    conflict => conflict.itemId === itemId && conflict.field === field && conflict.theirs === theirs
   )
 }
 
-function extend({ conflicts }: Working, extended: readonly Conflict[], theirs: unknown) {
+/** Returns the open conflicts that keep a value of this user. An edit that starts from it changes the kept value. */
+function ownConflicts(working: Working, itemId: string | null, field: Field, from: unknown) {
+  return conflictsOf(working, itemId, field, from).filter(
+    ({ theirsBy }) => theirsBy === working.userId
+  )
+}
+
+/** Changes the kept value of conflicts, and returns whether there are any. */
+function extend({ conflicts }: Working, extended: readonly Conflict[], theirs: unknown): boolean {
   for (const conflict of extended) {
     if (conflict.ours === theirs) conflicts.delete(conflict.id)
     else conflicts.set(conflict.id, { ...conflict, theirs })
   }
+  return extended.length > 0
 }
 
-function canKeep({ conflicts }: Working, itemId: string | null, field: Field, theirs: unknown) {
-  const ofItem = [...conflicts.values()].filter(conflict => conflict.itemId === itemId)
-  return (
-    (conflicts.size < maximum.conflictsPerChecklist && ofItem.length < maximum.conflictsPerItem) ||
-    ofItem.some(conflict => conflict.field === field && conflict.theirs === theirs)
-  )
-}
-
+/** Predicts a conflict, unless there is the same already. Returns false when the service has too many to open it. */
 function openConflict(
-  { conflicts, userId }: Working,
+  working: Working,
   itemId: string | null,
   field: Field,
   base: unknown,
   ours: unknown,
   theirs: unknown
-) {
-  const isOpen = [...conflicts.values()].some(
-    conflict => conflict.itemId === itemId && conflict.field === field && conflict.theirs === theirs
-  )
-  if (isOpen) return
+): boolean {
+  const { conflicts, userId } = working
+  if (conflictsOf(working, itemId, field, theirs).length > 0) return true
+  const ofItem = [...conflicts.values()].filter(conflict => conflict.itemId === itemId).length
+  const isAllowed =
+    conflicts.size < maximum.conflictsPerChecklist && ofItem < maximum.conflictsPerItem
   const id = `predicted ${conflicts.size} ${itemId} ${field} ${theirs}`
-  conflicts.set(id, {
-    ...{ id, itemId, field, base, ours, theirs },
-    oursBy: null,
-    theirsBy: userId,
-    openedRev: PREDICTED
-  })
+  const by = { oursBy: null, theirsBy: userId, openedRev: PREDICTED }
+  conflicts.set(id, { id, itemId, field, base, ours, theirs, ...by })
+  return isAllowed
 }
 
 /** Writes an item, and copies its values to its open conflicts, as the trigger `follow_item` does. */
@@ -432,6 +425,11 @@ function update(working: Working, old: Item, item: Item) {
   putItem(working, item)
   if (item.text !== old.text) follow(working, item.id, ['text', 'alive'], item.text)
   if (item.dueOn !== old.dueOn) follow(working, item.id, ['dueOn'], item.dueOn)
+}
+
+function setTitle(working: Working, title: string) {
+  working.title = title
+  follow(working, null, ['title'], title)
 }
 
 function follow(
@@ -447,39 +445,26 @@ function follow(
   }
 }
 
-function moveItem(working: Working, op: Of<'item.move'>, landed: Landed): Prediction {
-  const { itemId, after } = op
-  if (landed.has(`${itemId}.position`)) return { itemIds: none }
-  const item = working.items.get(itemId)
-  const itemIds = [itemId]
-  if (!item)
-    return working.deleted.has(itemId)
-      ? { outcome: 'dropped', code: 'item_deleted', itemIds }
-      : { itemIds }
+function moveItem(working: Working, { itemId, after }: Of<'item.move'>): Decided {
+  const { items, order, deleted } = working
+  const item = items.get(itemId)
+  if (!item) return deleted.has(itemId) ? dropped : unknown
   const anchor = placeOf(working, after)
-  if (anchor && itemBelow(working.order, anchor)?.id === itemId) return { outcome: 'noop', itemIds }
-  const { start, isKnown } = findPlace(working, after, 1, new Set(itemIds))
-  const moved = working.items.get(itemId) ?? item
-  putItem(working, { ...moved, position: start })
-  return {
-    outcome: !isKnown ? undefined : start === item.position ? 'noop' : 'applied',
-    itemIds
-  }
+  if (anchor && itemBelow(order, anchor)?.id === itemId) return noop
+  const { start: position, isKnown } = findPlace(working, after, 1, new Set([itemId]))
+  putItem(working, { ...(items.get(itemId) ?? item), position })
+  return !isKnown ? unknown : position === item.position ? noop : applied
 }
 
-function removeItem(working: Working, op: Of<'item.delete'>, landed: Landed): Prediction {
-  const { itemId, seen } = op
-  if (landed.has(itemId)) return { itemIds: none }
+function removeItem(working: Working, { itemId, seen }: Of<'item.delete'>): Decided {
   const item = working.items.get(itemId)
-  const itemIds = [itemId]
-  if (!item) return working.deleted.has(itemId) ? { outcome: 'noop', itemIds } : { itemIds }
+  if (!item) return working.deleted.has(itemId) ? noop : unknown
   if (item.text === seen.text && item.dueOn === seen.dueOn && (item.done || !seen.done)) {
     removeWithConflicts(working, itemId)
-    return { outcome: 'applied', itemIds }
+    return applied
   }
-  if (!canKeep(working, itemId, 'alive', null)) return rejected('limit', itemId)
-  openConflict(working, itemId, 'alive', seen.text, item.text, null)
-  return { outcome: 'conflict', itemIds }
+  const isOpen = openConflict(working, itemId, 'alive', seen.text, item.text, null)
+  return isOpen ? { outcome: 'conflict' } : rejected('limit')
 }
 
 function removeWithConflicts(working: Working, id: string) {
@@ -488,75 +473,65 @@ function removeWithConflicts(working: Working, id: string) {
     if (conflict.itemId === id) working.conflicts.delete(conflict.id)
 }
 
-function restoreItem(working: Working, op: Of<'item.restore'>, landed: Landed): Prediction {
-  const { itemId } = op
-  if (landed.has(itemId)) return { itemIds: none }
-  const itemIds = [itemId]
-  if (working.items.has(itemId)) return { outcome: 'noop', itemIds }
+function restoreItem(working: Working, { itemId }: Of<'item.restore'>): Decided {
   const item = working.deleted.get(itemId)
-  if (roomFor(working) < 1) return rejected('limit', itemId)
-  if (!item) return { itemIds }
+  if (working.items.has(itemId)) return noop
+  if (roomFor(working) < 1) return rejected('limit')
+  if (!item) return unknown
   putItem(working, item)
-  return { outcome: 'applied', itemIds }
+  return applied
 }
 
-function rename(working: Working, op: Of<'list.rename'>, landed: Landed): Prediction {
-  if (landed.has('title')) return { itemIds: none }
+function rename(working: Working, op: Of<'list.rename'>): Decided {
   const { title } = working
   const { outcome, value, extended } = decideText(working, null, 'title', title, op)
-  const isFull = outcome === 'conflict' && !canKeep(working, null, 'title', op.to)
-  extend(working, extended, op.to)
-  if (value !== undefined) {
-    working.title = value
-    follow(working, null, ['title'], value)
-  }
-  if (outcome === 'conflict') openConflict(working, null, 'title', op.from, title, op.to)
-  const isKept = outcome === 'conflict' || outcome === 'kept'
+  const isExtended = extend(working, extended, op.to)
+  if (value !== undefined) setTitle(working, value)
+  const isConflict = outcome === 'conflict'
+  const isFull = isConflict && !openConflict(working, null, 'title', op.from, title, op.to)
+  const isKept = isConflict || outcome === 'kept'
   return {
-    ...(isFull ? rejected('limit') : { outcome: isKept ? 'conflict' : outcome, itemIds: none }),
+    outcome: isFull ? 'rejected' : isKept ? 'conflict' : outcome,
+    code: isFull ? 'limit' : undefined,
     under: { id: '', text: title, done: false, dueOn: null, position: 0 },
     shown: shownTitle(working),
     kept: isKept ? ['title'] : none,
-    isFinal: outcome === 'noop' && extended.length > 0
+    isFinal: outcome === 'noop' && isExtended
   }
 }
 
 function resolve(
   working: Working,
   op: Of<'conflict.resolve'> & { values?: Partial<Record<Field, unknown>> }
-): Prediction {
-  const { choice, values = {}, newItemId } = op
+): Decided {
+  const { opId, choice, values = {}, newItemId = '' } = op
   const conflict = working.conflicts.get(op.conflictId)
-  if (!conflict) return { outcome: 'noop', code: 'already_resolved', itemIds: none }
+  if (!conflict) return { ...noop, code: 'already_resolved' }
   const { id, itemId, field, theirs } = conflict
   const itemIds = itemId === null ? [] : [itemId]
-  const isAlive = choice === 'keep' || choice === 'delete'
   if (
-    (field === 'alive') !== isAlive ||
+    (field === 'alive') !== (choice === 'keep' || choice === 'delete') ||
     (choice === 'both' && field !== 'text') ||
     (choice === 'custom' && values[field] === undefined)
   )
-    return rejected('invalid', ...itemIds)
-  const item = itemId === null ? undefined : working.items.get(itemId)
+    return { ...rejected('invalid'), itemIds }
+  const item = working.items.get(`${itemId}`)
   const live = field === 'title' ? working.title : field === 'dueOn' ? item?.dueOn : item?.text
-  if (live !== op.seen) return rejected('stale', ...itemIds)
+  if (live !== op.seen) return { ...rejected('stale'), itemIds }
 
   if (choice === 'both') {
-    const added = { itemId: newItemId as string, text: theirs as string }
-    const add = { opId: op.opId, kind: 'item.add', after: itemId, items: [added] } as const
-    const { outcome, code } = addItems(working, { ...add, items: [added] }, new Set())
-    if (outcome !== 'applied') return rejected(code ?? 'invalid', ...itemIds)
-    itemIds.push(added.itemId)
+    const items = [{ itemId: newItemId, text: `${theirs}` }]
+    const add = { opId, kind: 'item.add', after: itemId, items } as const
+    const { outcome, code } = addItems(working, add, new Set())
+    if (outcome !== 'applied') return { ...rejected(code ?? 'invalid'), itemIds }
+    itemIds.push(newItemId)
   }
   working.conflicts.delete(id)
-  if (choice === 'delete') removeWithConflicts(working, itemId as string)
+  if (choice === 'delete') removeWithConflicts(working, `${itemId}`)
   if (choice === 'theirs' || choice === 'custom') {
     const chosen = choice === 'theirs' ? theirs : values[field]
     if (item) update(working, item, { ...item, [field]: chosen })
-    else {
-      working.title = chosen as string
-      follow(working, null, ['title'], chosen)
-    }
+    else setTitle(working, `${chosen}`)
   }
-  return { outcome: 'applied', itemIds }
+  return { ...applied, itemIds }
 }

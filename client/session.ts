@@ -57,7 +57,7 @@ interface Access {
 /** A message to the other tabs: the user has signed in, has a new name, or is signed out. */
 type SessionMessage = { user: Me; token?: string } | { reason: SignedOutReason }
 
-const limits = { refreshAheadMs: 60_000 }
+const limits = { refreshAheadMs: 60_000, storeMs: 5_000 }
 
 /** Signs users in and out, and keeps the access token, in memory only. All tabs follow over the bus. */
 export function createSessionManager(parts: SessionParts): SessionManager {
@@ -169,11 +169,13 @@ export function createSessionManager(parts: SessionParts): SessionManager {
   function ended(reason: SignedOutReason) {
     const current = state.get()
     if (current.state === 'signed-out') {
-      if (current.reason === 'expired') state.set({ state: 'signed-out', reason })
+      if (precisionOf(reason) <= precisionOf(current.reason)) return
+      state.set({ state: 'signed-out', reason })
+      bus.send('session', { reason })
       return
     }
     // The report may be about an earlier session of this device, so only a refresh that is refused signs out.
-    endReason = reason
+    if (precisionOf(reason) > precisionOf(endReason)) endReason = reason
     access = null
     isVerified = false
     const earlier: Promise<unknown> = refreshing ?? Promise.resolve()
@@ -298,9 +300,9 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     cookie = undefined
     stopTimer()
     state.set({ state: 'signed-out', reason })
-    if (!isOwn) return
-    store(() => storage.setLastUser(null))
-    if (reason === null) return
+    if (!isOwn || reason === null) return
+    // After an expiry, the next start opens the stored operations of the same user, and requires a sign-in.
+    if (reason !== 'expired') store(() => storage.setLastUser(null))
     bus.send('session', { reason })
     if (!isForGood(reason)) return
     if (id) store(() => storage.delete(id))
@@ -309,9 +311,16 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
   /** Writes to the storage in the order of the calls. A storage that fails does not end a session. */
   function store(write: () => Promise<void>) {
-    stored = stored.then(write).catch(error => {
-      log({ level: 'warn', message: 'storing the session failed', error })
-    })
+    stored = stored
+      .then(
+        () =>
+          new Promise<void>((resolve, reject) => {
+            const fail = () => reject(new Error('the storage did not respond'))
+            const stop = clock.setTimeout(fail, limits.storeMs)
+            write().then(resolve, reject).finally(stop)
+          })
+      )
+      .catch(error => log({ level: 'warn', message: 'storing the session failed', error }))
   }
 
   function acceptToken(token: string) {
@@ -354,6 +363,12 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
 function userOf(session: Session): Me | null {
   return session.state === 'signed-in' ? session.user : null
+}
+
+/** Several connections report the end of a session, but only the stream receives the exact reason. */
+function precisionOf(reason: SignedOutReason | null): number {
+  if (reason === null) return 0
+  return reason === 'expired' ? 1 : reason === 'revoked' ? 2 : 3
 }
 
 /** Returns whether what is stored on this device must not outlive the session. */

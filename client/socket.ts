@@ -3,6 +3,7 @@ import type {
   ServerMessage as ServerMessageRow
 } from '../schemas/live.ts'
 import { ConcordError } from './errors.ts'
+import { parseObject } from './http.ts'
 import { createReconnecting, type Reconnecting } from './reconnect.ts'
 import type { SessionManager } from './session.ts'
 import type { Clock, LogLine, Wire } from './types.ts'
@@ -103,7 +104,11 @@ export function createSocket(parts: SocketParts): Socket {
       signal.addEventListener('abort', abort)
       own.onerror = () => {}
       own.onclose = ({ code, reason }) => end(code, reason)
-      own.onmessage = ({ data }) => receive(JSON.parse(data))
+      own.onmessage = ({ data }) => {
+        const message = parseObject(data)
+        if (message) receive(message as MessageOfService)
+        else end(0, 'a message is no JSON object')
+      }
       setDeadline(limits.welcomeMs)
 
       function setDeadline(ms: number) {

@@ -46,6 +46,7 @@ export function createStream(parts: StreamParts): Stream {
     const headers = await session.headers(signal)
     aliveAt = clock.now()
     const stopWatching = watch()
+    let isOpen = false
     try {
       const response = await fetch(`${address}/events?${query()}`, {
         headers: { accept: 'text/event-stream', ...headers },
@@ -57,12 +58,15 @@ export function createStream(parts: StreamParts): Stream {
       if (!response.ok || !response.body || !type.startsWith('text/event-stream')) {
         throw errorOf(response, await response.text())
       }
+      isOpen = true
       await read(response.body, signal, onOpen)
     } catch (error) {
       const { status } = error as ConcordError
       if (!signal.aborted) parts.onError?.(error as ConcordError)
       if (status === 401 || status === 403) session.ended('expired')
-      throw error
+      if (!isOpen || retryMs === undefined || signal.aborted) throw error
+      log({ level: 'debug', message: 'stream broken', error })
+      return retryMs
     } finally {
       stopWatching()
     }
@@ -108,7 +112,10 @@ export function createStream(parts: StreamParts): Stream {
       if (done) return
       aliveAt = clock.now()
       parser.feed(value as unknown as string)
-      await parts.drained?.()
+      if (!parts.drained) continue
+      aliveAt = Number.POSITIVE_INFINITY // silent, because nothing is read
+      await parts.drained()
+      aliveAt = clock.now()
     }
   }
 }

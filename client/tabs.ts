@@ -128,6 +128,7 @@ export function createLeadership({
   let stopTimer = () => {}
   /** time of the last sign of life of a leader, which may be this tab */
   let aliveAt = 0
+  let checkedAt = 0
   let isClosed = false
   channel.onMessage(message => {
     const { topic, from, body } = message as { topic: string; from: string; body: never }
@@ -148,7 +149,7 @@ export function createLeadership({
   bus.on('alive', () => {
     aliveAt = clock.now()
   })
-  const stops = [tabs.onShow(() => candidacy || join()), tabs.onHide(resign)]
+  const stops = [tabs.onShow(() => (candidacy ? check() : join())), tabs.onHide(resign)]
   join()
 
   return {
@@ -165,7 +166,8 @@ export function createLeadership({
   function join() {
     compete(false)
     aliveAt = clock.now()
-    check(aliveAt)
+    checkedAt = aliveAt
+    check()
   }
 
   function resign() {
@@ -203,10 +205,12 @@ export function createLeadership({
       })
   }
 
-  function check(previous: number) {
+  function check() {
+    stopTimer()
     const now = clock.now()
     // After a late timer, this page itself was frozen, and the messages of the leader may still be in its queue.
-    if (now - previous > 2 * timing.checkMs) aliveAt = Math.max(aliveAt, now - timing.aliveMs)
+    if (now - checkedAt > 2 * timing.checkMs) aliveAt = Math.max(aliveAt, now - timing.aliveMs)
+    checkedAt = now
     if (isLeader.get()) {
       if (now - aliveAt >= timing.aliveMs) {
         aliveAt = now
@@ -216,6 +220,6 @@ export function createLeadership({
       aliveAt = now
       compete(true)
     }
-    stopTimer = clock.setTimeout(() => check(now), timing.checkMs)
+    stopTimer = clock.setTimeout(check, timing.checkMs)
   }
 }

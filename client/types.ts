@@ -113,7 +113,7 @@ export interface Live<T> extends Readable<T | undefined> {
 export type SignedOutReason = Events['session.ended']['reason']
 
 export type Session =
-  /** before the service has answered for the first time, and when nothing is stored on this device */
+  /** until the service has responded for the first time, when no user is stored on this device */
   | { state: 'unknown' }
   | { state: 'signed-in'; user: Me }
   /** `reason` is null when the user has not been signed in on this device */
@@ -138,7 +138,10 @@ export interface Client extends AsyncDisposable {
   readonly connection: Readable<Connection>
   signUp(account: { email: string; password: string; name: string }, call?: Call): Promise<User>
   signIn(account: { email: string; password: string }, call?: Call): Promise<Me>
-  /** Ends the session and deletes everything that this client stored on this device, also unsent operations. */
+  /**
+   * Ends the session and deletes everything that this client stored on this device, also unsent operations. Rejects with
+   * NETWORK when the service cannot be reached: then the user is still signed in, and nothing is deleted.
+   */
   signOut(call?: Call): Promise<void>
   readonly account: Account
   readonly projects: Live<readonly Project[]>

@@ -28,17 +28,17 @@ export interface Undo {
 // Edits of one field that follow each other within this time are one step.
 const stepMs = 1000
 
-type Fields = Extract<Operation, { kind: 'item.set' }>['set']
-type Text = { from: string; to: string }
+/** The fields that an operation sets: of an item, or the title. */
+type Fields = Record<string, { from: unknown; to: unknown }>
 type Values = Pick<Item, 'id' | 'text' | 'done' | 'dueOn'>
 
 /** What an operation has changed, as the user saw it. */
 type Step =
-  | { kind: 'set'; id: string; set: Fields }
+  /** `id` is null for the title */
+  | { kind: 'set'; id: string | null; set: Fields }
   | { kind: 'add'; items: Values[] }
   | { kind: 'remove'; item: Item; above: string | null; below?: string }
   | { kind: 'move'; id: string; above: string | null }
-  | { kind: 'rename'; set: { title: Text } }
   | { kind: 'list.delete' | 'list.restore' }
 
 /** Returns the steps of one user on one checklist: the last `limit` ones. */
@@ -86,126 +86,125 @@ export function createUndo(limit = 200): Undo {
 /** Makes an edit part of the last step, when both are edits of the same field. Returns whether it has. */
 function extend(done: Step[][], next: Step): boolean {
   const [last] = done.at(-1) ?? []
-  if (!last || !('set' in last) || !('set' in next) || idOf(last) !== idOf(next)) return false
-  const [old, ...others] = Object.entries(last.set)
-  const [edit, ...more] = Object.entries(next.set)
-  if (!old || !edit || others.length + more.length > 0) return false
-  if (old[0] !== edit[0] || old[1].to !== edit[1].from) return false
-  last.set = { [old[0]]: { from: old[1].from, to: edit[1].to } } as never
-  if (old[1].from === edit[1].to) done.pop()
+  if (last?.kind !== 'set' || next.kind !== 'set' || last.id !== next.id) return false
+  const [[field = '', edit], ...more] = Object.entries(next.set) as [[string, Fields[string]]]
+  const old = last.set[field]
+  if (more.length > 0 || Object.keys(last.set).length > 1 || old?.to !== edit.from) return false
+  last.set = { [field]: { ...edit, from: old?.from } }
+  if (old?.from === edit.to) done.pop()
   return true
 }
-
-const idOf = (step: Step) => ('id' in step ? step.id : null)
 
 /** Returns what an operation will change, or nothing. */
 function stepOf(sent: Operation, working: Working): Step[] {
   const checked = checkOnce(sent)
-  if ('code' in checked) return []
+  if ('code' in checked || (working.isDeleted && sent.kind !== 'list.restore')) return []
   const { op } = checked
-  if (working.isDeleted && op.kind !== 'list.restore') return []
   const item = 'itemId' in op && op.itemId ? shownItem(working, op.itemId) : undefined
-  if (op.kind === 'item.add')
-    return [
-      {
-        kind: 'add',
-        items: (op.items ?? []).map(({ itemId: id, text, done = false, dueOn = null }) => ({
-          ...{ id, text, done, dueOn }
-        }))
-      }
-    ]
-  if (op.kind === 'item.restore') {
-    const deleted = working.deleted.get(op.itemId)
-    return deleted && !item ? [{ kind: 'add', items: [deleted] }] : []
+  const above = item ? itemAbove(working, item) : null
+  switch (op.kind) {
+    case 'item.add':
+      return [{ kind: 'add', items: (op.items ?? []).map(toValues) }]
+    case 'item.restore': {
+      const deleted = working.deleted.get(op.itemId)
+      return deleted && !item ? [{ kind: 'add', items: [deleted] }] : []
+    }
+    case 'item.delete':
+      if (!item) return []
+      return [{ kind: 'remove', item, above, below: itemBelow(working.order, item)?.id }]
+    case 'item.move': {
+      const anchor = placeOf(working, op.after)
+      if (!item || !anchor) return []
+      const { id } = item
+      const isLive = working.items.has(anchor.id)
+      const next = isLive ? anchor.id : itemAbove(working, anchor, new Set([id]))
+      return next === above ? [] : [{ kind: 'move', id, above }]
+    }
+    case 'item.set':
+      return item ? setStep(item.id, op.set) : []
+    case 'list.rename':
+      return setStep(null, { title: op })
+    case 'list.delete':
+      return [{ kind: op.kind }]
+    case 'list.restore':
+      return working.isDeleted ? [{ kind: op.kind }] : []
+    default:
+      return []
   }
-  if (op.kind === 'list.rename')
-    return op.from === op.to
-      ? []
-      : [{ kind: 'rename', set: { title: { from: op.from, to: op.to } } }]
-  if (op.kind === 'list.delete' || op.kind === 'list.restore')
-    return op.kind === 'list.delete' || working.isDeleted ? [{ kind: op.kind }] : []
-  if (!item) return []
-  const { id } = item
-  const above = itemAbove(working, item)
-  if (op.kind === 'item.delete')
-    return [{ kind: 'remove', item, above, below: itemBelow(working.order, item)?.id }]
-  if (op.kind === 'item.move') {
-    const anchor = placeOf(working, op.after)
-    if (!anchor) return []
-    const isLive = working.items.has(anchor.id)
-    const next = isLive ? anchor.id : itemAbove(working, anchor, new Set([id]))
-    return next === above ? [] : [{ kind: 'move', id, above }]
-  }
-  if (op.kind !== 'item.set') return []
-  const set = Object.fromEntries(Object.entries(op.set).filter(([, { from, to }]) => from !== to))
+}
+
+const toValues = ({ itemId, text, done = false, dueOn = null }: NewItem): Values => ({
+  ...{ id: itemId, text, done, dueOn }
+})
+type NewItem = { itemId: string; text: string; done?: boolean; dueOn?: string | null }
+
+function setStep(id: string | null, fields: Fields): Step[] {
+  const set: Fields = {}
+  for (const [field, { from, to }] of Object.entries(fields))
+    if (from !== to) set[field] = { from, to }
   return Object.keys(set).length > 0 ? [{ kind: 'set', id, set }] : []
 }
 
 /** Returns the operations that take a step back, none when another user has changed the same. */
 function invert(step: Step, working: Working): NewOperation[] {
+  const { items, deleted, conflicts, isDeleted, confirmed } = working
   switch (step.kind) {
     case 'set': {
-      const { id: itemId } = step
-      const live = shownItem(working, itemId)
-      if (!live) return []
-      const { text, done, dueOn } = step.set
-      const textBack = text && takeBack('text', text, live.text)
-      const set = {
-        ...(textBack && { text: textBack }),
-        ...(done && done.to === live.done && { done: reversed(done) }),
-        ...(dueOn && dueOn.to === live.dueOn && { dueOn: reversed(dueOn) })
-      }
-      return Object.keys(set).length > 0 ? [{ kind: 'item.set', itemId, set }] : []
+      const { id } = step
+      const live = id === null ? { title: shownTitle(working) } : shownItem(working, id)
+      const set = live ? takeBack(step.set, { ...live }) : {}
+      if (Object.keys(set).length === 0) return []
+      const op =
+        id === null ? { kind: 'list.rename', ...set.title } : { kind: 'item.set', itemId: id, set }
+      return [op as NewOperation]
     }
     case 'add':
-      return step.items.flatMap(({ id: itemId, ...item }) => {
+      return step.items.flatMap(({ id: itemId, text, done, dueOn }) => {
         const live = shownItem(working, itemId)
-        if (!live || live.text !== item.text) return []
-        if (live.done !== item.done || live.dueOn !== item.dueOn) return []
+        const isSame = live?.text === text && live.done === done && live.dueOn === dueOn
         // To delete the item would close its conflicts, in which others may have written.
-        if ([...working.conflicts.values()].some(conflict => conflict.itemId === itemId)) return []
-        const { text, done, dueOn } = live
+        if (!isSame || [...conflicts.values()].some(conflict => conflict.itemId === itemId))
+          return []
         return { kind: 'item.delete', itemId, seen: { text, done, dueOn } } as const
       })
     case 'remove': {
-      const { item, above, below } = step
+      const { item, above: after, below } = step
       const { id: itemId, text, done, dueOn } = item
-      if (working.items.has(itemId)) return []
-      const place = working.deleted.get(itemId)
+      const place = deleted.get(itemId)
+      if (items.has(itemId)) return []
       // The service has never received an item that was added and deleted while it was unsent.
-      if (!place)
-        return [{ kind: 'item.add', items: [{ itemId, text, done, dueOn }], after: above }]
+      if (!place) return [{ kind: 'item.add', items: [{ itemId, text, done, dueOn }], after }]
       // Another item may have come to the same position.
-      const upper = above === null ? undefined : working.items.get(above)
-      const lower = below === undefined ? undefined : working.items.get(below)
+      const upper = items.get(`${after}`)
+      const lower = items.get(`${below}`)
       const isMisplaced = (upper && !isAbove(upper, place)) || (lower && !isAbove(place, lower))
-      return [
-        { kind: 'item.restore', itemId },
-        ...(isMisplaced ? [{ kind: 'item.move', itemId, after: above } as const] : [])
-      ]
+      const restore: NewOperation = { kind: 'item.restore', itemId }
+      return isMisplaced ? [restore, { kind: 'item.move', itemId, after }] : [restore]
     }
     case 'move': {
       const { id: itemId, above: after } = step
-      const item = working.items.get(itemId)
+      const item = items.get(itemId)
       if (!item || itemAbove(working, item) === after || !placeOf(working, after)) return []
       return [{ kind: 'item.move', itemId, after }]
     }
-    case 'rename': {
-      const back = takeBack('title', step.set.title, shownTitle(working))
-      return back ? [{ kind: 'list.rename', ...back }] : []
-    }
     case 'list.delete':
-      return working.isDeleted ? [{ kind: 'list.restore' }] : []
+      return isDeleted ? [{ kind: 'list.restore' }] : []
     case 'list.restore':
-      return working.isDeleted ? [] : [{ kind: 'list.delete', seenRev: working.confirmed.rev }]
+      return isDeleted ? [] : [{ kind: 'list.delete', seenRev: confirmed.rev }]
   }
 }
 
-const reversed = <Value>({ from, to }: { from: Value; to: Value }) => ({ from: to, to: from })
-
-/** Takes an edit of a text back, in the text as it is now. Returns undefined when it cannot, or need not. */
-function takeBack(field: 'text' | 'title', { from, to }: Text, live: string): Text | undefined {
-  const value = mergeText(to, live, from)?.value
-  if (value === undefined || value === live || !isStorable(field, value)) return
-  return { from: live, to: value }
+/** Returns the edits that take edits back: in the words of a text as it is now, and elsewhere only where the value is still the same. */
+function takeBack(set: Fields, live: Record<string, unknown>): Fields {
+  const back: Fields = {}
+  for (const [field, { from, to }] of Object.entries(set)) {
+    const now = live[field]
+    let value = now === to ? from : now
+    if (field === 'text' || field === 'title') {
+      value = mergeText(`${to}`, `${now}`, `${from}`)?.value ?? now
+      if (!isStorable(field, `${value}`)) continue
+    }
+    if (value !== now) back[field] = { from: now, to: value }
+  }
+  return back
 }

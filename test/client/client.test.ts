@@ -43,6 +43,13 @@ t.test('a port without a server gives NETWORK', async t => {
   await t.rejects(client.signIn(account), error)
 })
 
+t.test('a platform without WebSocket opens no checklist', async t => {
+  t.intercept(globalThis, 'WebSocket', { value: undefined })
+  const client = await startClient(t, url, await createUser(app))
+  t.same(await client.projects.ready(), [])
+  t.throws(() => client.checklist('0b9f2b0e-5d4e-4c1c-9a53-3f1a3c9c7d10'), { code: 'INVALID' })
+})
+
 for (const [status, type, body] of [
   [200, 'text/html', '<h1>It works!</h1>'],
   [404, 'text/html', '<h1>Not Found</h1>'],
@@ -186,6 +193,30 @@ t.test('two users after one another share no stored data', async t => {
   async function stored() {
     return (await storage.open(ann.id)).entries()
   }
+})
+
+t.test('the connection counts unsent operations and open conflicts', async t => {
+  const ann = await createUser(app)
+  const list = await createChecklist(ann, await createProject(ann))
+  const proxy = await tcpProxy(t, url)
+  const client = await startClient(t, proxy.url, ann)
+  const checklist = client.checklist(list)
+  follow(t, checklist)
+  await checklist.ready()
+  const { ids, settled } = checklist.add('Book the band')
+  await settled
+  const [itemId = ''] = ids
+  proxy.close()
+  await when(client.connection, ({ state }) => state === 'offline')
+  checklist.set(itemId, { text: 'Book the jazz band' })
+  t.match(client.connection.get(), { unsent: 1, toDecide: 0 })
+  await app.sql`update checklist_items set text = 'Call a DJ' where id = ${itemId}`
+  await proxy.reopen()
+  await when(client.connection, ({ toDecide }) => toDecide === 1)
+  await when(client.connection, ({ unsent }) => unsent === 0)
+  const [conflict] = checklist.get()?.conflicts ?? []
+  await checklist.resolve(conflict?.id ?? '', 'theirs').settled
+  await when(client.connection, ({ toDecide }) => toDecide === 0)
 })
 
 t.test('a service of another version is reported once', async t => {

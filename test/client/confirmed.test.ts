@@ -101,6 +101,6 @@ t.test('changes of the service give the rows of the service', async t => {
       const data = JSON.parse(JSON.stringify(toData(confirmed())))
       t.strictSame(fromSnapshot(data), confirmed())
     }),
-    { numRuns: 15 }
+    { numRuns: 8 }
   )
 })

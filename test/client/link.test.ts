@@ -189,7 +189,7 @@ t.test('silent connections are replaced', async t => {
   t.same(events.map(revOf), numbers(2, 3))
 })
 
-t.test('the state says offline with the time of the next try', async t => {
+t.test('the state is offline, with the time of the next try', async t => {
   const { list, tab, proxy } = await startBehindProxy(t)
   const { link } = await tab()
   const followed = follow(link, list.listId)

@@ -73,7 +73,7 @@ t.test('positions are those of the function place_below', async t => {
           })
       }
     ),
-    { numRuns: 150 }
+    { numRuns: 80 }
   )
 })
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { ConcordError } from '../../client/errors.ts'
 import { startNode } from '../support/app.ts'
+import { fastClock } from '../support/browser.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { times } from '../support/times.ts'
 import { until } from '../support/until.ts'
@@ -72,6 +73,18 @@ t.test('a token that is about to expire is refreshed ahead of time', async t => 
   manager.keepFresh(false)
 })
 
+t.test('after waking, a token that has expired is refreshed at once', async t => {
+  const ann = await createUser(app)
+  const clock = movableClock()
+  const manager = startManager(t, url, { clock })
+  await manager.signIn(ann)
+  manager.keepFresh(true)
+  clock.skip(LIFE_MS)
+  const isRefreshed = new Promise(resolve => manager.onToken(resolve))
+  manager.keepFresh(true)
+  await isRefreshed
+})
+
 t.test('ten tabs whose token expires rotate the cookie once', async t => {
   const ann = await createUser(app)
   const fetch = browserFetch()
@@ -137,6 +150,22 @@ t.test('a session that has ended signs out with the reported reason', async t =>
   await until(() => manager.state.get().state === 'signed-out')
   t.match(manager.state.get(), { reason: 'revoked' })
   t.same([...stores], [ann.id], 'what is stored remains for the same user')
+  t.equal(await storage.lastUser(), null, 'but is not shown before a sign-in')
+})
+
+t.test('the most exact reason for the end of a session wins', async t => {
+  const ann = await createUser(app)
+  const manager = startManager(t, url)
+  await manager.signIn(ann)
+  await call('DELETE', '/auth/sessions', { token: ann.token })
+  manager.ended('revoked')
+  manager.ended('password_changed')
+  manager.ended('revoked')
+  manager.ended('expired')
+  await until(() => manager.state.get().state === 'signed-out')
+  t.match(manager.state.get(), { reason: 'password_changed' })
+  manager.ended('revoked')
+  t.match(manager.state.get(), { reason: 'password_changed' })
 })
 
 t.test('a request of an ended session signs out as expired', async t => {
@@ -223,6 +252,7 @@ t.test('a reload after the session has ended signs out as expired', async t => {
   await until(() => manager.state.get().state === 'signed-out')
   t.match(manager.state.get(), { reason: 'expired' })
   t.same([...stores], [ann.id])
+  t.match(await storage.lastUser(), { id: ann.id }, 'also after the next reload')
 })
 
 t.test('other tabs follow a sign-in, a rename and a sign-out', async t => {
@@ -268,6 +298,42 @@ t.test('a tab without a bus adopts the user that its cookie belongs to', async t
   clock.skip(LIFE_MS)
   await until(() => me(one))
   t.match(one.state.get(), { user: { id: bob.id } })
+})
+
+t.test('a sign-out in one tab wins over a refresh in another', async t => {
+  const ann = await createUser(app)
+  const jar = browserFetch()
+  const { fetch, hold } = countingFetch(jar)
+  const clock = movableClock()
+  const [buses, options] = [tabBuses(2), { fetch, clock, isBrowser: true }]
+  const [one, two] = buses.map(bus => startManager(t, url, { ...options, bus })) as [
+    Manager,
+    Manager
+  ]
+  await until(() => [one, two].every(tab => tab.state.get().state === 'signed-out'))
+  await one.signIn(ann)
+  await until(() => two.state.get().state === 'signed-in')
+  clock.skip(LIFE_MS)
+  const refresh = hold('/auth/refresh')
+  const code = codeOf(me(two))
+  await refresh.arrived
+  await one.signOut()
+  await until(() => two.state.get().state === 'signed-out')
+  refresh.release()
+  t.equal(await code, 'SIGNED_OUT')
+  t.match(two.state.get(), { reason: 'signed_out' })
+  const after = startManager(t, url, options)
+  await until(() => after.state.get().state === 'signed-out')
+})
+
+t.test('a storage that does not respond delays a sign-in only shortly', async t => {
+  const ann = await createUser(app)
+  const { storage } = userStorage()
+  const stuck = { ...storage, setLastUser: () => new Promise<void>(() => {}) }
+  const manager = startManager(t, url, { storage: stuck, clock: fastClock(100) })
+  await manager.signIn(ann)
+  t.match(manager.state.get(), { state: 'signed-in' })
+  t.match(manager.logs, [{ message: 'storing the session failed' }])
 })
 
 t.test('a wrong password changes nothing', async t => {

@@ -178,7 +178,7 @@ t.test('n undos and n redos without foreign writes change nothing', async t => {
           equal(seenOf(working()), last)
         }
       ),
-      { numRuns: 300 }
+      { numRuns: 150 }
     )
   t.pass()
 })
@@ -223,7 +223,7 @@ t.test('an undo never removes a word of another user', async t => {
       }
       return before.items.size === working().items.size
     }),
-    { numRuns: 400 }
+    { numRuns: 250 }
   )
   t.ok(undos > 100, `${undos} undos`)
 })

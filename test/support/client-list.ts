@@ -12,7 +12,7 @@ import { insertChecklist, type NewOperation } from './checklists.ts'
 export async function openList(app: FastifyInstance, texts: readonly string[]) {
   const list = await insertChecklist(app, ['owner', 'editor'])
   const { listId, ownerId, users, submit } = list
-  await list.addItems(...texts)
+  if (texts.length > 0) await list.addItems(...texts)
   let confirmed = fromSnapshot(wire(await list.read()))
 
   return {

@@ -4,10 +4,12 @@ import type { Test } from 'tap'
 
 const root = join(import.meta.dirname, '../..')
 
+type Fixture = NonNullable<Parameters<Test['testdir']>[0]>
+
 /** Returns the errors of the TypeScript compiler in these files, which may import each other, or '' if there are none. */
 export function typeErrors(
   t: Test,
-  files: Record<string, string>,
+  files: Record<string, Fixture>,
   compilerOptions: Record<string, unknown> = {}
 ): string {
   const folder = t.testdir({
