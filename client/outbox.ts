@@ -27,7 +27,9 @@ const limits = {
   /** time between two tries to store what could not be stored */
   storeAgainMs: 30_000,
   /** time before the next push after a refusal without `retryAfterMs` */
-  pushAgainMs: 2_000
+  pushAgainMs: 2_000,
+  /** time before the next push of a user who had no right to change the checklist */
+  resumeMs: 30_000
 }
 
 /** Entries that are not stored have numbers above this one: they follow all stored entries. */
@@ -39,7 +41,7 @@ export interface OutboxParts {
     request<T>(method: string, path: string, options?: Call & { body?: unknown }): Promise<T>
   }
   storage: Storage
-  link: Pick<Link, 'isLeader' | 'canPush' | 'push' | 'onEvent'>
+  link: Pick<Link, 'isLeader' | 'canPush' | 'push'>
   bus: Bus
   clock: Clock
   log: (line: LogLine) => void
@@ -123,7 +125,6 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   const waiters = new Map<string, ((result: Result) => void)[]>()
   let lastSeq = UNSTORED
   let stopWriteAgain = () => {}
-  let stopEvents: (() => void) | undefined
   let stopSocket: (() => void) | undefined
 
   const undo = [
@@ -152,7 +153,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     add,
     discard,
 
-    /** Stops sending the entries of a checklist until `resume`, until the rights of the user change, or a reconnect. */
+    /** Stops sending the entries of a checklist until `resume`, a reconnect, or the end of a pause. */
     pause(checklistId: string, reason: Pause) {
       pause(listOf(checklistId), reason)
     },
@@ -544,6 +545,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   function pause(list: List, reason: Pause) {
     list.pause = reason
+    // The checklist calls `resume` when it can be changed again, if a tab has it open.
+    wait(list, limits.resumeMs)
     updateInterest()
   }
 
@@ -558,7 +561,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     for (const list of lists.values()) resume(list)
   }
 
-  /** Keeps the socket open while there is something to push, and the stream while a push waits for new rights. */
+  /** Keeps the socket open while there is something to push. */
   function updateInterest() {
     const all = [...lists.values()]
     if (!all.some(({ pause, entries }) => !pause && entries.length > 0)) {
@@ -571,21 +574,13 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       })
       isFirst = false
     }
-    if (!all.some(({ pause }) => pause)) {
-      stopEvents?.()
-      stopEvents = undefined
-    } else
-      stopEvents ??= link.onEvent(({ type }) => {
-        // Events before `ready` and `reset` may have been missed.
-        if (/^(ready|reset|member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
-      })
   }
 
   function wait(list: List, ms: number) {
     stopWaiting(list)
     list.stopWaiting = clock.setTimeout(() => {
       list.stopWaiting = undefined
-      void push(list)
+      resume(list)
     }, ms)
   }
 

@@ -59,7 +59,7 @@ export interface CommandParts {
   words: ReturnType<typeof createWords>
   /** ids of the items that a client or SQL has deleted */
   removedItems: Set<string>
-  openTab: (device: Device, isAlone?: boolean) => void
+  openTab: (device: Device, isLeader?: boolean) => void
   killTab: (device: Device, tab: Tab) => void
   /** Makes a change in a tab, and records the words that it adds to the view and removes from it. */
   change: (tab: Tab, make: () => Sent | null, isUndo?: boolean) => void

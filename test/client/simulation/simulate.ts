@@ -29,7 +29,7 @@ export interface Failure {
 class Over extends Error {}
 
 /** how many lines of the trace of a failed run are reported */
-const traced = 100
+const traced = 500
 const names = ['Ann', 'Bob', 'Cleo', 'Dan']
 
 const kinds = fc.oneof(

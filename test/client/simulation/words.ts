@@ -72,9 +72,9 @@ export function createWords(faults: string[]) {
       }
     },
 
-    /** Checks that a tab shows all of its words that are not settled. */
-    checkShown(tab: { name: string }, texts: string[]) {
-      const shown = wordsOf(texts)
+    /** Checks that a tab shows all of its words that are not settled, except `hidden` ones. */
+    checkShown(tab: { name: string }, texts: string[], hidden: string[]) {
+      const shown = wordsOf([...texts, ...hidden])
       const missing = [...words].filter(
         ([name, word]) => word.tab === tab && isPending(word) && !shown.has(name)
       )
