@@ -201,7 +201,10 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     if (signal?.aborted || closed.aborted) throw abortError(closed)
     if (state.get().state === 'signed-out') throw signedOutError()
     if (access && clock.now() < access.staleAt) return access.token
-    return unlessAborted(refresh(), signal)
+    const before = userOf(state.get())
+    const token = await unlessAborted(refresh(), signal)
+    if (before && userOf(state.get())?.id !== before.id) throw signedOutError()
+    return token
   }
 
   function refresh(): Promise<string> {

@@ -155,7 +155,11 @@ export interface Client extends AsyncDisposable {
     run: (event: Events[Type]) => void,
     options?: Call & { project?: string }
   ): () => void
-  /** Opens a stream of its own, and yields its events until `signal` aborts. `after` is the cursor to resume after. */
+  /**
+   * Opens a stream of its own, and yields its events, also `ready`, `heartbeat` and `reset`, until `signal` aborts or the
+   * client is closed. `after` is the cursor to resume after. The stream is read as fast as the events are taken. Throws
+   * SIGNED_OUT when the user signs out, and the error of the service when it refuses the stream.
+   */
   events(options?: Call & { project?: string; after?: string }): AsyncIterable<FeedEvent>
   /** Closes all connections. The stored operations stay on this device. */
   close(): Promise<void>
@@ -163,8 +167,11 @@ export interface Client extends AsyncDisposable {
 
 /** An event of `GET /events`, with its type and its cursor. */
 export type FeedEvent = {
-  [Type in keyof Events]: Events[Type] & { type: Type; cursor: string }
+  [Type in keyof Events]: Flat<Events[Type] & { type: Type; cursor: string }>
 }[keyof Events]
+
+/** An intersection as one object type. */
+type Flat<T> = { [Key in keyof T]: T[Key] }
 
 export interface Account {
   rename(name: string, call?: Call): Promise<Me>

@@ -296,7 +296,8 @@ t.test('a tab without a bus adopts the user that its cookie belongs to', async t
   await until(() => two.state.get().state === 'signed-in')
   await two.signIn(bob)
   clock.skip(LIFE_MS)
-  await until(() => me(one))
+  t.equal(await codeOf(me(one)), 'SIGNED_OUT', 'a request of Ann is not sent as Bob')
+  t.match(await me(one), { name: 'Bob' })
   t.match(one.state.get(), { user: { id: bob.id } })
 })
 
