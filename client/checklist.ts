@@ -141,7 +141,7 @@ export function createChecklist(
       if (reason !== 'role_changed') {
         lose(reason)
         // Events and messages arrive on two connections: the user may have been added again meanwhile.
-        return tryAgain()
+        return reason === 'removed' && hasNewAccess ? tryAgain() : undefined
       }
       if (role) setRole(role)
     },

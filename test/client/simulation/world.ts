@@ -96,7 +96,22 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
   function openTab(device: Device, isLeader = false) {
     const page = device.browser.openTab()
     const { storage, kill } = pageStorage(device.storage, words.store)
-    const { fetch, WebSocket, clock } = page
+    const { fetch, clock } = page
+    const WebSocket = class extends page.WebSocket {
+      override send(text: string) {
+        trace.push(`  ${tab.name} sends ${text.slice(0, 150)}`)
+        super.send(text)
+      }
+
+      override set onmessage(callback: WebSocket['onmessage']) {
+        super.onmessage =
+          callback &&
+          (event => {
+            trace.push(`  ${tab.name} receives ${String(event.data).slice(0, 150)}`)
+            callback.call(this, event)
+          })
+      }
+    }
     const tabs = isLeader ? { ...page.tabs, lock: lockAtOnce } : page.tabs
     const client = createClient(device.proxy.url, {
       ...{ fetch, WebSocket: WebSocket as never, storage, clock, tabs }
