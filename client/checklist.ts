@@ -393,8 +393,6 @@ export function createChecklist(
     isRemoved = false
     isRoleKnown = true
     error.set(null)
-    stopEvents?.()
-    stopEvents = undefined
     releaseHeld()
     updateRights()
     changed()

@@ -203,10 +203,15 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
         values (${projectId}, ${user.id}, 'editor')
         on conflict (project_id, user_id) do update set role = 'editor'`
     }
-    await sql`update checklists set deleted_at = null where id = ${listId} and deleted_at is not null`
     const tabs = devices.flatMap(({ tabs }) => tabs)
     try {
-      await until(async () => tabs.every(isSettled) && (await areEqual(tabs)), limits.settleMs)
+      await until(async () => {
+        // An operation that waited may delete it again.
+        await sql`
+          update checklists set deleted_at = null
+          where id = ${listId} and deleted_at is not null`
+        return tabs.every(isSettled) && (await areEqual(tabs))
+      }, limits.settleMs)
     } catch (cause) {
       throw new Error(`the views do not converge: ${await describe(tabs)}`, { cause })
     }
