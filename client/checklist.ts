@@ -111,6 +111,7 @@ export function createChecklist(
   let conflicts: readonly Conflict[] = []
   let isRemoved = false
   let isCaughtUp = false
+  let wasOnline = false
   /** false when the role may have changed while the connection was lost */
   let isRoleKnown = false
   const peers = new Map<string, Peer>()
@@ -313,6 +314,7 @@ export function createChecklist(
     return () => {
       if (--users > 0) return
       stopLinger = clock.setTimeout(() => {
+        flush()
         save()
         close()
       }, limits.lingerMs)
@@ -334,7 +336,7 @@ export function createChecklist(
       }
     }
     hasNewAccess = false
-    opened = link.open(id, handler, confirmed)
+    opened = link.open(id, handler, confirmed && { rev: confirmed.rev, epoch: confirmed.epoch })
     // The user may be added again, and a deleted checklist may be restored.
     stopEvents = link.onEvent(event => {
       const { type } = event
@@ -395,7 +397,7 @@ export function createChecklist(
     error.set(null)
     releaseHeld()
     updateRights()
-    changed()
+    changedState()
   }
 
   function changes(page: ChangesPage) {
@@ -416,7 +418,7 @@ export function createChecklist(
     }
     releaseHeld()
     if (wasDeleted !== confirmed.isDeleted) updateRights()
-    changed()
+    changedState()
   }
 
   function setRole(role: Role) {
@@ -424,7 +426,7 @@ export function createChecklist(
     if (!confirmed || confirmed.role === role) return
     confirmed = { ...confirmed, role }
     updateRights()
-    changed()
+    changedState()
   }
 
   /** Requests the role, because the changes after a revision do not contain it. */
@@ -458,7 +460,7 @@ export function createChecklist(
     else if (confirmed) confirmed = { ...confirmed, isDeleted: true }
     held = []
     updateRights()
-    changed()
+    changedState()
   }
 
   function tryAgain() {
@@ -470,8 +472,12 @@ export function createChecklist(
 
   /** Shows a change of the service with the next frame. */
   function changed() {
-    stopSave ??= clock.setTimeout(save, limits.saveMs)
     stopFrame ??= clock.setTimeout(flush, limits.frameMs)
+  }
+
+  function changedState() {
+    stopSave ??= clock.setTimeout(save, limits.saveMs)
+    changed()
   }
 
   function save() {
@@ -497,17 +503,26 @@ export function createChecklist(
   function render(state: Confirmed, userId: string) {
     const entries = outbox.entries(id)
     const all = held.length > 0 ? [...held.map(({ entry }) => entry), ...entries] : entries
-    const isLonger =
+    const isKnown =
       working?.confirmed === state &&
       replayed.length <= all.length &&
       replayed.every(({ op }, n) => op === all[n]?.op)
-    if (working && isLonger)
-      for (const entry of all.slice(replayed.length)) applyOne(working, entry)
+    const isMarked =
+      isKnown &&
+      replayed.length === all.length &&
+      replayed.every(({ isSent }, n) => isSent === all[n]?.isSent)
+    if (working && isKnown) for (const entry of all.slice(replayed.length)) applyOne(working, entry)
     else working = replay(state, all, userId)
     replayed = all
 
+    const old = view.get()
+    const isOnline = isConnected()
     people = peopleOf(peers.values(), userId, people)
-    const marked = isConnected() ? all : all.map(entry => ({ ...entry, isSent: false }))
+    // When an entry has been stored, for example, nothing is to be shown.
+    const isShown = isMarked && wasOnline === isOnline && old?.people === people
+    if (isShown && old.access === access(working)) return
+    wasOnline = isOnline
+    const marked = isOnline ? all : all.map(entry => ({ ...entry, isSent: false }))
     lines = viewOf(working, marked, lines, peopleByItem(people))
     const open = openConflicts(working)
     if (open.length !== conflicts.length || open.some((one, n) => one !== conflicts[n]))
@@ -518,7 +533,6 @@ export function createChecklist(
       ...{ id, projectId, title: shownTitle(working), rev, epoch, role },
       ...{ items: lines, conflicts, people, access: access(working) }
     }
-    const old = view.get()
     if (!old || (Object.keys(next) as (keyof View)[]).some(key => next[key] !== old[key]))
       view.set(next)
   }

@@ -29,7 +29,9 @@ const limits = {
   /** time before the next push after a refusal without `retryAfterMs` */
   pushAgainMs: 2_000,
   /** time before the next push of a user who had no right to change the checklist */
-  resumeMs: 30_000
+  resumeMs: 30_000,
+  /** time between two comparisons with the store */
+  reloadMs: 30_000
 }
 
 /** Entries that are not stored have numbers above this one: they follow all stored entries. */
@@ -131,6 +133,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     bus.on<Message>('outbox', receive),
     onShow(reload),
     link.isLeader.subscribe(reload),
+    reloadRegularly(),
     session.state.subscribe(now => {
       if (now.state === 'signed-in') use(now.user.id)
       // After any other reason, the same user can sign in again and send what is stored.
@@ -274,6 +277,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function put(entry: Entry) {
     const { opId } = entry.op
     if (gone.has(opId)) return
+    const own = writes.filter(({ checklistId }) => checklistId === entry.checklistId)
+    // Another tab has stored a later write of this tab: the order would be lost.
+    if (own.findIndex(write => write.op.opId === opId) > 0) return
     writes = writes.filter(write => write.op.opId !== opId)
     const { stored } = listOf(entry.checklistId)
     let at = stored.length
@@ -303,17 +309,21 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   /** Calculates `entries` from the stored ones and the writes. */
   function refresh(list: List) {
-    const entries = [...list.stored]
-    for (const { checklistId, op, target, into, seq, isSent } of writes) {
-      if (checklistId !== list.id) continue
-      const at = target
-        ? entries.findLastIndex(entry => entry.op.opId === target && !entry.isSent)
-        : -1
-      if (at < 0) entries.push({ seq, checklistId, op, isSent })
-      else if (into) entries[at] = { ...(entries[at] as Entry), op: into }
-      else entries.splice(at, 1)
+    const entries: (Entry | null)[] = [...list.stored]
+    const own = writes.filter(({ checklistId }) => checklistId === list.id)
+    const places = new Map<string | undefined, number>()
+    if (own.some(({ target }) => target))
+      for (const [index, { op, isSent }] of list.stored.entries())
+        if (!isSent) places.set(op.opId, index)
+    for (const { checklistId, op, target, into, seq, isSent } of own) {
+      const at = places.get(target) ?? entries.length
+      const old = entries[at]
+      if (old) entries[at] = into ? { ...old, op: into } : null
+      else entries.push({ seq, checklistId, op, isSent })
+      places.delete(target)
+      if (!isSent) places.set(op.opId, at)
     }
-    list.entries = entries
+    list.entries = entries.filter(entry => entry !== null)
     let many = 0
     for (const { entries } of lists.values()) many += entries.length
     unsent.set(many)
@@ -322,7 +332,18 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function notify(checklistId: string) {
-    for (const run of [...changeRuns]) run(checklistId)
+    for (const run of [...changeRuns]) call(() => run(checklistId))
+  }
+
+  /** Runs a listener. An error in it, also of a subscriber of a view, must not stop the queue. */
+  function call(run: () => void) {
+    try {
+      run()
+    } catch (error) {
+      log({ level: 'warn', message: 'a subscriber failed', error })
+      // Shows it as an uncaught error in browsers.
+      globalThis.reportError?.(error)
+    }
   }
 
   function settle(result: Result, opId = result.opId) {
@@ -383,7 +404,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function arrive(settled: Settled[]) {
-    for (const { entry, result } of settled) for (const run of [...resultRuns]) run(entry, result)
+    for (const { entry, result } of settled)
+      for (const run of [...resultRuns]) call(() => run(entry, result))
     const [first] = settled
     if (first)
       leave(
@@ -415,14 +437,19 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     store = undefined
   }
 
-  /** Rejects when a transaction takes too long: browsers have had faults in which it never ends. */
+  /**
+   * Rejects when a transaction takes too long: browsers have had faults in which it never ends. Waits in two steps,
+   * because the first timer runs at once after the device was asleep.
+   */
   function withTimeout<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const stop = clock.setTimeout(
-        () => reject(new Error('the storage did not respond')),
-        limits.transactionMs
-      )
-      promise.then(resolve, reject).finally(stop)
+      let stop = clock.setTimeout(() => {
+        stop = clock.setTimeout(
+          () => reject(new Error('the storage did not respond')),
+          limits.transactionMs / 2
+        )
+      }, limits.transactionMs / 2)
+      promise.then(resolve, reject).finally(() => stop())
     })
   }
 
@@ -430,6 +457,20 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function reload() {
     isLoaded = false
     void writeAll()
+  }
+
+  /** A tab that crashes after it has stored an operation tells no other tab about it. */
+  function reloadRegularly(): () => void {
+    let stop = () => {}
+    wait()
+    return () => stop()
+
+    function wait() {
+      stop = clock.setTimeout(() => {
+        if (link.isLeader.get()) reload()
+        wait()
+      }, limits.reloadMs)
+    }
   }
 
   /** Loads the entries if necessary, then stores all that is not stored yet, in order. */
@@ -458,9 +499,14 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     const rows = await inStore(opened => opened.entries())
     if (mine !== life) return
     const seqs = new Set(rows.map(({ seq }) => seq))
-    for (const { seq, checklistId, op } of known) {
-      // Another tab has received the result.
-      if (!seqs.has(seq)) leave(checklistId, [{ opId: op.opId, outcome: 'noop' }])
+    // Another tab has received the results.
+    for (const id of lists.keys()) {
+      const lost = known.filter(({ seq, checklistId }) => checklistId === id && !seqs.has(seq))
+      if (lost.length > 0)
+        leave(
+          id,
+          lost.map(({ op: { opId } }) => ({ opId, outcome: 'noop' }))
+        )
     }
     // A transaction that took too long may have been tried again, and then both were committed.
     const opIds = new Set(gone)

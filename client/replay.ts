@@ -226,8 +226,8 @@ const applied: Decided = { outcome: 'applied' }
 const dropped: Decided = { outcome: 'dropped', code: 'item_deleted' }
 const rejected = (code: Result['code']): Decided => ({ outcome: 'rejected', code })
 
-// The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve. They show a value also when
-// the service will reject it, until it has.
+// The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve. A value that exceeds a
+// limit of conflicts is shown until the service has rejected it.
 
 function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Decided {
   const all = op.items ?? none
@@ -368,7 +368,7 @@ function decideText(
 
 const merges = new WeakMap<Change<string>, { live: string; value: string | null }>()
 
-/** Returns the merged text, or null for a conflict. Remembers the last merge of an edit, because every replay needs it. */
+/** Returns the merged text, or null for a conflict. Stores the last merge of an edit, because every replay needs it. */
 function merge(field: 'text' | 'title', live: string, edit: Change<string>): string | null {
   let last = merges.get(edit)
   if (last?.live !== live) {
