@@ -28,7 +28,7 @@ export function fastClock(factor = 20): Clock {
  */
 export function openBrowser(
   t: Pick<Test, 'teardown'>,
-  { clock = fastClock(), cookie }: { clock?: Clock; cookie?: string } = {}
+  { clock = fastClock(), jar = {} }: { clock?: Clock; jar?: { cookie?: string } } = {}
 ) {
   const openTabs = new Set<{ kill(): void; receive(name: string, message: unknown): void }>()
   const holders = new Map<string, Held>()
@@ -121,7 +121,7 @@ export function openBrowser(
       fetch: tabFetch as typeof globalThis.fetch,
       WebSocket: class extends WebSocket {
         constructor(url: string | URL) {
-          super(url, { headers: { cookie: cookie ?? '' } } as never)
+          super(url, { headers: { cookie: jar.cookie ?? '' } } as never)
           sockets.add(this)
           this.addEventListener('close', () => sockets.delete(this))
         }
@@ -194,12 +194,12 @@ export function openBrowser(
 
     async function tabFetch(input: string, init: RequestInit = {}) {
       const headers = new Headers(init.headers)
-      if (cookie) headers.set('cookie', cookie)
+      if (jar.cookie) headers.set('cookie', jar.cookie)
       const signal = AbortSignal.any([ended.signal, ...(init.signal ? [init.signal] : [])])
       const response = await fetch(input, { ...init, headers, signal })
       for (const one of response.headers.getSetCookie()) {
         const [pair = ''] = one.split(';')
-        cookie = pair.endsWith('=') ? undefined : pair
+        jar.cookie = pair.endsWith('=') ? undefined : pair
       }
       await thawed
       const { body, status, headers: received } = response

@@ -50,7 +50,11 @@ export async function simulate(
   t: Pick<Test, 'teardown'>,
   { databaseUrl, runs, lanes, repeat, onRun = () => {}, isOver = () => false }: Simulation
 ): Promise<Failure[]> {
-  const { app, url } = await startNode(t, { DATABASE_URL: databaseUrl })
+  const { app, url } = await startNode(t, {
+    DATABASE_URL: databaseUrl,
+    // A tab that is killed while it refreshes does not store the new cookie, as a real browser would.
+    REFRESH_GRACE: '3600'
+  })
   const sql = openSql(t, databaseUrl, 2 * lanes)
   const failures: Failure[] = []
   await Promise.all(

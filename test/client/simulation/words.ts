@@ -9,6 +9,8 @@ interface Word {
   /** whether a user or SQL removed the word on purpose, or the service refused it with a notice */
   isReleased: boolean
   isFound: boolean
+  /** counts how often it was written and removed */
+  version: number
 }
 
 /** Returns the unique words in some texts, such as `w17`. */
@@ -28,7 +30,13 @@ export function createWords(faults: string[]) {
     /** Returns a new word. */
     create(): string {
       const word = `w${++count}`
-      words.set(word, { isStored: false, isSettled: false, isReleased: false, isFound: false })
+      words.set(word, {
+        isStored: false,
+        isSettled: false,
+        isReleased: false,
+        isFound: false,
+        version: 0
+      })
       return word
     },
 
@@ -44,9 +52,12 @@ export function createWords(faults: string[]) {
       for (const word of added) {
         word.tab = tab
         word.isSettled = word.isReleased = false
+        word.version++
       }
+      const versions = added.map(({ version }) => version)
       sent.settled.then(({ outcome }) => {
-        for (const word of added) {
+        for (const [n, word] of added.entries()) {
+          if (word.version !== versions[n]) continue
           word.isSettled = true
           if (outcome === 'rejected') word.isReleased = true
         }
@@ -75,14 +86,14 @@ export function createWords(faults: string[]) {
     /** Checks that a tab shows all of its words that are not settled, except `hidden` ones. */
     checkShown(tab: { name: string }, texts: string[], hidden: string[]) {
       const shown = wordsOf([...texts, ...hidden])
-      const missing = [...words].filter(
-        ([name, word]) => word.tab === tab && isPending(word) && !shown.has(name)
-      )
+      const missing = [...words]
+        .filter(([name, word]) => word.tab === tab && isPending(word) && !shown.has(name))
+        .map(([name, word]) => ({ name, word, version: word.version }))
       if (missing.length === 0) return
       // The result of an operation changes the view first, and then settles.
       setImmediate(() => {
-        for (const [name, word] of missing)
-          if (isPending(word))
+        for (const { name, word, version } of missing)
+          if (isPending(word) && word.version === version)
             faults.push(`${tab.name} does not show ${name}, which is not settled`)
       })
     },
@@ -111,7 +122,9 @@ export function createWords(faults: string[]) {
   function release(names: Iterable<string>) {
     for (const name of names) {
       const word = words.get(name)
-      if (word) word.isReleased = true
+      if (!word) continue
+      word.isReleased = true
+      word.version++
     }
   }
 

@@ -70,7 +70,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       user,
       proxy,
       storage,
-      browser: openBrowser({ teardown: run => ends.push(run) }, { cookie: user.cookie }),
+      browser: openBrowser({ teardown: run => ends.push(run) }, { jar: user }),
       tabs: []
     }
     devices.push(device)
