@@ -140,6 +140,7 @@ export function openBrowser(
         if (next) call(showRuns)
       },
       freeze() {
+        if (isFrozen) return
         isFrozen = true
         thawed = new Promise(resolve => {
           thaw = resolve
