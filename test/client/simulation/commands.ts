@@ -149,13 +149,13 @@ export function createCommands(
           select id, text from checklist_items where checklist_id = ${listId} order by id for update`
         const row = pick(rows, c)
         if (!row) return
-        const text = edited(row.text, d)
+        const text = edited(row.text, d, true)
         await tx`update checklist_items set text = ${text} where id = ${row.id}`
         words.release(wordsOf([row.text]).difference(wordsOf([text])))
       })
     },
     async writeItem() {
-      const text = `${words.create()} by SQL`
+      const text = `${words.create(true)} by SQL`
       await sql`insert into checklist_items (checklist_id, text) values (${listId}, ${text})`
     },
     async deleteRow({ c }) {
@@ -221,11 +221,11 @@ export function createCommands(
     startEpoch: () => sql`update log_state set generation = generation + 1`
   }
 
-  function edited(text: string, number: number): string {
+  function edited(text: string, number: number, isFromSql = false): string {
     const old = text.length > limits.textLength ? ['shortened'] : text.split(' ')
     const at = number % (old.length + 1)
     const isReplaced = number % 3 === 0
-    return old.toSpliced(at, isReplaced ? 1 : 0, words.create()).join(' ')
+    return old.toSpliced(at, isReplaced ? 1 : 0, words.create(isFromSql)).join(' ')
   }
 }
 

@@ -2,8 +2,9 @@ import type { Operation, Sent } from '../../../client/types.ts'
 import type { Sql } from '../../../sql/executor.ts'
 
 interface Word {
-  /** the tab that wrote the word; undefined for plain SQL */
+  /** the tab that wrote the word */
   tab?: { name: string }
+  isFromSql: boolean
   isStored: boolean
   isSettled: boolean
   /** whether a user or SQL removed the word on purpose, or the service refused it with a notice */
@@ -28,9 +29,10 @@ export function createWords(faults: string[]) {
 
   return {
     /** Returns a new word. */
-    create(): string {
+    create(isFromSql = false): string {
       const word = `w${++count}`
       words.set(word, {
+        isFromSql,
         isStored: false,
         isSettled: false,
         isReleased: false,
@@ -48,7 +50,10 @@ export function createWords(faults: string[]) {
         if (isUndo && word && word.tab !== tab) faults.push(`undo removed ${name} of another tab`)
       }
       release(shown.difference(left))
-      const added = [...left.difference(shown)].flatMap(name => words.get(name) ?? [])
+      // A choice or an undo may also bring back words of others.
+      const added = [...left.difference(shown)]
+        .flatMap(name => words.get(name) ?? [])
+        .filter(word => (word.tab ?? tab) === tab && !word.isFromSql)
       for (const word of added) {
         word.tab = tab
         word.isSettled = word.isReleased = false
