@@ -95,6 +95,7 @@ type Message = { userId: string } & (
   | { left: { checklistId: string; results: Result[] } }
   | { adopt: Pick<Write, 'checklistId' | 'op' | 'target' | 'into'>[] }
   | { resume: string }
+  | { hasLoaded: true }
 )
 
 /**
@@ -381,7 +382,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     else if ('settled' in message) arrive(message.settled)
     else if ('left' in message) leave(message.left.checklistId, message.left.results)
     else if ('resume' in message) resume(listOf(message.resume))
-    else if (link.isLeader.get()) {
+    else if (!link.isLeader.get()) return
+    else if ('hasLoaded' in message) reload()
+    else {
       for (const write of message.adopt) {
         const { opId } = write.op
         const isKnown =
@@ -517,6 +520,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       opIds.add(row.op.opId)
     }
     putAll(kept)
+    // A tab that was closed while it stored an entry may not have sent it to the leader.
+    if (kept.length > 0 && !link.isLeader.get()) send({ hasLoaded: true })
     if (extra.length > 0) await inStore(opened => opened.remove(extra))
   }
 
