@@ -95,6 +95,8 @@ export function createChecklist(
   let stopFrame: (() => void) | undefined
   let stopSave: (() => void) | undefined
   let stopEvents: (() => void) | undefined
+  /** whether an event may have given the user access since the checklist was opened for the last time */
+  let hasNewAccess = false
   /** another object after each start and stop, so that a start that waited can find out */
   let start = {}
   let opened: OpenedList | undefined
@@ -137,7 +139,11 @@ export function createChecklist(
     },
 
     revoked(reason, role) {
-      if (reason !== 'role_changed') return lose(reason)
+      if (reason !== 'role_changed') {
+        lose(reason)
+        // Events and messages arrive on two connections: the user may have been added again meanwhile.
+        return reason === 'removed' && hasNewAccess ? tryAgain() : undefined
+      }
       if (role) setRole(role)
     },
 
@@ -145,6 +151,7 @@ export function createChecklist(
       if (code === 'CHECKLIST_NOT_FOUND') lose('removed')
       else if (code === 'CHECKLIST_DELETED') lose('deleted')
       error.set(new ConcordError(code, 'the service refuses to open the checklist'))
+      if (hasNewAccess) tryAgain()
     },
 
     caughtUp(isNow) {
@@ -328,7 +335,22 @@ export function createChecklist(
         flush()
       }
     }
+    hasNewAccess = false
     opened = link.open(id, handler, confirmed && { rev: confirmed.rev, epoch: confirmed.epoch })
+    // The user may be added again, and a deleted checklist may be restored.
+    stopEvents = link.onEvent(event => {
+      const { type } = event
+      const isMember = type === 'member.added' || type === 'member.updated'
+      if (
+        (isMember && event.userId === outbox.userId.get()) ||
+        (type === 'checklist.restored' && event.checklistId === id) ||
+        type === 'ready' ||
+        type === 'reset'
+      ) {
+        if (isRemoved || confirmed?.isDeleted) tryAgain()
+        else hasNewAccess = true
+      }
+    })
   }
 
   function close() {
@@ -373,8 +395,6 @@ export function createChecklist(
     isRemoved = false
     isRoleKnown = true
     error.set(null)
-    stopEvents?.()
-    stopEvents = undefined
     releaseHeld()
     updateRights()
     changedState()
@@ -440,19 +460,12 @@ export function createChecklist(
     else if (confirmed) confirmed = { ...confirmed, isDeleted: true }
     held = []
     updateRights()
-    // The user may be added again, and a deleted checklist may be restored.
-    stopEvents ??= link.onEvent(event => {
-      const { type } = event
-      if (
-        type === 'ready' ||
-        type === 'reset' ||
-        ((type === 'member.added' || type === 'member.updated') &&
-          event.userId === outbox.userId.get()) ||
-        (type === 'checklist.restored' && event.checklistId === id)
-      )
-        opened?.resync()
-    })
     changedState()
+  }
+
+  function tryAgain() {
+    hasNewAccess = false
+    opened?.resync()
   }
 
   // The view

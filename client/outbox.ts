@@ -27,7 +27,11 @@ const limits = {
   /** time between two tries to store what could not be stored */
   storeAgainMs: 30_000,
   /** time before the next push after a refusal without `retryAfterMs` */
-  pushAgainMs: 2_000
+  pushAgainMs: 2_000,
+  /** time before the next push of a user who had no right to change the checklist */
+  resumeMs: 30_000,
+  /** time between two comparisons with the store */
+  reloadMs: 30_000
 }
 
 /** Entries that are not stored have numbers above this one: they follow all stored entries. */
@@ -39,7 +43,7 @@ export interface OutboxParts {
     request<T>(method: string, path: string, options?: Call & { body?: unknown }): Promise<T>
   }
   storage: Storage
-  link: Pick<Link, 'isLeader' | 'canPush' | 'push' | 'onEvent'>
+  link: Pick<Link, 'isLeader' | 'canPush' | 'push'>
   bus: Bus
   clock: Clock
   log: (line: LogLine) => void
@@ -91,6 +95,7 @@ type Message = { userId: string } & (
   | { left: { checklistId: string; results: Result[] } }
   | { adopt: Pick<Write, 'checklistId' | 'op' | 'target' | 'into'>[] }
   | { resume: string }
+  | { hasLoaded: true }
 )
 
 /**
@@ -123,13 +128,13 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   const waiters = new Map<string, ((result: Result) => void)[]>()
   let lastSeq = UNSTORED
   let stopWriteAgain = () => {}
-  let stopEvents: (() => void) | undefined
   let stopSocket: (() => void) | undefined
 
   const undo = [
     bus.on<Message>('outbox', receive),
     onShow(reload),
     link.isLeader.subscribe(reload),
+    reloadRegularly(),
     session.state.subscribe(now => {
       if (now.state === 'signed-in') use(now.user.id)
       // After any other reason, the same user can sign in again and send what is stored.
@@ -152,7 +157,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     add,
     discard,
 
-    /** Stops sending the entries of a checklist until `resume`, until the rights of the user change, or a reconnect. */
+    /** Stops sending the entries of a checklist until `resume`, a reconnect, or the end of a pause. */
     pause(checklistId: string, reason: Pause) {
       pause(listOf(checklistId), reason)
     },
@@ -377,7 +382,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     else if ('settled' in message) arrive(message.settled)
     else if ('left' in message) leave(message.left.checklistId, message.left.results)
     else if ('resume' in message) resume(listOf(message.resume))
-    else if (link.isLeader.get()) {
+    else if (!link.isLeader.get()) return
+    else if ('hasLoaded' in message) reload()
+    else {
       for (const write of message.adopt) {
         const { opId } = write.op
         const isKnown =
@@ -455,6 +462,20 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     void writeAll()
   }
 
+  /** A tab that crashes after it has stored an operation tells no other tab about it. */
+  function reloadRegularly(): () => void {
+    let stop = () => {}
+    wait()
+    return () => stop()
+
+    function wait() {
+      stop = clock.setTimeout(() => {
+        if (link.isLeader.get()) reload()
+        wait()
+      }, limits.reloadMs)
+    }
+  }
+
   /** Loads the entries if necessary, then stores all that is not stored yet, in order. */
   async function writeAll() {
     if (isWriting || userId.get() === null) return
@@ -499,6 +520,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       opIds.add(row.op.opId)
     }
     putAll(kept)
+    // A tab that was closed while it stored an entry may not have sent it to the leader.
+    if (kept.length > 0 && !link.isLeader.get()) send({ hasLoaded: true })
     if (extra.length > 0) await inStore(opened => opened.remove(extra))
   }
 
@@ -573,6 +596,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   function pause(list: List, reason: Pause) {
     list.pause = reason
+    // The checklist calls `resume` when it can be changed again, if a tab has it open.
+    wait(list, limits.resumeMs)
     updateInterest()
   }
 
@@ -587,7 +612,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     for (const list of lists.values()) resume(list)
   }
 
-  /** Keeps the socket open while there is something to push, and the stream while a push waits for new rights. */
+  /** Keeps the socket open while there is something to push. */
   function updateInterest() {
     const all = [...lists.values()]
     if (!all.some(({ pause, entries }) => !pause && entries.length > 0)) {
@@ -600,21 +625,13 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       })
       isFirst = false
     }
-    if (!all.some(({ pause }) => pause)) {
-      stopEvents?.()
-      stopEvents = undefined
-    } else
-      stopEvents ??= link.onEvent(({ type }) => {
-        // Events before `ready` and `reset` may have been missed.
-        if (/^(ready|reset|member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
-      })
   }
 
   function wait(list: List, ms: number) {
     stopWaiting(list)
     list.stopWaiting = clock.setTimeout(() => {
       list.stopWaiting = undefined
-      void push(list)
+      resume(list)
     }, ms)
   }
 

@@ -174,7 +174,10 @@ function predict(working: Working, sent: Operation): Prediction {
   const itemIds = added.flatMap(({ itemId = '' }) =>
     itemId === '' || landed.has(itemId) ? [] : itemId
   )
-  return { itemIds, ...decide(working, op, landed) }
+  // The service rejects operations on a deleted checklist, but they wait until it is restored.
+  const isRefused = working.isDeleted && op.kind !== 'list.delete' && op.kind !== 'list.restore'
+  const decided = decide(working, op, landed)
+  return { itemIds, ...decided, ...(isRefused && rejected('list_deleted')) }
 }
 
 /** A prediction; without `itemIds`, they are those that the operation names. */
@@ -183,8 +186,6 @@ type Landed = ReadonlySet<string>
 
 function decide(working: Working, op: Operation, landed: Landed): Decided {
   const { isDeleted, confirmed } = working
-  if (isDeleted && op.kind !== 'list.restore')
-    return op.kind === 'list.delete' ? noop : rejected('list_deleted')
   switch (op.kind) {
     case 'item.add':
       return addItems(working, op, landed)
@@ -199,6 +200,7 @@ function decide(working: Working, op: Operation, landed: Landed): Decided {
     case 'list.rename':
       return rename(working, op)
     case 'list.delete':
+      if (isDeleted) return noop
       working.isDeleted = true
       // The changes since `seenRev` may be own ones.
       return op.force || confirmed.rev <= op.seenRev ? applied : unknown

@@ -533,6 +533,21 @@ t.test('a new leader sends what the old one left behind', async t => {
   t.strictSame(service.applied, [sent.opId])
 })
 
+t.test('the leader finds an entry of a closed tab when another tab opens', async t => {
+  const storage = memoryStorage()
+  const service = fakeService()
+  const [one, two] = tabBuses(2) as [Bus, Bus]
+  const leader = startTab({ storage, service, bus: one })
+  await settle()
+  const store = await storage.open(ann.id)
+  const op = edit('a')
+  await store.append(listId, op)
+  const follower = startTab({ storage, service, bus: two, isLeader: false })
+  await settle()
+  t.strictSame(service.applied, [op.opId])
+  for (const { outbox } of [leader, follower]) t.equal(outbox.unsent.get(), 0)
+})
+
 // Users
 
 t.test('another user sees no operation of the first one', async t => {
