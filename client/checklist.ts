@@ -202,10 +202,10 @@ export function createChecklist(
     },
     add,
 
-    set(itemId, to) {
+    set(itemId, to, { text: start } = {}) {
       const { id: key, text, done, dueOn } = shown(itemId)
       const set: Fields = {}
-      if (to.text !== undefined) set.text = { from: text, to: to.text }
+      if (to.text !== undefined) set.text = { from: start ?? text, to: to.text }
       if (to.done !== undefined) set.done = { from: done, to: to.done }
       if (to.dueOn !== undefined) set.dueOn = { from: dueOn, to: to.dueOn }
       const op = check({ kind: 'item.set', itemId: key, set })
@@ -233,8 +233,9 @@ export function createChecklist(
       return change(check({ kind: 'item.restore', itemId: itemId.toLowerCase() }))
     },
 
-    rename(title) {
-      const op = check({ kind: 'list.rename', from: shownTitle(editable()), to: title })
+    rename(title, start) {
+      const from = start ?? shownTitle(editable())
+      const op = check({ kind: 'list.rename', from, to: title })
       return op.from === op.to ? nothing() : change(op)
     },
 

@@ -246,11 +246,20 @@ export interface Checklist extends Live<View>, Disposable {
     text: string | readonly string[],
     options?: { after?: string | null; done?: boolean; dueOn?: string | null }
   ): Sent & { ids: string[] }
-  set(itemId: string, to: { text?: string; done?: boolean; dueOn?: string | null }): Sent
+  /**
+   * Changes values of an item. `from.text` is the text that the user edited, by default the text that the view shows:
+   * pass it when an input keeps its text while the view changes, so that the words of others are not removed.
+   */
+  set(
+    itemId: string,
+    to: { text?: string; done?: boolean; dueOn?: string | null },
+    from?: { text?: string }
+  ): Sent
   move(itemId: string, after: string | null): Sent
   remove(itemId: string): Sent
   restore(itemId: string): Sent
-  rename(title: string): Sent
+  /** Changes the title. `from` is the title that the user edited, as with `set`. */
+  rename(title: string, from?: string): Sent
   /** Deletes the checklist. Rejected with `changed_since` when another user changed it meanwhile, unless `force`. */
   delete(options?: { force?: boolean }): Sent
   undelete(): Sent

@@ -101,6 +101,23 @@ t.test('edits of one item become one operation with the newest id', async t => {
   ])
 })
 
+t.test('an edit of a text that the user still sees does not remove what others added', async t => {
+  const confirmed = listOf(1)
+  const item = { ...(confirmed.items.get('i0') as Item), text: 'the item 0' }
+  const live = { ...confirmed, order: [item], items: new Map([[item.id, item]]) }
+  const typed = queueOf(live, [setText('i0', 'item 0', 'item 0 a'), setText('i0', 'item 0 a', 'b')])
+  t.match(typed.ops(), [{ set: { text: { from: 'item 0', to: 'b' } } }])
+
+  const seen = [setText('i0', 'item 0', 'item 0 a'), setText('i0', 'the item 0 a', 'b')]
+  t.match(queueOf(live, seen).ops(), [{ set: { text: { from: 'the item 0', to: 'b' } } }])
+
+  const other = [setText('i0', 'item 0', 'item 0 a'), setText('i0', 'an item', 'an item b')]
+  t.equal(queueOf(live, other).ops().length, 2)
+  t.equal(queueOf(live, [add('n', 'Milk'), setText('n', 'Bread', 'Rye bread')]).ops().length, 2)
+  const rename = (from: string, to: string) => ({ kind: 'list.rename', from, to }) as const
+  t.equal(queueOf(live, [rename('List', 'b'), rename('List', 'c')]).ops().length, 2)
+})
+
 t.test('an edit that is taken back disappears', async t => {
   const back = setText('i0', 'b', 'item 0')
   t.strictSame(queueOf(listOf(1), [setText('i0', 'item 0', 'b'), back]).ops(), [])
