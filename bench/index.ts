@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process'
 
 /*
  * Runs all benches that `npm run bench` runs, one after the other, each for a short time and in a process of its own.
- * Every bench can also run alone; its first comment describes the measurement and the comparison.
+ * `npm run bench -- client merge` runs some of them. Every bench can also run alone; its first comment describes the
+ * measurement and the comparison.
  */
 const benches = [
   'http.ts',
@@ -13,11 +14,14 @@ const benches = [
   'slow.ts',
   'flood.ts',
   'timing.ts 600',
-  'merge.ts 5000'
+  'merge.ts 5000',
+  'client.ts'
 ]
+const names = process.argv.slice(2)
 const timeoutMs = 180_000
 
 for (const bench of benches) {
+  if (names.length > 0 && !names.some(name => bench.startsWith(`${name}.`))) continue
   const start = performance.now()
   console.log(`\n# node bench/${bench}`)
   const { status } = spawnSync(process.execPath, bench.split(' '), {
