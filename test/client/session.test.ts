@@ -113,7 +113,7 @@ t.test('ten tabs whose token expires rotate the cookie once', async t => {
   t.ok(tabs.every(tab => tab.state.get().state === 'signed-in'))
 })
 
-t.test('a refresh without network signs nobody out and is repeated', async t => {
+t.test('a refresh without network keeps the user and is repeated', async t => {
   const { app, url } = brief
   const ann = await createUser(app)
   const proxy = await tcpProxy(t, url)
@@ -337,6 +337,26 @@ t.test('a sign-out in one tab wins over a refresh in another', async t => {
   t.match(two.state.get(), { reason: 'signed_out' })
   const after = startManager(t, url, options)
   await until(() => after.state.get().state === 'signed-out')
+})
+
+t.test('a sign-out in one tab wins over the start of another', async t => {
+  const ann = await createUser(app)
+  const { fetch, hold } = countingFetch(browserFetch())
+  const [first, second] = tabBuses(2)
+  const one = startManager(t, url, { fetch, isBrowser: true, bus: first })
+  await until(() => one.state.get().state === 'signed-out')
+  await one.signIn(ann)
+  // Its message to the other tabs is delivered before the second one starts.
+  await new Promise(resolve => setImmediate(resolve))
+  const name = hold('/users/me')
+  const two = startManager(t, url, { fetch, isBrowser: true, bus: second })
+  const code = codeOf(two.token())
+  await name.arrived
+  await one.signOut()
+  await until(() => two.state.get().state === 'signed-out')
+  name.release()
+  t.equal(await code, 'SIGNED_OUT')
+  t.match(two.state.get(), { state: 'signed-out', reason: 'signed_out' })
 })
 
 t.test('a storage that does not respond delays a sign-in only shortly', async t => {
