@@ -21,9 +21,15 @@ export interface Wishes {
   isNew?: boolean
   hasEventListeners: boolean
   lists: Record<string, ListWish>
-  /** the newest term that the tab knows */
-  term: number
+  /** the newest leader that the tab knows */
+  leader: LeaderTerm
   cursors: Cursors
+}
+
+/** The terms of leaders increase; of two leaders with the same term, the one with the greater id of its tab is newer. */
+export interface LeaderTerm {
+  term: number
+  id: string
 }
 
 /** `cursor` is that of the newest event, and `last` that of the newest event that is not `ready` or `heartbeat`. */
@@ -168,7 +174,7 @@ export function createHub(parts: HubParts) {
   session.keepFresh(true)
   sendBeat()
 
-  return { onWishes, update, sendBeat, push, reconnectNow, close }
+  return { onWishes, update, sendBeat, push, reconnectNow, restartStream: stream.restart, close }
 
   function close() {
     isClosed = true

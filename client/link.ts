@@ -5,6 +5,7 @@ import {
   type Frame,
   type Hub,
   type HubParts,
+  type LeaderTerm,
   type ListWish,
   type Wishes
 } from './hub.ts'
@@ -118,7 +119,12 @@ const limits = {
   /** After a change of the leader, events may arrive twice. */
   seen: 1000,
   /** A leader younger than this may not know yet how many terms there were before. */
-  youngMs: 5000
+  youngMs: 5000,
+  robbedMs: 1000
+}
+
+function isNewer(one: LeaderTerm, other: LeaderTerm): boolean {
+  return one.term > other.term || (one.term === other.term && one.id > other.id)
 }
 
 /** `last` of a tab that has missed events */
@@ -145,11 +151,13 @@ export function createLink(parts: LinkParts): Link {
   const seen = new Set<string>()
   let cursors: Cursors = {}
   /**
-   * The newest leader that this tab knows. The terms of leaders increase, so that frames are ignored that a leader sends
-   * before it knows that it has been replaced.
+   * The newest leader that this tab knows. Frames of an older leader are ignored, because it may not know yet that it has
+   * been replaced.
    */
-  let leader = { term: 0, id: '' }
+  let leader: LeaderTerm = { term: 0, id: '' }
   let leaderSince = 0
+  /** when this leader learned of a newer one */
+  let outdatedAt: number | undefined
   let userId: string | undefined
   let wantsPush = false
   let requests = 0
@@ -273,6 +281,7 @@ export function createLink(parts: LinkParts): Link {
   function openHub() {
     leader = { term: leader.term + 1, id: bus.tabId }
     leaderSince = clock.now()
+    outdatedAt = undefined
     const post = (frame: Frame, to?: string) =>
       bus.send('link', { userId, term: leader.term, frame, to } satisfies Envelope)
     hub = createHub({
@@ -324,7 +333,7 @@ export function createLink(parts: LinkParts): Link {
       lists: Object.fromEntries(
         [...lists].map(([id, { handler, received, isCaughtUp, ...wish }]) => [id, wish])
       ),
-      term: leader.term,
+      leader,
       cursors
     }
     if (hub) hub.onWishes(wishes, bus.tabId)
@@ -336,8 +345,9 @@ export function createLink(parts: LinkParts): Link {
     if ('frame' in envelope) {
       const { term, frame, to = bus.tabId } = envelope
       if (frame.type === 'beat') sendWishes()
-      if (term < leader.term || (term === leader.term && from < leader.id)) return
-      leader = { term, id: from }
+      const sender = { term, id: from }
+      if (isNewer(leader, sender)) return
+      leader = sender
       if (hub) leadership.yield()
       if (to === bus.tabId) receive(frame)
     } else if ('wishes' in envelope) onWishes(envelope.wishes, from)
@@ -346,12 +356,21 @@ export function createLink(parts: LinkParts): Link {
 
   function onWishes(wishes: Wishes, from: string) {
     if (!hub) return
-    if (wishes.term > leader.term && clock.now() - leaderSince < limits.youngMs) {
-      leader.term = wishes.term + 1
-      hub.sendBeat()
+    if (isNewer(wishes.leader, leader)) {
+      // This tab owns the lock, unless it was frozen and learns now that it has lost it.
+      const now = clock.now()
+      outdatedAt ??= now
+      if (now - leaderSince < limits.youngMs || now - outdatedAt > limits.robbedMs) {
+        leader = { term: wishes.leader.term + 1, id: bus.tabId }
+        outdatedAt = undefined
+        hub.sendBeat()
+      }
     }
     // A leader without a cursor takes the one of another tab, so that this tab misses nothing.
-    if (!cursors.cursor && wishes.cursors.cursor) join(wishes.cursors)
+    if (!cursors.cursor && wishes.cursors.cursor) {
+      join(wishes.cursors)
+      hub.restartStream() // it may be about to open without a cursor
+    }
     hub.onWishes(wishes, from)
   }
 
