@@ -531,8 +531,9 @@ export function createHub(parts: HubParts) {
     if (checklistId === undefined) {
       log({ level: 'warn', message: `the service refuses a message: ${message}`, code })
     }
-    // An error of a push on the same checklist is that of `open` only if there is no response to `open` yet.
-    if (list && (list.isOpening || !pushes.has(list.id))) onOpenError(list, error)
+    // A push on the same checklist may be refused, too, but never with one of these codes. They also end a subscription.
+    const isAboutList = code.startsWith('CHECKLIST_')
+    if (list && (isAboutList || list.isOpening || !pushes.has(list.id))) onOpenError(list, error)
   }
 }
 
