@@ -1,3 +1,4 @@
+import 'fake-indexeddb/auto'
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -31,7 +32,7 @@ async function main() {
     await keystrokeRow(0),
     await keystrokeRow(many.queued),
     await openingRow('memory', memoryStorage),
-    await openingRow('fake-indexeddb', await fakeIndexedDb())
+    await openingRow('fake-indexeddb', indexedDbStorage)
   ]
   console.table(rows)
   const [heap = 0] = runAlone('memory') as number[]
@@ -131,11 +132,6 @@ async function openingRow(name: string, storageOf: () => Storage): Promise<Row> 
     await turn()
   }
   return rowOf(`opening ${many.items} items from the storage: ${name}`, times, 50)
-}
-
-async function fakeIndexedDb(): Promise<() => Storage> {
-  await import('fake-indexeddb/auto')
-  return () => indexedDbStorage('bench')
 }
 
 // Memory

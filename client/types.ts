@@ -68,7 +68,7 @@ export interface Options {
   /** default: the global `fetch` */
   fetch?: typeof fetch
   /** default: the global `WebSocket`. Node 20 has none: pass the one of the package `ws` */
-  WebSocket?: typeof WebSocket
+  WebSocket?: WebSocketClass
   /** where operations are stored until they are confirmed. Default: IndexedDB in browsers, memory elsewhere */
   storage?: Storage
   /** how tabs share one connection. Default: Web Locks and BroadcastChannel in browsers. `false`: not at all */
@@ -80,6 +80,13 @@ export interface Options {
   /** the clock and the timers, for tests */
   clock?: Clock
 }
+
+/** What a client needs of a `WebSocket`, so that the type of the package `ws` fits too. */
+export type WebSocketClass = new (
+  url: string,
+  // biome-ignore lint/suspicious/noExplicitAny: a browser and Node disagree about the second argument
+  options?: any
+) => { readonly bufferedAmount: number; send(data: string): void; close(): void }
 
 export interface LogLine {
   level: 'debug' | 'warn'
