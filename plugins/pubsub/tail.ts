@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Signal } from '../../lib/signal.ts'
+import type { Sql } from '../../sql/executor.ts'
 import type { Follow } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
 
@@ -16,15 +17,22 @@ export interface TailOptions {
   pollMs: () => number
 }
 
+/** Opens the connection that reads the log. */
+export function openTailConnection(url: string): Sql {
+  const options = connectionOptions({
+    application_name: 'concord tail',
+    // Planning takes longer than running this statement, and its parameters do not change the plan. The planner does
+    // not know them, so it expects a third of the log: without `jit`, PostgreSQL would compile the statement for 100 ms.
+    plan_cache_mode: 'force_generic_plan',
+    jit: 'off'
+  })
+  return postgres(url, { ...options, max: 1 })
+}
+
 /** Returns a source that reads the log on a connection of its own: after each notification, and by polling. */
 export function createTail({ url, news, pollMs }: TailOptions): Follow {
   return async function* tail({ pos }, signal) {
-    const options = connectionOptions({
-      application_name: 'concord tail',
-      // Planning takes longer than running this statement, and its parameters do not change the plan.
-      plan_cache_mode: 'force_generic_plan'
-    })
-    const sql = postgres(url, { ...options, max: 1 })
+    const sql = openTailConnection(url)
     const read = createLogReader(sql)
     // Close the connection at once, because a database that hangs must not delay the end of the process.
     const end = () => {
