@@ -29,9 +29,11 @@ async function insertLog(t: Test, ages: number[], { isDeleted = false } = {}) {
       const [{ floor }] = await sql<[{ floor: number }]>`select floor_pos as floor from log_state`
       return floor
     },
-    async trimmed() {
-      await sql`update log_state set floor_pos = ${ages.length}`
-      while ((await deleteOldChanges(sql, retention)) >= retention.limit);
+    async trimmed(floor = ages.length) {
+      await sql`update log_state set floor_pos = ${floor}`
+      let next: string | null = null
+      do next = await deleteOldChanges(sql, retention, next)
+      while (next !== null)
       const rows = await sql<{ rev: number }[]>`select rev from events order by rev`
       return rows.map(({ rev }) => rev)
     }
@@ -82,4 +84,21 @@ t.test('retention keeps the newest changes, but none of a deleted checklist', as
   const ages = [99, 99, 99, 99, 99, 99]
   t.strictSame(await (await insertLog(t, ages)).trimmed(), [5, 6])
   t.strictSame(await (await insertLog(t, ages, { isDeleted: true })).trimmed(), [])
+})
+
+t.test('retention deletes the old changes of more lists than one step considers', async t => {
+  const { sql, trimmed } = await insertLog(t, [99], { isDeleted: true })
+  await sql`
+    with lists as (
+      insert into checklist_revs (checklist_id, rev, updated_at)
+      select gen_random_uuid(), 3, now()
+      from generate_series(1, 20)
+      returning checklist_id
+    )
+    insert into events (pos, kind, checklist_id, rev, source, at)
+    select nextval('events_pos') + 100, 'checklist.updated', checklist_id, rev, 'sql', now() - interval '99 days'
+    from lists
+    cross join generate_series(1, 3) as rev`
+  const [{ head }] = await sql<[{ head: number }]>`select max(pos) as head from events`
+  t.strictSame(await trimmed(head), [])
 })
