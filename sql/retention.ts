@@ -70,7 +70,7 @@ export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention):
  * revisions being stored.
  *
  * Considers the next `limit` lists from the id `from` on, and deletes up to `limit` of their changes. Returns the id
- * from which the next call must continue, or null after the last list.
+ * from which the next call must continue, or null after the last list. Call it in a transaction.
  */
 export async function deleteOldChanges(
   sql: Sql,
@@ -79,6 +79,8 @@ export async function deleteOldChanges(
 ): Promise<string | null> {
   const { isOld, isYoung } = ages(sql, historyDays)
   const first = from ?? '00000000-0000-0000-0000-000000000000'
+  // In the order of the index, PostgreSQL stops at the first young change of a list. A bitmap scan would read all.
+  await sql`set local enable_bitmapscan = off`
   const [step] = await sql<[{ lists: number; last: string | null; deleted: number }]>`
     with lists as (
       select checklist_id, rev

@@ -202,6 +202,7 @@ export async function createPubSub(
   async function deliverFromPostgres(): Promise<'delivered' | 'replaced'> {
     for (;;) {
       const page = await read(deliveredHead)
+      metrics.logReads.inc()
       if (page.epoch !== epoch) {
         reset(page)
         return 'replaced'
