@@ -97,15 +97,12 @@ function printList(checklist: { title: string; items: Item[] }) {
   for (const [n, item] of sortedItems().entries()) print(`${n + 1}. ${format(item)}`)
 }
 
-function printChange({ rev, kind, before, after, actorId }: Change) {
-  if (kind.startsWith('item.')) {
-    const item = (after ?? before) as Item
-    if (after) items.set(item.id, item)
-    else items.delete(item.id)
-  }
-  const parts = [before, after]
-    .filter(part => part !== undefined)
-    .map(part => format(part as never))
+function printChange(change: Change) {
+  const { rev, kind, before, after, actorId } = change
+  if (change.kind === 'item.deleted') items.delete(change.itemId)
+  else if (change.kind === 'item.added' || change.kind === 'item.updated')
+    items.set(change.itemId, change.after)
+  const parts = [before, after].filter(part => part !== undefined).map(format)
   print(`rev ${rev}  ${names.get(actorId) ?? 'unknown user'}  ${kind}  ${parts.join(' → ')}`)
 }
 

@@ -28,7 +28,14 @@ export function writable<T>(value: T, onInterest: () => () => void = () => () =>
     set(next) {
       if (Object.is(next, value)) return
       value = next
-      for (const { run } of [...subscribers]) run(value)
+      for (const subscriber of [...subscribers]) {
+        if (!subscribers.has(subscriber)) continue
+        try {
+          subscriber.run(value)
+        } catch (error) {
+          throwLater(error)
+        }
+      }
     },
 
     subscribe(run) {
@@ -41,4 +48,11 @@ export function writable<T>(value: T, onInterest: () => () => void = () => () =>
       }
     }
   }
+}
+
+/** Throws an error of a callback outside of this library, as an uncaught error: the library goes on. */
+export function throwLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error
+  })
 }

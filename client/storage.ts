@@ -50,3 +50,6 @@ export interface Combination {
   opId: string
   into: Operation | null
 }
+
+/** Returns how many of the stored checklists are deleted, the oldest first, so that 50 remain. */
+export const oldestToDelete = (stored: number) => Math.max(0, stored - 50)

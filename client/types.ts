@@ -1,4 +1,3 @@
-import type { Static } from '@sinclair/typebox'
 import type { Change as ChangeRow } from '../schemas/change.ts'
 import type {
   Checklist as ChecklistRow,
@@ -6,11 +5,11 @@ import type {
 } from '../schemas/checklist.ts'
 import type { Conflict as ConflictRow } from '../schemas/conflict.ts'
 import type { ErrorCode as ServiceErrorCode } from '../schemas/error.ts'
-import type { FeedEvents } from '../schemas/feed-events.ts'
+import type { FeedEvents as FeedEventRows } from '../schemas/feed-events.ts'
 import type { Item as ItemRow } from '../schemas/item.ts'
 import type { Member as MemberRow } from '../schemas/member.ts'
 import type { Operation as OperationRow, Result as ResultRow } from '../schemas/operation.ts'
-import type { PresenceState as PresenceStateRow } from '../schemas/presence.ts'
+import type { Peer as PeerRow, PresenceState as PresenceStateRow } from '../schemas/presence.ts'
 import type { Project as ProjectRow, Role as RoleName } from '../schemas/project.ts'
 import type { Session as SessionRow } from '../schemas/session.ts'
 import type { Me as MeRow, User as UserRow } from '../schemas/user.ts'
@@ -41,10 +40,11 @@ export type Change = Wire<ChangeRow>
 export type Operation = Wire<OperationRow>
 export type Result = Wire<ResultRow>
 export type PresenceState = Wire<PresenceStateRow>
+export type Peer = Wire<PeerRow>
 export type SessionInfo = Wire<SessionRow>
 
 /** The events of `GET /events`, by type. */
-export type Events = { [Type in keyof typeof FeedEvents]: Wire<Static<(typeof FeedEvents)[Type]>> }
+export type Events = Wire<FeedEventRows>
 
 /** The codes of the service, and those of the client itself. */
 export type ErrorCode =
@@ -113,7 +113,7 @@ export interface Live<T> extends Readable<T | undefined> {
 export type SignedOutReason = Events['session.ended']['reason']
 
 export type Session =
-  /** before the service has answered for the first time, and when nothing is stored on this device */
+  /** until the service has responded for the first time, when no user is stored on this device */
   | { state: 'unknown' }
   | { state: 'signed-in'; user: Me }
   /** `reason` is null when the user has not been signed in on this device */
@@ -138,7 +138,10 @@ export interface Client extends AsyncDisposable {
   readonly connection: Readable<Connection>
   signUp(account: { email: string; password: string; name: string }, call?: Call): Promise<User>
   signIn(account: { email: string; password: string }, call?: Call): Promise<Me>
-  /** Ends the session and deletes everything that this client stored on this device, also unsent operations. */
+  /**
+   * Ends the session and deletes everything that this client stored on this device, also unsent operations. Rejects with
+   * NETWORK when the service cannot be reached: then the user is still signed in, and nothing is deleted.
+   */
   signOut(call?: Call): Promise<void>
   readonly account: Account
   readonly projects: Live<readonly Project[]>
@@ -152,7 +155,11 @@ export interface Client extends AsyncDisposable {
     run: (event: Events[Type]) => void,
     options?: Call & { project?: string }
   ): () => void
-  /** Opens a stream of its own, and yields its events until `signal` aborts. `after` is the cursor to resume after. */
+  /**
+   * Opens a stream of its own, and yields its events, also `ready`, `heartbeat` and `reset`, until `signal` aborts or the
+   * client is closed. `after` is the cursor to resume after. The stream is read as fast as the events are taken. Throws
+   * SIGNED_OUT when the user signs out, and the error of the service when it refuses the stream.
+   */
   events(options?: Call & { project?: string; after?: string }): AsyncIterable<FeedEvent>
   /** Closes all connections. The stored operations stay on this device. */
   close(): Promise<void>

@@ -43,7 +43,8 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     trustProxy: trustProxy(env.TRUST_PROXY),
     rateLimit: env.RATE_LIMIT === 'on',
     logLevel: env.LOG_LEVEL,
-    retentionDays: env.RETENTION_DAYS
+    retentionDays: env.RETENTION_DAYS,
+    web: env.WEB === 'on'
   })
 }
 

@@ -1,3 +1,4 @@
+import { isSubset } from './sets.ts'
 import { type Edit, lowerCaseWords } from './word-edits.ts'
 import { isWord } from './words.ts'
 
@@ -37,12 +38,12 @@ export function mergeChunk(chunk: Chunk): MergedChunk | null {
 function takeSuperset({ start, end, base, edits }: Chunk): MergedChunk | null {
   const keys = (side: Edit[]) => new Set(side.flatMap(edit => [...edit.keys]))
   const [live, wanted] = [keys(edits.live), keys(edits.wanted)]
-  if (live.isSubsetOf(wanted) && !isCoincidence(edits.wanted, live)) {
+  if (isSubset(live, wanted) && !isCoincidence(edits.wanted, live)) {
     const isSame = wanted.size === live.size
     const runs = toRuns(edits.wanted, live, 'wanted')
     return { runs, live: [], wanted: isSame ? [] : edits.wanted, agreed: edits.live }
   }
-  if (wanted.isSubsetOf(live) && !isCoincidence(edits.live, wanted)) {
+  if (isSubset(wanted, live) && !isCoincidence(edits.live, wanted)) {
     return {
       runs: toRuns(edits.live, wanted, 'live'),
       live: edits.live,

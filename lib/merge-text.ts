@@ -1,5 +1,6 @@
 import { maximum } from '../schemas/limits.ts'
 import { type Chunk, mergeChunk, type Origin, type Run, run } from './merge-chunk.ts'
+import { difference, intersection, isDisjoint } from './sets.ts'
 import { type Edit, isAlike, isAlikeInBoth, lowerCaseWords, wordEdits } from './word-edits.ts'
 import { isWord, tokenize } from './words.ts'
 
@@ -117,14 +118,15 @@ function repeatsPhrase(base: string[], live: Edit[], wanted: Edit[]): boolean {
     return pairs(base.slice(start, end))
   }
   const repeated = (edit: Edit) =>
-    pairs(edit.tokens)
-      .difference(pairs(base.slice(edit.start, edit.end)))
-      .intersection(around(edit, 3))
+    intersection(
+      difference(pairs(edit.tokens), pairs(base.slice(edit.start, edit.end))),
+      around(edit, 3)
+    )
   const isNextTo = (repeating: Edit[], changed: Edit[]) => {
     const phrases = repeating.map(repeated).filter(found => found.size > 0)
     return changed
       .map(edit => around(edit, 2))
-      .some(near => phrases.some(p => !p.isDisjointFrom(near)))
+      .some(near => phrases.some(p => !isDisjoint(p, near)))
   }
   return isNextTo(live, wanted) || isNextTo(wanted, live)
 }

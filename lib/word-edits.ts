@@ -1,4 +1,5 @@
 import { align, type Matches } from './align.ts'
+import { difference, intersection, isDisjoint } from './sets.ts'
 import { isWord } from './words.ts'
 
 /** Maximum number of edits of one side. Each edit is compared with each edit of the other side. */
@@ -54,8 +55,8 @@ export function wordEdits(base: string[], text: string[]): Edit[] | null {
       start,
       end,
       tokens: text.slice(from, to),
-      added: after.difference(before),
-      removed: before.difference(after),
+      added: difference(after, before),
+      removed: difference(before, after),
       changes,
       keys: new Set([...changes, ...backChanges].map(({ key }) => key))
     }
@@ -134,7 +135,7 @@ export function isAlikeInBoth(a: Set<string>, b: Set<string>): boolean {
 }
 
 function isHalfShared(a: Set<string>, b: Set<string>, whole: (a: number, b: number) => number) {
-  if (a.size === 0 || b.size === 0 || a.isDisjointFrom(b)) return false
+  if (a.size === 0 || b.size === 0 || isDisjoint(a, b)) return false
   const letters = (set: Set<string>) => [...set].join('').length
-  return 2 * letters(a.intersection(b)) >= whole(letters(a), letters(b))
+  return 2 * letters(intersection(a, b)) >= whole(letters(a), letters(b))
 }

@@ -80,6 +80,10 @@ export const Environment = Type.Object({
     maximum: 3650,
     default: 7,
     description: 'age at which events may be deleted, in days; not shorter than ACCESS_TOKEN_TTL'
+  }),
+  WEB: Type.Union([Type.Literal('on'), Type.Literal('off')], {
+    default: 'on',
+    description: 'off does not serve the client library at /client.js'
   })
 })
 export type Environment = Static<typeof Environment>

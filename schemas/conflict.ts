@@ -30,3 +30,11 @@ export const Conflict = Type.Object(
   }
 )
 export type Conflict = Static<typeof Conflict>
+
+/** A conflict before an update. `base` may be long and never changes, so that only `after` contains it. */
+export const ConflictBefore = Type.Omit(Conflict, ['base'], {
+  title: 'ConflictBefore',
+  additionalProperties: false,
+  description: 'A conflict before an update, without `base`, which does not change'
+})
+export type ConflictBefore = Static<typeof ConflictBefore>

@@ -80,6 +80,7 @@ const fromServer = [
     userId: Id('id of the user'),
     sessionId: Id('id of the session that opened the socket'),
     connectionId: Id('id of this socket in `presence`'),
+    version: Type.String({ description: 'version of the service', examples: ['0.1.0'] }),
     epoch: Type.String({ description: 'id of the database that revisions belong to' }),
     heartbeatMs: Type.Integer({
       description: 'longest time between two WebSocket pings of the service, in milliseconds'

@@ -32,6 +32,7 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
     { name: 'members', description: 'The members of a project and their roles' },
     { name: 'checklists', description: 'The checklists of a project and their items' },
     { name: 'live', description: 'Events and changes as they are committed' },
+    { name: 'client', description: 'The client library, which the service serves itself' },
     { name: 'operations', description: 'For operators of the service' }
   ],
   components: {

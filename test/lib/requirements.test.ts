@@ -60,13 +60,13 @@ t.test('the install script patches the driver once, hard-linked copies stay unch
   await link(join(folder, driver), shared)
   const original = await read(folder)
 
-  t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
+  t.strictSame(run(folder, ['bin/prepare.js']), { status: 0, stderr: '' })
   t.strictSame(run(folder, start), { status: 0, stderr: '' })
   t.equal(await read(folder), await read(root))
   t.equal(await readFile(shared, 'utf8'), original)
 
   const { ino } = await stat(join(folder, driver))
-  t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
+  t.strictSame(run(folder, ['bin/prepare.js']), { status: 0, stderr: '' })
   t.equal((await stat(join(folder, driver))).ino, ino, 'the file is not written again')
 })
 
@@ -77,7 +77,7 @@ t.test('the install script links the installed Node if npm did not', async t => 
   await mkdir(join(folder, dirname(name)), { recursive: true })
   await writeFile(join(folder, name), '')
   for (const _ of [1, 2]) {
-    t.strictSame(run(folder, ['bin/postinstall.js']), { status: 0, stderr: '' })
+    t.strictSame(run(folder, ['bin/prepare.js']), { status: 0, stderr: '' })
     t.equal(await realpath(join(folder, 'node_modules/.bin/node')), join(folder, name))
   }
 })
@@ -86,7 +86,7 @@ t.test('the install script fails and changes nothing for another driver version'
   const folder = await installation(t)
   const other = (await read(folder)).replace('function nextWrite(', 'function write(')
   await writeFile(join(folder, driver), other)
-  const { status, stderr } = run(folder, ['bin/postinstall.js'])
+  const { status, stderr } = run(folder, ['bin/prepare.js'])
   t.equal(status, 1)
   t.match(stderr, /patches\/postgres\+3\.4\.9\.patch does not fit the driver/)
   t.equal(await read(folder), other)

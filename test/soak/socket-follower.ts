@@ -172,9 +172,9 @@ export function followSocket(fixtures: Fixtures, account: Account, listIds: stri
     if (rev !== view.rev + 1) violations.push(`revision ${rev} after ${view.rev}`)
     view.rev = rev
     changes++
-    if (kind === 'item.added' || kind === 'item.updated') view.items.set(itemId, after as Item)
+    if (kind === 'item.added' || kind === 'item.updated') view.items.set(itemId, after)
     if (kind === 'item.deleted') view.items.delete(itemId)
-    if (kind === 'checklist.updated') view.title = (after as { title: string }).title
+    if (kind === 'checklist.updated') view.title = after.title
   }
 
   function write(socket: WebSocket) {

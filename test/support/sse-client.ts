@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { Test } from 'tap'
+import type { HttpsFetch } from './https-fetch.ts'
 
 type Headers = Record<string, string>
 
@@ -11,14 +12,23 @@ export interface SseEvent {
   data: Record<string, unknown>
 }
 
+interface FeedOptions {
+  query?: string
+  cursor?: string
+  fetch?: HttpsFetch
+}
+
 export type Feed = Awaited<ReturnType<typeof openFeed>>
 
-/** Opens `GET /events` with fetch. `next` waits for the next event of a type and skips the events before it. */
+/**
+ * Opens `GET /events` with `fetch`, or another function like it. `next` waits for the next event of a type and skips the
+ * events before it.
+ */
 export async function openFeed(
   t: Test,
   url: string,
   headers: Headers,
-  { query = '', cursor }: { query?: string; cursor?: string } = {}
+  { query = '', cursor, fetch = globalThis.fetch as HttpsFetch }: FeedOptions = {}
 ) {
   const controller = new AbortController()
   t.teardown(() => controller.abort())

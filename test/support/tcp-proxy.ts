@@ -3,15 +3,16 @@ import { connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
 
 /**
- * Starts a TCP proxy in front of a database, to inject network faults:
+ * Starts a TCP proxy in front of a database or of a service, to inject network faults:
  * - `hold` stops forwarding on all connections, also new ones, until `resume`;
  * - `stall` stops forwarding on the open connections for ever, as when the database moves to another machine;
+ * - `cut` closes the open connections;
  * - `close` closes all connections and refuses new ones, until `reopen`.
  *
- * Returns these functions, and the URL of the database through the proxy.
+ * Returns these functions, and the URL of the target through the proxy.
  */
-export async function tcpProxy(t: Test, databaseUrl: string) {
-  const target = new URL(databaseUrl)
+export async function tcpProxy(t: Test, targetUrl: string) {
+  const target = new URL(targetUrl)
   const { hostname, port } = target
   const sockets = new Set<Socket>()
   let isHeld = false
@@ -51,9 +52,13 @@ export async function tcpProxy(t: Test, databaseUrl: string) {
     for (const socket of sockets) socket.pause()
   }
 
+  function cut() {
+    for (const socket of sockets) socket.destroy()
+  }
+
   function close() {
     server.close()
-    for (const socket of sockets) socket.destroy()
+    cut()
   }
 
   async function open(port: number) {
@@ -61,5 +66,7 @@ export async function tcpProxy(t: Test, databaseUrl: string) {
     await once(server, 'listening')
   }
 
-  return { url: target.href, hold, resume, stall, close, reopen: () => open(ownPort) }
+  // A trailing slash is part of the path of an HTTP address.
+  const url = target.href.replace(/\/$/, '')
+  return { url, hold, resume, stall, cut, close, reopen: () => open(ownPort) }
 }

@@ -39,7 +39,7 @@ t.test('.env.example contains the default values of the service', async t => {
 t.test('the README names every npm script', async t => {
   const named = [...readme.matchAll(/npm run (?:-s )?([a-z]+)/g)].map(([, name]) => name)
   const known = Object.keys(scripts).filter(
-    name => !['start', 'test', 'postinstall'].includes(name)
+    name => !['start', 'test', 'prepare', 'prepack'].includes(name)
   )
   t.strictSame([...new Set(named)].sort(), known.sort())
 })

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import { createTokenBuckets } from '../../../lib/token-bucket.ts'
 import { withTimeout } from '../../../lib/with-timeout.ts'
+import packageJson from '../../../package.json' with { type: 'json' }
 import { maximum } from '../../../schemas/limits.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { shutdownLimits } from '../../http/shutdown.ts'
@@ -101,6 +102,7 @@ export function createConnection(
       userId,
       sessionId,
       connectionId,
+      version: packageJson.version,
       epoch: pubsub.epoch,
       heartbeatMs: limits.pingMs,
       limits: {

@@ -225,19 +225,27 @@ function edited(text: string, a: number, b: number): string {
 }
 
 /** Applies a change to the state, as every client does. */
-function apply(view: View, { rev, kind, itemId, before, after }: Change) {
+function apply(view: View, change: Change) {
+  const { rev } = change
   if (rev !== view.rev + 1) throw new Error(`revision ${rev} after ${view.rev}`)
   view.rev = rev
-  const [thing] = kind.split('.')
-  if (thing === 'checklist') view.title = (after as { title: string }).title
-  if (thing === 'item' && itemId) {
-    if (after) view.items.set(itemId, after as Item)
-    else view.items.delete(itemId)
-  }
-  if (thing === 'conflict') {
-    const { id } = (after ?? before) as Conflict
-    if (after) view.conflicts.set(id, after as Conflict)
-    else view.conflicts.delete(id)
+  switch (change.kind) {
+    case 'item.added':
+    case 'item.updated':
+      view.items.set(change.itemId, change.after)
+      break
+    case 'item.deleted':
+      view.items.delete(change.itemId)
+      break
+    case 'conflict.opened':
+    case 'conflict.updated':
+      view.conflicts.set(change.after.id, change.after)
+      break
+    case 'conflict.resolved':
+      view.conflicts.delete(change.before.id)
+      break
+    default:
+      if (change.after) view.title = change.after.title
   }
 }
 
@@ -260,10 +268,10 @@ function isKept({ op, result }: { op: Operation; result: Result }, changes: Chan
   if (op.kind !== 'item.set' || !op.set.text || op.set.text.from === op.set.text.to) return true
   const { from, to } = op.set.text
   const added = to.split(' ').filter(word => !from.split(' ').includes(word))
-  const texts = changes.flatMap(({ kind, after, opId }) => {
+  const texts = changes.flatMap(({ after, opId }) => {
     const isMine = opId === op.opId
-    if (kind.startsWith('item.') && after) return [{ text: (after as Item).text, isMine }]
-    if (kind.startsWith('conflict.') && after) return [{ text: (after as Conflict).theirs, isMine }]
+    if (after && 'text' in after) return [{ text: after.text, isMine }]
+    if (after && 'theirs' in after) return [{ text: after.theirs, isMine }]
     return []
   })
   const isThere = texts.some(({ text }) => text === to)

@@ -1,0 +1,152 @@
+import { createAccount } from './account.ts'
+import { createChecklist } from './checklist.ts'
+import { ConcordError } from './errors.ts'
+import { createEvents } from './events.ts'
+import { createHttp } from './http.ts'
+import { indexedDbStorage } from './indexed-db.ts'
+import { createLink } from './link.ts'
+import { memoryStorage } from './memory-storage.ts'
+import { createOutbox } from './outbox.ts'
+import { createProjects } from './projects.ts'
+import { writable } from './readable.ts'
+import { createSessionManager } from './session.ts'
+import { browserTabs, createLeadership } from './tabs.ts'
+import type { Client, Clock, Connection, Options } from './types.ts'
+
+export { ConcordError } from './errors.ts'
+export { indexedDbStorage } from './indexed-db.ts'
+export { memoryStorage } from './memory-storage.ts'
+export type { Readable } from './readable.ts'
+export type * from './storage.ts'
+export type { TabChannel, Tabs } from './tabs.ts'
+export type * from './types.ts'
+export { version } from './version.ts'
+
+const systemClock: Clock = {
+  now: () => performance.now(),
+  setTimeout(run, ms) {
+    const timer = setTimeout(run, ms)
+    return () => clearTimeout(timer)
+  }
+}
+
+// Some browsers do not have this symbol yet.
+const asyncDispose: typeof Symbol.asyncDispose =
+  Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
+
+/**
+ * Returns a client of the service at `address`, by default the origin of the page. Throws a `ConcordError` with code
+ * INVALID when the address is missing or is not a URL.
+ */
+export function createClient(address?: string | URL, options: Options = {}): Client {
+  const base = baseOf(address ?? globalThis.location?.origin)
+  const isBrowser = 'document' in globalThis
+  const { clock = systemClock, log = () => {}, signal } = options
+  const fetch: typeof globalThis.fetch =
+    options.fetch ?? ((input, init) => globalThis.fetch(input, init))
+  const WebSocket = options.WebSocket ?? globalThis.WebSocket
+  const tabs = options.tabs ?? (isBrowser && browserTabs(log))
+  const hasDatabase = 'indexedDB' in globalThis
+  const storage =
+    options.storage ?? (hasDatabase ? indexedDbStorage(`concord ${base}`) : memoryStorage())
+  const closing = new AbortController()
+  const { signal: closed } = closing
+
+  const leadership = createLeadership({ tabs, name: `concord ${base}`, clock })
+  const { bus } = leadership
+  const http = createHttp({ address: base, fetch, clock, closed })
+  // A `fetch` of the caller may have a cookie of an earlier session, as a browser has.
+  const canResume = isBrowser || options.fetch !== undefined
+  const session = createSessionManager({
+    http,
+    storage,
+    bus,
+    clock,
+    log,
+    closed,
+    isBrowser,
+    canResume
+  })
+  const shared = { address: base, fetch, WebSocket, session, clock, log, closed }
+  const link = createLink({ ...shared, leadership, tabs })
+  const onShow = tabs ? tabs.onShow : () => () => {}
+  const outbox = createOutbox({ session, storage, link, bus, clock, log, onShow })
+  const checklists = new Map<string, ReturnType<typeof createChecklist>>()
+  const connection = writable<Connection>({
+    state: 'connecting',
+    retryAt: null,
+    unsent: 0,
+    toDecide: 0,
+    isStored: true
+  })
+  for (const part of [link.state, outbox.unsent, outbox.isStored]) part.subscribe(showConnection)
+  signal?.addEventListener('abort', close)
+  if (signal?.aborted) close()
+
+  const client: Omit<Client, typeof Symbol.asyncDispose> = {
+    session: session.state,
+    connection,
+    signUp: session.signUp,
+    signIn: session.signIn,
+    signOut: session.signOut,
+    account: createAccount(session),
+    ...createProjects({ ...shared, link }),
+    ...createEvents({ ...shared, link }),
+
+    checklist(anyCaseId) {
+      const id = anyCaseId.toLowerCase()
+      const known = checklists.get(id)
+      if (known) return known
+      if (!WebSocket) throw new ConcordError('INVALID', 'pass a WebSocket: this platform has none')
+      const onDispose = () => {
+        checklists.delete(id)
+        showConnection()
+      }
+      const checklist = createChecklist(id, { ...shared, link, outbox, onDispose })
+      checklists.set(id, checklist)
+      checklist.toDecide.subscribe(showConnection)
+      return checklist
+    },
+
+    async close() {
+      close()
+    }
+  }
+  return Object.assign(client, { [asyncDispose]: client.close })
+
+  function showConnection() {
+    let toDecide = 0
+    for (const checklist of checklists.values()) toDecide += checklist.toDecide.get()
+    const before = connection.get()
+    const { state, retryAt } = link.state.get()
+    const unsent = outbox.unsent.get()
+    const isStored = outbox.isStored.get()
+    const isSame =
+      before.state === state &&
+      before.retryAt === retryAt &&
+      before.unsent === unsent &&
+      before.toDecide === toDecide &&
+      before.isStored === isStored
+    if (!isSame) connection.set({ state, retryAt, unsent, toDecide, isStored })
+  }
+
+  function close() {
+    if (closed.aborted) return
+    closing.abort()
+    signal?.removeEventListener('abort', close)
+    outbox.close()
+    link.close()
+    session.close()
+    leadership.close()
+  }
+}
+
+/** Returns an address without a slash at its end, and without query and fragment. */
+function baseOf(address: string | URL | undefined): string {
+  try {
+    const { origin, pathname } = new URL(address as string)
+    return origin + pathname.replace(/\/+$/, '')
+  } catch (cause) {
+    throw new ConcordError('INVALID', `this is no address of a service: ${address}`, { cause })
+  }
+}

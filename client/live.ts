@@ -1,0 +1,209 @@
+import { backoffDelay } from './backoff.ts'
+import type { ConcordError } from './errors.ts'
+import { abortError, isTemporary } from './http.ts'
+import type { Link } from './link.ts'
+import { type Readable, writable } from './readable.ts'
+import type { SessionManager } from './session.ts'
+import { signedOutError } from './session.ts'
+import type { Call, Clock, FeedEvent, Live } from './types.ts'
+
+export interface LiveParts {
+  session: Pick<SessionManager, 'state' | 'request'>
+  link: Pick<Link, 'onEvent'>
+  clock: Clock
+  /** aborts when the client is closed */
+  closed: AbortSignal
+}
+
+/** Rows of the service that a `Live` value contains. */
+export interface LiveSource<Row> {
+  /** path of the pages */
+  path: string
+  /** name of the array in a page */
+  field: string
+  /**
+   * Returns the rows after an event, or null when the event does not contain enough, and the rows must be loaded again.
+   * An event may be older than the rows: the events after it follow, so the newest values are right in the end.
+   */
+  apply(rows: readonly Row[], event: FeedEvent, userId: string): readonly Row[] | null
+}
+
+export interface LiveRows<Row> extends Live<readonly Row[]> {
+  /** Changes the rows after a response of the service, before its event arrives. */
+  update(run: (rows: readonly Row[]) => readonly Row[]): void
+}
+
+/** Returns changed rows, or null when they must be loaded again. */
+type Change<Row> = (rows: readonly Row[]) => readonly Row[] | null
+
+const limits = {
+  pages: 100,
+  /** Many clients receive the same event: they load at different times. */
+  reloadMs: 300
+}
+
+/** Returns rows that are loaded while they have a subscriber and a user is signed in, and that follow the events. */
+export function createLiveRows<Row>(
+  { session, link, clock, closed }: LiveParts,
+  { path, field, apply }: LiveSource<Row>
+): LiveRows<Row> {
+  const error = writable<ConcordError | null>(null)
+  const rows = writable<readonly Row[] | undefined>(undefined, followUser)
+  let change = (_run: Change<Row>) => {}
+
+  return {
+    ...rows,
+    error,
+    ready: call => untilReady(rows, error, closed, call),
+    update(run) {
+      change(run)
+    }
+  }
+
+  function followUser(): () => void {
+    let userId: string | undefined
+    let stop = () => {}
+    const unsubscribe = session.state.subscribe(current => {
+      const next = current.state === 'signed-in' ? current.user.id : undefined
+      if (next && next === userId) return
+      stop()
+      userId = next
+      rows.set(undefined)
+      error.set(current.state === 'signed-out' ? signedOutError() : null)
+      stop = next ? follow(next) : () => {}
+    })
+    const end = () => {
+      unsubscribe()
+      stop()
+      stop = () => {}
+    }
+    closed.addEventListener('abort', end)
+    return () => {
+      closed.removeEventListener('abort', end)
+      end()
+      rows.set(undefined)
+      error.set(null)
+    }
+  }
+
+  /** Loads the rows and applies events, until the returned function is called. */
+  function follow(userId: string): () => void {
+    const stopped = new AbortController()
+    const { signal } = stopped
+    let isLoading = false
+    let isOutdated = false
+    let hasStream = false
+    let failures = 0
+    let stopTimer = () => {}
+    /** changes since the load in flight began: the rows that it returns may be older or newer */
+    let changes: Change<Row>[] = []
+    const unsubscribe = link.onEvent(receive)
+    change = applyChange
+    load()
+
+    return () => {
+      change = () => {}
+      stopped.abort()
+      stopTimer()
+      unsubscribe()
+    }
+
+    function receive(event: FeedEvent) {
+      if (event.type === 'ready') {
+        // Events between the first load and the start of the stream are missing. A later stream resumes after them.
+        if (!hasStream || error.get()) reload(0)
+        hasStream = true
+      } else if (event.type === 'reset') {
+        reload()
+      } else {
+        applyChange(current => apply(current, event, userId))
+      }
+    }
+
+    function applyChange(run: Change<Row>) {
+      if (isLoading) changes.push(run)
+      const next = run(rows.get() ?? [])
+      if (next && rows.get()) rows.set(next)
+      else if (!next && !isLoading) reload()
+    }
+
+    function reload(ms = Math.random() * limits.reloadMs) {
+      isOutdated = true
+      if (isLoading) return
+      stopTimer()
+      stopTimer = clock.setTimeout(load, ms)
+    }
+
+    async function load() {
+      stopTimer()
+      isLoading = true
+      isOutdated = false
+      changes = []
+      try {
+        let loaded: readonly Row[] = await loadPages(signal)
+        for (const run of changes) {
+          const next = run(loaded)
+          if (next) loaded = next
+          else isOutdated = true
+        }
+        if (signal.aborted) return
+        failures = 0
+        error.set(null)
+        rows.set(loaded)
+      } catch (thrown) {
+        if (signal.aborted) return
+        const failure = thrown as ConcordError
+        // Without network, another server may respond, for example the sign-in page of a hotel.
+        const mayRetry = isTemporary(failure) || failure.code === 'NOT_CONCORD'
+        if (!mayRetry) rows.set(undefined)
+        error.set(failure)
+        if (mayRetry) {
+          const ms = Math.max(failure.retryAfterMs ?? 0, backoffDelay(failures++))
+          stopTimer = clock.setTimeout(load, ms)
+          isOutdated = false
+        }
+      } finally {
+        isLoading = false
+      }
+      if (isOutdated) reload()
+    }
+  }
+
+  async function loadPages(signal: AbortSignal): Promise<Row[]> {
+    const loaded: Row[] = []
+    let query = ''
+    for (let page = 0; page < limits.pages; page++) {
+      type Page = { next?: string } & Record<string, Row[]>
+      const { next, [field]: more } = await session.request<Page>('GET', path + query, { signal })
+      loaded.push(...(more ?? []))
+      if (!next) break
+      query = `?after=${encodeURIComponent(next)}`
+    }
+    return loaded
+  }
+}
+
+/** Resolves with the value as soon as there is one. Subscribes to it until then. */
+export function untilReady<T>(
+  value: Readable<T | undefined>,
+  error: Readable<ConcordError | null>,
+  closed: AbortSignal,
+  { signal }: Call = {}
+): Promise<T> {
+  const signals = [closed, signal]
+  const stops: (() => void)[] = []
+  return new Promise<T>((resolve, reject) => {
+    const abort = () => reject(abortError(closed))
+    if (signals.some(one => one?.aborted)) return abort()
+    for (const one of signals) {
+      one?.addEventListener('abort', abort)
+      stops.push(() => one?.removeEventListener('abort', abort))
+    }
+    stops.push(
+      value.subscribe(loaded => loaded !== undefined && resolve(loaded)),
+      error.subscribe(thrown => thrown && !isTemporary(thrown) && reject(thrown))
+    )
+  }).finally(() => {
+    for (const stop of stops) stop()
+  })
+}
