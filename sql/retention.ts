@@ -79,11 +79,12 @@ export async function deleteOldChanges(
 ): Promise<string | null> {
   const { isOld, isYoung } = ages(sql, historyDays)
   const first = from ?? '00000000-0000-0000-0000-000000000000'
-  // In the order of the index, PostgreSQL stops at the first young change of a list. A bitmap scan would read all.
-  await sql`set local enable_bitmapscan = off`
-  const [step] = await sql<[{ lists: number; last: string | null; deleted: number }]>`
+  // In the order of the index, PostgreSQL stops at the first young change of a list. To sort them, it would read all.
+  // It expects many rows, so that it would compile each statement for 100 ms.
+  await sql`select set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
+  const [step] = await sql<[{ last: string | null; deleted: number }]>`
     with lists as (
-      select checklist_id, rev
+      select checklist_id, rev, row_number() over (order by checklist_id) as number
       from checklist_revs
       where checklist_id >= ${first}
       order by checklist_id
@@ -124,11 +125,9 @@ export async function deleteOldChanges(
       returning pos
     )
     select
-      (select count(*) from lists) as lists,
-      (select checklist_id from lists order by checklist_id desc limit 1) as last,
+      (select checklist_id from lists where number = ${limit}) as last,
       (select count(*) from deleted) as deleted`
-  if (step.deleted >= limit) return first
-  return step.lists < limit ? null : step.last
+  return step.deleted < limit ? step.last : first
 }
 
 // An event with a time stamp in the future is neither old nor young.
