@@ -1,31 +1,15 @@
-import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import WebSocket from 'ws'
-import type { Change } from '../schemas/change.ts'
-import type { Conflict } from '../schemas/conflict.ts'
-import type { Item } from '../schemas/item.ts'
-import type { Result } from '../schemas/operation.ts'
+import { createClient } from '../client/index.ts'
+import type { Change, Checklist, Client, Conflict, Item, Sent, View } from '../client/types.ts'
 
 /*
  * Shows the first checklist of the user's first project in the terminal. Two users can edit the checklist at the same
- * time in two terminals.
+ * time in two terminals, also while the service is stopped.
  *
  * npm run live -- <email> <password> [address = http://127.0.0.1:3000]
  */
 const [email, password, address = `http://127.0.0.1:${process.env.PORT ?? 3000}`] =
   process.argv.slice(2)
-
-/** The fields that this command reads, of all responses. */
-interface ResponseBody {
-  accessToken: string
-  projects: { id: string; name: string }[]
-  members: { userId: string; name: string }[]
-  checklists: { id: string }[]
-}
-
-const headers: Record<string, string> = {}
-const items = new Map<string, Item>()
-const names = new Map<string | null, string>([[null, 'SQL']])
 
 try {
   await main()
@@ -36,78 +20,66 @@ try {
 
 async function main() {
   if (!email || !password) throw new Error('npm run live -- <email> <password> [address]')
-  const { accessToken } = await request('/auth/signin', { email, password })
-  headers.authorization = `Bearer ${accessToken}`
-  const { projects } = await request('/projects')
-  if (!projects[0]) throw new Error('you are in no project yet')
-  const { members } = await request(`/projects/${projects[0].id}/members`)
-  for (const { userId, name } of members) names.set(userId, name)
-  const { checklists } = await request(`/projects/${projects[0].id}/checklists`)
-  if (!checklists[0]) throw new Error(`"${projects[0].name}" has no checklist yet`)
-  openSocket(checklists[0].id)
+  await using client = createClient(address)
+  await client.signIn({ email, password })
+  const [project] = await client.projects.ready()
+  if (!project) throw new Error('you are in no project yet')
+  const { members, checklists } = client.project(project.id)
+  const [first] = await checklists.ready()
+  if (!first) throw new Error(`"${project.name}" has no checklist yet`)
+  const names = new Map((await members.ready()).map(({ userId, name }) => [userId, name]))
+  const list = client.checklist(first.id)
+  const view = await list.ready()
+
+  print(`${view.title}. Type "Milk" to add an item, "2 Oat milk" to change item 2, "2" to tick it,`)
+  print('"undo", or "2 mine", "2 theirs" and "2 both" to resolve the conflict of item 2')
+  for (const [n, item] of view.items.entries()) print(`${n + 1}. ${format(item)}`)
+  list.on('change', ({ change }) => printChange(change, names))
+  printConnection(client)
+  await edit(list)
 }
 
-function openSocket(checklistId: string) {
-  const socket = new WebSocket(`${address.replace('http', 'ws')}/live`, { headers })
-  const lines = createInterface({ input: process.stdin })
-  const send = (message: object) => socket.send(JSON.stringify({ checklistId, ...message }))
-
-  socket.on('open', () => send({ type: 'open' }))
-  socket.on('message', bytes => {
-    const message = JSON.parse(String(bytes))
-    if (message.type === 'snapshot') printList(message.checklist)
-    if (message.type === 'changes') for (const change of message.changes) printChange(change)
-    if (message.type === 'ack') for (const result of message.results) printResult(result)
-    if (message.type === 'revoked') print(`access to this checklist has changed: ${message.reason}`)
-    if (message.type === 'error') print(message.message)
-  })
-  socket.on('error', error => print(error.message))
-  socket.on('close', code => {
-    print(`connection closed with code ${code}`)
-    lines.close()
-  })
-  lines.on('line', line => {
-    const op = toOperation(line.trim())
-    if (op) send({ type: 'push', ops: [{ opId: randomUUID(), ...op }] })
-  })
-  lines.on('close', () => socket.close(1000))
+/** Makes a change for each line of the terminal, until the input ends and all changes are sent. */
+async function edit(list: Checklist) {
+  const unsubscribe = list.subscribe(() => {})
+  for await (const line of createInterface({ input: process.stdin })) {
+    try {
+      const sent = change(list, list.get() as View, line.trim())
+      sent?.settled.then(({ outcome, value, code }) => {
+        if (outcome !== 'applied') print([outcome, value, code].filter(Boolean).join(': '))
+      })
+    } catch (error) {
+      print((error as Error).message)
+    }
+  }
+  unsubscribe()
 }
 
-/**
- * Returns the operation for an input line. "Milk" adds an item, "2 Oat milk" changes the text of item 2, "2" toggles
- * the tick of item 2.
- */
-function toOperation(line: string): object | undefined {
-  const sorted = sortedItems()
+function change(list: Checklist, { items }: View, line: string): Sent | null | undefined {
+  if (line === 'undo') return list.undo()
   const [, number, to] = /^(\d+) ?(.*)$/.exec(line) ?? []
-  const item = sorted[Number(number) - 1]
+  const item = items[Number(number) - 1]
   if (!line || (number && !item)) return
-  if (!item)
-    return { kind: 'item.add', itemId: randomUUID(), text: line, after: sorted.at(-1)?.id ?? null }
-  const { id: itemId, text: from, done } = item
-  const set = to ? { text: { from, to } } : { done: { from: done, to: !done } }
-  return { kind: 'item.set', itemId, set }
+  if (!item) return list.add(line)
+  const [conflict] = item.conflicts
+  if (conflict && (to === 'mine' || to === 'theirs' || to === 'both'))
+    return list.resolve(conflict.id, to === 'mine' ? 'ours' : to)
+  return list.set(item.id, to ? { text: to } : { done: !item.done })
 }
 
-function printList(checklist: { title: string; items: Item[] }) {
-  for (const item of checklist.items) items.set(item.id, item)
-  print(
-    `${checklist.title}. Type "Milk" to add an item, "2 Oat milk" to change item 2, "2" to tick it`
-  )
-  for (const [n, item] of sortedItems().entries()) print(`${n + 1}. ${format(item)}`)
+function printConnection(client: Client) {
+  let printed = 'live'
+  client.connection.subscribe(({ state, unsent }) => {
+    if (state === printed) return
+    printed = state
+    print(`${state}${unsent > 0 ? `: ${unsent} changes are not sent yet` : ''}`)
+  })
 }
 
-function printChange(change: Change) {
-  const { rev, kind, before, after, actorId } = change
-  if (change.kind === 'item.deleted') items.delete(change.itemId)
-  else if (change.kind === 'item.added' || change.kind === 'item.updated')
-    items.set(change.itemId, change.after)
+function printChange({ rev, kind, before, after, actorId }: Change, names: Map<string, string>) {
   const parts = [before, after].filter(part => part !== undefined).map(format)
-  print(`rev ${rev}  ${names.get(actorId) ?? 'unknown user'}  ${kind}  ${parts.join(' → ')}`)
-}
-
-function printResult({ outcome, value, code }: Result) {
-  if (outcome !== 'applied') print([outcome, value, code].filter(Boolean).join(': '))
+  const name = actorId === null ? 'SQL' : (names.get(actorId) ?? 'unknown user')
+  print(`rev ${rev}  ${name}  ${kind}  ${parts.join(' → ')}`)
 }
 
 function format(value: Partial<Item & Conflict> & { title?: string }): string {
@@ -115,20 +87,6 @@ function format(value: Partial<Item & Conflict> & { title?: string }): string {
   if (value.field)
     return `${value.field}: "${value.ours}" is live, "${value.theirs}" is in conflict`
   return value.title ?? ''
-}
-
-function sortedItems(): Item[] {
-  return [...items.values()].sort((a, b) => a.position - b.position || (a.id < b.id ? -1 : 1))
-}
-
-async function request(path: string, body?: object): Promise<ResponseBody> {
-  const response = await fetch(`${address}${path}`, {
-    headers: { ...headers, ...(body && { 'content-type': 'application/json' }) },
-    ...(body && { method: 'POST', body: JSON.stringify(body) })
-  })
-  const content = (await response.json()) as ResponseBody & { message: string }
-  if (!response.ok) throw new Error(content.message)
-  return content
 }
 
 function print(line: string) {

@@ -95,6 +95,8 @@ export function createChecklist(
   let stopFrame: (() => void) | undefined
   let stopSave: (() => void) | undefined
   let stopEvents: (() => void) | undefined
+  /** whether an event may have given the user access since the checklist was opened for the last time */
+  let hasNewAccess = false
   /** another object after each start and stop, so that a start that waited can find out */
   let start = {}
   let opened: OpenedList | undefined
@@ -109,6 +111,7 @@ export function createChecklist(
   let conflicts: readonly Conflict[] = []
   let isRemoved = false
   let isCaughtUp = false
+  let wasOnline = false
   /** false when the role may have changed while the connection was lost */
   let isRoleKnown = false
   const peers = new Map<string, Peer>()
@@ -136,7 +139,11 @@ export function createChecklist(
     },
 
     revoked(reason, role) {
-      if (reason !== 'role_changed') return lose(reason)
+      if (reason !== 'role_changed') {
+        lose(reason)
+        // Events and messages arrive on two connections: the user may have been added again meanwhile.
+        return reason === 'removed' && hasNewAccess ? tryAgain() : undefined
+      }
       if (role) setRole(role)
     },
 
@@ -144,6 +151,7 @@ export function createChecklist(
       if (code === 'CHECKLIST_NOT_FOUND') lose('removed')
       else if (code === 'CHECKLIST_DELETED') lose('deleted')
       error.set(new ConcordError(code, 'the service refuses to open the checklist'))
+      if (hasNewAccess) tryAgain()
     },
 
     caughtUp(isNow) {
@@ -306,6 +314,7 @@ export function createChecklist(
     return () => {
       if (--users > 0) return
       stopLinger = clock.setTimeout(() => {
+        flush()
         save()
         close()
       }, limits.lingerMs)
@@ -326,7 +335,22 @@ export function createChecklist(
         flush()
       }
     }
-    opened = link.open(id, handler, confirmed)
+    hasNewAccess = false
+    opened = link.open(id, handler, confirmed && { rev: confirmed.rev, epoch: confirmed.epoch })
+    // The user may be added again, and a deleted checklist may be restored.
+    stopEvents = link.onEvent(event => {
+      const { type } = event
+      const isMember = type === 'member.added' || type === 'member.updated'
+      if (
+        (isMember && event.userId === outbox.userId.get()) ||
+        (type === 'checklist.restored' && event.checklistId === id) ||
+        type === 'ready' ||
+        type === 'reset'
+      ) {
+        if (isRemoved || confirmed?.isDeleted) tryAgain()
+        else hasNewAccess = true
+      }
+    })
   }
 
   function close() {
@@ -371,11 +395,9 @@ export function createChecklist(
     isRemoved = false
     isRoleKnown = true
     error.set(null)
-    stopEvents?.()
-    stopEvents = undefined
     releaseHeld()
     updateRights()
-    changed()
+    changedState()
   }
 
   function changes(page: ChangesPage) {
@@ -396,7 +418,7 @@ export function createChecklist(
     }
     releaseHeld()
     if (wasDeleted !== confirmed.isDeleted) updateRights()
-    changed()
+    changedState()
   }
 
   function setRole(role: Role) {
@@ -404,7 +426,7 @@ export function createChecklist(
     if (!confirmed || confirmed.role === role) return
     confirmed = { ...confirmed, role }
     updateRights()
-    changed()
+    changedState()
   }
 
   /** Requests the role, because the changes after a revision do not contain it. */
@@ -438,27 +460,24 @@ export function createChecklist(
     else if (confirmed) confirmed = { ...confirmed, isDeleted: true }
     held = []
     updateRights()
-    // The user may be added again, and a deleted checklist may be restored.
-    stopEvents ??= link.onEvent(event => {
-      const { type } = event
-      if (
-        type === 'ready' ||
-        type === 'reset' ||
-        ((type === 'member.added' || type === 'member.updated') &&
-          event.userId === outbox.userId.get()) ||
-        (type === 'checklist.restored' && event.checklistId === id)
-      )
-        opened?.resync()
-    })
-    changed()
+    changedState()
+  }
+
+  function tryAgain() {
+    hasNewAccess = false
+    opened?.resync()
   }
 
   // The view
 
   /** Shows a change of the service with the next frame. */
   function changed() {
-    stopSave ??= clock.setTimeout(save, limits.saveMs)
     stopFrame ??= clock.setTimeout(flush, limits.frameMs)
+  }
+
+  function changedState() {
+    stopSave ??= clock.setTimeout(save, limits.saveMs)
+    changed()
   }
 
   function save() {
@@ -484,17 +503,26 @@ export function createChecklist(
   function render(state: Confirmed, userId: string) {
     const entries = outbox.entries(id)
     const all = held.length > 0 ? [...held.map(({ entry }) => entry), ...entries] : entries
-    const isLonger =
+    const isKnown =
       working?.confirmed === state &&
       replayed.length <= all.length &&
       replayed.every(({ op }, n) => op === all[n]?.op)
-    if (working && isLonger)
-      for (const entry of all.slice(replayed.length)) applyOne(working, entry)
+    const isMarked =
+      isKnown &&
+      replayed.length === all.length &&
+      replayed.every(({ isSent }, n) => isSent === all[n]?.isSent)
+    if (working && isKnown) for (const entry of all.slice(replayed.length)) applyOne(working, entry)
     else working = replay(state, all, userId)
     replayed = all
 
+    const old = view.get()
+    const isOnline = isConnected()
     people = peopleOf(peers.values(), userId, people)
-    const marked = isConnected() ? all : all.map(entry => ({ ...entry, isSent: false }))
+    // When an entry has been stored, for example, nothing is to be shown.
+    const isShown = isMarked && wasOnline === isOnline && old?.people === people
+    if (isShown && old.access === access(working)) return
+    wasOnline = isOnline
+    const marked = isOnline ? all : all.map(entry => ({ ...entry, isSent: false }))
     lines = viewOf(working, marked, lines, peopleByItem(people))
     const open = openConflicts(working)
     if (open.length !== conflicts.length || open.some((one, n) => one !== conflicts[n]))
@@ -505,7 +533,6 @@ export function createChecklist(
       ...{ id, projectId, title: shownTitle(working), rev, epoch, role },
       ...{ items: lines, conflicts, people, access: access(working) }
     }
-    const old = view.get()
     if (!old || (Object.keys(next) as (keyof View)[]).some(key => next[key] !== old[key]))
       view.set(next)
   }

@@ -12,8 +12,8 @@ type Of<Kind extends Operation['kind']> = Extract<Operation, { kind: Kind }>
 type Fields = Of<'item.set'>['set']
 
 /**
- * Returns how a new operation combines with an earlier one that was never sent, or undefined when it must be added to the
- * queue. `entries` are those of the checklist; `working` is their replay, without the new operation. The combined
+ * Returns how a new operation combines with an earlier one that was never sent, or undefined when it must be added to
+ * the queue. `entries` are those of the checklist; `working` is their replay, without the new operation. The combined
  * operation takes the place of the earlier one, so the new operation must give the same result before the entries that
  * are in between.
  */
@@ -77,9 +77,9 @@ const newValues = (set: Fields) =>
   Object.fromEntries(Object.entries(set).map(([field, { to }]) => [field, to]))
 
 /**
- * Returns the value from which a combined edit starts: the live value under the earlier edit, so that the words of others
- * that came in since do not count as written by this user; or where the earlier edit started, when its value is kept in a
- * conflict.
+ * Returns the value from which a combined edit starts: the live value under the earlier edit, so that words that others
+ * have added since do not count as written by this user; or the value from which the earlier edit started, when its new
+ * value is kept in a conflict.
  */
 function startOf(field: keyof Fields | 'title', from: unknown, { kept, under }: Prediction) {
   if (!under || kept?.some(one => one === field)) return from as string

@@ -16,7 +16,7 @@ export interface Confirmed extends Rows, Omit<ChecklistData, 'items' | 'conflict
   landed: Map<string, readonly string[]>
 }
 
-/** A checklist as it is stored, and sent between tabs. The additional fields are absent when it comes from the service. */
+/** A checklist as it is stored, and sent between tabs. Snapshots of the service lack the additional fields. */
 export interface ConfirmedData extends ChecklistData {
   isDeleted?: boolean
   deleted?: Item[]
@@ -24,8 +24,8 @@ export interface ConfirmedData extends ChecklistData {
 }
 
 /**
- * Returns the state of a snapshot. `previous` is the former state of the same checklist: items that are not in the snapshot
- * count as deleted, so that operations on them can still be predicted.
+ * Returns the state of a snapshot. `previous` is the former state of the same checklist: its items that are not in the
+ * snapshot count as deleted, so that operations on them can still be predicted.
  */
 export function fromSnapshot(data: ConfirmedData, previous?: Confirmed): Confirmed {
   const { items: order, conflicts, isDeleted = false, deleted, landed, ...rest } = data
@@ -60,8 +60,8 @@ export function applyChange(confirmed: Confirmed, change: Change): Confirmed | '
 }
 
 /**
- * Returns the state after changes. Skips the changes that it contains already. Returns 'gap' when a change between them is
- * missing. The items are copied once, not for each change.
+ * Returns the state after changes. Skips the changes that it contains already. Returns 'gap' when a change is missing
+ * between them. Copies the items once, not for each change.
  */
 export function applyChanges(confirmed: Confirmed, changes: readonly Change[]): Confirmed | 'gap' {
   const isNew = ({ rev }: Change) => rev > confirmed.rev

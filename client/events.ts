@@ -101,7 +101,7 @@ export function createEvents(parts: EventParts): Pick<Client, 'on' | 'events'> {
   }
 }
 
-/** Returns whether the service will refuse the same stream again; the session manager sees to the session. */
+/** Returns whether the service will refuse the same stream again. For 401 and 403, the session manager decides. */
 function isRefused(error: ConcordError): boolean {
   return (
     error.code !== undefined && error.status !== 401 && error.status !== 403 && !isTemporary(error)

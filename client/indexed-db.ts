@@ -65,13 +65,17 @@ async function openStore(database: string): Promise<Store> {
   const { read, write, close } = connectUser(database)
   await read(async () => {})
   let savedAt = 0
+  /** whether the browser was requested to keep the data when the disk is full */
+  let isPersistent = false
 
   return {
     // The rows are in the order of their key.
     entries: () => read(db => db.getAll('entries')),
 
-    append: (checklistId, op, combine) =>
-      write(async tx => {
+    append(checklistId, op, combine) {
+      if (!isPersistent) globalThis.navigator?.storage?.persist?.().catch(() => {})
+      isPersistent = true
+      return write(async tx => {
         const rows = tx.objectStore('entries')
         const last = combine && (await rows.get(combine.seq))
         if (combine && last && !last.isSent && last.op.opId === combine.opId) {
@@ -86,7 +90,8 @@ async function openStore(database: string): Promise<Store> {
         const entry = { checklistId, op, isSent: false }
         const seq = await rows.add(entry as Entry)
         return { entry: { ...entry, seq } }
-      }),
+      })
+    },
 
     markSent: seqs =>
       write(async tx => {

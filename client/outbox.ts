@@ -27,7 +27,11 @@ const limits = {
   /** time between two tries to store what could not be stored */
   storeAgainMs: 30_000,
   /** time before the next push after a refusal without `retryAfterMs` */
-  pushAgainMs: 2_000
+  pushAgainMs: 2_000,
+  /** time before the next push of a user who had no right to change the checklist */
+  resumeMs: 30_000,
+  /** time between two comparisons with the store */
+  reloadMs: 30_000
 }
 
 /** Entries that are not stored have numbers above this one: they follow all stored entries. */
@@ -39,7 +43,7 @@ export interface OutboxParts {
     request<T>(method: string, path: string, options?: Call & { body?: unknown }): Promise<T>
   }
   storage: Storage
-  link: Pick<Link, 'isLeader' | 'canPush' | 'push' | 'onEvent'>
+  link: Pick<Link, 'isLeader' | 'canPush' | 'push'>
   bus: Bus
   clock: Clock
   log: (line: LogLine) => void
@@ -64,6 +68,8 @@ interface List {
   singles: number
   /** stops waiting for the next push; undefined when not waiting */
   stopWaiting?: () => void
+  /** stops the timer that ends `pause` */
+  stopPause?: () => void
 }
 
 /** An operation that is not stored yet. */
@@ -91,6 +97,7 @@ type Message = { userId: string } & (
   | { left: { checklistId: string; results: Result[] } }
   | { adopt: Pick<Write, 'checklistId' | 'op' | 'target' | 'into'>[] }
   | { resume: string }
+  | { hasLoaded: true }
 )
 
 /**
@@ -123,13 +130,13 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   const waiters = new Map<string, ((result: Result) => void)[]>()
   let lastSeq = UNSTORED
   let stopWriteAgain = () => {}
-  let stopEvents: (() => void) | undefined
   let stopSocket: (() => void) | undefined
 
   const undo = [
     bus.on<Message>('outbox', receive),
     onShow(reload),
     link.isLeader.subscribe(reload),
+    reloadRegularly(),
     session.state.subscribe(now => {
       if (now.state === 'signed-in') use(now.user.id)
       // After any other reason, the same user can sign in again and send what is stored.
@@ -152,7 +159,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     add,
     discard,
 
-    /** Stops sending the entries of a checklist until `resume`, until the rights of the user change, or a reconnect. */
+    /** Stops sending the entries of a checklist until `resume`, a reconnect, or the end of a pause. */
     pause(checklistId: string, reason: Pause) {
       pause(listOf(checklistId), reason)
     },
@@ -198,7 +205,10 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function forget() {
-    for (const list of lists.values()) list.stopWaiting?.()
+    for (const list of lists.values()) {
+      list.stopWaiting?.()
+      list.stopPause?.()
+    }
     closeStore()
     stopWriteAgain()
     life = {}
@@ -273,6 +283,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function put(entry: Entry) {
     const { opId } = entry.op
     if (gone.has(opId)) return
+    const own = writes.filter(({ checklistId }) => checklistId === entry.checklistId)
+    // Another tab has stored a later write of this tab: the order would be lost.
+    if (own.findIndex(write => write.op.opId === opId) > 0) return
     writes = writes.filter(write => write.op.opId !== opId)
     const { stored } = listOf(entry.checklistId)
     let at = stored.length
@@ -302,17 +315,21 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   /** Calculates `entries` from the stored ones and the writes. */
   function refresh(list: List) {
-    const entries = [...list.stored]
-    for (const { checklistId, op, target, into, seq, isSent } of writes) {
-      if (checklistId !== list.id) continue
-      const at = target
-        ? entries.findLastIndex(entry => entry.op.opId === target && !entry.isSent)
-        : -1
-      if (at < 0) entries.push({ seq, checklistId, op, isSent })
-      else if (into) entries[at] = { ...(entries[at] as Entry), op: into }
-      else entries.splice(at, 1)
+    const entries: (Entry | null)[] = [...list.stored]
+    const own = writes.filter(({ checklistId }) => checklistId === list.id)
+    const places = new Map<string | undefined, number>()
+    if (own.some(({ target }) => target))
+      for (const [index, { op, isSent }] of list.stored.entries())
+        if (!isSent) places.set(op.opId, index)
+    for (const { checklistId, op, target, into, seq, isSent } of own) {
+      const at = places.get(target) ?? entries.length
+      const old = entries[at]
+      if (old) entries[at] = into ? { ...old, op: into } : null
+      else entries.push({ seq, checklistId, op, isSent })
+      places.delete(target)
+      if (!isSent) places.set(op.opId, at)
     }
-    list.entries = entries
+    list.entries = entries.filter(entry => entry !== null)
     let many = 0
     for (const { entries } of lists.values()) many += entries.length
     unsent.set(many)
@@ -321,7 +338,18 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function notify(checklistId: string) {
-    for (const run of [...changeRuns]) run(checklistId)
+    for (const run of [...changeRuns]) call(() => run(checklistId))
+  }
+
+  /** Runs a listener. An error in it, also of a subscriber of a view, must not stop the queue. */
+  function call(run: () => void) {
+    try {
+      run()
+    } catch (error) {
+      log({ level: 'warn', message: 'a subscriber failed', error })
+      // Shows it as an uncaught error in browsers.
+      globalThis.reportError?.(error)
+    }
   }
 
   function settle(result: Result, opId = result.opId) {
@@ -359,7 +387,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     else if ('settled' in message) arrive(message.settled)
     else if ('left' in message) leave(message.left.checklistId, message.left.results)
     else if ('resume' in message) resume(listOf(message.resume))
-    else if (link.isLeader.get()) {
+    else if (!link.isLeader.get()) return
+    else if ('hasLoaded' in message) reload()
+    else {
       for (const write of message.adopt) {
         const { opId } = write.op
         const isKnown =
@@ -382,7 +412,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function arrive(settled: Settled[]) {
-    for (const { entry, result } of settled) for (const run of [...resultRuns]) run(entry, result)
+    for (const { entry, result } of settled)
+      for (const run of [...resultRuns]) call(() => run(entry, result))
     const [first] = settled
     if (first)
       leave(
@@ -414,14 +445,19 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     store = undefined
   }
 
-  /** Rejects when a transaction takes too long: browsers have had faults in which it never ends. */
+  /**
+   * Rejects when a transaction takes too long: browsers have had faults in which it never ends. Waits in two steps,
+   * because the first timer runs at once after the device was asleep.
+   */
   function withTimeout<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const stop = clock.setTimeout(
-        () => reject(new Error('the storage did not respond')),
-        limits.transactionMs
-      )
-      promise.then(resolve, reject).finally(stop)
+      let stop = clock.setTimeout(() => {
+        stop = clock.setTimeout(
+          () => reject(new Error('the storage did not respond')),
+          limits.transactionMs / 2
+        )
+      }, limits.transactionMs / 2)
+      promise.then(resolve, reject).finally(() => stop())
     })
   }
 
@@ -429,6 +465,20 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function reload() {
     isLoaded = false
     void writeAll()
+  }
+
+  /** A tab that crashes after it has stored an operation tells no other tab about it. */
+  function reloadRegularly(): () => void {
+    let stop = () => {}
+    wait()
+    return () => stop()
+
+    function wait() {
+      stop = clock.setTimeout(() => {
+        if (link.isLeader.get()) reload()
+        wait()
+      }, limits.reloadMs)
+    }
   }
 
   /** Loads the entries if necessary, then stores all that is not stored yet, in order. */
@@ -457,9 +507,14 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     const rows = await inStore(opened => opened.entries())
     if (mine !== life) return
     const seqs = new Set(rows.map(({ seq }) => seq))
-    for (const { seq, checklistId, op } of known) {
-      // Another tab has received the result.
-      if (!seqs.has(seq)) leave(checklistId, [{ opId: op.opId, outcome: 'noop' }])
+    // Another tab has received the results.
+    for (const id of lists.keys()) {
+      const lost = known.filter(({ seq, checklistId }) => checklistId === id && !seqs.has(seq))
+      if (lost.length > 0)
+        leave(
+          id,
+          lost.map(({ op: { opId } }) => ({ opId, outcome: 'noop' }))
+        )
     }
     // A transaction that took too long may have been tried again, and then both were committed.
     const opIds = new Set(gone)
@@ -470,6 +525,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       opIds.add(row.op.opId)
     }
     putAll(kept)
+    // A tab that was closed while it stored an entry may not have sent it to the leader.
+    if (kept.length > 0 && !link.isLeader.get()) send({ hasLoaded: true })
     if (extra.length > 0) await inStore(opened => opened.remove(extra))
   }
 
@@ -544,11 +601,15 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
 
   function pause(list: List, reason: Pause) {
     list.pause = reason
+    // The checklist calls `resume` when it can be changed again, if a tab has it open.
+    list.stopPause?.()
+    list.stopPause = clock.setTimeout(() => resume(list), limits.resumeMs)
     updateInterest()
   }
 
   function resume(list: List) {
     list.pause = undefined
+    list.stopPause?.()
     stopWaiting(list)
     updateInterest()
     void push(list)
@@ -558,7 +619,7 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
     for (const list of lists.values()) resume(list)
   }
 
-  /** Keeps the socket open while there is something to push, and the stream while a push waits for new rights. */
+  /** Keeps the socket open while there is something to push. */
   function updateInterest() {
     const all = [...lists.values()]
     if (!all.some(({ pause, entries }) => !pause && entries.length > 0)) {
@@ -571,21 +632,13 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       })
       isFirst = false
     }
-    if (!all.some(({ pause }) => pause)) {
-      stopEvents?.()
-      stopEvents = undefined
-    } else
-      stopEvents ??= link.onEvent(({ type }) => {
-        // Events before `ready` and `reset` may have been missed.
-        if (/^(ready|reset|member\.(added|updated)|checklist\.restored)$/.test(type)) resumeAll()
-      })
   }
 
   function wait(list: List, ms: number) {
     stopWaiting(list)
     list.stopWaiting = clock.setTimeout(() => {
       list.stopWaiting = undefined
-      void push(list)
+      resume(list)
     }, ms)
   }
 

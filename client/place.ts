@@ -1,6 +1,6 @@
 import type { Item } from './types.ts'
 
-/** The items of a checklist. `order` has them sorted by position, then by id; `deleted` has the last state of deleted ones. */
+/** The items of a checklist. `order` is sorted by position, then by id. `deleted` has the last state of deleted ones. */
 export interface Rows {
   items: Map<string, Item>
   order: Item[]
@@ -74,7 +74,7 @@ export function itemBelow(
     if (item.id !== place.id && !skipped.has(item.id)) return item
 }
 
-/** Returns the place of an item, also of a deleted one, undefined for an unknown one, and a place above all for null. */
+/** Returns the place of an item or deleted item, undefined for an unknown one, and for null a place above all items. */
 export function placeOf({ items, deleted }: Rows, anchor: string | null): Place | undefined {
   return anchor === null
     ? { position: -Infinity, id: '' }
@@ -82,8 +82,8 @@ export function placeOf({ items, deleted }: Rows, anchor: string | null): Place 
 }
 
 /**
- * Returns the positions for `many` consecutive items below an anchor: the first, and the step from each to the next. The
- * numbers are those of `place_below` in sql/functions/positions.sql. `fits` is false when the gap is used up: there, the
+ * Returns the positions for `many` consecutive items below an anchor: the first one, and the step to each next one. The
+ * numbers are those of `place_below` in sql/functions/positions.sql. `fits` is false when the gap is used up: then the
  * service makes room first. Returns undefined for an unknown anchor. The items `skipped` do not count.
  */
 export function placeBelow(

@@ -174,7 +174,10 @@ function predict(working: Working, sent: Operation): Prediction {
   const itemIds = added.flatMap(({ itemId = '' }) =>
     itemId === '' || landed.has(itemId) ? [] : itemId
   )
-  return { itemIds, ...decide(working, op, landed) }
+  // The service rejects operations on a deleted checklist, but they wait until it is restored.
+  const isRefused = working.isDeleted && op.kind !== 'list.delete' && op.kind !== 'list.restore'
+  const decided = decide(working, op, landed)
+  return { itemIds, ...decided, ...(isRefused && rejected('list_deleted')) }
 }
 
 /** A prediction; without `itemIds`, they are those that the operation names. */
@@ -183,8 +186,6 @@ type Landed = ReadonlySet<string>
 
 function decide(working: Working, op: Operation, landed: Landed): Decided {
   const { isDeleted, confirmed } = working
-  if (isDeleted && op.kind !== 'list.restore')
-    return op.kind === 'list.delete' ? noop : rejected('list_deleted')
   switch (op.kind) {
     case 'item.add':
       return addItems(working, op, landed)
@@ -199,6 +200,7 @@ function decide(working: Working, op: Operation, landed: Landed): Decided {
     case 'list.rename':
       return rename(working, op)
     case 'list.delete':
+      if (isDeleted) return noop
       working.isDeleted = true
       // The changes since `seenRev` may be own ones.
       return op.force || confirmed.rev <= op.seenRev ? applied : unknown
@@ -224,8 +226,8 @@ const applied: Decided = { outcome: 'applied' }
 const dropped: Decided = { outcome: 'dropped', code: 'item_deleted' }
 const rejected = (code: Result['code']): Decided => ({ outcome: 'rejected', code })
 
-// The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve. They show a value also when
-// the service will reject it, until it has.
+// The functions below mirror those of sql/functions, from op_item_add to op_conflict_resolve. A value that exceeds a
+// limit of conflicts is shown until the service has rejected it.
 
 function addItems(working: Working, op: Of<'item.add'>, landed: Landed): Decided {
   const all = op.items ?? none
@@ -366,7 +368,7 @@ function decideText(
 
 const merges = new WeakMap<Change<string>, { live: string; value: string | null }>()
 
-/** Returns the merged text, or null for a conflict. Remembers the last merge of an edit, because every replay needs it. */
+/** Returns the merged text, or null for a conflict. Stores the last merge of an edit, because every replay needs it. */
 function merge(field: 'text' | 'title', live: string, edit: Change<string>): string | null {
   let last = merges.get(edit)
   if (last?.live !== live) {

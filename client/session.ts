@@ -227,12 +227,16 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     const { signal } = inFlight
     try {
       const { token, userId } = await authenticate('/auth/refresh', signal)
+      if (left.aborted) throw signedOutError()
       const isSame = userOf(state.get())?.id === userId
       const me = isVerified && isSame ? undefined : findMe(token, signal)
       // Never return a token of another user than `state` says: this can be the first response, or, where tabs cannot
       // exchange messages, another user may have signed in in another tab.
-      if (!isSame) enter((await me) as Me, token, false)
-      else {
+      if (!isSame) {
+        const other = (await me) as Me
+        if (left.aborted) throw signedOutError()
+        enter(other, token, false)
+      } else {
         me?.then(me => left.aborted || enter(me, undefined, false)).catch(() => {})
         acceptToken(token)
       }

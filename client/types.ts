@@ -167,8 +167,11 @@ export interface Client extends AsyncDisposable {
 
 /** An event of `GET /events`, with its type and its cursor. */
 export type FeedEvent = {
-  [Type in keyof Events]: Events[Type] & { type: Type; cursor: string }
+  [Type in keyof Events]: Flat<Events[Type] & { type: Type; cursor: string }>
 }[keyof Events]
+
+/** An intersection as one object type. */
+type Flat<T> = { [Key in keyof T]: T[Key] }
 
 export interface Account {
   rename(name: string, call?: Call): Promise<Me>

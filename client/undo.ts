@@ -15,11 +15,11 @@ export interface Undo {
   /** Records an operation of the user, before it is applied to `working`. Nothing can be redone from then on. */
   record(op: Operation, working: Working, now: number): void
   /**
-   * Returns the operations that take the last recorded operation back, to be applied in order and not recorded. Returns
-   * null when another user has changed the same since, or when there is nothing to undo; the step is then given up.
+   * Returns the operations that undo the last recorded operation, to be applied in order and not recorded. Returns null
+   * when another user has changed the same since, or when there is nothing to undo. Then the step is dropped.
    */
   undo(working: Working): NewOperation[] | null
-  /** Returns the operations that take the last undo back, as `undo` does. */
+  /** Returns the operations that redo the last undone operation, as `undo` does. */
   redo(working: Working): NewOperation[] | null
   canUndo(): boolean
   canRedo(): boolean
@@ -61,7 +61,7 @@ export function createUndo(limit = 200): Undo {
       }
     }
     if (ops.length === 0) return null
-    to.push(back)
+    if (back.length > 0) to.push(back)
     return ops
   }
 
@@ -145,7 +145,7 @@ function setStep(id: string | null, fields: Fields): Step[] {
   return Object.keys(set).length > 0 ? [{ kind: 'set', id, set }] : []
 }
 
-/** Returns the operations that take a step back, none when another user has changed the same. */
+/** Returns the operations that undo a step, none when another user has changed the same. */
 function invert(step: Step, working: Working): NewOperation[] {
   const { items, deleted, conflicts, isDeleted, confirmed } = working
   switch (step.kind) {
@@ -194,7 +194,10 @@ function invert(step: Step, working: Working): NewOperation[] {
   }
 }
 
-/** Returns the edits that take edits back: in the words of a text as it is now, and elsewhere only where the value is still the same. */
+/**
+ * Returns the edits that undo edits. In a text they change only the words of this user. They change another value only
+ * when it is still the same.
+ */
 function takeBack(set: Fields, live: Record<string, unknown>): Fields {
   const back: Fields = {}
   for (const [field, { from, to }] of Object.entries(set)) {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import packageJson from '../package.json' with { type: 'json' }
 import { Change, exactChanges } from '../schemas/change.ts'
 import { type JsonSchema, printComment, printType } from './print-type.ts'
 
@@ -33,7 +34,7 @@ export declare function memoryStorage(): Storage
 export declare function indexedDbStorage(name?: string): Storage
 
 /** The version of this library. */
-export declare const version: string
+export declare const version = '${packageJson.version}'
 `
 
 /**

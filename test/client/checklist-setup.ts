@@ -2,7 +2,7 @@ import type { Test } from 'tap'
 import { memoryStorage } from '../../client/memory-storage.ts'
 import type { Checklist, Client, Line, Options, View } from '../../client/types.ts'
 import { startNode } from '../support/app.ts'
-import { fastClock } from '../support/browser.ts'
+import { fastClock, openBrowser } from '../support/browser.ts'
 import { insertChecklist } from '../support/checklists.ts'
 import { insertMember } from '../support/projects.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
@@ -20,6 +20,7 @@ export async function startChecklist(t: Test) {
   for (const { id } of [ann, ben]) await insertMember(app.sql, list.projectId, id)
   const proxy = await tcpProxy(t, url)
   const storage = memoryStorage()
+  const browser = openBrowser(t)
 
   return {
     app,
@@ -29,7 +30,17 @@ export async function startChecklist(t: Test) {
     proxy,
     storage,
     client: (options: Options = {}) => start(ann, proxy.url, { storage, ...options }),
-    benClient: () => start(ben, url)
+    benClient: () => start(ben, url),
+    /** Opens a tab of Ann's browser. The first one signs in. */
+    async tab() {
+      const page = browser.openTab()
+      const { tabs, clock, fetch, WebSocket } = page
+      const options = { tabs, clock, fetch, WebSocket: WebSocket as never, storage }
+      const client = await startClient(t, proxy.url, undefined, options)
+      const { state } = await when(client.session, ({ state }) => state !== 'unknown')
+      if (state === 'signed-out') await client.signIn(ann)
+      return { client, checklist: client.checklist(list.listId), page }
+    }
   }
 
   async function start(account: User, address: string, options: Options = {}) {

@@ -488,3 +488,49 @@ t.test('operations are sent with the values that the user saw', async t => {
   proxy.resume()
   await until(async () => (await list.texts()).length === 0)
 })
+
+t.test('tabs show the same, and another one sends what a killed tab left', async t => {
+  const { tab, list, proxy } = await startChecklist(t)
+  const [id] = (await list.addItems('Chairs')) as [string]
+  const [one, two] = [await tab(), await tab()]
+  for (const { client, checklist } of [one, two]) await open(t, client, checklist)
+  await one.checklist.set(id, { text: '12 chairs' }).settled
+  await two.checklist.set(id, { done: true }).settled
+  await shows(one.checklist, ({ items }) => items[0]?.done)
+
+  proxy.close()
+  await when(two.client.connection, ({ state }) => state !== 'live')
+  const sent = [
+    one.checklist.set(id, { text: '12 white chairs' }),
+    two.checklist.add('Candles'),
+    one.checklist.add('Cake')
+  ]
+  for (const { checklist, client } of [one, two]) {
+    await shows(checklist, ({ items }) => items.length === 3)
+    await when(client.connection, ({ unsent }) => unsent === 3)
+  }
+  t.strictSame(two.checklist.unsent(), one.checklist.unsent())
+  one.page.kill()
+  await proxy.reopen()
+  t.match(await sent[1]?.settled, { outcome: 'applied' })
+  await when(two.client.connection, ({ unsent }) => unsent === 0)
+  t.strictSame((await list.texts()).sort(), ['12 white chairs', 'Cake', 'Candles'])
+  t.match(two.checklist.get()?.items, (await list.read()).items)
+})
+
+t.test('after a restore of the database, the queue is sent to the new state', async t => {
+  const { app, client: start, list, proxy } = await startChecklist(t)
+  const [id] = (await list.addItems('Chairs')) as [string]
+  const { client, checklist } = await start()
+  const { epoch } = await open(t, client, checklist)
+  proxy.close()
+  await when(client.connection, ({ state }) => state !== 'live')
+  const sent = [checklist.add('Tables'), checklist.set(id, { done: true })]
+  await app.sql`update log_state set generation = generation + 1`
+  await list.addItems('Cake')
+  await until(() => app.pubsub.epoch !== epoch)
+  await proxy.reopen()
+  for (const { settled } of sent) t.match(await settled, { outcome: 'applied' })
+  await shows(checklist, view => view.epoch !== epoch && view.items.length === 3)
+  t.match(checklist.get()?.items, [{ text: 'Chairs', done: true, mark: 'saved' }, {}, {}])
+})

@@ -183,6 +183,19 @@ t.test('words of others that were merged do not become words of this user', asyn
   })
 })
 
+t.test('an edit that will be kept in a conflict still starts where it started', async t => {
+  const confirmed = listOf(1)
+  const [item] = confirmed.order as [Item]
+  const changed = { ...item, text: 'Call Carol' }
+  const live = { ...confirmed, order: [changed], items: new Map([[item.id, changed]]) }
+  const first = { opId: 'a', ...setText('i0', 'Call Bob', 'Call Alice') } as Operation
+  const entries = [entryOf(0, first)]
+  const next = { opId: 'b', ...setText('i0', 'Call Alice', 'Call Alice now') } as Operation
+  t.match(combine(entries, replay(live, entries, me), next), {
+    into: { set: { text: { from: 'Call Bob', to: 'Call Alice now' } } }
+  })
+})
+
 const start = ['Buy milk and bread', 'Call Bob about the rent', 'Pay 100 EUR']
 
 t.test('without foreign writes, combined operations end where all of them end', async t => {

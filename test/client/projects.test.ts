@@ -158,7 +158,7 @@ t.test('lists of more than 100 rows are loaded page by page', async t => {
   t.equal(new Set(rows.map(({ id }) => id)).size, 205)
 })
 
-t.test('a value that nobody subscribes to is undefined', async t => {
+t.test('a value without subscriber is undefined', async t => {
   const ann = await createUser(app)
   await createProject(ann)
   const { projects } = await startClient(t, url, ann)

@@ -153,6 +153,55 @@ t.test('a change by others on top of an own change is not merged twice', async t
   t.equal(replay(confirmed, entries, me).items.get('a')?.text, 'Call Bob now')
 })
 
+t.test('an operation that has landed is not applied to later changes by others', async t => {
+  const [a, b] = two() as [Item, Item]
+  const restored = { ...b, text: 'milk' }
+  const gone = { kind: 'item.deleted', itemId: 'b', before: b }
+  const again = { rev: 7, kind: 'item.added', itemId: 'b', after: restored, opId: null }
+  const list = { id: 'list', deleted: false }
+  const cases: [NewOperation, object, object][] = [
+    [{ kind: 'item.delete', itemId: 'b', seen: b }, gone, again],
+    [
+      { kind: 'item.move', itemId: 'b', after: null },
+      { kind: 'item.updated', itemId: 'b', before: b, after: { ...b, position: 0 } },
+      {
+        rev: 7,
+        kind: 'item.updated',
+        itemId: 'b',
+        before: { ...b, position: 0 },
+        after: b,
+        opId: null
+      }
+    ],
+    [
+      { kind: 'list.rename', from: 'To buy', to: 'To sell' },
+      {
+        kind: 'checklist.updated',
+        before: { ...list, title: 'To buy' },
+        after: { ...list, title: 'To sell' }
+      },
+      {
+        ...{ rev: 7, kind: 'checklist.updated', opId: null },
+        ...{ before: { ...list, title: 'To sell' }, after: { ...list, title: 'To buy' } }
+      }
+    ],
+    [
+      { kind: 'list.delete', seenRev: 5 },
+      { kind: 'checklist.deleted', before: list, after: { title: 'To buy', deleted: true } },
+      {
+        ...{ rev: 7, kind: 'checklist.restored', opId: null },
+        ...{ before: list, after: { title: 'To buy', deleted: false } }
+      }
+    ]
+  ]
+  for (const [op, own, foreign] of cases) {
+    const changes = [changeOf(own), changeOf(foreign)]
+    const confirmed = applyChanges(listOf([a, b]), changes) as Confirmed
+    const working = replay(confirmed, [entryOf(0, withId(op, 'op'), true)], me)
+    t.strictSame(stateOf(working), stateOf(listOf([a, b])), op.kind)
+  }
+})
+
 t.test('what cannot be predicted has no outcome', async t => {
   const ops: NewOperation[] = [
     { kind: 'list.restoreTo', rev: 1, seenRev: 5 },

@@ -27,7 +27,7 @@ for (const end of ['close', 'kill', 'freeze', 'hide'] as const) {
 
 t.test('a hidden tab does not steal from a frozen leader', async t => {
   const clock = fastClock()
-  const browser = openBrowser(t, clock)
+  const browser = openBrowser(t, { clock })
   const [leader, hidden] = [open(t, browser), open(t, browser)]
   hidden.page.setVisible(false)
   leader.page.freeze()
@@ -66,7 +66,7 @@ t.test('a tab from the back/forward cache leads again', async t => {
 
 t.test('a visible tab waits for a leader that is alive', async t => {
   const clock = fastClock()
-  const browser = openBrowser(t, clock)
+  const browser = openBrowser(t, { clock })
   const [first, second] = [open(t, browser), open(t, browser)]
 
   await new Promise<void>(resolve => clock.setTimeout(resolve, 10_000))

@@ -121,7 +121,7 @@ t.test('undo does nothing where another user changed the same', async t => {
   t.equal(takeBack(), null)
 })
 
-t.test('undo of an added paste deletes the lines that nobody changed', async t => {
+t.test('undo of a paste keeps the lines that another user changed', async t => {
   const { add, takeBack, texts, write } = createEditor(listOf('milk'))
   const items = ['a', 'b', 'c'].map(text => ({ itemId: text, text }))
   add({ kind: 'item.add', items, after: 'i0' })
@@ -130,7 +130,7 @@ t.test('undo of an added paste deletes the lines that nobody changed', async t =
   t.strictSame(texts(), ['milk', 'b changed'])
 })
 
-t.test('a deleted item comes back at its place, also one that was never sent', async t => {
+t.test('undo restores a deleted item at its place, even when never sent', async t => {
   for (const isCombining of [false, true]) {
     const { add, takeBack, texts } = createEditor(listOf('a', 'b'), { isCombining })
     const seen = { text: 'new', done: false, dueOn: null }

@@ -1,17 +1,31 @@
 import { parseArgs } from 'node:util'
+import { soakClients } from './clients.ts'
 import { type FaultName, faults } from './faults.ts'
 import { soak } from './soak.ts'
 
 // npm run soak -- --minutes N --seed S [--faults killNode,killDatabase]
+// npm run soak -- --clients --minutes N [--repeat 'the seed of a failed run']
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     faults: { type: 'string', default: Object.keys(faults).join(',') },
-    nodes: { type: 'string', default: '2' }
+    nodes: { type: 'string', default: '2' },
+    clients: { type: 'boolean', default: false },
+    repeat: { type: 'string' }
   }
 })
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => process.exit(1))
+
+if (values.clients) {
+  const isGood = await soakClients({
+    ms: Number(values.minutes) * 60_000,
+    lanes: 4,
+    repeat: values.repeat,
+    onProgress: line => console.log(line)
+  })
+  process.exit(isGood ? 0 : 1)
+}
 
 const report = await soak({
   seed: Number(values.seed),

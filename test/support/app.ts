@@ -7,7 +7,10 @@ import { httpClient } from './http-client.ts'
 export const JWT_SECRET = 'a-secret-of-the-tests-and-long-enough'
 
 /** Returns a ready application on a database of its own. `env` overrides the environment below. */
-export async function build(t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
+export async function build(
+  t: Pick<Test, 'teardown'>,
+  env: NodeJS.ProcessEnv = {}
+): Promise<FastifyInstance> {
   const app = buildApp({
     env: {
       DATABASE_URL: env.DATABASE_URL ?? (await createDatabase(t)),
@@ -28,7 +31,7 @@ export function listen(app: FastifyInstance): Promise<string> {
 }
 
 /** Returns a listening application, its address and an HTTP client for it. */
-export async function startNode(t: Test, env: NodeJS.ProcessEnv = {}) {
+export async function startNode(t: Pick<Test, 'teardown'>, env: NodeJS.ProcessEnv = {}) {
   const app = await build(t, env)
   const url = await listen(app)
   return { app, url, call: httpClient(t, url) }

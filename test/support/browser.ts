@@ -26,11 +26,13 @@ export function fastClock(factor = 20): Clock {
  * takes from a page: `tabs`, `clock`, `fetch` and `WebSocket`. `freeze` stops everything that would run in the tab,
  * `kill` ends it, and `hide` puts it into the back/forward cache until `show`.
  */
-export function openBrowser(t: Test, clock = fastClock()) {
+export function openBrowser(
+  t: Pick<Test, 'teardown'>,
+  { clock = fastClock(), jar = {} }: { clock?: Clock; jar?: { cookie?: string } } = {}
+) {
   const openTabs = new Set<{ kill(): void; receive(name: string, message: unknown): void }>()
   const holders = new Map<string, Held>()
   const waiting: { name: string; tab: object; grant: () => void }[] = []
-  let cookie: string | undefined
   t.teardown(() => {
     for (const tab of openTabs) tab.kill()
   })
@@ -119,7 +121,7 @@ export function openBrowser(t: Test, clock = fastClock()) {
       fetch: tabFetch as typeof globalThis.fetch,
       WebSocket: class extends WebSocket {
         constructor(url: string | URL) {
-          super(url, { headers: { cookie: cookie ?? '' } } as never)
+          super(url, { headers: { cookie: jar.cookie ?? '' } } as never)
           sockets.add(this)
           this.addEventListener('close', () => sockets.delete(this))
         }
@@ -138,6 +140,7 @@ export function openBrowser(t: Test, clock = fastClock()) {
         if (next) call(showRuns)
       },
       freeze() {
+        if (isFrozen) return
         isFrozen = true
         thawed = new Promise(resolve => {
           thaw = resolve
@@ -192,12 +195,12 @@ export function openBrowser(t: Test, clock = fastClock()) {
 
     async function tabFetch(input: string, init: RequestInit = {}) {
       const headers = new Headers(init.headers)
-      if (cookie) headers.set('cookie', cookie)
+      if (jar.cookie) headers.set('cookie', jar.cookie)
       const signal = AbortSignal.any([ended.signal, ...(init.signal ? [init.signal] : [])])
       const response = await fetch(input, { ...init, headers, signal })
       for (const one of response.headers.getSetCookie()) {
         const [pair = ''] = one.split(';')
-        cookie = pair.endsWith('=') ? undefined : pair
+        jar.cookie = pair.endsWith('=') ? undefined : pair
       }
       await thawed
       const { body, status, headers: received } = response

@@ -63,8 +63,8 @@ export async function openList(app: FastifyInstance, texts: readonly string[]) {
 }
 
 /**
- * Returns whether the service made room for an item: then it has moved several items, also deleted ones, for which it writes
- * no event.
+ * Returns whether the service made room for an item. Then it has moved several items, also deleted ones, for which it
+ * writes no event.
  */
 export function hasMadeRoom(changes: readonly Change[]): boolean {
   const isMove = (change: Change) =>

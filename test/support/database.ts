@@ -9,7 +9,7 @@ import { TEMPLATE, urlFile } from './cluster.ts'
  * Creates a migrated database and returns its URL; drops the database when the test ends. The database is empty, or a
  * copy of `source`, to which no connection may be open.
  */
-export async function createDatabase(t: Test, source?: string): Promise<string> {
+export async function createDatabase(t: Pick<Test, 'teardown'>, source?: string): Promise<string> {
   const url = new URL(clusterUrl())
   const name = `test_${randomBytes(6).toString('hex')}`
   const template = source ? new URL(source).pathname.slice(1) : TEMPLATE
@@ -20,7 +20,7 @@ export async function createDatabase(t: Test, source?: string): Promise<string> 
 }
 
 /** Opens up to `max` connections to a database; closes them when the test ends. */
-export function openSql(t: Test, url: string, max = 1): Sql {
+export function openSql(t: Pick<Test, 'teardown'>, url: string, max = 1): Sql {
   const sql = postgres(url, {
     max,
     onnotice: () => {},

@@ -24,7 +24,7 @@ export interface HttpRequest {
 export type HttpClient = ReturnType<typeof httpClient>
 
 /** Returns a function that sends requests over at most 50 real sockets, with the headers as given. */
-export function httpClient(t: Test, url: string) {
+export function httpClient(t: Pick<Test, 'teardown'>, url: string) {
   const agent = new Agent({ keepAlive: true, maxSockets: 50 })
   t.teardown(() => agent.destroy())
 

@@ -11,7 +11,7 @@ import type { Test } from 'tap'
  *
  * Returns these functions, and the URL of the target through the proxy.
  */
-export async function tcpProxy(t: Test, targetUrl: string) {
+export async function tcpProxy(t: Pick<Test, 'teardown'>, targetUrl: string) {
   const target = new URL(targetUrl)
   const { hostname, port } = target
   const sockets = new Set<Socket>()
@@ -61,6 +61,10 @@ export async function tcpProxy(t: Test, targetUrl: string) {
     cut()
   }
 
+  async function reopen() {
+    if (!server.listening) await open(ownPort)
+  }
+
   async function open(port: number) {
     server.listen(port, '127.0.0.1')
     await once(server, 'listening')
@@ -68,5 +72,5 @@ export async function tcpProxy(t: Test, targetUrl: string) {
 
   // A trailing slash is part of the path of an HTTP address.
   const url = target.href.replace(/\/$/, '')
-  return { url, hold, resume, stall, cut, close, reopen: () => open(ownPort) }
+  return { url, hold, resume, stall, cut, close, reopen }
 }

@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import t from 'tap'
+import packageJson from '../../package.json' with { type: 'json' }
 
 const root = join(import.meta.dirname, '../..')
 const patterns = [
@@ -31,6 +32,17 @@ t.test('every folder imports only from the folders that it may use', async t => 
     for (const target of importsOf(path, text, /^(?:import|export) [^']*?from '(\.[^']+)'/gms)) {
       const [from, to] = [folderOf(path), folderOf(target)]
       t.ok(allowed[from]?.includes(to), `${path} imports ${target}`)
+    }
+  }
+})
+
+t.test('the service imports only packages of its dependencies', async t => {
+  for (const [path, text] of files) {
+    // `npm ci --omit=dev` installs what these folders need; the commands of `bin` are for developers.
+    if (/^(test|bench|bin)\//.test(path)) continue
+    for (const [, name = ''] of text.matchAll(PACKAGE)) {
+      if (!name.startsWith('node:'))
+        t.ok(name in packageJson.dependencies, `${path} imports ${name}`)
     }
   }
 })
@@ -80,6 +92,9 @@ t.test('every plugin declares the plugins whose decorators it reads', async t =>
     }
   }
 })
+
+/** An import at run time. A path after the name of the package is left out. */
+const PACKAGE = /^(?:import|export) (?!type )[^']*?from '((?:@[\w-]+\/)?[a-z][\w.:-]*)/gms
 
 const EXPORT =
   /^export (?:declare )?(?:async )?(?:const|let|function\*?|class|interface|type) (\w+)/gm
