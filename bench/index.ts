@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process'
 
 /*
- * Runs all benches that `npm run bench` runs, one after the other, each for a short time and in a process of its own.
- * `npm run bench -- client merge` runs some of them. Every bench can also run alone; its first comment describes the
- * measurement and the comparison.
+ * Runs all benches of this list, one after the other, each for a short time and in a process of its own. Every bench can
+ * also run alone; its first comment describes the measurement and the comparison.
+ *
+ * npm run bench [-- name of one bench, and its arguments]
  */
+const [name, ...args] = process.argv.slice(2)
 const benches = [
   'http.ts',
   'operations.ts',
@@ -15,13 +17,12 @@ const benches = [
   'flood.ts',
   'timing.ts 600',
   'merge.ts 5000',
-  'client.ts'
+  'client.ts',
+  'readers.ts 2'
 ]
-const names = process.argv.slice(2)
-const timeoutMs = 180_000
+const timeoutMs = name ? undefined : 180_000
 
-for (const bench of benches) {
-  if (names.length > 0 && !names.some(name => bench.startsWith(`${name}.`))) continue
+for (const bench of name ? [[`${name}.ts`, ...args].join(' ')] : benches) {
   const start = performance.now()
   console.log(`\n# node bench/${bench}`)
   const { status } = spawnSync(process.execPath, bench.split(' '), {
