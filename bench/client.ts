@@ -295,7 +295,7 @@ function rowOf(what: string, times: Time[], aim?: number) {
     median: round(percentile(elapsed, 0.5), 2),
     p99: round(percentile(elapsed, 0.99), 2),
     cpu: round(sum(times.map(({ cpu }) => cpu)) / times.length, 2),
-    aim
+    aim: aim ?? ''
   }
 }
 
