@@ -10,6 +10,7 @@ import type { Clock, LogLine, Wire } from './types.ts'
 
 export type MessageToService = Wire<ClientMessageRow>
 export type MessageOfService = Wire<ServerMessageRow>
+export type MessageOf<Type> = Extract<MessageOfService, { type: Type }>
 
 export interface SocketParts {
   address: string
@@ -28,8 +29,10 @@ export interface Socket extends Reconnecting {
   send(message: MessageToService): void
   /** Returns whether the network takes messages slower than they are sent. */
   isFull(): boolean
-  /** Replaces the connection when the service does not respond within 3 s. Returns false when the socket is not open. */
-  check(): boolean
+  /** Returns whether the service has sent `welcome`. */
+  isOpen(): boolean
+  /** Replaces the connection when the service does not respond within 3 s. */
+  check(): void
 }
 
 const limits = {
@@ -63,10 +66,8 @@ export function createSocket(parts: SocketParts): Socket {
     ...createReconnecting({ clock, log, name: 'socket' }, connect),
     send: message => socket?.send(JSON.stringify(message)),
     isFull: () => (socket?.bufferedAmount ?? 0) > limits.bufferedBytes,
-    check() {
-      if (socket) expectMessage(limits.quickPongMs)
-      return socket !== undefined
-    }
+    isOpen: () => socket !== undefined,
+    check: () => expectMessage(limits.quickPongMs)
   }
 
   async function connect(signal: AbortSignal, onOpen: () => void): Promise<number | undefined> {
