@@ -1,11 +1,12 @@
 import { createHubList, type HubList } from './hub-list.ts'
 import type { LinkState } from './link.ts'
 import { createPushes } from './pushes.ts'
+import { setFields, writable } from './readable.ts'
 import type { Reconnecting } from './reconnect.ts'
 import type { SessionManager } from './session.ts'
 import { createSocket, type MessageOfService } from './socket.ts'
 import { createStream } from './stream.ts'
-import type { Cursors, Frame, Wishes } from './tab-messages.ts'
+import type { Cursors, Frame, Known, Wishes } from './tab-messages.ts'
 import type { Clock, FeedEvent, LogLine, Operation, Result } from './types.ts'
 import { hasSameApi, version } from './version.ts'
 import { onWake } from './wake.ts'
@@ -51,7 +52,7 @@ export function createHub(parts: HubParts) {
   const lingering = new Map<Reconnecting, () => void>()
   let isOtherVersion = false
   let isClosed = false
-  let state: LinkState = { state: 'connecting', retryAt: null }
+  const state = writable<LinkState>({ state: 'connecting', retryAt: null })
 
   const stream = createStream({ ...parts, cursor: () => parts.cursors().cursor })
   const socket = createSocket({ ...parts, onMessage, onClose: onSocketClose })
@@ -66,7 +67,7 @@ export function createHub(parts: HubParts) {
     })
   ]
   session.keepFresh(true)
-  sendBeat()
+  state.subscribe(() => sendBeat())
 
   return { onWishes, update, push, reconnectNow, restartStream: stream.restart, close }
 
@@ -109,7 +110,7 @@ export function createHub(parts: HubParts) {
     update()
   }
 
-  function openList(id: string, known: Wishes['lists'][string]['known']): HubList {
+  function openList(id: string, known: Known | null): HubList {
     const list = createHubList({
       ...{ id, known, socket, clock },
       // Only to this tab if no other one has it open.
@@ -146,7 +147,7 @@ export function createHub(parts: HubParts) {
   }
 
   function sendBeat(to?: string) {
-    parts.send({ type: 'beat', state, cursors: parts.cursors() }, to)
+    parts.send({ type: 'beat', state: state.get(), cursors: parts.cursors() }, to)
   }
 
   function beat() {
@@ -174,13 +175,10 @@ export function createHub(parts: HubParts) {
     const has = (phase: string) => phases.some(one => one.phase === phase)
     const live = [...lists.values()].some(list => list.isBehind()) ? 'catching-up' : 'live'
     const times = phases.flatMap(({ retryAt }) => retryAt ?? [])
-    const next: LinkState = {
+    setFields(state, {
       state: has('offline') ? 'offline' : has('connecting') ? 'connecting' : live,
       retryAt: times.length > 0 ? Math.min(...times) : null
-    }
-    if (next.state === state.state && next.retryAt === state.retryAt) return
-    state = next
-    sendBeat()
+    })
   }
 
   /** Opens a connection, or closes it some time after it was needed last. Returns its phase if it is needed. */

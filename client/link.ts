@@ -1,22 +1,14 @@
 import { ConcordError } from './errors.ts'
 import { createHub, type Hub, type HubParts } from './hub.ts'
-import { type Readable, writable } from './readable.ts'
+import { type Readable, setFields, writable } from './readable.ts'
 import type { SessionManager } from './session.ts'
 import { createTabEvents } from './tab-events.ts'
-import { createTabLists } from './tab-lists.ts'
+import { createTabLists, type ListHandler, type OpenedList } from './tab-lists.ts'
 import type { Envelope, Frame, Known, TabMessage, Wishes } from './tab-messages.ts'
 import type { Leadership, Tabs } from './tabs.ts'
-import type {
-  Change,
-  ChecklistData,
-  ConnectionState,
-  FeedEvent,
-  Operation,
-  Peer,
-  PresenceState,
-  Result,
-  Role
-} from './types.ts'
+import type { ConnectionState, FeedEvent, Operation, Result } from './types.ts'
+
+export type { ChangesPage, ListHandler, OpenedList } from './tab-lists.ts'
 
 /** The connection that all tabs of a browser share, as one tab sees it. */
 export interface Link {
@@ -49,38 +41,6 @@ export interface LinkState {
   state: ConnectionState
   /** time of the next try to connect, in milliseconds since 1970; null when none is planned */
   retryAt: number | null
-}
-
-/**
- * Receives what the service sends about one checklist: a snapshot, or the changes after `known`, and then all changes
- * without a gap. Another snapshot replaces everything before it.
- */
-export interface ListHandler {
-  snapshot(checklist: ChecklistData): void
-  changes(page: ChangesPage): void
-  /** `peers`: those that changed, without a state when they left; with `isWhole` all peers. `others` are not shown. */
-  presence(peers: Peer[], others: number, isWhole: boolean): void
-  revoked(reason: 'removed' | 'role_changed' | 'deleted', role?: Role): void
-  /** The service refuses to open the checklist. `resync` tries again. */
-  refused(code: string): void
-  /** Whether everything that was committed has been received. */
-  caughtUp(isCaughtUp: boolean): void
-}
-
-export interface ChangesPage {
-  from: number
-  to: number
-  head: number
-  changes: Change[]
-}
-
-/** A checklist that a tab has opened. */
-export interface OpenedList {
-  close(): void
-  /** Shows other users what this user edits; null: nothing. At most five states a second are sent. */
-  show(state: PresenceState | null): void
-  /** Requests a snapshot, for example after a refusal. */
-  resync(): void
 }
 
 export interface LinkParts
@@ -173,16 +133,11 @@ export function createLink(parts: LinkParts): Link {
     }
     if (now.state !== 'signed-in') {
       const isSignedOut = now.state === 'signed-out'
-      setState({ state: isSignedOut ? 'needs-sign-in' : 'connecting', retryAt: null })
+      setFields(state, { state: isSignedOut ? 'needs-sign-in' : 'connecting', retryAt: null })
     } else if (state.get().state === 'needs-sign-in') {
-      setState({ state: 'connecting', retryAt: null })
+      setFields(state, { state: 'connecting', retryAt: null })
     }
     onLeadership(isLeader.get())
-  }
-
-  function setState(next: LinkState) {
-    const { state: name, retryAt } = state.get()
-    if (next.state !== name || next.retryAt !== retryAt) state.set(next)
   }
 
   function onLeadership(isLeading: boolean) {
@@ -203,7 +158,7 @@ export function createLink(parts: LinkParts): Link {
       send,
       tabId: bus.tabId,
       cursors: events.cursors,
-      forgetCursors: events.forgetCursors,
+      forgetCursors: events.forget,
       wantsPush: () => wantsPush,
       onEvent(event) {
         const frame = events.frameOf(event)
@@ -272,7 +227,7 @@ export function createLink(parts: LinkParts): Link {
 
   function receive(frame: Frame) {
     if (frame.type === 'beat') {
-      setState(frame.state)
+      setFields(state, frame.state)
       if (!hub) events.onBeat(frame.cursors)
     } else if (frame.type === 'event') events.receive(frame)
     else lists.receive(frame.checklistId, frame)

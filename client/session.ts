@@ -1,9 +1,9 @@
 import { type AccessToken, claimsOf, readAccessToken } from './access-token.ts'
-import { backoffDelay } from './backoff.ts'
 import { createCookieRequests } from './cookie-requests.ts'
 import type { ConcordError } from './errors.ts'
-import { abortError, type Http, isTemporary, unlessAborted } from './http.ts'
+import { abortError, type Http, unlessAborted } from './http.ts'
 import { type Readable, writable } from './readable.ts'
+import { createRefreshTimer } from './refresh-timer.ts'
 import { isForGood, isMoreExact, signedOutError } from './signed-out.ts'
 import type { Storage } from './storage.ts'
 import { createStoredUser } from './stored-user.ts'
@@ -71,9 +71,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
   let isVerified = !canResume
   let endReason: SignedOutReason | null = null
   let isNeeded = false
-  let failures = 0
-  let retryAfterMs = 0
-  let stopTimer = () => {}
+  const timer = createRefreshTimer({ clock, log, dueMs: refreshDueMs, refresh })
   const unsubscribe = [
     bus.on<SessionMessage>('session', message => {
       if ('user' in message) enter(message.user, message.token, false)
@@ -137,8 +135,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
     keepFresh(needed) {
       isNeeded = needed
-      failures = 0
-      schedule()
+      timer.restart()
     },
 
     headers: async signal =>
@@ -152,7 +149,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     },
 
     close() {
-      stopTimer()
+      timer.stop()
       for (const run of unsubscribe) run()
     }
   }
@@ -170,11 +167,11 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     access = null
     isVerified = false
     const earlier: Promise<unknown> = refreshing ?? Promise.resolve()
-    earlier.catch(() => {}).then(retryNow)
+    earlier.catch(() => {}).then(timer.run)
   }
 
   function start() {
-    if (canResume) retryNow()
+    if (canResume) timer.run()
     storage.lastUser().then(
       last => {
         const current = state.get()
@@ -254,7 +251,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       state.set({ state: 'signed-in', user: me })
       stored.enter(me)
     }
-    schedule()
+    timer.schedule()
     if (isOwn) bus.send('session', { user: me, token })
   }
 
@@ -271,7 +268,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     const id = userOf(state.get())?.id ?? ''
     forgetUser()
     requests.forget()
-    stopTimer()
+    timer.stop()
     state.set({ state: 'signed-out', reason })
     if (!isOwn || reason === null) return
     stored.leave(id, reason)
@@ -282,30 +279,14 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     access = readAccessToken(token, clock.now())
     isVerified = true
     endReason = null
-    failures = 0
-    schedule()
+    timer.restart()
     for (const run of [...tokenListeners]) run(token)
   }
 
-  function schedule() {
-    stopTimer()
-    if (closed.aborted || state.get().state === 'signed-out') return
-    if (isVerified && !isNeeded) return
-    const planned = isVerified && access ? access.refreshAt - clock.now() : 0
-    const waiting = failures > 0 ? Math.max(retryAfterMs, backoffDelay(failures)) : planned
-    stopTimer = clock.setTimeout(retryNow, Math.max(0, waiting))
-  }
-
-  function retryNow() {
-    stopTimer()
-    refresh().catch((error: ConcordError) => {
-      if (error.code === 'SIGNED_OUT' || closed.aborted) return
-      failures++
-      retryAfterMs = error.retryAfterMs ?? 0
-      const level = isTemporary(error) ? 'debug' : 'warn'
-      log({ level, message: 'refreshing the access token failed', error })
-      schedule()
-    })
+  function refreshDueMs(): number | null {
+    if (closed.aborted || state.get().state === 'signed-out') return null
+    if (isVerified && !isNeeded) return null
+    return isVerified && access ? access.refreshAt - clock.now() : 0
   }
 }
 

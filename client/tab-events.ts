@@ -24,10 +24,6 @@ export function createTabEvents(log: (line: LogLine) => void) {
     receive,
     onBeat,
 
-    forgetCursors() {
-      cursors = {}
-    },
-
     forget() {
       cursors = {}
       seen.clear()

@@ -1,5 +1,37 @@
-import type { ListHandler, OpenedList } from './link.ts'
 import type { Known, ListFrame, ListWish } from './tab-messages.ts'
+import type { Change, ChecklistData, Peer, PresenceState, Role } from './types.ts'
+
+/**
+ * Receives what the service sends about one checklist: a snapshot, or the changes after `known`, and then all changes
+ * without a gap. Another snapshot replaces everything before it.
+ */
+export interface ListHandler {
+  snapshot(checklist: ChecklistData): void
+  changes(page: ChangesPage): void
+  /** `peers`: those that changed, without a state when they left; with `isWhole` all peers. `others` are not shown. */
+  presence(peers: Peer[], others: number, isWhole: boolean): void
+  revoked(reason: 'removed' | 'role_changed' | 'deleted', role?: Role): void
+  /** The service refuses to open the checklist. `resync` tries again. */
+  refused(code: string): void
+  /** Whether everything that was committed has been received. */
+  caughtUp(isCaughtUp: boolean): void
+}
+
+export interface ChangesPage {
+  from: number
+  to: number
+  head: number
+  changes: Change[]
+}
+
+/** A checklist that a tab has opened. */
+export interface OpenedList {
+  close(): void
+  /** Shows other users what this user edits; null: nothing. At most five states a second are sent. */
+  show(state: PresenceState | null): void
+  /** Requests a snapshot, for example after a refusal. */
+  resync(): void
+}
 
 /** A checklist that this tab has open. */
 interface TabList {

@@ -1,6 +1,7 @@
 import type { ConfirmedData } from './confirmed.ts'
-import type { ChangesPage, LinkState } from './link.ts'
+import type { LinkState } from './link.ts'
 import type { MessageOf } from './socket.ts'
+import type { ChangesPage } from './tab-lists.ts'
 import type { FeedEvent, Peer, PresenceState } from './types.ts'
 
 /** A message between tabs. Tabs of different users ignore each other. */
