@@ -85,8 +85,7 @@ export function createHub(parts: HubParts) {
   function reconnectNow() {
     stream.retryNow()
     socket.retryNow()
-    if (socket.isOpen()) socket.check()
-    else stream.check(limits.wakeSilenceMs)
+    if (!socket.check()) stream.check(limits.wakeSilenceMs)
   }
 
   function push(checklistId: string, ops: readonly Operation[]): Promise<Result[]> {

@@ -31,8 +31,8 @@ export interface Socket extends Reconnecting {
   isFull(): boolean
   /** Returns whether the service has sent `welcome`. */
   isOpen(): boolean
-  /** Replaces the connection when the service does not respond within 3 s. */
-  check(): void
+  /** Replaces the connection when the service does not respond within 3 s. Returns false when the socket is not open. */
+  check(): boolean
 }
 
 const limits = {
@@ -67,7 +67,10 @@ export function createSocket(parts: SocketParts): Socket {
     send: message => socket?.send(JSON.stringify(message)),
     isFull: () => (socket?.bufferedAmount ?? 0) > limits.bufferedBytes,
     isOpen: () => socket !== undefined,
-    check: () => expectMessage(limits.quickPongMs)
+    check() {
+      if (socket) expectMessage(limits.quickPongMs)
+      return socket !== undefined
+    }
   }
 
   async function connect(signal: AbortSignal, onOpen: () => void): Promise<number | undefined> {
