@@ -15,7 +15,7 @@ export interface HubListParts {
   send: (frame: ListFrame, to?: string) => void
 }
 
-export type ListMessage = MessageOf<'snapshot' | 'changes' | 'presence' | 'revoked'>
+type ListMessage = MessageOf<'snapshot' | 'changes' | 'presence' | 'revoked'>
 
 const retryMs = 2000
 

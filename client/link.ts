@@ -100,7 +100,7 @@ export function createLink(parts: LinkParts): Link {
       }
     },
 
-    open: (checklistId, handler, known = undefined) =>
+    open: (checklistId, handler, known) =>
       lists.open(checklistId.toLowerCase(), handler, known ?? null),
 
     push(checklistId, ops) {

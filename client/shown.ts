@@ -1,8 +1,6 @@
 import type { Socket } from './socket.ts'
 import type { Clock, PresenceState } from './types.ts'
 
-export type Shown = ReturnType<typeof createShown>
-
 const intervalMs = 200
 
 /** Shows other users what this user edits in a checklist: at most five states a second, the newest one always. */
