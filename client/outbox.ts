@@ -68,6 +68,8 @@ interface List {
   singles: number
   /** stops waiting for the next push; undefined when not waiting */
   stopWaiting?: () => void
+  /** stops the timer that ends `pause` */
+  stopPause?: () => void
 }
 
 /** An operation that is not stored yet. */
@@ -203,7 +205,10 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   }
 
   function forget() {
-    for (const list of lists.values()) list.stopWaiting?.()
+    for (const list of lists.values()) {
+      list.stopWaiting?.()
+      list.stopPause?.()
+    }
     closeStore()
     stopWriteAgain()
     life = {}
@@ -597,12 +602,14 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
   function pause(list: List, reason: Pause) {
     list.pause = reason
     // The checklist calls `resume` when it can be changed again, if a tab has it open.
-    wait(list, limits.resumeMs)
+    list.stopPause?.()
+    list.stopPause = clock.setTimeout(() => resume(list), limits.resumeMs)
     updateInterest()
   }
 
   function resume(list: List) {
     list.pause = undefined
+    list.stopPause?.()
     stopWaiting(list)
     updateInterest()
     void push(list)
