@@ -46,7 +46,8 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     options.fetch ?? ((input, init) => globalThis.fetch(input, init))
   const WebSocket = options.WebSocket ?? globalThis.WebSocket
   const tabs = options.tabs ?? (isBrowser && browserTabs(log))
-  const hasDatabase = 'indexedDB' in globalThis
+  // A browser without IndexedDB has no storage, which all tabs then know. A storage in memory would be one for each tab.
+  const hasDatabase = isBrowser || 'indexedDB' in globalThis
   const storage =
     options.storage ?? (hasDatabase ? indexedDbStorage(`concord ${base}`) : memoryStorage())
   const closing = new AbortController()

@@ -1,6 +1,7 @@
 import { backoffDelay } from './backoff.ts'
 import { ConcordError } from './errors.ts'
 import { abortError, type Http, isTemporary, withSignal } from './http.ts'
+import { onPageEvent } from './page.ts'
 import { type Readable, writable } from './readable.ts'
 import type { Storage } from './storage.ts'
 import type { Bus } from './tabs.ts'
@@ -91,7 +92,9 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     }),
     bus.on<string>('token', token => {
       if (userOf(state.get())?.id === claimsOf(token).sub) acceptToken(token)
-    })
+    }),
+    // Messages do not reach a page in the back/forward cache: meanwhile, the user may have changed in another tab.
+    onPageEvent('pageshow', ({ persisted }) => persisted && verify())
   ]
   start()
 
@@ -176,6 +179,10 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     }
     // The report may be about an earlier session of this device, so only a refresh that is refused signs out.
     if (precisionOf(reason) > precisionOf(endReason)) endReason = reason
+    verify()
+  }
+
+  function verify() {
     access = null
     isVerified = false
     const earlier: Promise<unknown> = refreshing ?? Promise.resolve()
@@ -246,6 +253,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       if (left.aborted) throw signedOutError(error)
       if (signal.aborted && !closed.aborted) return rotate()
       if (!isSessionRefused(error)) throw error
+      if (state.get().state === 'signed-out') throw signedOutError(error)
       signedOut(endReason ?? (userOf(state.get()) ? 'expired' : null), true)
       throw signedOutError(error)
     }

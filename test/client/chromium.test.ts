@@ -23,60 +23,51 @@ t.test('clients in the tabs of Chromium', { skip }, async t => {
   const { app } = service
   const browser = await launch(t)
 
-  testPages(t, 'ten tabs share one stream and one socket', service, async (t, setup) => {
-    const { user, listId } = await createList(service)
-    const device = await setup.openDevice(browser)
-    const first = await device.openTab()
-    await signIn(first, user)
-    const tabs = [first, ...(await Promise.all(Array.from({ length: 9 }, device.openTab)))]
-    await Promise.all(tabs.map(tab => openList(tab, listId)))
-    t.strictSame(await setup.connections(), [1, 1])
-
-    await insertItem(listId, 'by SQL')
-    await Promise.all(tabs.map(tab => untilShown(tab, listId, 'by SQL')))
-    const tenth = tabs.at(-1) as Page
-    const projectId = await insertProject(app.sql, user.id)
-    await tenth.evaluate(
-      id => concord.when(concord.client.projects, all => all?.some(project => project.id === id)),
-      projectId
-    )
-    await addItems(tenth, listId, 'by the tenth tab')
-    await Promise.all(tabs.map(tab => untilShown(tab, listId, 'by the tenth tab')))
-    t.strictSame(await setup.connections(), [1, 1])
-  })
-
   const shortLived = await startService(t, { ACCESS_TOKEN_TTL: '3' })
 
-  testPages(t, 'ten tabs refresh an access token once', shortLived, async (t, setup) => {
-    const { user, listId } = await createList(shortLived)
-    const device = await setup.openDevice(browser)
-    const first = await device.openTab()
-    await signIn(first, user)
-    const tabs = [first, ...(await Promise.all(Array.from({ length: 9 }, device.openTab)))]
-    await Promise.all(tabs.map(tab => openList(tab, listId)))
+  testPages(
+    t,
+    'ten tabs share one stream, one socket and one token',
+    shortLived,
+    async (t, setup) => {
+      const { user, listId } = await createList(shortLived)
+      const device = await setup.openDevice(browser)
+      const first = await device.openTab()
+      await signIn(first, user)
+      const tabs = [first, ...(await Promise.all(Array.from({ length: 9 }, device.openTab)))]
+      await Promise.all(tabs.map(tab => openList(tab, listId)))
+      t.strictSame(await setup.connections(), [1, 1])
 
-    const rotations = async () => {
-      const [row] = await shortLived.app.sql<[{ sum: number }]>`
-        select sum(counter)::integer
-        from sessions
-        where user_id = ${user.id}`
-      return row.sum
-    }
-    const [before, start] = [await rotations(), Date.now()]
-    await until(async () => {
-      await Promise.all(
-        tabs.map(tab => tab.evaluate(() => concord.client.account.sessions().then(() => {})))
+      await insertItem(listId, 'by SQL', shortLived)
+      await Promise.all(tabs.map(tab => untilShown(tab, listId, 'by SQL')))
+      const tenth = tabs.at(-1) as Page
+      const projectId = await insertProject(shortLived.app.sql, user.id)
+      await tenth.evaluate(
+        id => concord.when(concord.client.projects, all => all?.some(project => project.id === id)),
+        projectId
       )
-      return (await rotations()) >= before + 3
-    })
-    // The leader refreshes after at least 1.1 s: a life of 3 s counts as 2 s, less the time ahead.
-    const most = (Date.now() - start) / 1100 + 2
-    const many = (await rotations()) - before
-    t.ok(many <= most, `${many} rotations, at most ${most}`)
-    for (const tab of tabs)
-      t.equal(await tab.evaluate(() => concord.client.session.get().state), 'signed-in')
-    t.strictSame(await setup.connections(), [1, 1])
-  })
+      await addItems(tenth, listId, 'by the tenth tab')
+      await Promise.all(tabs.map(tab => untilShown(tab, listId, 'by the tenth tab')))
+
+      // On a busy machine a token can expire while a request is on its way. Then the client sends the request again.
+      setup.expect(/403 \(Forbidden\) \(\S+\/auth\/sessions\)$/)
+      let refreshes = 0
+      device.context.on('request', request => {
+        if (request.url().endsWith('/auth/refresh')) refreshes++
+      })
+      const start = Date.now()
+      while (Date.now() - start < 5000)
+        await Promise.all(
+          tabs.map(tab => tab.evaluate(() => concord.client.account.sessions().then(() => {})))
+        )
+      // The leader refreshes after at least 1.1 s: a life of 3 s counts as 2 s, less the time ahead.
+      const most = Math.ceil((Date.now() - start) / 1100)
+      t.ok(refreshes >= 2 && refreshes <= most, `${refreshes} refreshes, at most ${most}`)
+      for (const tab of tabs)
+        t.equal(await tab.evaluate(() => concord.client.session.get().state), 'signed-in')
+      t.strictSame(await setup.connections(), [1, 1])
+    }
+  )
 
   testPages(t, 'another tab leads when the leader ends', service, async (t, setup) => {
     const { user, listId } = await createList(service)
@@ -141,6 +132,34 @@ t.test('clients in the tabs of Chromium', { skip }, async t => {
     await untilSame(other, service, listId)
     await until(async () => `${await setup.connections()}` === '1,1')
     t.strictSame(await only.evaluate(() => concord.pageShows), [false, true, true])
+  })
+
+  testPages(t, 'a page from the back/forward cache has the new user', service, async (t, setup) => {
+    const { user, listId } = await createList(service)
+    const device = await setup.openDevice(browser)
+    const tab = await device.openTab()
+    await signIn(tab, user)
+    await openList(tab, listId)
+    await goAway(tab, setup.url)
+    const other = await device.openTab()
+    await other.evaluate(() => concord.client.signOut())
+    await goBack(tab)
+    await tab.evaluate(() =>
+      concord.when(concord.client.session, ({ state }) => state === 'signed-out')
+    )
+
+    await goAway(tab, setup.url)
+    await signIn(other, await createUser(app, 'Bob'))
+    await goBack(tab)
+    const name = await tab.evaluate(async () => {
+      const session = await concord.when(
+        concord.client.session,
+        ({ state }) => state === 'signed-in'
+      )
+      return session.state === 'signed-in' && session.user.name
+    })
+    t.equal(name, 'Bob')
+    t.equal(await tab.evaluate(() => concord.pageShows.at(-1)), true)
   })
 
   testPages(t, 'two people see each other and a conflict of theirs', service, async (t, setup) => {
@@ -241,7 +260,7 @@ t.test('clients in the tabs of Chromium', { skip }, async t => {
     return { user, projectId, listId: await createChecklist(user, projectId) }
   }
 
-  async function insertItem(listId: string, text: string) {
+  async function insertItem(listId: string, text: string, { app } = service) {
     await app.sql`
       insert into checklist_items (id, checklist_id, text)
       values (${randomUUID()}, ${listId}, ${text})`

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import {
   type Browser,
@@ -9,7 +10,7 @@ import {
   type Page
 } from 'playwright-core'
 import type { Test } from 'tap'
-import type { Checklist, Client, LogLine } from '../../client/index.ts'
+import type { Checklist, ChecklistData, Client, LogLine } from '../../client/index.ts'
 import type { Readable } from '../../client/readable.ts'
 import type { Entry } from '../../client/storage.ts'
 import { build, listen } from './app.ts'
@@ -36,7 +37,7 @@ declare global {
     databases(): Promise<Record<string, Record<string, unknown[]>>>
     /** Returns the rows of one store of a user. */
     stored(store: 'entries', userId: string): Promise<Entry[]>
-    stored(store: 'checklists', userId: string): Promise<{ id: string }[]>
+    stored(store: 'checklists', userId: string): Promise<{ checklist: ChecklistData }[]>
   }
 }
 
@@ -140,6 +141,9 @@ export function testPages(
     const setup = await setUp(t, service)
     try {
       await run(t, setup)
+    } catch (error) {
+      for (const lines of await setup.logs()) t.comment(lines)
+      throw error
     } finally {
       t.strictSame(setup.problems, [], 'no page has logged an error')
     }
@@ -153,22 +157,34 @@ export function testPages(
 async function setUp(t: Pick<Test, 'teardown'>, service: Service) {
   const proxy = await tcpProxy(t, service.url)
   const problems: string[] = []
-  let hasFaults = false
+  const contexts: BrowserContext[] = []
+  const expected: RegExp[] = []
   t.teardown(() => proxy.close())
 
   return {
     ...service,
     url: proxy.url,
     problems,
-    /** Allows the lines with which a browser reports network errors, until the end of the test. */
-    expectNetworkErrors() {
-      hasFaults = true
+    /** Allows lines of the console until the end of the test. */
+    expect(line: RegExp) {
+      expected.push(line)
     },
+    /** Closes all connections and refuses new ones. From now on the browser may log network errors. */
     disconnect() {
-      hasFaults = true
+      expected.push(networkError)
       proxy.close()
     },
     reconnect: proxy.reopen,
+    /** Returns what the client has logged in each tab that responds. */
+    async logs() {
+      const pages = contexts.flatMap(context => context.pages())
+      const read = (page: Page) =>
+        Promise.race([
+          page.evaluate(() => JSON.stringify([concord.client.connection.get(), concord.lines])),
+          sleep(1000, 'no response')
+        ])
+      return Promise.all(pages.map(page => read(page).catch(String)))
+    },
     /** Opens a device with a profile in memory, which ends with the test. `url` replaces the address of the proxy. */
     async openDevice(browser: Browser, url = proxy.url) {
       const context = await browser.newContext()
@@ -180,13 +196,19 @@ async function setUp(t: Pick<Test, 'teardown'>, service: Service) {
 
   /** Returns functions for a profile of Chromium, which the caller closes. */
   function watch(context: BrowserContext, url = proxy.url) {
-    return watchDevice(context, url, text => {
-      if (!(hasFaults && isNetworkError(text))) problems.push(text)
+    contexts.push(context)
+    return watchDevice(context, url, service.url, text => {
+      if (!expected.some(line => line.test(text))) problems.push(text)
     })
   }
 }
 
-function watchDevice(context: BrowserContext, url: string, onProblem: (text: string) => void) {
+function watchDevice(
+  context: BrowserContext,
+  url: string,
+  serviceUrl: string,
+  onProblem: (text: string) => void
+) {
   return { context, openTab, load, serveOffline }
 
   /** Opens a tab with the page, whose script has run when this resolves. */
@@ -194,7 +216,8 @@ function watchDevice(context: BrowserContext, url: string, onProblem: (text: str
     const page = await context.newPage()
     page.on('pageerror', error => onProblem(`uncaught: ${error.stack}`))
     page.on('console', message => {
-      if (message.type() === 'error' && !isFirstRefresh(message)) onProblem(lineOf(message))
+      if (message.type() !== 'error') return
+      if (!isFirstRefresh(message) && !isIgnoredHeader(message.text())) onProblem(lineOf(message))
     })
     await load(page)
     return page
@@ -210,7 +233,7 @@ function watchDevice(context: BrowserContext, url: string, onProblem: (text: str
     const paths = ['/test/page', '/test/page.js', '/client.js']
     const responses = await Promise.all(
       paths.map(async path => {
-        const response = await fetch(url + path)
+        const response = await fetch(serviceUrl + path)
         const headers = Object.fromEntries(response.headers)
         return { path, headers, body: await response.text() }
       })
@@ -224,8 +247,12 @@ function lineOf(message: ConsoleMessage): string {
   return `${message.text()} (${message.location().url})`
 }
 
-function isNetworkError(text: string): boolean {
-  return /^(Failed to load resource: net::ERR_|WebSocket connection to '[^']+' failed: )/.test(text)
+const networkError =
+  /^(Failed to load resource: net::ERR_|WebSocket connection to '[^']+' failed: )/
+
+/** Chromium logs that it ignores a header of the service on pages without HTTPS. */
+function isIgnoredHeader(text: string): boolean {
+  return text.startsWith('The Cross-Origin-Opener-Policy header has been ignored')
 }
 
 /** A page without a user finds out with a refresh that it has no cookie, and the browser logs the status 401. */
