@@ -428,8 +428,10 @@ export function createLink(parts: LinkParts): Link {
   /** Receives the events after `next.last` from now on. If this tab has received others, it may have missed some. */
   function join(next: Cursors) {
     const hasMissed = cursors.last !== undefined && cursors.last !== next.last
+    // For example, this tab was frozen. Its listeners load their data again. Events that arrive again from here on are
+    // not skipped: only in their order do they end with the newest state.
+    if (hasMissed) seen.clear()
     adopt(next)
-    // For example, this tab was frozen. Its listeners load their data again.
     if (hasMissed) emit({ type: 'reset', reason: 'expired', cursor: next.cursor ?? '' })
   }
 

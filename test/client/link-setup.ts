@@ -67,6 +67,7 @@ async function startTab(t: Test, { address, user, page, isAlone = false }: TabPa
   const { bus } = elected
   const isLeader = writable(false)
   elected.isLeader.subscribe(isLeader.set)
+  page.tabs.onHide(() => isLeader.set(false))
   const leadership = {
     ...elected,
     isLeader,
