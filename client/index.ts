@@ -45,11 +45,14 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
   const fetch: typeof globalThis.fetch =
     options.fetch ?? ((input, init) => globalThis.fetch(input, init))
   const WebSocket = options.WebSocket ?? globalThis.WebSocket
-  const tabs = options.tabs ?? (isBrowser && browserTabs(log))
-  // A browser without IndexedDB has no storage, which all tabs then know. A storage in memory would be one for each tab.
   const hasDatabase = isBrowser || 'indexedDB' in globalThis
-  const storage =
+  const given =
     options.storage ?? (hasDatabase ? indexedDbStorage(`concord ${base}`) : memoryStorage())
+  const tabs = options.tabs ?? (isBrowser && browserTabs(log))
+  // Then this tab sends its operations to the leader, as when the browser refuses to store them.
+  const isRefused = given.isPrivate && tabs && !options.tabs
+  const refuse = () => Promise.reject(new Error('this storage is in the memory of one tab'))
+  const storage = isRefused ? { ...given, open: refuse } : given
   const closing = new AbortController()
   const { signal: closed } = closing
 

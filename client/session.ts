@@ -37,6 +37,8 @@ export interface SessionManager {
   rename(user: Me): void
   /** Signs out all tabs without a request. */
   leave(reason: SignedOutReason): void
+  /** Returns false when a connection belongs to another user than `state` says: the browser has a new cookie. */
+  isUser(userId: string): boolean
   /** Checks with a refresh whether the session has ended. `reason` is the reason if it has. */
   ended(reason: SignedOutReason): void
   /** Refreshes the token before it expires, as long as `isNeeded`. A repeated call, after waking, retries at once. */
@@ -144,6 +146,8 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     },
 
     leave: reason => signedOut(reason, true),
+
+    isUser: userId => (userOf(state.get())?.id ?? userId) === userId,
 
     ended,
 

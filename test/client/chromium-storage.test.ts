@@ -10,7 +10,8 @@ import {
   skip,
   startService,
   testPages,
-  untilSame
+  untilSame,
+  untilShown
 } from '../support/chromium.ts'
 import { addMember, createChecklist, createProject } from '../support/projects.ts'
 import { until } from '../support/until.ts'
@@ -72,6 +73,7 @@ t.test('what the client stores in Chromium', { skip }, async t => {
       t.strictSame(await readOpIds(listId), [], 'nothing has been sent')
 
       await setup.reconnect()
+
       await untilSame(tab, service, listId)
       t.strictSame(await readOpIds(listId), made)
       t.strictSame(
@@ -95,7 +97,7 @@ t.test('what the client stores in Chromium', { skip }, async t => {
       function readView() {
         return tab.evaluate(async id => {
           const list = concord.open(id)
-          const view = await concord.when(list, () => list.unsent().length > 0)
+          const view = await concord.when(list, view => view && list.unsent().length > 0)
           await concord.when(concord.client.connection, ({ state }) => state === 'offline')
           return {
             shown: view?.items.map(({ text }) => text),
@@ -122,17 +124,20 @@ t.test('what the client stores in Chromium', { skip }, async t => {
         await device.serveOffline()
       }
       const typing = await device.openTab()
-      await typing.evaluate(id => {
-        const list = concord.open(id)
-        let count = 0
-        list.subscribe(view => {
-          if (view && count === 0) type()
-        })
-        function type() {
-          list.add(`item ${++count}`)
-          setTimeout(type, 5)
-        }
-      }, listId)
+      const word = isOffline ? 'offline' : 'online'
+      await typing.evaluate(
+        async ([id, word]) => {
+          const list = concord.open(id)
+          await concord.when(list, view => view)
+          let count = 0
+          type()
+          function type() {
+            list.add(`${word} ${++count}`)
+            setTimeout(type, 5)
+          }
+        },
+        [listId, word] as const
+      )
       await until(() => stored.length > 20)
       await Promise.all([
         typing.waitForEvent('crash'),
@@ -146,7 +151,10 @@ t.test('what the client stores in Chromium', { skip }, async t => {
       }, 40_000)
       await untilSame(tab, service, listId)
       const texts = (await readItems(app, listId)).map(({ text }) => text)
-      t.ok(texts.length > known.length)
+      const typed = texts.filter(text => text.startsWith(word))
+      const inOrder = Array.from(typed, (_, n) => `${word} ${n + 1}`)
+      t.strictSame(typed, inOrder, 'each item once, in order')
+      t.ok(typed.length >= known.length)
     }
   })
 
@@ -262,35 +270,78 @@ t.test('what the client stores in Chromium', { skip }, async t => {
       const open = indexedDB.open.bind(indexedDB)
       indexedDB.open = name => open(name, -0.5 + 1e16)
     }`,
-    'is missing': 'delete globalThis.indexedDB; delete Window.prototype.indexedDB'
+    'is missing': 'delete globalThis.indexedDB; delete Window.prototype.indexedDB',
+    'is not wanted': 'globalThis.usesMemory = true'
   }))
-    testPages(
-      t,
-      `the client goes on in memory when IndexedDB ${way}`,
-      service,
-      async (t, setup) => {
-        const { user, listId } = await createList(service)
-        const device = await setup.openDevice(browser)
-        await device.context.addInitScript(script)
-        const [tab, other] = [await device.openTab(), await device.openTab()]
-        await signIn(tab, user)
-        for (const one of [tab, other]) await openList(one, listId)
-        await addItems(tab, listId, 'Milk')
-        setup.disconnect()
-        await other.evaluate(id => {
-          concord.open(id).add('Bread')
-        }, listId)
-        const isStored = await other.evaluate(async () => {
-          const { client, when } = concord
-          await when(client.connection, ({ state, unsent }) => state === 'offline' && unsent === 1)
-          return client.connection.get().isStored
-        })
-        t.equal(isStored, false)
-        await setup.reconnect()
-        for (const one of [tab, other]) await untilSame(one, service, listId)
-        t.equal((await readItems(app, listId)).length, 2)
-      }
-    )
+    testPages(t, `the tabs go on in memory when IndexedDB ${way}`, service, async (t, setup) => {
+      const { user, listId } = await createList(service)
+      const device = await setup.openDevice(browser)
+      await device.context.addInitScript(script)
+      const [tab, other] = [await device.openTab(), await device.openTab()]
+      await signIn(tab, user)
+      for (const one of [tab, other]) await openList(one, listId)
+      await addItems(tab, listId, 'Milk')
+      setup.disconnect()
+      await other.evaluate(id => {
+        concord.open(id).add('Bread')
+      }, listId)
+      const isStored = await other.evaluate(async () => {
+        const { client, when } = concord
+        await when(client.connection, ({ state, unsent }) => state === 'offline' && unsent === 1)
+        return client.connection.get().isStored
+      })
+      t.equal(isStored, false)
+      await setup.reconnect()
+      for (const one of [tab, other]) await untilSame(one, service, listId)
+      t.equal((await readItems(app, listId)).length, 2)
+    })
+
+  testPages(
+    t,
+    'an operation is not sent as the next user of the browser',
+    service,
+    async (t, setup) => {
+      const { user: ann, projectId, listId } = await createList(service)
+      const bob = await createUser(app, 'Bob')
+      await addMember(ann, projectId, bob)
+      const device = await setup.openDevice(browser)
+      // The tabs send each other no messages.
+      await device.context.addInitScript('globalThis.isAlone = true')
+      const [tab, other] = [await device.openTab(), await device.openTab()]
+      await signIn(tab, ann)
+      await openList(tab, listId)
+
+      const refresh = Promise.withResolvers<void>()
+      await tab.route('**/auth/refresh', async route => {
+        await refresh.promise
+        await route.continue()
+      })
+      const reopened = tab.waitForEvent('websocket')
+      await signIn(other, bob)
+      const socket = await reopened
+      await socket.waitForEvent('framereceived')
+      await tab.evaluate(id => {
+        concord.open(id).add('typed by Ann')
+        concord.open(id).add('typed by Ann')
+      }, listId)
+      refresh.resolve()
+      const name = await tab.evaluate(async () => {
+        const session = await concord.when(
+          concord.client.session,
+          session => session.state === 'signed-in' && session.user.name === 'Bob'
+        )
+        return session.state === 'signed-in' && session.user.name
+      })
+      t.equal(name, 'Bob')
+      await openList(other, listId)
+      await addItems(other, listId, 'typed by Bob')
+      await untilShown(tab, listId, 'typed by Bob')
+      t.strictSame(
+        (await readItems(app, listId)).map(({ text }) => text),
+        ['typed by Bob']
+      )
+    }
+  )
 
   /** Creates a user with a project and a checklist. */
   async function createList({ app }: Service, name?: string) {

@@ -1,5 +1,5 @@
 // The script of the page that Chromium opens in the tests. Its globals are described in chromium.ts.
-import { createClient, indexedDbStorage } from '/client.js'
+import { createClient, indexedDbStorage, memoryStorage } from '/client.js'
 
 // Chromium logs a violation, too, but not what was blocked.
 document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) =>
@@ -15,7 +15,9 @@ addEventListener('pageshow', ({ persisted }) => pageShows.push(persisted))
 
 const client = createClient(undefined, {
   log: ({ level, message, ...fields }) => lines.push({ level, message, error: `${fields.error}` }),
-  ...(globalThis.onStored && { storage: reportingStorage(globalThis.onStored) })
+  ...(globalThis.onStored && { storage: reportingStorage(globalThis.onStored) }),
+  ...(globalThis.usesMemory && { storage: memoryStorage() }),
+  ...(globalThis.isAlone && { tabs: false })
 })
 
 globalThis.concord = { client, lines, pageShows, events, open, when, databases, stored }

@@ -174,7 +174,12 @@ async function setUp(t: Pick<Test, 'teardown'>, service: Service) {
       expected.push(networkError)
       proxy.close()
     },
-    reconnect: proxy.reopen,
+    /** Accepts connections again. The pages receive the event of the browser that there is a network. */
+    async reconnect() {
+      await proxy.reopen()
+      for (const page of contexts.flatMap(context => context.pages()))
+        await page.evaluate(() => dispatchEvent(new Event('online'))).catch(() => {})
+    },
     /** Returns what the client has logged in each tab that responds. */
     async logs() {
       const pages = contexts.flatMap(context => context.pages())
@@ -230,6 +235,8 @@ function watchDevice(
 
   /** Serves the page and its scripts without the network, as a service worker does. */
   async function serveOffline() {
+    // Chromium does not know that such a page comes from this machine, so it would refuse sockets to it.
+    await context.grantPermissions(['local-network-access'])
     const paths = ['/test/page', '/test/page.js', '/client.js']
     const responses = await Promise.all(
       paths.map(async path => {
