@@ -2,7 +2,8 @@ import { createParser } from 'eventsource-parser'
 import type { ConcordError } from './errors.ts'
 import { errorOf } from './http.ts'
 import { createReconnecting, type Reconnecting } from './reconnect.ts'
-import { type SessionManager, signedOutError } from './session.ts'
+import type { SessionManager } from './session.ts'
+import { signedOutError } from './signed-out.ts'
 import type { Clock, FeedEvent, LogLine } from './types.ts'
 
 export interface StreamParts {
