@@ -107,6 +107,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
         super.onmessage =
           callback &&
           (event => {
+            if (String(event.data).startsWith('{"type":"snapshot"')) words.onSnapshot()
             trace.push(`  ${tab.name} receives ${String(event.data).slice(0, 150)}`)
             callback.call(this, event)
           })
