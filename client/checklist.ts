@@ -450,8 +450,8 @@ export function createChecklist(
   }
 
   function updateRights() {
-    if (isRemoved || confirmed?.role === 'viewer') outbox.pause(id, 'forbidden')
-    else if (confirmed?.isDeleted) outbox.pause(id, 'deleted')
+    if (isRemoved || confirmed?.role === 'viewer') outbox.pause(id)
+    else if (confirmed?.isDeleted) outbox.pause(id)
     else outbox.resume(id)
   }
 

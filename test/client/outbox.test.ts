@@ -256,7 +256,8 @@ t.test('an error about another message deletes no operation', async t => {
 })
 
 t.test('operations of a removed member wait until the user is added again', async t => {
-  const tab = startTab({ isOnline: false })
+  const clock = manualClock()
+  const tab = startTab({ clock, isOnline: false })
   const ops = [edit('a'), edit('b')]
   for (const op of ops) tab.outbox.add(listId, op)
   tab.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'forbidden' })
@@ -264,17 +265,29 @@ t.test('operations of a removed member wait until the user is added again', asyn
   await settle()
   t.equal(tab.service.pushes.length, 1)
   t.strictSame(tab.opsOf(listId), ops)
-  t.ok(tab.isListening)
   t.strictSame(tab.results, [])
 
   tab.service.decide = ({ opId }) => applied(opId)
-  tab.emit({ type: 'project.updated' })
-  await settle()
+  await clock.advance(29_999)
   t.equal(tab.service.pushes.length, 1)
-  tab.emit({ type: 'member.added' })
-  await settle()
+  await clock.advance(1)
   t.strictSame(tab.service.applied, idsOf(ops))
-  t.notOk(tab.isListening)
+})
+
+t.test('a paused checklist is sent at once when a tab resumes it', async t => {
+  const [one, two] = tabBuses(2) as [Bus, Bus]
+  const storage = memoryStorage()
+  const leader = startTab({ storage, bus: one })
+  const follower = startTab({ storage, bus: two, isLeader: false })
+  leader.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'forbidden' })
+  const op = edit('a')
+  const sent = follower.outbox.add(listId, op)
+  await settle()
+  t.strictSame(leader.opsOf(listId), [op])
+  leader.service.decide = ({ opId }) => applied(opId)
+  follower.outbox.resume(listId)
+  t.strictSame(await sent.settled, applied(op.opId))
+  t.equal(leader.service.pushes.length, 2)
 })
 
 t.test('a deleted checklist accepts its restoration, then the other operations', async t => {
