@@ -1,9 +1,12 @@
 import { spawnSync } from 'node:child_process'
 
 /*
- * Runs all benches that `npm run bench` runs, one after the other, each for a short time and in a process of its own.
- * Every bench can also run alone; its first comment describes the measurement and the comparison.
+ * Runs all benches of this list, one after the other, each for a short time and in a process of its own. Every bench can
+ * also run alone; its first comment describes the measurement and the comparison.
+ *
+ * npm run bench [-- name of one bench, and its arguments]
  */
+const [name, ...args] = process.argv.slice(2)
 const benches = [
   'http.ts',
   'operations.ts',
@@ -13,11 +16,12 @@ const benches = [
   'slow.ts',
   'flood.ts',
   'timing.ts 600',
-  'merge.ts 5000'
+  'merge.ts 5000',
+  'readers.ts 2'
 ]
-const timeoutMs = 180_000
+const timeoutMs = name ? undefined : 180_000
 
-for (const bench of benches) {
+for (const bench of name ? [[`${name}.ts`, ...args].join(' ')] : benches) {
   const start = performance.now()
   console.log(`\n# node bench/${bench}`)
   const { status } = spawnSync(process.execPath, bench.split(' '), {

@@ -347,7 +347,7 @@ export function createChecklist(
         type === 'ready' ||
         type === 'reset'
       ) {
-        if (isRemoved || confirmed?.isDeleted) tryAgain()
+        if (isRemoved || confirmed?.isDeleted || error.get()) tryAgain()
         else hasNewAccess = true
       }
     })

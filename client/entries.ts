@@ -39,12 +39,21 @@ export interface EntriesParts {
   onChange: (checklistId: string) => void
   /** called with each result of the service, before the entry leaves */
   onResult: (entry: Entry, result: Result) => void
+  /** Sends a message to the other tabs of the user. */
+  send: (message: Message) => void
 }
+
+/** A message between the tabs of one user. Entries that are not stored are for the leader. */
+export type Message =
+  | { put: readonly Entry[] }
+  | { left: readonly Settled[]; checklistId: string }
+  | { resume: string }
+  | { hasLoaded: true }
 
 export type Entries = ReturnType<typeof createEntries>
 
 /** Returns the copy that one tab has of the entries of one user: those in the store, changed by its own writes. */
-export function createEntries({ onChange, onResult }: EntriesParts) {
+export function createEntries({ onChange, onResult, send }: EntriesParts) {
   const lists = new Map<string, EntryList>()
   const waiters = new Map<string, ((result: Result) => void)[]>()
   /** Ids of operations that have left: a message that arrives late does not add them again. */
@@ -97,6 +106,18 @@ export function createEntries({ onChange, onResult }: EntriesParts) {
         addWrite({ checklistId, op }, true)
         refresh(checklistId)
       }
+    },
+
+    /** Puts entries that were stored into the copies of all tabs. */
+    share(stored: readonly Entry[]) {
+      send({ put: stored })
+      put(stored)
+    },
+
+    /** Removes operations in all tabs, and settles them with their results. */
+    finish(checklistId: string, settled: readonly Settled[]) {
+      send({ left: settled, checklistId })
+      leave(checklistId, settled)
     },
 
     removeWrite(write: Write) {

@@ -21,7 +21,19 @@ export interface Wishes {
   isNew?: boolean
   hasEventListeners: boolean
   lists: Record<string, ListWish>
-  /** cursor of the newest event of any type, and of the newest event that changed something */
+  /** the newest leader that the tab knows */
+  leader: LeaderTerm
+  cursors: Cursors
+}
+
+/** The terms of leaders increase; of two leaders with the same term, the one with the greater id of its tab is newer. */
+export interface LeaderTerm {
+  term: number
+  id: string
+}
+
+/** `cursor` is that of the newest event, and `last` that of the newest event that is not `ready` or `heartbeat`. */
+export interface Cursors {
   cursor?: string
   last?: string
 }
@@ -38,8 +50,8 @@ export interface ListWish {
 
 /** What the leader sends to the tabs: messages of the service, and its own. */
 export type Frame =
-  | { type: 'beat'; state: LinkState; cursor?: string; last?: string }
-  /** `previous` is the cursor of the event before this one, if known */
+  | { type: 'beat'; state: LinkState; cursors: Cursors }
+  /** `previous` is `last` before this event */
   | { type: 'event'; event: FeedEvent; previous?: string }
   | ListFrame
 
@@ -64,8 +76,8 @@ export interface HubParts {
   log: (line: LogLine) => void
   /** id of the tab of this hub */
   tabId: string
-  /** the newest cursors that this tab has seen */
-  cursors: () => Pick<Wishes, 'cursor' | 'last'>
+  /** the cursors of this tab */
+  cursors: () => Cursors
   /** Forgets the cursors: no tab listens to events any more. */
   forgetCursors: () => void
   /** whether this tab waits for `onCanPush` */
@@ -162,7 +174,7 @@ export function createHub(parts: HubParts) {
   session.keepFresh(true)
   sendBeat()
 
-  return { onWishes, update, push, reconnectNow, close }
+  return { onWishes, update, sendBeat, push, reconnectNow, restartStream: stream.restart, close }
 
   function close() {
     isClosed = true
@@ -269,7 +281,7 @@ export function createHub(parts: HubParts) {
   }
 
   function beatFrame(): Frame {
-    return { type: 'beat', state, ...parts.cursors() }
+    return { type: 'beat', state, cursors: parts.cursors() }
   }
 
   function sendBeat() {

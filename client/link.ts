@@ -1,9 +1,11 @@
 import { ConcordError } from './errors.ts'
 import {
+  type Cursors,
   createHub,
   type Frame,
   type Hub,
   type HubParts,
+  type LeaderTerm,
   type ListWish,
   type Wishes
 } from './hub.ts'
@@ -108,18 +110,31 @@ interface TabList extends ListWish {
 
 /** A message between tabs. Tabs of different users ignore each other. */
 type Envelope = { userId: string | undefined } & (
-  | { frame: Frame; to?: string }
+  | { term: number; frame: Frame; to?: string }
   | { wishes: Wishes }
   | { reconnect: true }
 )
 
-// After a change of the leader, an event may arrive twice.
-const maxSeen = 1000
+const limits = {
+  /** After a change of the leader, events may arrive twice. */
+  seen: 1000,
+  /** A leader younger than this may not know yet how many terms there were before. */
+  youngMs: 5000,
+  robbedMs: 1000
+}
 
-const control = ['ready', 'heartbeat', 'reset', 'session.ended']
+function isNewer(one: LeaderTerm, other: LeaderTerm): boolean {
+  return one.term > other.term || (one.term === other.term && one.id > other.id)
+}
+
+/** `last` of a tab that has missed events */
+const missed = 'missed'
+
+/** events that change nothing */
+const control = ['ready', 'heartbeat', 'session.ended']
 
 export function createLink(parts: LinkParts): Link {
-  const { session, leadership, tabs, log } = parts
+  const { session, leadership, tabs, clock, log } = parts
   const { bus, isLeader } = leadership
   const state = writable<LinkState>({ state: 'connecting', retryAt: null })
   const canPush = writable(false, () => {
@@ -134,7 +149,15 @@ export function createLink(parts: LinkParts): Link {
   const lists = new Map<string, TabList>()
   /** cursors of the events that this tab has received */
   const seen = new Set<string>()
-  let cursors: Pick<Wishes, 'cursor' | 'last'> = {}
+  let cursors: Cursors = {}
+  /**
+   * The newest leader that this tab knows. Frames of an older leader are ignored, because it may not know yet that it has
+   * been replaced.
+   */
+  let leader: LeaderTerm = { term: 0, id: '' }
+  let leaderSince = 0
+  /** when this leader learned of a newer one */
+  let outdatedAt: number | undefined
   let userId: string | undefined
   let wantsPush = false
   let requests = 0
@@ -146,8 +169,7 @@ export function createLink(parts: LinkParts): Link {
     bus.on<Envelope>('link', onEnvelope),
     session.state.subscribe(onSession),
     isLeader.subscribe(onLeadership),
-    // While the page was in the back/forward cache or frozen, this tab may have missed messages.
-    tabs ? tabs.onShow(() => sendWishes(true)) : () => {}
+    ...(tabs ? [tabs.onHide(onHide), tabs.onShow(() => sendWishes(true))] : [])
   ]
 
   return {
@@ -251,7 +273,17 @@ export function createLink(parts: LinkParts): Link {
     sendWishes(true)
   }
 
+  // No messages arrive in the back/forward cache.
+  function onHide() {
+    if (cursors.last !== undefined) cursors = { last: missed }
+  }
+
   function openHub() {
+    leader = { term: leader.term + 1, id: bus.tabId }
+    leaderSince = clock.now()
+    outdatedAt = undefined
+    const post = (frame: Frame, to?: string) =>
+      bus.send('link', { userId, term: leader.term, frame, to } satisfies Envelope)
     hub = createHub({
       ...parts,
       tabId: bus.tabId,
@@ -262,17 +294,18 @@ export function createLink(parts: LinkParts): Link {
       wantsPush: () => wantsPush,
       broadcast(frame) {
         if (frame.type === 'beat') setState(frame.state)
-        bus.send('link', { userId, frame } satisfies Envelope)
+        post(frame)
         receive(frame)
       },
       deliver(frame, to) {
         if (to === bus.tabId) receive(frame)
-        else bus.send('link', { userId, frame, to } satisfies Envelope)
+        else post(frame, to)
       },
       onEvent(event) {
         if (isKnown(event)) return
-        const frame: Frame = { type: 'event', event, previous: cursors.last }
-        bus.send('link', { userId, frame } satisfies Envelope)
+        const previous = cursors.last === missed ? undefined : cursors.last
+        const frame: Frame = { type: 'event', event, previous }
+        post(frame)
         receive(frame)
       },
       onCanPush: canPush.set
@@ -300,7 +333,8 @@ export function createLink(parts: LinkParts): Link {
       lists: Object.fromEntries(
         [...lists].map(([id, { handler, received, isCaughtUp, ...wish }]) => [id, wish])
       ),
-      ...cursors
+      leader,
+      cursors
     }
     if (hub) hub.onWishes(wishes, bus.tabId)
     else if (userId !== undefined) bus.send('link', { userId, wishes } satisfies Envelope)
@@ -309,15 +343,35 @@ export function createLink(parts: LinkParts): Link {
   function onEnvelope(envelope: Envelope, from: string) {
     if (envelope.userId !== userId || userId === undefined) return
     if ('frame' in envelope) {
-      if (envelope.to !== undefined && envelope.to !== bus.tabId) return
-      receive(envelope.frame)
-      if (envelope.frame.type === 'beat') sendWishes()
-    } else if ('wishes' in envelope) {
-      const { wishes } = envelope
-      // A tab without a cursor takes the one of any other tab, so that it can become the leader without a gap.
-      if (!cursors.cursor && wishes.hasEventListeners) adopt(wishes)
-      hub?.onWishes(wishes, from)
-    } else hub?.reconnectNow()
+      const { term, frame, to = bus.tabId } = envelope
+      if (frame.type === 'beat') sendWishes()
+      const sender = { term, id: from }
+      if (isNewer(leader, sender)) return
+      leader = sender
+      if (hub) leadership.yield()
+      if (to === bus.tabId) receive(frame)
+    } else if ('wishes' in envelope) onWishes(envelope.wishes, from)
+    else hub?.reconnectNow()
+  }
+
+  function onWishes(wishes: Wishes, from: string) {
+    if (!hub) return
+    if (isNewer(wishes.leader, leader)) {
+      // This tab owns the lock, unless it was frozen and learns now that it has lost it.
+      const now = clock.now()
+      outdatedAt ??= now
+      if (now - leaderSince < limits.youngMs || now - outdatedAt > limits.robbedMs) {
+        leader = { term: wishes.leader.term + 1, id: bus.tabId }
+        outdatedAt = undefined
+        hub.sendBeat()
+      }
+    }
+    // A leader without a cursor takes the one of another tab, so that this tab misses nothing.
+    if (!cursors.cursor && wishes.cursors.cursor) {
+      join(wishes.cursors)
+      hub.restartStream() // it may be about to open without a cursor
+    }
+    hub.onWishes(wishes, from)
   }
 
   function receive(frame: Frame) {
@@ -345,35 +399,46 @@ export function createLink(parts: LinkParts): Link {
 
   // Events
 
-  function onBeat({ state: next, cursor, last }: Extract<Frame, { type: 'beat' }>) {
-    if (!hub) setState(next) // the leader ignores a second leader
-    const isNew = last !== undefined && last !== cursors.last
-    if (isNew && seen.has(last)) return // from a second leader that is behind
-    if (isNew && cursors.last) onMissedEvents()
-    if (cursor || eventRuns.size === 0) adopt({ cursor, last: last ?? cursors.last })
+  function onBeat(frame: Extract<Frame, { type: 'beat' }>) {
+    if (hub) return
+    setState(frame.state)
+    const { cursor, last } = frame.cursors
+    if (cursor) {
+      // Otherwise the leader is behind this tab.
+      if (last === cursors.last || !seen.has(last ?? '')) join(frame.cursors)
+    } else if (eventRuns.size === 0) cursors = {}
   }
 
   function onEvent({ event, previous }: Extract<Frame, { type: 'event' }>) {
     if (isKnown(event)) return
-    if (previous && cursors.last && previous !== cursors.last) onMissedEvents()
-    const isControl = control.includes(event.type)
-    adopt({ cursor: event.cursor, last: isControl ? cursors.last : event.cursor })
+    const { type, cursor } = event
+    // A stream that did not resume begins with `ready`.
+    if (control.includes(type)) join({ cursor, last: previous ?? cursor })
+    else {
+      if (type !== 'reset') join({ cursor, last: previous })
+      adopt({ cursor, last: cursor })
+    }
     emit(event)
   }
 
   function isKnown({ type, cursor }: FeedEvent) {
-    return !control.includes(type) && seen.has(cursor)
+    return type !== 'reset' && !control.includes(type) && seen.has(cursor)
   }
 
-  /** This tab was frozen, for example: its listeners load their data again. */
-  function onMissedEvents() {
-    emit({ type: 'reset', reason: 'expired', cursor: cursors.cursor ?? '' })
+  /** Receives the events after `next.last` from now on. If this tab has received others, it may have missed some. */
+  function join(next: Cursors) {
+    const hasMissed = cursors.last !== undefined && cursors.last !== next.last
+    // For example, this tab was frozen. Its listeners load their data again. Events that arrive again from here on are
+    // not skipped: only in their order do they end with the newest state.
+    if (hasMissed) seen.clear()
+    adopt(next)
+    if (hasMissed) emit({ type: 'reset', reason: 'expired', cursor: next.cursor ?? '' })
   }
 
-  function adopt({ cursor, last }: Pick<Wishes, 'cursor' | 'last'>) {
-    cursors = { cursor, last }
-    if (last !== undefined) seen.add(last)
-    if (seen.size > maxSeen) seen.delete(seen.values().next().value as string)
+  function adopt(next: Cursors) {
+    cursors = next
+    if (next.last !== undefined) seen.add(next.last)
+    if (seen.size > limits.seen) seen.delete(seen.values().next().value as string)
   }
 
   function emit(event: FeedEvent) {

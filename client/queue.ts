@@ -1,4 +1,4 @@
-import { createEntries, type EntriesParts, type Settled, UNSTORED } from './entries.ts'
+import { createEntries, type EntriesParts, type Message, UNSTORED } from './entries.ts'
 import type { Link } from './link.ts'
 import type { Writable } from './readable.ts'
 import { createSender, type SenderParts } from './sender.ts'
@@ -11,7 +11,7 @@ import { createWriter } from './writer.ts'
 /** time between two comparisons with the store, and between two tries to store what could not be stored */
 const reloadMs = 30_000
 
-export interface QueueParts extends EntriesParts {
+export interface QueueParts extends Omit<EntriesParts, 'send'> {
   session: SenderParts['session']
   storage: Storage
   link: Pick<Link, 'isLeader' | 'canPush' | 'push'>
@@ -20,13 +20,6 @@ export interface QueueParts extends EntriesParts {
   log: (line: LogLine) => void
   isStored: Writable<boolean>
 }
-
-/** A message between the tabs of one user. Entries that are not stored are for the leader. */
-type Message =
-  | { put: readonly Entry[] }
-  | { left: { checklistId: string; settled: readonly Settled[] } }
-  | { resume: string }
-  | { hasLoaded: true }
 
 export type Queue = ReturnType<typeof createQueue>
 
@@ -41,26 +34,18 @@ export function createQueue(
   const entries = createEntries({
     onChange(checklistId) {
       sender.updateInterest()
+      void sender.push(checklistId)
       if (!closed.aborted) onChange(checklistId)
     },
     onResult(entry, result) {
       if (!closed.aborted) onResult(entry, result)
-    }
-  })
-  const shared = { entries, store, isStored, log, closed, share, leave }
-  const writer = createWriter({
-    ...shared,
-    isLeader: link.isLeader.get,
-    onLoad(loaded) {
-      put(loaded)
-      // A tab that was closed while it stored an entry may not have sent it to the leader.
-      if (loaded.length > 0 && !link.isLeader.get()) send({ hasLoaded: true })
     },
-    onUnstored: put => send({ put }),
-    onIdle: () => sender.pushAll()
+    send
   })
-  const { fail: onFailure, reload: onLoss } = writer
-  const sender = createSender({ ...shared, session, link, clock, onFailure, onLoss })
+  const shared = { entries, store, isStored, log, closed }
+  const isLeader = link.isLeader.get
+  const writer = createWriter({ ...shared, isLeader, send, onIdle: () => sender.pushAll() })
+  const sender = createSender({ ...shared, session, link, clock, writer })
   const stopMessages = bus.on<Message & { userId: string }>('outbox', receive)
   let stopTimer = () => {}
   reloadLater()
@@ -86,7 +71,7 @@ export function createQueue(
       const { stored, entries: shown } = entries.listOf(checklistId)
       const writes = entries.writes().filter(write => write.checklistId === checklistId)
       const seqs = stored.map(({ seq }) => seq)
-      leave(checklistId, [...stored, ...shown, ...writes].map(dropped))
+      entries.finish(checklistId, [...stored, ...shown, ...writes].map(dropped))
       await store.use(opened => opened.remove(seqs)).catch(writer.fail)
     },
 
@@ -114,28 +99,13 @@ export function createQueue(
 
   function receive(message: Message & { userId: string }) {
     if (message.userId !== userId) return
-    if ('left' in message) entries.leave(message.left.checklistId, message.left.settled)
+    if ('left' in message) entries.leave(message.checklistId, message.left)
     else if ('resume' in message) sender.resume(message.resume)
     else if ('put' in message) {
-      put(message.put.filter(({ seq }) => seq < UNSTORED))
+      entries.put(message.put.filter(({ seq }) => seq < UNSTORED))
       if (link.isLeader.get()) entries.adopt(message.put.filter(({ seq }) => seq >= UNSTORED))
       void writer.writeAll()
     } else if (link.isLeader.get()) writer.reload()
-  }
-
-  function put(stored: readonly Entry[]) {
-    entries.put(stored)
-    for (const id of new Set(stored.map(({ checklistId }) => checklistId))) void sender.push(id)
-  }
-
-  function share(stored: readonly Entry[]) {
-    send({ put: stored })
-    put(stored)
-  }
-
-  function leave(checklistId: string, settled: readonly Settled[]) {
-    send({ left: { checklistId, settled } })
-    entries.leave(checklistId, settled)
   }
 
   /** A tab that crashes after it has stored an operation sends no message about it. */

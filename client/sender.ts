@@ -1,4 +1,4 @@
-import { type Entries, type Settled, UNSTORED } from './entries.ts'
+import { type Entries, UNSTORED } from './entries.ts'
 import type { ConcordError } from './errors.ts'
 import type { Link } from './link.ts'
 import { sizeOf } from './operation-size.ts'
@@ -6,6 +6,7 @@ import type { Readable } from './readable.ts'
 import type { Entry } from './storage.ts'
 import type { Call, Clock, LogLine, Result } from './types.ts'
 import type { UserStore } from './user-store.ts'
+import type { Writer } from './writer.ts'
 
 const limits = {
   /** of one push; the service allows 100 operations and 256 KiB */
@@ -40,14 +41,7 @@ export interface SenderParts {
   clock: Clock
   log: (line: LogLine) => void
   closed: AbortSignal
-  /** Puts entries that were stored into the copies of all tabs. */
-  share: (entries: readonly Entry[]) => void
-  /** Removes operations in all tabs. */
-  leave: (checklistId: string, settled: readonly Settled[]) => void
-  /** called with an error of the store */
-  onFailure: (error: unknown) => void
-  /** called when the store has not all entries that are in the copy of this tab */
-  onLoss: () => void
+  writer: Pick<Writer, 'fail' | 'reload'>
 }
 
 /** Sends the entries of one user, when this tab is the leader: one push at a time for each checklist. */
@@ -60,10 +54,7 @@ export function createSender({
   clock,
   log,
   closed,
-  share,
-  leave,
-  onFailure,
-  onLoss
+  writer
 }: SenderParts) {
   const sendings = new Map<string, Sending>()
   let pushes = 0
@@ -189,11 +180,11 @@ export function createSender({
     if (!isStored.get() || seqs.length === 0) return sent
     try {
       const marked = await store.use(opened => opened.markSent(seqs))
-      share(marked)
-      if (marked.length < seqs.length) onLoss()
+      entries.share(marked)
+      if (marked.length < seqs.length) writer.reload()
       return marked
     } catch (error) {
-      onFailure(error)
+      writer.fail(error)
       return sent
     }
   }
@@ -215,10 +206,10 @@ export function createSender({
     const sending = sendingOf(id)
     sending.singles = Math.max(0, sending.singles - batch.length)
     if (settled.length === 0) return
-    leave(id, settled)
+    entries.finish(id, settled)
     // If they remain in the store, they are sent again, and the service returns the same results.
     const seqs = storedSeqs(settled.map(({ entry }) => entry))
-    store.use(opened => opened.remove(seqs)).catch(onFailure)
+    store.use(opened => opened.remove(seqs)).catch(writer.fail)
   }
 
   async function canRead(id: string): Promise<boolean> {

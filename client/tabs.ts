@@ -38,6 +38,8 @@ export interface Bus {
 export interface Leadership {
   readonly isLeader: Readable<boolean>
   readonly bus: Bus
+  /** Gives up the lock, and becomes a candidate again. */
+  yield(): void
   close(): void
 }
 
@@ -117,7 +119,7 @@ export function createLeadership({
   const tabId = Math.random().toString(36).slice(2)
   if (!tabs) {
     const bus = { tabId, send() {}, on: () => () => {} }
-    return { isLeader: writable(true), bus, close() {} }
+    return { isLeader: writable(true), bus, yield() {}, close() {} }
   }
 
   const isLeader = writable(false)
@@ -155,6 +157,10 @@ export function createLeadership({
   return {
     isLeader,
     bus,
+    yield() {
+      isLeader.set(false)
+      compete(false)
+    },
     close() {
       resign()
       isClosed = true

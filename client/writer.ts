@@ -1,4 +1,4 @@
-import { type Entries, noop, type Settled, type Write } from './entries.ts'
+import { type Entries, type Message, noop, type Write } from './entries.ts'
 import type { Writable } from './readable.ts'
 import type { Entry } from './storage.ts'
 import type { LogLine } from './types.ts'
@@ -11,14 +11,7 @@ export interface WriterParts {
   isLeader: () => boolean
   log: (line: LogLine) => void
   closed: AbortSignal
-  /** Puts entries that were stored into the copies of all tabs. */
-  share: (entries: readonly Entry[]) => void
-  /** Removes operations in all tabs. */
-  leave: (checklistId: string, settled: readonly Settled[]) => void
-  /** called with the entries that were loaded */
-  onLoad: (entries: readonly Entry[]) => void
-  /** called with operations that cannot be stored, in a tab that is not the leader */
-  onUnstored: (entries: readonly Entry[]) => void
+  send: (message: Message) => void
   /** called when all is stored, and after a failure */
   onIdle: () => void
 }
@@ -33,10 +26,7 @@ export function createWriter({
   isLeader,
   log,
   closed,
-  share,
-  leave,
-  onLoad,
-  onUnstored,
+  send,
   onIdle
 }: WriterParts) {
   let isLoaded = false
@@ -93,7 +83,9 @@ export function createWriter({
       else kept.push(row)
       opIds.add(row.op.opId)
     }
-    onLoad(kept)
+    entries.put(kept)
+    // A tab that was closed while it stored an entry may not have sent it to the leader.
+    if (kept.length > 0 && !isLeader()) send({ hasLoaded: true })
     if (extra.length > 0) await store.use(opened => opened.remove(extra))
   }
 
@@ -105,13 +97,14 @@ export function createWriter({
     const done = await store.use(opened =>
       opened.append(checklistId, op, last && { seq: last.seq, opId: last.op.opId, into })
     )
-    if ('removed' in done) return leave(checklistId, [last?.op.opId ?? op.opId, op.opId].map(noop))
+    if ('removed' in done)
+      return entries.finish(checklistId, [last?.op.opId ?? op.opId, op.opId].map(noop))
     const { seq } = done.entry
     // It left, or another tab stored it, meanwhile.
     if (!entries.writes().includes(write)) return store.use(opened => opened.remove([seq]))
     const sent = write.isSent && (await store.use(opened => opened.markSent([seq])))
     entries.removeWrite(write)
-    share(sent || [done.entry])
+    entries.share(sent || [done.entry])
   }
 
   /** Goes on in memory. */
@@ -129,10 +122,7 @@ export function createWriter({
       write.isFixed = isShared
     }
     for (const id of new Set(writes.map(({ checklistId }) => checklistId))) entries.refresh(id)
-    if (isShared)
-      onUnstored(
-        writes.map(({ seq, checklistId, op, isSent }) => ({ seq, checklistId, op, isSent }))
-      )
+    if (isShared) send({ put: writes.map(({ target, into, isFixed, ...entry }) => entry) })
   }
 }
 

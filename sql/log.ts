@@ -1,4 +1,5 @@
 import type { PendingQuery, Row } from 'postgres'
+import type { Cursor } from '../lib/cursor.ts'
 import type { LogEvent } from '../lib/event.ts'
 import { eventColumns, isLastPage, type PageLimits, type Sized, selectPage } from './event-page.ts'
 import type { Sql } from './executor.ts'
@@ -10,14 +11,18 @@ export interface LogState {
   floor: number
 }
 
-/** Events in order of position, with the state of the log from the same database snapshot. */
-export interface EventPage extends LogState {
+/** Events in order of position. */
+export interface EventPage {
   events: LogEvent[]
   /** whether the query found no later event */
   isLast: boolean
 }
 
-type EventRow = LogState & LogEvent & Sized
+/** The epoch, and a text that changes whenever the epoch may have changed but costs much less to query. */
+export interface KeyedEpoch {
+  epoch: string
+  epochKey: string
+}
 
 /** The memberships of a user, with the state of the log from the same database snapshot. */
 export interface Memberships extends LogState {
@@ -31,13 +36,30 @@ export async function readLogState(sql: Sql): Promise<LogState> {
   return row
 }
 
-export async function readAfter(sql: Sql, pos: number, limits: PageLimits): Promise<EventPage> {
+export async function readEpoch(sql: Sql): Promise<KeyedEpoch> {
+  const [row] = await sql<[KeyedEpoch]>`
+    select log_epoch() as epoch, ${epochKey(sql)} as "epochKey"
+    from log_state`
+  return row
+}
+
+/** Returns a page of all events after `pos`, with the key of the epoch and the head from the same database snapshot. */
+export async function readAfter(
+  sql: Sql,
+  pos: number,
+  limits: PageLimits
+): Promise<EventPage & { epochKey: string; committedHead: number }> {
   const positions = sql`
     select pos
     from events
     where pos > ${pos}
     order by pos`
-  return readPage(sql, limits, positions)
+  const columns = sql`"epochKey", ${head(sql)} as "committedHead"`
+  const { first, page } = await readPage<{ epochKey: string; committedHead: number }>(sql, limits, {
+    positions,
+    columns
+  })
+  return { epochKey: first.epochKey, committedHead: first.committedHead, ...page }
 }
 
 export async function readMemberships(sql: Sql, userId: string): Promise<Memberships> {
@@ -53,7 +75,10 @@ export async function readMemberships(sql: Sql, userId: string): Promise<Members
   return memberships
 }
 
-/** Returns a page of the events that a user may receive, after `pos` and up to `memberships.committedHead`. */
+/**
+ * Returns a page of the events that a user may receive, after `pos` and up to `memberships.committedHead`, with the
+ * state of the log from the same database snapshot.
+ */
 export async function readVisibleAfter(
   sql: Sql,
   {
@@ -62,14 +87,13 @@ export async function readVisibleAfter(
     pos,
     limits
   }: { userId: string; memberships: Memberships; pos: number; limits: PageLimits }
-): Promise<EventPage> {
+): Promise<EventPage & LogState> {
   const { projects, committedHead } = memberships
   const range = { after: pos, upTo: committedHead }
-  return readPage(
-    sql,
-    limits,
-    visiblePositions(sql, { userId, projects, range, limit: limits.rows })
-  )
+  const positions = visiblePositions(sql, { userId, projects, range, limit: limits.rows })
+  const columns = stateColumns(sql)
+  const { first, page } = await readPage<LogState>(sql, limits, { positions, columns })
+  return { epoch: first.epoch, committedHead: first.committedHead, floor: first.floor, ...page }
 }
 
 // Implements `isVisible` of lib/event.ts. Because of the two indexes, the events of other projects cost no time.
@@ -111,11 +135,18 @@ function visiblePositions(
     order by pos`
 }
 
-/** Changes the epoch, which makes every cursor invalid, unless another node has already changed it from `epoch`. */
-export async function renewEpoch(sql: Sql, epoch: string): Promise<void> {
+/**
+ * Changes the epoch, which makes every cursor invalid, if the log ends before `pos`. Does nothing if the epoch is no
+ * longer `epoch`, because another node has changed it.
+ */
+export async function renewEpoch(sql: Sql, { epoch, pos }: Cursor): Promise<void> {
   await sql.begin(async tx => {
     await tx`lock table log_state in share row exclusive mode`
-    await tx`update log_state set generation = generation + 1 where log_epoch() = ${epoch}`
+    await tx`
+      update log_state
+      set generation = generation + 1
+      where log_epoch() = ${epoch}
+      and ${head(sql)} < ${pos}`
   })
 }
 
@@ -124,25 +155,38 @@ export async function notify(sql: Sql, payload = ''): Promise<void> {
   await sql`select pg_notify('concord', ${payload})`
 }
 
-async function readPage(
+/** Returns a page, and the first row of the query, which also contains the `columns` of log_state. */
+async function readPage<State>(
   sql: Sql,
   limits: PageLimits,
-  positions: PendingQuery<Row[]>
-): Promise<EventPage> {
-  // Without `limit 1`, the planner expects 2,000 rows of log_state and materializes the page.
-  const rows = await sql<EventRow[]>`
-    select ${stateColumns(sql)}, event.*
-    from (select floor_pos from log_state limit 1) as log_state
+  { positions, columns }: { positions: PendingQuery<Row[]>; columns: PendingQuery<Row[]> }
+): Promise<{ first: State; page: EventPage }> {
+  // Without `limit 1`, the planner expects 2,000 rows of log_state and materializes the page. With it, the key is
+  // computed once and not for each event.
+  const rows = await sql<(State & LogEvent & Sized)[]>`
+    select ${columns}, event.*
+    from (select floor_pos, ${epochKey(sql)} as "epochKey" from log_state limit 1) as log_state
     left join lateral (${selectPage(sql, limits, eventColumns(sql), positions)}) as event on true
     order by event.pos`
-  const { epoch, committedHead, floor } = rows[0] as EventRow
   // When the page is empty, the query returns one row whose event fields are null.
   const events = rows.filter(({ pos }) => pos !== null)
-  return { epoch, committedHead, floor, events, isLast: isLastPage(events, limits) }
+  return { first: rows[0] as State, page: { events, isLast: isLastPage(events, limits) } }
 }
 
 // These are subqueries, because a subquery runs once and not once for each row.
 const stateColumns = (sql: Sql) => sql`
   (select log_epoch()) as epoch,
-  greatest((select max(pos) from events), floor_pos) as "committedHead",
+  ${head(sql)} as "committedHead",
   floor_pos as floor`
+
+const head = (sql: Sql) => sql`greatest((select max(pos) from events), floor_pos)`
+
+// Whatever changes the epoch without a change of `generation` needs a restart of the server or another database. A
+// driver or a pooler can move a connection there without an error, so that it does not suffice to query the epoch once
+// for each connection.
+const epochKey = (sql: Sql) => sql`
+  concat_ws('/',
+    pg_postmaster_start_time(),
+    (select oid from pg_database where datname = current_database()),
+    generation
+  )`

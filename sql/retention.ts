@@ -7,7 +7,7 @@ export interface Retention {
   /** the number of newest changes of each checklist that are never deleted */
   historyChanges: number
   operationDays: number
-  /** maximum number of rows that one statement deletes */
+  /** maximum number of rows that one statement deletes, and of checklists that it considers; at least 2 */
   limit: number
 }
 
@@ -65,48 +65,69 @@ export async function deleteOldEvents(sql: Sql, { feedDays, limit }: Retention):
 
 /**
  * Deletes changes of checklists that are older than `historyDays`, not above the floor of the feed, and not among the
- * newest `historyChanges` of a list that exists. Returns how many. A request for deleted changes receives status 410.
- * Only the beginning of a history is deleted, whatever the time stamps are: when readChanges finds one revision, it
- * relies on all later revisions being stored.
+ * newest `historyChanges` of a list that exists. A request for deleted changes receives status 410. Only the beginning
+ * of a history is deleted, whatever the time stamps are: when readChanges finds one revision, it relies on all later
+ * revisions being stored.
+ *
+ * Considers the next `limit` lists from the id `from` on, and deletes up to `limit` of their changes. Returns the id
+ * from which the next call must continue, or null after the last list. Call it in a transaction.
  */
 export async function deleteOldChanges(
   sql: Sql,
-  { historyDays, historyChanges, limit }: Retention
-): Promise<number> {
+  { historyDays, historyChanges, limit }: Retention,
+  from: string | null
+): Promise<string | null> {
   const { isOld, isYoung } = ages(sql, historyDays)
-  const { count } = await sql`
-    with excess as (
+  const first = from ?? '00000000-0000-0000-0000-000000000000'
+  // In the order of the index, PostgreSQL stops at the first young change of a list. To sort them, it would read all.
+  // It expects many rows, so that it would compile each statement for 100 ms.
+  await sql`select set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
+  const [step] = await sql<[{ last: string | null; deleted: number }]>`
+    with lists as (
+      select checklist_id, rev, row_number() over (order by checklist_id) as number
+      from checklist_revs
+      where checklist_id >= ${first}
+      order by checklist_id
+      limit ${limit}
+    ),
+    excess as (
       select
         checklist_id,
         case when exists (select from checklists where id = checklist_id) then rev - ${historyChanges} else rev end as upto
-      from checklist_revs
-    )
-    delete from events
-    where pos in (
-      select oldest.pos
-      from excess
-      cross join lateral (
-        select pos, rev, max(rev) filter (where ${isOld}) over () as last_old
-        from (
-          select pos, rev, at, count(*) filter (where ${isYoung}) over (order by rev) as young
+      from lists
+    ),
+    deleted as (
+      delete from events
+      where pos in (
+        select oldest.pos
+        from excess
+        cross join lateral (
+          select pos, rev, max(rev) filter (where ${isOld}) over () as last_old
           from (
-            select pos, rev, at
-            from events
-            where checklist_id = excess.checklist_id
-            and rev <= excess.upto
-            and pos <= (select floor_pos from log_state)
-            order by rev
-            limit ${limit}
-          ) as first
-        ) as counted
-        where young = 0
-        order by rev
-      ) as oldest
-      where upto > 0
-      and rev <= last_old
-      limit ${limit}
-    )`
-  return count
+            select pos, rev, at, count(*) filter (where ${isYoung}) over (order by rev) as young
+            from (
+              select pos, rev, at
+              from events
+              where checklist_id = excess.checklist_id
+              and rev <= excess.upto
+              and pos <= (select floor_pos from log_state)
+              order by rev
+              limit ${limit}
+            ) as first
+          ) as counted
+          where young = 0
+          order by rev
+        ) as oldest
+        where upto > 0
+        and rev <= last_old
+        limit ${limit}
+      )
+      returning pos
+    )
+    select
+      (select checklist_id from lists where number = ${limit}) as last,
+      (select count(*) from deleted) as deleted`
+  return step.deleted < limit ? step.last : first
 }
 
 // An event with a time stamp in the future is neither old nor young.

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
@@ -9,8 +8,13 @@ import { notify } from '../../sql/log.ts'
 import { shutdownLimits } from '../http/shutdown.ts'
 
 const limits = {
-  heartbeatMs: 3000,
-  // Two heartbeats. Each heartbeat checks the silence, so that a connection is replaced after 9 s.
+  // The interval varies between half and one and a half of this, so that one of many idle nodes sends the heartbeat
+  // that all of them receive.
+  checkMs: 1000,
+  // Also the heartbeat of another node, or a commit, shows that the connection works. So heartbeats do not grow with
+  // the square of the number of nodes.
+  heartbeatAfterMs: 3000,
+  // A connection that is silent for so long is replaced at the next check.
   silentMs: 6000,
   connectMs: 5000,
   retryMs: 250,
@@ -36,7 +40,6 @@ export async function createListener({
   onConnect,
   onNotification
 }: ListenerOptions) {
-  const heartbeat = `hb:${randomUUID()}`
   const firstHeartbeat = Promise.withResolvers<void>()
   const options = connectionOptions({ application_name: 'concord listen' })
   let isOpen = true
@@ -45,7 +48,7 @@ export async function createListener({
   let isSending = false
   let replacing: Promise<void> | undefined
   let connection = await listen()
-  const timer = setInterval(beat, limits.heartbeatMs)
+  let timer = scheduleCheck()
   await withTimeout(firstHeartbeat.promise, limits.firstHeartbeatMs).catch(() => {
     log.warn(
       'NOTIFY does not arrive: events are delivered by polling until it does. ' +
@@ -61,7 +64,7 @@ export async function createListener({
 
     async close() {
       isOpen = false
-      clearInterval(timer)
+      clearTimeout(timer)
       await withTimeout(Promise.resolve(replacing), shutdownLimits.connectionMs).catch(() => {})
       await connection.end({ timeout: shutdownLimits.connectionMs / 1000 })
     }
@@ -81,7 +84,6 @@ export async function createListener({
 
   // postgres.js calls this function within its parser. An error thrown here would reject an unrelated query.
   function receive(payload: string) {
-    // Any notification shows that this connection works, even the heartbeat of another node.
     receivedAt = performance.now()
     firstHeartbeat.resolve()
     if (payload === '') onNotification()
@@ -90,13 +92,18 @@ export async function createListener({
   function onListening() {
     connectedAt = performance.now()
     onConnect()
-    beat()
+    void sendHeartbeat()
   }
 
-  function beat() {
-    sendHeartbeat()
-    const isSilent = performance.now() - Math.max(receivedAt, connectedAt) > limits.silentMs
-    if (isSilent && isOpen) {
+  function scheduleCheck() {
+    return setTimeout(check, limits.checkMs * (0.5 + Math.random()))
+  }
+
+  function check() {
+    timer = scheduleCheck()
+    const silentMs = performance.now() - Math.max(receivedAt, connectedAt)
+    if (silentMs > limits.heartbeatAfterMs) void sendHeartbeat()
+    if (silentMs > limits.silentMs) {
       replacing ??= replace().finally(() => {
         replacing = undefined
       })
@@ -106,7 +113,7 @@ export async function createListener({
   async function sendHeartbeat() {
     if (isSending) return
     isSending = true
-    await notify(sql, heartbeat).catch(() => {}) // the pubsub plugin logs the outage
+    await notify(sql, 'heartbeat').catch(() => {}) // the pubsub plugin logs the outage
     isSending = false
   }
 

@@ -7,9 +7,11 @@ import { createGapDetector } from '../../lib/gap-detector.ts'
 import { createRingBuffer } from '../../lib/ring-buffer.ts'
 import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
-import { type LogState, readLogState, renewEpoch } from '../../sql/log.ts'
+import { readLogState, renewEpoch } from '../../sql/log.ts'
+import type { Follow, Page } from './follow.ts'
 import { createListener } from './listener.ts'
-import { tail } from './tail.ts'
+import { createLogReader } from './log-reader.ts'
+import { createTail } from './tail.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -32,6 +34,8 @@ const limits = {
   pollMs: 1500,
   unnotifiedPollMs: 250,
   retryMs: 250,
+  // Pages of a source that repeats old pages, or that reads another database, cause at most one query per second.
+  checkMs: 1000,
   deliveryWaitMs: 5000,
   ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
   // Maximum number of checklists whose revisions are checked for gaps.
@@ -43,9 +47,28 @@ const limits = {
 }
 
 async function plugin(app: FastifyInstance) {
-  const pubsub = await createPubSub(app)
+  const { database, sql, log, metrics } = app
+  const { listenUrl: url } = database
+  const news = createSignal()
+  const listener = await createListener({
+    url,
+    sql,
+    log,
+    onConnect() {
+      metrics.listenerConnects.inc()
+      news.notify()
+    },
+    onNotification() {
+      metrics.notifications.inc()
+      news.notify()
+    }
+  })
+  app.addHook('onClose', () => listener.close())
+  const pollMs = () => (listener.isListening ? limits.pollMs : limits.unnotifiedPollMs)
+  const follow = createTail({ url, news, pollMs })
+  const pubsub = await createPubSub(app, { follow, isListening: () => listener.isListening })
   app.decorate('pubsub', pubsub)
-  const { gauge } = app.metrics
+  const { gauge } = metrics
   const { health } = pubsub
   gauge(
     'delivered_head',
@@ -70,14 +93,12 @@ async function plugin(app: FastifyInstance) {
   app.addHook('onClose', () => pubsub.close())
 }
 
-/** Reads the log with one LISTEN connection and one query connection per process, for any number of subscribers. */
-async function createPubSub({
-  database,
-  sql,
-  log,
-  metrics
-}: Pick<FastifyInstance, 'database' | 'sql' | 'log' | 'metrics'>) {
-  const news = createSignal()
+/** Delivers the pages of `follow` to any number of subscribers. Reads from PostgreSQL what these pages leave out. */
+export async function createPubSub(
+  { sql, log, metrics }: Pick<FastifyInstance, 'sql' | 'log' | 'metrics'>,
+  { follow, isListening }: { follow: Follow; isListening: () => boolean }
+) {
+  const read = createLogReader(sql)
   const buffer = createRingBuffer<LogEvent>(limits.ringBuffer)
   const topics = createTopics<Subscriber>()
   const waiters = new Set<{ pos: number; resolve: () => void }>()
@@ -88,22 +109,10 @@ async function createPubSub({
   let committedHead = state.committedHead
   /** Time since which the log cannot be read, as performance.now(); undefined while it can be read. */
   let outageSince: number | undefined
+  let checkedAt = Number.NEGATIVE_INFINITY
   buffer.reset(deliveredHead)
 
   const revisions = createGapDetector(limits.watchedChecklists)
-  const listener = await createListener({
-    url: database.listenUrl,
-    sql,
-    log,
-    onConnect() {
-      metrics.listenerConnects.inc()
-      news.notify()
-    },
-    onNotification() {
-      metrics.notifications.inc()
-      news.notify()
-    }
-  })
   const delivering = run()
 
   return {
@@ -143,7 +152,7 @@ async function createPubSub({
     /** While `listening` is false, events are found by polling. */
     health() {
       return {
-        listening: listener.isListening,
+        listening: isListening(),
         reading: outageSince === undefined,
         lag: Math.max(0, committedHead - deliveredHead),
         deliveredHead,
@@ -154,8 +163,6 @@ async function createPubSub({
 
     async close() {
       closing.abort()
-      news.notify()
-      await listener.close()
       await delivering
     }
   }
@@ -173,23 +180,52 @@ async function createPubSub({
     }
   }
 
-  /** Delivers the pages of the log one after the other. Returns when the log was replaced. */
+  /** Delivers the pages of the source one after the other. Returns when the log was replaced. */
   async function deliverPages() {
-    const pollMs = () => (listener.isListening ? limits.pollMs : limits.unnotifiedPollMs)
-    const { listenUrl: url } = database
-    const pages = tail({ url, pos: deliveredHead, news, pollMs, closing: closing.signal })
-    for await (const page of pages) {
+    for await (const page of follow({ epoch, pos: deliveredHead }, closing.signal)) {
       metrics.logReads.inc()
       endOutage()
-      if (page.epoch !== epoch) return reset(page)
-      // The database was restored. New events will have positions that this node has already delivered.
-      if (page.committedHead < deliveredHead) return renewEpoch(sql, epoch)
-      committedHead = page.committedHead
-      for (const batch of batches(page.events)) {
-        await deliver(batch)
-        await nextTurn()
-      }
+      const isOfLog = page.epoch === epoch && page.head >= deliveredHead
+      if (isOfLog && page.after <= deliveredHead) await deliverPage(page)
+      else if ((isOfLog || isCheckDue()) && (await deliverFromPostgres()) === 'replaced') return
     }
+    if (!closing.signal.aborted) throw new Error('the source of pages has ended')
+  }
+
+  function isCheckDue() {
+    const isDue = performance.now() - checkedAt > limits.checkMs
+    if (isDue) checkedAt = performance.now()
+    return isDue
+  }
+
+  /** Delivers all events after the delivered head. Only the pages that are read here can replace the epoch. */
+  async function deliverFromPostgres(): Promise<'delivered' | 'replaced'> {
+    for (;;) {
+      const page = await read(deliveredHead)
+      metrics.logReads.inc()
+      if (page.epoch !== epoch) {
+        reset(page)
+        return 'replaced'
+      }
+      // The database was restored. New events will have positions that this node has already delivered.
+      if (page.head < deliveredHead) await renewEpoch(sql, { epoch, pos: deliveredHead })
+      else await deliverPage(page)
+      if (page.to === page.head) return 'delivered'
+    }
+  }
+
+  async function deliverPage({ to, head, events }: Page) {
+    committedHead = Math.max(committedHead, head)
+    for (const batch of batches(events.filter(({ pos }) => pos > deliveredHead))) {
+      await deliver(batch)
+      await nextTurn()
+    }
+    advance(to)
+  }
+
+  function advance(pos: number) {
+    deliveredHead = Math.max(deliveredHead, pos)
+    for (const { pos, resolve } of waiters) if (pos <= deliveredHead) resolve()
   }
 
   function endOutage() {
@@ -199,11 +235,11 @@ async function createPubSub({
     outageSince = undefined
   }
 
-  function reset(now: LogState) {
+  function reset(now: Page) {
     log.warn({ from: epoch, to: now.epoch }, 'database restored or replaced: resetting all cursors')
     epoch = now.epoch
-    deliveredHead = now.committedHead
-    committedHead = now.committedHead
+    deliveredHead = now.head
+    committedHead = now.head
     buffer.reset(deliveredHead)
     revisions.reset()
     for (const subscriber of topics.all()) subscriber.reset()
@@ -229,8 +265,7 @@ async function createPubSub({
       served = bytes = 0
     }
     for (const event of batch) observe(event)
-    deliveredHead = batch.at(-1)?.pos ?? deliveredHead
-    for (const { pos, resolve } of waiters) if (pos <= deliveredHead) resolve()
+    advance(batch.at(-1)?.pos ?? 0)
   }
 
   function observe({ at, checklistId, rev }: LogEvent) {

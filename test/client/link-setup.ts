@@ -67,7 +67,15 @@ async function startTab(t: Test, { address, user, page, isAlone = false }: TabPa
   const { bus } = elected
   const isLeader = writable(false)
   elected.isLeader.subscribe(isLeader.set)
-  const leadership = { ...elected, isLeader }
+  page.tabs.onHide(() => isLeader.set(false))
+  const leadership = {
+    ...elected,
+    isLeader,
+    yield() {
+      isLeader.set(false)
+      elected.yield()
+    }
+  }
   const http = createHttp({ address, fetch, clock, closed: closed.signal })
   const { storage } = userStorage()
   const session = createSessionManager({

@@ -98,7 +98,7 @@ t.test('a leader that was frozen gives way and receives what it missed', async t
   await until(async () => String(await countConnections(app)) === '1,1')
 })
 
-t.test('two leaders at once deliver everything once', async t => {
+t.test('the older of two leaders gives way, and everything arrives once', async t => {
   const { app, list, tab } = await startBrowser(t)
   const tabs = [await tab(), await tab(), await tab()]
   const followed = tabs.map(({ link }) => follow(link, list.listId))
@@ -107,13 +107,13 @@ t.test('two leaders at once deliver everything once', async t => {
 
   const [, second] = tabs
   second?.leadAnyway()
-  await until(async () => String(await countConnections(app)) === '2,2')
   await write(list, 20)
 
   await until(() => followed.every(({ texts }) => texts().length === 20))
   await until(() => events.every(({ length }) => length >= 20))
   for (const received of events) t.same(received.map(revOf), numbers(2, 20))
   for (const { state } of followed) t.same(state?.order, followed[0]?.state?.order)
+  await until(async () => String(await countConnections(app)) === '1,1')
 })
 
 t.test('a follower from the back/forward cache receives what it missed', async t => {
@@ -151,8 +151,9 @@ t.test('a leader in the back/forward cache closes its connections', async t => {
   page.show()
 
   await until(() => followed.texts().length === 4)
-  await until(() => events.length === 4)
-  t.same(events.map(revOf), numbers(2, 4))
+  // Its listeners load again what they show.
+  await until(() => events.length === 2)
+  t.equal(events[1]?.type, 'reset')
 })
 
 t.test('cut connections are replaced without loss or repetition', async t => {

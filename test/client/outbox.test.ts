@@ -255,7 +255,7 @@ t.test('an error about another message deletes no operation', async t => {
   t.strictSame(await sent.settled, applied(sent.opId))
 })
 
-t.test('operations of a removed member wait until the user is added again', async t => {
+t.test('operations of a removed member wait, and are tried again later', async t => {
   const clock = manualClock()
   const tab = startTab({ clock, isOnline: false })
   const ops = [edit('a'), edit('b')]

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
+import { openTailConnection } from '../../plugins/pubsub/tail.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
@@ -67,6 +68,31 @@ t.test('a page of events does not read values beyond its byte limit', async t =>
     })
     t.equal(count, 10, name)
     t.ok(chunks < 400, `${name}: ${chunks} TOAST chunks`)
+  }
+})
+
+t.test('the plan that reads the log is made once and uses an index', async t => {
+  const url = await createDatabase(t)
+  const sql = openSql(t, url)
+  for (const events of [0, 1000, 1_000_000]) {
+    await sql`
+      insert into events (pos, kind, source, at)
+      select pos, 'project.updated', 'sql', now()
+      from generate_series((select coalesce(max(pos), 0) + 1 from events), ${events}::bigint) as pos`
+    const tail = openTailConnection(url)
+    for (let n = 0; n < 7; n++) await readAfter(tail, events, { rows: 1000, bytes: 2 << 20 })
+    const [statement] = await tail<[{ name: string; generic_plans: number; custom_plans: number }]>`
+      select name, generic_plans, custom_plans
+      from pg_prepared_statements
+      where statement like '%"startByte"%' and name <> ''
+      order by prepare_time
+      limit 1`
+    t.match(statement, { generic_plans: 7, custom_plans: 0 }, `${events} events`)
+    const plan = await tail.unsafe(`explain execute "${statement.name}" (2097152, ${events}, 1000)`)
+    const lines = plan.map(row => row['QUERY PLAN'] as string).join('\n')
+    t.match(lines, /Index Only Scan using events_pkey/)
+    t.notMatch(lines, /Seq Scan on events|JIT/)
+    await tail.end()
   }
 })
 

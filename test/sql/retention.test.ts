@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import type { Sql } from '../../sql/executor.ts'
 import { deleteOldChanges, deleteOldEvents } from '../../sql/retention.ts'
 import { createDatabase, openSql } from '../support/database.ts'
 
@@ -29,9 +30,11 @@ async function insertLog(t: Test, ages: number[], { isDeleted = false } = {}) {
       const [{ floor }] = await sql<[{ floor: number }]>`select floor_pos as floor from log_state`
       return floor
     },
-    async trimmed() {
-      await sql`update log_state set floor_pos = ${ages.length}`
-      while ((await deleteOldChanges(sql, retention)) >= retention.limit);
+    async trimmed(floor = ages.length) {
+      await sql`update log_state set floor_pos = ${floor}`
+      let next: string | null = null
+      do next = await sql.begin(tx => deleteOldChanges(tx as unknown as Sql, retention, next))
+      while (next !== null)
       const rows = await sql<{ rev: number }[]>`select rev from events order by rev`
       return rows.map(({ rev }) => rev)
     }
@@ -82,4 +85,52 @@ t.test('retention keeps the newest changes, but none of a deleted checklist', as
   const ages = [99, 99, 99, 99, 99, 99]
   t.strictSame(await (await insertLog(t, ages)).trimmed(), [5, 6])
   t.strictSame(await (await insertLog(t, ages, { isDeleted: true })).trimmed(), [])
+})
+
+t.test('retention deletes the old changes of more lists than one step considers', async t => {
+  const { sql, trimmed } = await insertLog(t, [99], { isDeleted: true })
+  await sql`
+    with lists as (
+      insert into checklist_revs (checklist_id, rev, updated_at)
+      select gen_random_uuid(), 3, now()
+      from generate_series(1, 20)
+      returning checklist_id
+    )
+    insert into events (pos, kind, checklist_id, rev, source, at)
+    select nextval('events_pos') + 100, 'checklist.updated', checklist_id, rev, 'sql', now() - interval '99 days'
+    from lists
+    cross join generate_series(1, 3) as rev`
+  const [{ head }] = await sql<[{ head: number }]>`select max(pos) as head from events`
+  t.strictSame(await trimmed(head), [])
+})
+
+t.test('retention reads few changes of lists of which it deletes none', async t => {
+  const { sql } = await insertLog(t, [1])
+  await sql`update log_state set floor_pos = 1000000`
+  await sql`
+    with lists as (
+      insert into checklist_revs (checklist_id, rev, updated_at)
+      select gen_random_uuid(), 1000, now()
+      from generate_series(1, 20)
+      returning checklist_id
+    )
+    insert into events (pos, kind, checklist_id, rev, source, at)
+    select nextval('events_pos') + 100, 'checklist.updated', checklist_id, rev, 'sql', now()
+    from lists
+    cross join generate_series(1, 1000) as rev`
+  await sql`analyze`
+  const read = async () => {
+    await sql`select pg_stat_force_next_flush()`
+    const [{ rows }] = await sql<[{ rows: number }]>`
+      select seq_tup_read + idx_tup_fetch as rows
+      from pg_stat_user_tables
+      where relname = 'events'`
+    return rows
+  }
+  const before = await read()
+  const limits = { ...retention, limit: 5000 }
+  const next = await sql.begin(tx => deleteOldChanges(tx as unknown as Sql, limits, null))
+  t.equal(next, null)
+  const rows = (await read()) - before
+  t.ok(rows < 1000, `${rows} rows of the log were read`)
 })

@@ -25,6 +25,8 @@ export function wordsOf(texts: string[]): Set<string> {
  */
 export function createWords(faults: string[]) {
   const words = new Map<string, Word>()
+  /** the words that each tab has removed or brought back */
+  const movedBy = new Map<object, Set<string>>()
   let count = 0
 
   return {
@@ -45,10 +47,11 @@ export function createWords(faults: string[]) {
     /** Records a change in a tab, from the texts that it showed before and after. */
     change({ tab, sent, before, after, isUndo }: Made) {
       const [shown, left] = [wordsOf(before), wordsOf(after)]
-      for (const name of shown.difference(left)) {
-        const word = words.get(name)
-        if (isUndo && word && word.tab !== tab) faults.push(`undo removed ${name} of another tab`)
-      }
+      // A step that removed words of others, or restored them, may do so again.
+      const moved = movedBy.get(tab) ?? new Set()
+      movedBy.set(tab, moved.union(shown.symmetricDifference(left)))
+      for (const name of isUndo ? shown.difference(left).difference(moved) : [])
+        if (words.get(name)?.tab !== tab) faults.push(`undo removed ${name} of another tab`)
       release(shown.difference(left))
       // A choice or an undo may also bring back words of others.
       const added = [...left.difference(shown)]

@@ -112,7 +112,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
           })
       }
     }
-    const tabs = isLeader ? { ...page.tabs, lock: lockAtOnce } : page.tabs
+    const tabs = isLeader ? { ...page.tabs, lock: lockOnce(page.tabs.lock) } : page.tabs
     const client = createClient(device.proxy.url, {
       ...{ fetch, WebSocket: WebSocket as never, storage, clock, tabs }
     })
@@ -266,7 +266,15 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
   }
 }
 
-const lockAtOnce: Tabs['lock'] = (_name, _options, hold) => hold(new AbortController().signal)
+/** Returns a lock that is granted at once for the first time, also while another tab holds it. */
+function lockOnce(lock: Tabs['lock']): Tabs['lock'] {
+  let isFirst = true
+  return (name, options, hold) => {
+    if (!isFirst) return lock(name, options, hold)
+    isFirst = false
+    return hold(new AbortController().signal)
+  }
+}
 
 function shownRows(view: View | undefined) {
   return {

@@ -1,10 +1,21 @@
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { build, listen } from '../../support/app.ts'
 import { insertChecklist } from '../../support/checklists.ts'
 import { openLive } from '../../support/live-client.ts'
 import { insertMember } from '../../support/projects.ts'
 import { openFeed } from '../../support/sse-client.ts'
+import { until } from '../../support/until.ts'
 import { createUser } from '../../support/users.ts'
+
+/** Makes every job due, and waits until none is. */
+async function runJobs(app: FastifyInstance) {
+  await app.sql`update jobs set due_at = now()`
+  await until(async () => {
+    await app.runDueJobs()
+    return (await app.sql`select from jobs where due_at <= now()`).length === 0
+  })
+}
 
 t.test('a cursor of a deleted event receives reset with reason expired', async t => {
   const app = await build(t)
@@ -20,7 +31,7 @@ t.test('a cursor of a deleted event receives reset with reason expired', async t
   await sql`update events set at = at - interval '8 days' where kind <> 'item.added'`
   const before = await read()
 
-  await app.applyRetention()
+  await runJobs(app)
   const left = await sql`select kind from events order by pos`
   t.strictSame(
     left.map(({ kind }) => kind),
@@ -62,7 +73,7 @@ t.test('retention keeps changes of 90 days and the newest 5,000', async t => {
   const young = Number(before.rev) - 5100
   await sql`update events set at = at - interval '91 days' where rev is null or rev <= ${young + 50}`
 
-  await app.applyRetention()
+  await runJobs(app)
   const [kept] = await sql<[{ first: number; count: number }]>`
     select min(rev) as first, count(*) from events where checklist_id = ${listId}`
   t.strictSame(
@@ -117,7 +128,7 @@ t.test(
     await sql`update deleted_items set deleted_at = now() - interval '91 days' where id = ${a}`
     await sql`update conflicts set resolved_at = now() - interval '91 days'`
     await sql`update operations set decided_at = now() - interval '31 days' where result ->> 'outcome' = 'conflict'`
-    await app.applyRetention()
+    await runJobs(app)
     t.match(await apply({ kind: 'item.restore', itemId: a }), { code: 'not_found' })
     t.match(await apply({ kind: 'item.restore', itemId: b }), { outcome: 'applied' })
     t.equal((await sql`select from conflicts`).length, 0)

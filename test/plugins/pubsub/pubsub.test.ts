@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { LogEvent } from '../../../lib/event.ts'
@@ -237,6 +238,39 @@ t.test('one commit sends one notification', async t => {
     from generate_series(1, 100)`
   await until(() => events.length === 100)
   t.equal(payloads.filter(payload => payload === '').length, 1)
+})
+
+t.test('many commits cause at most one log query in 10 ms', async t => {
+  const { sql, listId, events, app } = await setUp(t)
+  const queries = async () => (await app.metrics.logReads.get()).values[0]?.value ?? 0
+  const [before, start] = [await queries(), performance.now()]
+  await Promise.all(
+    Array.from(
+      { length: 300 },
+      () => sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item')`
+    )
+  )
+  await until(() => events.length === 300)
+  // The first pages of a connection are small, and no query waits for a page that is not the last one.
+  const most = (performance.now() - start) / 10 + 10
+  const count = (await queries()) - before
+  t.ok(count <= most, `${count} queries, at most ${Math.round(most)}`)
+})
+
+t.test('a node that receives notifications sends no heartbeat', async t => {
+  const { url, sql, listId, app } = await setUp(t)
+  const heartbeats: string[] = []
+  const listener = openSql(t, url)
+  await listener.listen('concord', payload => {
+    if (payload !== '') heartbeats.push(payload)
+  })
+  for (let n = 0; n < 15; n++) {
+    await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'item')`
+    await delay(500)
+  }
+  t.strictSame(heartbeats, [])
+  t.ok(app.pubsub.health().listening)
+  await until(() => heartbeats.length > 0)
 })
 
 t.test('the log reader delivers a hundred events of 500 kB each', async t => {
