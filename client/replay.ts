@@ -99,6 +99,9 @@ export function openConflicts({ conflicts }: Working): Conflict[] {
 
 const none: readonly never[] = []
 
+/** the lines of items that are shown as they are; most lines of a long checklist */
+const plainLines = new WeakMap<Item, Line>()
+
 /** Returns the lines to show. Unchanged lines are the same objects as in `previous`, and so is an unchanged array. */
 export function viewOf(
   working: Working,
@@ -116,17 +119,26 @@ export function viewOf(
     conflicts.set(itemId, [...(conflicts.get(itemId) ?? none), conflict])
   }
   const kept = keptValues(working)
-  const old = new Map(previous.map(line => [line.id, line]))
+  let old: Map<string, Line> | undefined
   const lines = working.order.map(item => {
+    const { id } = item
+    const mark = marks.get(id) ?? 'saved'
+    const isPlain = !kept.has(id) && !conflicts.has(id) && !people.has(id)
+    const known = isPlain && plainLines.get(item)
+    if (known && known.mark === mark) return known
+
+    old ??= new Map(previous.map(line => [line.id, line]))
+    const before = old.get(id)
     const line = {
       ...item,
-      ...kept.get(item.id),
-      mark: marks.get(item.id) ?? 'saved',
-      conflicts: conflicts.get(item.id) ?? none,
-      people: people.get(item.id) ?? none
+      ...kept.get(id),
+      mark,
+      conflicts: conflicts.get(id) ?? none,
+      people: people.get(id) ?? none
     }
-    const before = old.get(item.id)
-    return before && isSameLine(before, line) ? before : line
+    const shown = before && isSameLine(before, line) ? before : line
+    if (isPlain) plainLines.set(item, shown)
+    return shown
   })
   return isSame(lines, previous) ? previous : lines
 }

@@ -65,8 +65,12 @@ async function plugin(app: FastifyInstance) {
   })
   app.addHook('onClose', () => listener.close())
   const pollMs = () => (listener.isListening ? limits.pollMs : limits.unnotifiedPollMs)
-  const follow = createTail({ url, news, pollMs })
-  const pubsub = await createPubSub(app, { follow, isListening: () => listener.isListening })
+  const awaited = createSignal()
+  const pubsub = await createPubSub(app, {
+    follow: createTail({ url, news, awaited, pollMs }),
+    isListening: () => listener.isListening,
+    onWait: awaited.notify
+  })
   app.decorate('pubsub', pubsub)
   const { gauge } = metrics
   const { health } = pubsub
@@ -96,7 +100,16 @@ async function plugin(app: FastifyInstance) {
 /** Delivers the pages of `follow` to any number of subscribers. Reads from PostgreSQL what these pages leave out. */
 export async function createPubSub(
   { sql, log, metrics }: Pick<FastifyInstance, 'sql' | 'log' | 'metrics'>,
-  { follow, isListening }: { follow: Follow; isListening: () => boolean }
+  {
+    follow,
+    isListening,
+    onWait = () => {}
+  }: {
+    follow: Follow
+    isListening: () => boolean
+    /** Called when a client waits for the delivery of its own commit. */
+    onWait?: () => void
+  }
 ) {
   const read = createLogReader(sql)
   const buffer = createRingBuffer<LogEvent>(limits.ringBuffer)
@@ -131,6 +144,7 @@ export async function createPubSub(
       const { promise, resolve } = Promise.withResolvers<void>()
       const waiter = { pos, resolve }
       waiters.add(waiter)
+      onWait()
       const timer = setTimeout(resolve, limits.deliveryWaitMs)
       await promise
       clearTimeout(timer)

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { connectionOptions } from '../../lib/postgres/connection.ts'
 import type { Signal } from '../../lib/signal.ts'
@@ -6,13 +5,16 @@ import type { Sql } from '../../sql/executor.ts'
 import type { Follow } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
 
-// The first of several notifications causes a query at once, all others of the next 10 ms cause one more.
+// The first of several notifications causes a query at once, all others of the next 10 ms cause one more, unless a
+// client of this node waits for its own commit.
 const limits = { minIntervalMs: 10 }
 
 export interface TailOptions {
   url: string
   /** Notified after commits. */
   news: Signal
+  /** Notified when a client of this node waits for its own commit: the next query then starts at once. */
+  awaited: Signal
   /** Returns how long to wait for a notification before the next query. */
   pollMs: () => number
 }
@@ -30,13 +32,14 @@ export function openTailConnection(url: string): Sql {
 }
 
 /** Returns a source that reads the log on a connection of its own: after each notification, and by polling. */
-export function createTail({ url, news, pollMs }: TailOptions): Follow {
+export function createTail({ url, news, awaited, pollMs }: TailOptions): Follow {
   return async function* tail({ pos }, signal) {
     const sql = openTailConnection(url)
     const read = createLogReader(sql)
     // Close the connection at once, because a database that hangs must not delay the end of the process.
     const end = () => {
       news.notify()
+      awaited.notify()
       return sql.end({ timeout: 0 })
     }
     signal.addEventListener('abort', end)
@@ -49,7 +52,7 @@ export function createTail({ url, news, pollMs }: TailOptions): Follow {
         if (page.to < page.head) continue
         // Wait before `news`: the next query then also covers what is notified meanwhile.
         const restMs = readAt + limits.minIntervalMs - performance.now()
-        if (restMs > 0) await delay(restMs)
+        if (restMs > 0) await awaited.wait(restMs)
         await news.wait(pollMs())
       }
     } finally {

@@ -21,8 +21,8 @@ const allowed: Record<string, string[]> = {
   sql: ['sql', 'lib', 'schemas'],
   plugins: ['plugins', 'sql', 'lib', 'schemas'],
   routes: ['routes', 'sql', 'lib', 'schemas'],
-  bin: ['bin', 'sql', 'lib', 'schemas', '.'],
-  bench: ['bench', 'plugins', 'sql', 'lib', 'schemas', '.'],
+  bin: ['bin', 'client', 'sql', 'lib', 'schemas', '.'],
+  bench: ['bench', 'client', 'plugins', 'sql', 'lib', 'schemas', '.'],
   test: ['test', 'client', 'plugins', 'sql', 'lib', 'schemas', 'bin', '.'],
   '.': ['.', 'plugins', 'lib', 'schemas']
 }
