@@ -84,6 +84,16 @@ export async function withSignal<T>(
   }
 }
 
+/** Resolves or rejects as `promise`, or rejects with ABORTED as soon as `signal` aborts. */
+export function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) return promise
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(abortError())
+    signal.addEventListener('abort', abort)
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
 /** Returns the error of a call that was aborted. `closed` says whether the client was closed. */
 export function abortError(closed?: AbortSignal): ConcordError {
   const message = closed?.aborted ? 'the client is closed' : 'the call was aborted'

@@ -8,7 +8,7 @@ import { createLink } from './link.ts'
 import { memoryStorage } from './memory-storage.ts'
 import { createOutbox } from './outbox.ts'
 import { createProjects } from './projects.ts'
-import { writable } from './readable.ts'
+import { setFields, writable } from './readable.ts'
 import { createSessionManager } from './session.ts'
 import { browserTabs, createLeadership } from './tabs.ts'
 import type { Client, Clock, Connection, Options } from './types.ts'
@@ -117,17 +117,10 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
   function showConnection() {
     let toDecide = 0
     for (const checklist of checklists.values()) toDecide += checklist.toDecide.get()
-    const before = connection.get()
     const { state, retryAt } = link.state.get()
     const unsent = outbox.unsent.get()
     const isStored = outbox.isStored.get()
-    const isSame =
-      before.state === state &&
-      before.retryAt === retryAt &&
-      before.unsent === unsent &&
-      before.toDecide === toDecide &&
-      before.isStored === isStored
-    if (!isSame) connection.set({ state, retryAt, unsent, toDecide, isStored })
+    setFields(connection, { state, retryAt, unsent, toDecide, isStored })
   }
 
   function close() {

@@ -1,28 +1,14 @@
 import { ConcordError } from './errors.ts'
-import {
-  type Cursors,
-  createHub,
-  type Frame,
-  type Hub,
-  type HubParts,
-  type LeaderTerm,
-  type ListWish,
-  type Wishes
-} from './hub.ts'
-import { type Readable, writable } from './readable.ts'
+import { createHub, type Hub, type HubParts } from './hub.ts'
+import { type Readable, setFields, writable } from './readable.ts'
 import type { SessionManager } from './session.ts'
+import { createTabEvents } from './tab-events.ts'
+import { createTabLists, type ListHandler, type OpenedList } from './tab-lists.ts'
+import type { Envelope, Frame, Known, TabMessage, Wishes } from './tab-messages.ts'
 import type { Leadership, Tabs } from './tabs.ts'
-import type {
-  Change,
-  ChecklistData,
-  ConnectionState,
-  FeedEvent,
-  Operation,
-  Peer,
-  PresenceState,
-  Result,
-  Role
-} from './types.ts'
+import type { ConnectionState, FeedEvent, Operation, Result } from './types.ts'
+
+export type { ChangesPage, ListHandler, OpenedList } from './tab-lists.ts'
 
 /** The connection that all tabs of a browser share, as one tab sees it. */
 export interface Link {
@@ -40,11 +26,7 @@ export interface Link {
    * Opens a checklist for this tab until `close` is called. `known` is the confirmed state to resume from. Opening a
    * checklist again replaces its handler.
    */
-  open(
-    checklistId: string,
-    handler: ListHandler,
-    known?: { rev: number; epoch: string }
-  ): OpenedList
+  open(checklistId: string, handler: ListHandler, known?: Known): OpenedList
   /**
    * Only in the leader, and one push at a time per checklist. Waits for the socket. Rejects with NETWORK when the socket
    * closes before the results arrive, with the code of the service when it refuses the push.
@@ -61,38 +43,6 @@ export interface LinkState {
   retryAt: number | null
 }
 
-/**
- * Receives what the service sends about one checklist: a snapshot, or the changes after `known`, and then all changes
- * without a gap. Another snapshot replaces everything before it.
- */
-export interface ListHandler {
-  snapshot(checklist: ChecklistData): void
-  changes(page: ChangesPage): void
-  /** `peers`: those that changed, without a state when they left; with `isWhole` all peers. `others` are not shown. */
-  presence(peers: Peer[], others: number, isWhole: boolean): void
-  revoked(reason: 'removed' | 'role_changed' | 'deleted', role?: Role): void
-  /** The service refuses to open the checklist. `resync` tries again. */
-  refused(code: string): void
-  /** Whether everything that was committed has been received. */
-  caughtUp(isCaughtUp: boolean): void
-}
-
-export interface ChangesPage {
-  from: number
-  to: number
-  head: number
-  changes: Change[]
-}
-
-/** A checklist that a tab has opened. */
-export interface OpenedList {
-  close(): void
-  /** Shows other users what this user edits; null: nothing. At most five states a second are sent. */
-  show(state: PresenceState | null): void
-  /** Requests a snapshot, for example after a refusal. */
-  resync(): void
-}
-
 export interface LinkParts
   extends Pick<HubParts, 'address' | 'fetch' | 'WebSocket' | 'clock' | 'log'> {
   session: Pick<SessionManager, 'state'> & HubParts['session']
@@ -100,38 +50,8 @@ export interface LinkParts
   tabs: Tabs | false
 }
 
-/** A checklist that this tab has open. */
-interface TabList extends ListWish {
-  handler: ListHandler
-  /** what the handler has received */
-  received: { rev: number; epoch: string } | null
-  isCaughtUp: boolean
-}
-
-/** A message between tabs. Tabs of different users ignore each other. */
-type Envelope = { userId: string | undefined } & (
-  | { term: number; frame: Frame; to?: string }
-  | { wishes: Wishes }
-  | { reconnect: true }
-)
-
-const limits = {
-  /** After a change of the leader, events may arrive twice. */
-  seen: 1000,
-  /** A leader younger than this may not know yet how many terms there were before. */
-  youngMs: 5000,
-  robbedMs: 1000
-}
-
-function isNewer(one: LeaderTerm, other: LeaderTerm): boolean {
-  return one.term > other.term || (one.term === other.term && one.id > other.id)
-}
-
-/** `last` of a tab that has missed events */
-const missed = 'missed'
-
-/** events that change nothing */
-const control = ['ready', 'heartbeat', 'session.ended']
+// A leader that has been silent for longer may be gone, so another one counts, even if it seems older.
+const leaderMs = 20_000
 
 export function createLink(parts: LinkParts): Link {
   const { session, leadership, tabs, clock, log } = parts
@@ -145,22 +65,15 @@ export function createLink(parts: LinkParts): Link {
       hub?.update()
     }
   })
-  const eventRuns = new Set<{ run: (event: FeedEvent) => void }>()
-  const lists = new Map<string, TabList>()
-  /** cursors of the events that this tab has received */
-  const seen = new Set<string>()
-  let cursors: Cursors = {}
+  const events = createTabEvents(log)
+  const lists = createTabLists(sendWishes)
   /**
-   * The newest leader that this tab knows. Frames of an older leader are ignored, because it may not know yet that it has
-   * been replaced.
+   * The newest leader that this tab knows. Frames of an older one are ignored, because it may not know yet that it has been
+   * replaced. All tabs read the same clock for `since`.
    */
-  let leader: LeaderTerm = { term: 0, id: '' }
-  let leaderSince = 0
-  /** when this leader learned of a newer one */
-  let outdatedAt: number | undefined
+  let leader = { since: 0, tabId: '', aliveAt: 0 }
   let userId: string | undefined
   let wantsPush = false
-  let requests = 0
   let isClosed = false
   /** whether wishes are about to be sent, and whether they are to be `isNew` */
   let pending: { isNew: boolean } | undefined
@@ -169,7 +82,7 @@ export function createLink(parts: LinkParts): Link {
     bus.on<Envelope>('link', onEnvelope),
     session.state.subscribe(onSession),
     isLeader.subscribe(onLeadership),
-    ...(tabs ? [tabs.onHide(onHide), tabs.onShow(() => sendWishes(true))] : [])
+    ...(tabs ? [tabs.onHide(events.onHide), tabs.onShow(() => sendWishes(true))] : [])
   ]
 
   return {
@@ -179,46 +92,16 @@ export function createLink(parts: LinkParts): Link {
 
     onEvent(run) {
       const listener = { run }
-      eventRuns.add(listener)
-      if (eventRuns.size === 1) sendWishes()
+      events.listeners.add(listener)
+      sendWishes()
       return () => {
-        if (eventRuns.delete(listener) && eventRuns.size === 0) sendWishes()
+        events.listeners.delete(listener)
+        sendWishes()
       }
     },
 
-    open(checklistId, handler, known) {
-      const id = checklistId.toLowerCase()
-      const list: TabList = {
-        handler,
-        request: ++requests,
-        known: known ?? null,
-        received: known ?? null,
-        isCaughtUp: false,
-        state: null,
-        shownAt: 0
-      }
-      lists.set(id, list)
-      sendWishes()
-      const isOpen = () => lists.get(id) === list
-      return {
-        close() {
-          if (!isOpen()) return
-          lists.delete(id)
-          sendWishes()
-        },
-        show(state) {
-          if (!isOpen()) return
-          list.state = state
-          list.shownAt = Math.max(Date.now(), list.shownAt + 1)
-          sendWishes()
-        },
-        resync() {
-          if (!isOpen()) return
-          list.received = null
-          requestSnapshot(list)
-        }
-      }
-    },
+    open: (checklistId, handler, known) =>
+      lists.open(checklistId.toLowerCase(), handler, known ?? null),
 
     push(checklistId, ops) {
       if (hub) return hub.push(checklistId.toLowerCase(), ops)
@@ -227,14 +110,14 @@ export function createLink(parts: LinkParts): Link {
 
     reconnectNow() {
       if (hub) hub.reconnectNow()
-      else bus.send('link', { userId, reconnect: true } satisfies Envelope)
+      else post({ reconnect: true })
     },
 
     close() {
       for (const stop of stops) stop()
       isClosed = true
       lists.clear()
-      eventRuns.clear()
+      events.listeners.clear()
       flush()
       closeHub()
     }
@@ -245,26 +128,16 @@ export function createLink(parts: LinkParts): Link {
     if (next !== userId) {
       closeHub()
       userId = next
-      cursors = {}
-      seen.clear()
-      for (const list of lists.values()) {
-        list.received = null
-        Object.assign(list, { request: ++requests, known: null })
-        setCaughtUp(list, false)
-      }
+      events.forget()
+      lists.restart()
     }
     if (now.state !== 'signed-in') {
       const isSignedOut = now.state === 'signed-out'
-      setState({ state: isSignedOut ? 'needs-sign-in' : 'connecting', retryAt: null })
+      setFields(state, { state: isSignedOut ? 'needs-sign-in' : 'connecting', retryAt: null })
     } else if (state.get().state === 'needs-sign-in') {
-      setState({ state: 'connecting', retryAt: null })
+      setFields(state, { state: 'connecting', retryAt: null })
     }
     onLeadership(isLeader.get())
-  }
-
-  function setState(next: LinkState) {
-    const { state: name, retryAt } = state.get()
-    if (next.state !== name || next.retryAt !== retryAt) state.set(next)
   }
 
   function onLeadership(isLeading: boolean) {
@@ -273,40 +146,23 @@ export function createLink(parts: LinkParts): Link {
     sendWishes(true)
   }
 
-  // No messages arrive in the back/forward cache.
-  function onHide() {
-    if (cursors.last !== undefined) cursors = { last: missed }
-  }
-
   function openHub() {
-    leader = { term: leader.term + 1, id: bus.tabId }
-    leaderSince = clock.now()
-    outdatedAt = undefined
-    const post = (frame: Frame, to?: string) =>
-      bus.send('link', { userId, term: leader.term, frame, to } satisfies Envelope)
+    const since = Math.max(Date.now(), leader.since + 1)
+    leader = { since, tabId: bus.tabId, aliveAt: Number.POSITIVE_INFINITY }
+    const send = (frame: Frame, to?: string) => {
+      if (to !== bus.tabId) post({ frame, since, to })
+      if ((to ?? bus.tabId) === bus.tabId) receive(frame)
+    }
     hub = createHub({
       ...parts,
+      send,
       tabId: bus.tabId,
-      cursors: () => cursors,
-      forgetCursors() {
-        cursors = {}
-      },
+      cursors: events.cursors,
+      forgetCursors: events.forget,
       wantsPush: () => wantsPush,
-      broadcast(frame) {
-        if (frame.type === 'beat') setState(frame.state)
-        post(frame)
-        receive(frame)
-      },
-      deliver(frame, to) {
-        if (to === bus.tabId) receive(frame)
-        else post(frame, to)
-      },
       onEvent(event) {
-        if (isKnown(event)) return
-        const previous = cursors.last === missed ? undefined : cursors.last
-        const frame: Frame = { type: 'event', event, previous }
-        post(frame)
-        receive(frame)
+        const frame = events.frameOf(event)
+        if (frame) send(frame)
       },
       onCanPush: canPush.set
     })
@@ -318,6 +174,10 @@ export function createLink(parts: LinkParts): Link {
     closing?.close()
   }
 
+  function post(message: TabMessage) {
+    bus.send('link', { userId, ...message } satisfies Envelope)
+  }
+
   /** Sends what this tab wants, after all changes that are made at once. */
   function sendWishes(isNew = false) {
     if (!pending) queueMicrotask(() => isClosed || flush())
@@ -325,182 +185,51 @@ export function createLink(parts: LinkParts): Link {
   }
 
   function flush() {
-    const { isNew } = pending ?? { isNew: false }
-    pending = undefined
     const wishes: Wishes = {
-      isNew,
-      hasEventListeners: eventRuns.size > 0,
-      lists: Object.fromEntries(
-        [...lists].map(([id, { handler, received, isCaughtUp, ...wish }]) => [id, wish])
-      ),
-      leader,
-      cursors
+      isNew: pending?.isNew === true,
+      hasEventListeners: events.listeners.size > 0,
+      lists: lists.wishes(),
+      cursors: events.cursors()
     }
+    pending = undefined
     if (hub) hub.onWishes(wishes, bus.tabId)
-    else if (userId !== undefined) bus.send('link', { userId, wishes } satisfies Envelope)
+    else if (userId !== undefined) post({ wishes })
   }
 
   function onEnvelope(envelope: Envelope, from: string) {
     if (envelope.userId !== userId || userId === undefined) return
-    if ('frame' in envelope) {
-      const { term, frame, to = bus.tabId } = envelope
-      if (frame.type === 'beat') sendWishes()
-      const sender = { term, id: from }
-      if (isNewer(leader, sender)) return
-      leader = sender
-      if (hub) leadership.yield()
-      if (to === bus.tabId) receive(frame)
-    } else if ('wishes' in envelope) onWishes(envelope.wishes, from)
+    if ('frame' in envelope) onFrame(envelope, from)
+    else if ('wishes' in envelope) onWishes(envelope.wishes, from)
     else hub?.reconnectNow()
+  }
+
+  function onFrame(
+    { frame, since, to = bus.tabId }: Extract<TabMessage, { frame: Frame }>,
+    from: string
+  ) {
+    const isOlder = since < leader.since || (since === leader.since && from < leader.tabId)
+    if (isOlder && clock.now() - leader.aliveAt < leaderMs) return
+    leader = { since, tabId: from, aliveAt: clock.now() }
+    if (hub) leadership.yield()
+    if (frame.type === 'beat') sendWishes()
+    if (to === bus.tabId) receive(frame)
   }
 
   function onWishes(wishes: Wishes, from: string) {
     if (!hub) return
-    if (isNewer(wishes.leader, leader)) {
-      // This tab owns the lock, unless it was frozen and learns now that it has lost it.
-      const now = clock.now()
-      outdatedAt ??= now
-      if (now - leaderSince < limits.youngMs || now - outdatedAt > limits.robbedMs) {
-        leader = { term: wishes.leader.term + 1, id: bus.tabId }
-        outdatedAt = undefined
-        hub.sendBeat()
-      }
-    }
     // A leader without a cursor takes the one of another tab, so that this tab misses nothing.
-    if (!cursors.cursor && wishes.cursors.cursor) {
-      join(wishes.cursors)
+    if (!events.cursors().cursor && wishes.cursors.cursor) {
+      events.join(wishes.cursors)
       hub.restartStream() // it may be about to open without a cursor
     }
     hub.onWishes(wishes, from)
   }
 
   function receive(frame: Frame) {
-    if (frame.type === 'beat') return onBeat(frame)
-    if (frame.type === 'event') return onEvent(frame)
-    const list = lists.get(frame.checklistId)
-    if (!list) return
-    const { handler } = list
-    switch (frame.type) {
-      case 'snapshot':
-        return onSnapshot(list, frame)
-      case 'changes':
-        return onChanges(list, frame)
-      case 'presence':
-        return handler.presence(frame.peers, frame.others ?? 0, frame.isWhole)
-      case 'revoked':
-        return handler.revoked(frame.reason, frame.role)
-      case 'error':
-        return handler.refused(frame.code)
-      case 'lost':
-        handler.presence([], 0, true)
-        return setCaughtUp(list, false)
-    }
-  }
-
-  // Events
-
-  function onBeat(frame: Extract<Frame, { type: 'beat' }>) {
-    if (hub) return
-    setState(frame.state)
-    const { cursor, last } = frame.cursors
-    if (cursor) {
-      // Otherwise the leader is behind this tab.
-      if (last === cursors.last || !seen.has(last ?? '')) join(frame.cursors)
-    } else if (eventRuns.size === 0) cursors = {}
-  }
-
-  function onEvent({ event, previous }: Extract<Frame, { type: 'event' }>) {
-    if (isKnown(event)) return
-    const { type, cursor } = event
-    // A stream that did not resume begins with `ready`.
-    if (control.includes(type)) join({ cursor, last: previous ?? cursor })
-    else {
-      if (type !== 'reset') join({ cursor, last: previous })
-      adopt({ cursor, last: cursor })
-    }
-    emit(event)
-  }
-
-  function isKnown({ type, cursor }: FeedEvent) {
-    return type !== 'reset' && !control.includes(type) && seen.has(cursor)
-  }
-
-  /** Receives the events after `next.last` from now on. If this tab has received others, it may have missed some. */
-  function join(next: Cursors) {
-    const hasMissed = cursors.last !== undefined && cursors.last !== next.last
-    // For example, this tab was frozen. Its listeners load their data again. Events that arrive again from here on are
-    // not skipped: only in their order do they end with the newest state.
-    if (hasMissed) seen.clear()
-    adopt(next)
-    if (hasMissed) emit({ type: 'reset', reason: 'expired', cursor: next.cursor ?? '' })
-  }
-
-  function adopt(next: Cursors) {
-    cursors = next
-    if (next.last !== undefined) seen.add(next.last)
-    if (seen.size > limits.seen) seen.delete(seen.values().next().value as string)
-  }
-
-  function emit(event: FeedEvent) {
-    for (const { run } of [...eventRuns]) {
-      try {
-        run(event)
-      } catch (error) {
-        log({ level: 'warn', message: 'a listener of events failed', error })
-      }
-    }
-  }
-
-  // Checklists
-
-  function onSnapshot(
-    list: TabList,
-    { checklist, isCaughtUp }: Extract<Frame, { type: 'snapshot' }>
-  ) {
-    const { rev, epoch } = checklist
-    const { received } = list
-    if (received?.epoch === epoch && rev < received.rev) {
-      // From a leader that is behind: its next changes follow what this tab has, or are skipped.
-      list.known = received
-      return
-    }
-    setKnown(list, { rev, epoch })
-    list.handler.snapshot(checklist)
-    setCaughtUp(list, isCaughtUp)
-  }
-
-  function onChanges(list: TabList, page: Extract<Frame, { type: 'changes' }>) {
-    const { known } = list
-    if (!known) return
-    const { epoch, from, to, head, changes } = page
-    if (epoch !== known.epoch || from > known.rev + 1) return requestSnapshot(list)
-    if (to > known.rev) {
-      setKnown(list, { rev: to, epoch })
-      list.handler.changes({
-        from: known.rev + 1,
-        to,
-        head,
-        changes: changes.filter(({ rev }) => rev > known.rev)
-      })
-    }
-    setCaughtUp(list, Math.max(to, known.rev) >= head)
-  }
-
-  function setKnown(list: TabList, known: TabList['known']) {
-    list.known = known
-    list.received = known
-  }
-
-  function requestSnapshot(list: TabList) {
-    list.known = null
-    list.request = ++requests
-    setCaughtUp(list, false)
-    sendWishes()
-  }
-
-  function setCaughtUp(list: TabList, isCaughtUp: boolean) {
-    if (list.isCaughtUp === isCaughtUp) return
-    list.isCaughtUp = isCaughtUp
-    list.handler.caughtUp(isCaughtUp)
+    if (frame.type === 'beat') {
+      setFields(state, frame.state)
+      if (!hub) events.onBeat(frame.cursors)
+    } else if (frame.type === 'event') events.receive(frame)
+    else lists.receive(frame.checklistId, frame)
   }
 }

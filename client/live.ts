@@ -1,10 +1,10 @@
 import { backoffDelay } from './backoff.ts'
 import type { ConcordError } from './errors.ts'
-import { abortError, isTemporary } from './http.ts'
+import { abortError, isTemporary, withSignal } from './http.ts'
 import type { Link } from './link.ts'
 import { type Readable, writable } from './readable.ts'
 import type { SessionManager } from './session.ts'
-import { signedOutError } from './session.ts'
+import { signedOutError } from './signed-out.ts'
 import type { Call, Clock, FeedEvent, Live } from './types.ts'
 
 export interface LiveParts {
@@ -21,16 +21,25 @@ export interface LiveSource<Row> {
   path: string
   /** name of the array in a page */
   field: string
+  /** name of the field that identifies a row */
+  key: keyof Row
   /**
-   * Returns the rows after an event, or null when the event does not contain enough, and the rows must be loaded again.
-   * An event may be older than the rows: the events after it follow, so the newest values are right in the end.
+   * Returns what an event changes. It may be older than the rows: the events after it follow, so the newest values are
+   * right in the end.
    */
-  apply(rows: readonly Row[], event: FeedEvent, userId: string): readonly Row[] | null
+  patch(rows: readonly Row[], event: FeedEvent, userId: string): Patch<Row> | undefined
 }
+
+/** A change of rows. A row to change that is unknown is a reason to load the rows again, as 'reload'. */
+export type Patch<Row> =
+  | { add: Row }
+  | { change: string; to: Partial<Row> }
+  | { remove: string }
+  | 'reload'
 
 export interface LiveRows<Row> extends Live<readonly Row[]> {
   /** Changes the rows after a response of the service, before its event arrives. */
-  update(run: (rows: readonly Row[]) => readonly Row[]): void
+  update(patch: Patch<Row>): void
 }
 
 /** Returns changed rows, or null when they must be loaded again. */
@@ -45,7 +54,7 @@ const limits = {
 /** Returns rows that are loaded while they have a subscriber and a user is signed in, and that follow the events. */
 export function createLiveRows<Row>(
   { session, link, clock, closed }: LiveParts,
-  { path, field, apply }: LiveSource<Row>
+  { path, field, key, patch }: LiveSource<Row>
 ): LiveRows<Row> {
   const error = writable<ConcordError | null>(null)
   const rows = writable<readonly Row[] | undefined>(undefined, followUser)
@@ -55,8 +64,8 @@ export function createLiveRows<Row>(
     ...rows,
     error,
     ready: call => untilReady(rows, error, closed, call),
-    update(run) {
-      change(run)
+    update(own) {
+      change(current => patched(current, key, own))
     }
   }
 
@@ -116,7 +125,7 @@ export function createLiveRows<Row>(
       } else if (event.type === 'reset') {
         reload()
       } else {
-        applyChange(current => apply(current, event, userId))
+        applyChange(current => patched(current, key, patch(current, event, userId)))
       }
     }
 
@@ -183,6 +192,21 @@ export function createLiveRows<Row>(
   }
 }
 
+function patched<Row>(
+  rows: readonly Row[],
+  key: keyof Row,
+  patch?: Patch<Row>
+): readonly Row[] | null {
+  if (!patch) return rows
+  if (patch === 'reload') return null
+  const has = (id: unknown) => rows.some(row => row[key] === id)
+  if ('add' in patch) return has(patch.add[key]) ? rows : [...rows, patch.add]
+  if ('remove' in patch)
+    return has(patch.remove) ? rows.filter(row => row[key] !== patch.remove) : rows
+  if (!has(patch.change)) return null
+  return rows.map(row => (row[key] === patch.change ? { ...row, ...patch.to } : row))
+}
+
 /** Resolves with the value as soon as there is one. Subscribes to it until then. */
 export function untilReady<T>(
   value: Readable<T | undefined>,
@@ -190,20 +214,18 @@ export function untilReady<T>(
   closed: AbortSignal,
   { signal }: Call = {}
 ): Promise<T> {
-  const signals = [closed, signal]
   const stops: (() => void)[] = []
-  return new Promise<T>((resolve, reject) => {
-    const abort = () => reject(abortError(closed))
-    if (signals.some(one => one?.aborted)) return abort()
-    for (const one of signals) {
-      one?.addEventListener('abort', abort)
-      stops.push(() => one?.removeEventListener('abort', abort))
-    }
-    stops.push(
-      value.subscribe(loaded => loaded !== undefined && resolve(loaded)),
-      error.subscribe(thrown => thrown && !isTemporary(thrown) && reject(thrown))
-    )
-  }).finally(() => {
+  const ready = (aborted: AbortSignal) =>
+    new Promise<T>((resolve, reject) => {
+      const abort = () => reject(abortError(closed))
+      if (aborted.aborted) return abort()
+      aborted.addEventListener('abort', abort)
+      stops.push(
+        value.subscribe(loaded => loaded !== undefined && resolve(loaded)),
+        error.subscribe(thrown => thrown && !isTemporary(thrown) && reject(thrown))
+      )
+    })
+  return withSignal([closed, signal], ready).finally(() => {
     for (const stop of stops) stop()
   })
 }

@@ -11,23 +11,21 @@ export function createProjects(
   const projects: LiveRows<Project> = createLiveRows(parts, {
     path: '/projects',
     field: 'projects',
+    key: 'id',
 
-    apply(rows, event, userId) {
+    patch(_, event, userId) {
       switch (event.type) {
         case 'member.added':
         case 'member.updated':
-          if (event.userId !== userId) return rows
-          return hasRow(rows, 'id', event.projectId)
-            ? changeRow(rows, 'id', event.projectId, { role: event.role })
-            : null
+          return event.userId === userId
+            ? { change: event.projectId, to: { role: event.role } }
+            : undefined
         case 'member.removed':
-          return event.userId === userId ? removeRow(rows, 'id', event.projectId) : rows
+          return event.userId === userId ? { remove: event.projectId } : undefined
         case 'project.updated':
-          return changeRow(rows, 'id', event.projectId, { name: event.project.name })
+          return { change: event.projectId, to: { name: event.project.name } }
         case 'project.deleted':
-          return removeRow(rows, 'id', event.projectId)
-        default:
-          return rows
+          return { remove: event.projectId }
       }
     }
   })
@@ -37,7 +35,7 @@ export function createProjects(
 
     async createProject(name, call) {
       const project = await request<Project>('POST', '/projects', { ...call, body: { name } })
-      projects.update(rows => addRow(rows, 'id', project))
+      projects.update({ add: project })
       return project
     },
 
@@ -55,54 +53,51 @@ export function createProjects(
     const members = createLiveRows<Member>(parts, {
       path: `${url}/members`,
       field: 'members',
+      key: 'userId',
 
-      apply(rows, event, userId) {
-        if (!('projectId' in event) || event.projectId !== id) return rows
+      patch(_, event, userId) {
+        if (!('projectId' in event) || event.projectId !== id) return
         switch (event.type) {
           case 'member.added':
           case 'member.updated':
-            // The event lacks the email.
-            return hasRow(rows, 'userId', event.userId)
-              ? changeRow(rows, 'userId', event.userId, { role: event.role })
-              : null
+            return { change: event.userId, to: { role: event.role } }
           case 'member.removed':
-            return event.userId === userId ? null : removeRow(rows, 'userId', event.userId)
+            return event.userId === userId ? 'reload' : { remove: event.userId }
           case 'project.deleted':
-            return null
-          default:
-            return rows
+            return 'reload'
         }
       }
     })
     const checklists = createLiveRows<ChecklistSummary>(parts, {
       path: `${url}/checklists`,
       field: 'checklists',
+      key: 'id',
 
-      apply(rows, event, userId) {
-        if (!('projectId' in event) || event.projectId !== id) return rows
+      patch(rows, event, userId) {
+        if (!('projectId' in event) || event.projectId !== id) return
         if (!('checklistId' in event)) {
           const isAboutAccess = event.type === 'project.deleted' || isMembership(event, userId)
-          return isAboutAccess ? null : rows
+          return isAboutAccess ? 'reload' : undefined
         }
         const { checklistId, rev, at: updatedAt } = event
         const known = rows.find(row => row.id === checklistId)
-        if (known && known.rev >= rev) return rows
+        if (known && known.rev >= rev) return
         switch (event.type) {
           case 'checklist.created': {
             const { title } = event.after
-            return addRow(rows, 'id', { id: checklistId, projectId: id, title, rev, updatedAt })
+            return { add: { id: checklistId, projectId: id, title, rev, updatedAt } }
           }
           // Restored, it is somewhere in the middle of the list: the order is that of the creation.
           case 'checklist.restored':
-            return null
+            return 'reload'
           case 'checklist.deleted':
-            return removeRow(rows, 'id', checklistId)
+            return { remove: checklistId }
           case 'checklist.updated': {
             const { title } = event.after
-            return changeRow(rows, 'id', checklistId, { title, rev, updatedAt })
+            return { change: checklistId, to: { title, rev, updatedAt } }
           }
           default:
-            return changeRow(rows, 'id', checklistId, { rev, updatedAt })
+            return { change: checklistId, to: { rev, updatedAt } }
         }
       }
     })
@@ -113,26 +108,26 @@ export function createProjects(
 
       async rename(name, call) {
         const project = await request<Project>('PATCH', url, { ...call, body: { name } })
-        projects.update(rows => changeRow(rows, 'id', id, project))
+        projects.update({ change: id, to: project })
         return project
       },
 
       async delete(call) {
         await request('DELETE', url, call)
-        projects.update(rows => removeRow(rows, 'id', id))
+        projects.update({ remove: id })
       },
 
       async createChecklist(title, call) {
         const options = { ...call, body: { title } }
         const checklist = await request<ChecklistSummary>('POST', `${url}/checklists`, options)
-        checklists.update(rows => addRow(rows, 'id', checklist))
+        checklists.update({ add: checklist })
         return checklist
       },
 
       async addMember(email, role, call) {
         const options = { ...call, body: { email, role } }
         const member = await request<Member>('POST', `${url}/members`, options)
-        members.update(rows => addRow(rows, 'userId', member))
+        members.update({ add: member })
         return member
       },
 
@@ -141,40 +136,16 @@ export function createProjects(
           ...call,
           body: { role }
         })
-        members.update(rows => changeRow(rows, 'userId', member.userId, member))
+        members.update({ change: member.userId, to: member })
         return member
       },
 
       async removeMember(userId, call) {
         await request('DELETE', memberUrl(userId), call)
-        members.update(rows => removeRow(rows, 'userId', userId.toLowerCase()))
+        members.update({ remove: userId.toLowerCase() })
       }
     }
   }
-}
-
-type Key<Row> = keyof Row & string
-
-function hasRow<Row>(rows: readonly Row[], key: Key<Row>, id: unknown): boolean {
-  return rows.some(row => row[key] === id)
-}
-
-function addRow<Row>(rows: readonly Row[], key: Key<Row>, row: Row): readonly Row[] {
-  return hasRow(rows, key, row[key]) ? rows : [...rows, row]
-}
-
-function removeRow<Row>(rows: readonly Row[], key: Key<Row>, id: unknown): readonly Row[] {
-  return hasRow(rows, key, id) ? rows.filter(row => row[key] !== id) : rows
-}
-
-function changeRow<Row>(
-  rows: readonly Row[],
-  key: Key<Row>,
-  id: unknown,
-  change: Partial<Row>
-): readonly Row[] {
-  if (!hasRow(rows, key, id)) return rows
-  return rows.map(row => (row[key] === id ? { ...row, ...change } : row))
 }
 
 function isMembership(event: { type: string; userId?: string }, userId: string): boolean {

@@ -50,6 +50,13 @@ export function writable<T>(value: T, onInterest: () => () => void = () => () =>
   }
 }
 
+/** Stores an object, unless all its fields are the same. */
+export function setFields<T extends object>(value: Writable<T>, next: T): void {
+  const before = value.get()
+  const keys = Object.keys(next) as (keyof T)[]
+  if (keys.some(key => next[key] !== before[key])) value.set(next)
+}
+
 /** Throws an error of a callback outside of this library, as an uncaught error: the library goes on. */
 export function throwLater(error: unknown): void {
   queueMicrotask(() => {

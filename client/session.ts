@@ -1,8 +1,12 @@
-import { backoffDelay } from './backoff.ts'
-import { ConcordError } from './errors.ts'
-import { abortError, type Http, isTemporary, withSignal } from './http.ts'
+import { type AccessToken, claimsOf, readAccessToken } from './access-token.ts'
+import { createCookieRequests } from './cookie-requests.ts'
+import type { ConcordError } from './errors.ts'
+import { abortError, type Http, unlessAborted } from './http.ts'
 import { type Readable, writable } from './readable.ts'
+import { createRefreshTimer } from './refresh-timer.ts'
+import { isForGood, isMoreExact, signedOutError } from './signed-out.ts'
 import type { Storage } from './storage.ts'
+import { createStoredUser } from './stored-user.ts'
 import type { Bus } from './tabs.ts'
 import type { Call, Clock, LogLine, Me, Session, SignedOutReason, User } from './types.ts'
 
@@ -47,17 +51,8 @@ export interface SessionManager {
   close(): void
 }
 
-/** An access token. Its times are counted on this device from its arrival, because the clock of the device may be wrong. */
-interface Access {
-  token: string
-  refreshAt: number
-  staleAt: number
-}
-
 /** A message to the other tabs: the user has signed in, has a new name, or is signed out. */
 type SessionMessage = { user: Me; token?: string } | { reason: SignedOutReason }
-
-const limits = { refreshAheadMs: 60_000, storeMs: 5_000 }
 
 /** Signs users in and out, and keeps the access token, in memory only. All tabs follow over the bus. */
 export function createSessionManager(parts: SessionParts): SessionManager {
@@ -65,24 +60,18 @@ export function createSessionManager(parts: SessionParts): SessionManager {
   const state = writable<Session>(
     canResume ? { state: 'unknown' } : { state: 'signed-out', reason: null }
   )
+  const requests = createCookieRequests(http, closed)
+  const stored = createStoredUser(storage, clock, log)
   const tokenListeners = new Set<(token: string) => void>()
-  let access: Access | null = null
-  /** the refresh cookie outside browsers */
-  let cookie: string | undefined
+  let access: AccessToken | null = null
   /** aborts when the user signs out or another user signs in: results of earlier requests do not count any more */
   let user = new AbortController()
-  /** the refresh, sign-in or sign-out in flight: all of them change the cookie, so the newest aborts the one before */
-  let inFlight = new AbortController()
   let refreshing: Promise<string> | null = null
-  let changing: Promise<unknown> | null = null
   /** whether the service has confirmed the user since the start, or since the session was reported as ended */
   let isVerified = !canResume
   let endReason: SignedOutReason | null = null
   let isNeeded = false
-  let failures = 0
-  let retryAfterMs = 0
-  let stopTimer = () => {}
-  let stored: Promise<unknown> = Promise.resolve()
+  const timer = createRefreshTimer({ clock, log, dueMs: refreshDueMs, refresh })
   const unsubscribe = [
     bus.on<SessionMessage>('session', message => {
       if ('user' in message) enter(message.user, message.token, false)
@@ -121,19 +110,19 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     },
 
     signIn: ({ email, password }, { signal } = {}) =>
-      change(signal, async signal => {
-        const { token } = await authenticate('/auth/signin', signal, { email, password })
+      requests.change(signal, async signal => {
+        const { token } = await requests.authenticate('/auth/signin', signal, { email, password })
         const me = await findMe(token, signal)
         enter(me, token, true)
-        await stored
+        await stored.settled()
         return me
       }),
 
     signOut: ({ signal } = {}) =>
-      change(signal, async signal => {
-        await http.send('POST', '/auth/signout', { cookie, signal })
+      requests.change(signal, async signal => {
+        await requests.signOut(signal)
         signedOut('signed_out', true)
-        await stored
+        await stored.settled()
       }),
 
     rename(me) {
@@ -146,8 +135,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
     keepFresh(needed) {
       isNeeded = needed
-      failures = 0
-      schedule()
+      timer.restart()
     },
 
     headers: async signal =>
@@ -161,7 +149,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     },
 
     close() {
-      stopTimer()
+      timer.stop()
       for (const run of unsubscribe) run()
     }
   }
@@ -169,21 +157,21 @@ export function createSessionManager(parts: SessionParts): SessionManager {
   function ended(reason: SignedOutReason) {
     const current = state.get()
     if (current.state === 'signed-out') {
-      if (precisionOf(reason) <= precisionOf(current.reason)) return
+      if (!isMoreExact(reason, current.reason)) return
       state.set({ state: 'signed-out', reason })
       bus.send('session', { reason })
       return
     }
     // The report may be about an earlier session of this device, so only a refresh that is refused signs out.
-    if (precisionOf(reason) > precisionOf(endReason)) endReason = reason
+    if (isMoreExact(reason, endReason)) endReason = reason
     access = null
     isVerified = false
     const earlier: Promise<unknown> = refreshing ?? Promise.resolve()
-    earlier.catch(() => {}).then(retryNow)
+    earlier.catch(() => {}).then(timer.run)
   }
 
   function start() {
-    if (canResume) retryNow()
+    if (canResume) timer.run()
     storage.lastUser().then(
       last => {
         const current = state.get()
@@ -218,15 +206,15 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
   async function rotate(): Promise<string> {
     const { signal: left } = user
+    const changing = requests.changing()
     if (changing) {
-      await changing.catch(() => {})
+      await changing
       if (left.aborted) throw signedOutError()
       if (access && clock.now() < access.staleAt) return access.token
     }
-    inFlight = new AbortController()
-    const { signal } = inFlight
+    const signal = requests.begin()
     try {
-      const { token, userId } = await authenticate('/auth/refresh', signal)
+      const { token, userId } = await requests.authenticate('/auth/refresh', signal)
       if (left.aborted) throw signedOutError()
       const isSame = userOf(state.get())?.id === userId
       const me = isVerified && isSame ? undefined : findMe(token, signal)
@@ -251,32 +239,8 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     }
   }
 
-  /** Sends a request that returns an access token and sets the refresh cookie. */
-  async function authenticate(path: string, signal: AbortSignal, body?: unknown) {
-    const sent = await http.send<{ accessToken: string }>('POST', path, { body, cookie, signal })
-    if (signal.aborted) throw abortError(closed)
-    const [pair] = sent.setCookie.find(one => one.startsWith('refresh='))?.split(';') ?? []
-    if (pair) cookie = pair
-    const token = sent.body.accessToken
-    return { token, userId: claimsOf(token).sub }
-  }
-
   async function findMe(token: string, signal: AbortSignal): Promise<Me> {
     return (await http.send<Me>('GET', '/users/me', { token, signal })).body
-  }
-
-  /** Runs a sign-in or sign-out, and aborts the request before that would change the cookie, too. */
-  function change<T>(signal: AbortSignal | undefined, run: (signal: AbortSignal) => Promise<T>) {
-    inFlight.abort()
-    const mine = withSignal([signal], (combined, abort) => {
-      inFlight = new AbortController()
-      inFlight.signal.addEventListener('abort', abort)
-      return run(combined)
-    }).finally(() => {
-      if (changing === mine) changing = null
-    })
-    changing = mine
-    return mine
   }
 
   function enter(me: Me, token: string | undefined, isOwn: boolean) {
@@ -285,10 +249,9 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     if (token) acceptToken(token)
     if (before?.id !== me.id || before.name !== me.name) {
       state.set({ state: 'signed-in', user: me })
-      store(() => storage.setLastUser(me))
-      store(() => storage.deleteOthers(me.id))
+      stored.enter(me)
     }
-    schedule()
+    timer.schedule()
     if (isOwn) bus.send('session', { user: me, token })
   }
 
@@ -304,83 +267,31 @@ export function createSessionManager(parts: SessionParts): SessionManager {
   function signedOut(reason: SignedOutReason | null, isOwn: boolean) {
     const id = userOf(state.get())?.id ?? ''
     forgetUser()
-    cookie = undefined
-    stopTimer()
+    requests.forget()
+    timer.stop()
     state.set({ state: 'signed-out', reason })
     if (!isOwn || reason === null) return
-    // After an expiry, the next start opens the stored operations of the same user, and requires a sign-in.
-    if (reason !== 'expired') store(() => storage.setLastUser(null))
+    stored.leave(id, reason)
     bus.send('session', { reason })
-    if (!isForGood(reason)) return
-    if (id) store(() => storage.delete(id))
-    store(() => storage.deleteOthers(id))
-  }
-
-  /** Writes to the storage in the order of the calls. A storage that fails does not end a session. */
-  function store(write: () => Promise<void>) {
-    stored = stored
-      .then(
-        () =>
-          new Promise<void>((resolve, reject) => {
-            const fail = () => reject(new Error('the storage did not respond'))
-            const stop = clock.setTimeout(fail, limits.storeMs)
-            write().then(resolve, reject).finally(stop)
-          })
-      )
-      .catch(error => log({ level: 'warn', message: 'storing the session failed', error }))
   }
 
   function acceptToken(token: string) {
-    const now = clock.now()
-    const lifeMs = lifeOf(token)
-    const aheadMs = Math.min(limits.refreshAheadMs, lifeMs / 3)
-    access = {
-      token,
-      refreshAt: now + lifeMs - aheadMs * (1 + Math.random() / 4),
-      staleAt: now + lifeMs - aheadMs / 6
-    }
+    access = readAccessToken(token, clock.now())
     isVerified = true
     endReason = null
-    failures = 0
-    schedule()
+    timer.restart()
     for (const run of [...tokenListeners]) run(token)
   }
 
-  function schedule() {
-    stopTimer()
-    if (closed.aborted || state.get().state === 'signed-out') return
-    if (isVerified && !isNeeded) return
-    const planned = isVerified && access ? access.refreshAt - clock.now() : 0
-    const waiting = failures > 0 ? Math.max(retryAfterMs, backoffDelay(failures)) : planned
-    stopTimer = clock.setTimeout(retryNow, Math.max(0, waiting))
-  }
-
-  function retryNow() {
-    stopTimer()
-    refresh().catch((error: ConcordError) => {
-      if (error.code === 'SIGNED_OUT' || closed.aborted) return
-      failures++
-      retryAfterMs = error.retryAfterMs ?? 0
-      const level = isTemporary(error) ? 'debug' : 'warn'
-      log({ level, message: 'refreshing the access token failed', error })
-      schedule()
-    })
+  function refreshDueMs(): number | null {
+    if (closed.aborted || state.get().state === 'signed-out') return null
+    if (isVerified && !isNeeded) return null
+    return isVerified && access ? access.refreshAt - clock.now() : 0
   }
 }
 
 function userOf(session: Session): Me | null {
   return session.state === 'signed-in' ? session.user : null
-}
-
-/** Several connections report the end of a session, but only the stream receives the exact reason. */
-function precisionOf(reason: SignedOutReason | null): number {
-  if (reason === null) return 0
-  return reason === 'expired' ? 1 : reason === 'revoked' ? 2 : 3
-}
-
-/** Returns whether what is stored on this device must not outlive the session. */
-function isForGood(reason: SignedOutReason): boolean {
-  return reason === 'signed_out' || reason === 'account_deleted'
 }
 
 function isTokenRefused(error: unknown): boolean {
@@ -389,34 +300,4 @@ function isTokenRefused(error: unknown): boolean {
 
 function isSessionRefused(error: unknown): boolean {
   return ['NO_REFRESH_COOKIE', 'BAD_REFRESH_TOKEN'].includes((error as ConcordError).code)
-}
-
-export function signedOutError(cause?: unknown): ConcordError {
-  return new ConcordError('SIGNED_OUT', 'the user is signed out', { cause })
-}
-
-/** Returns the claims of an access token. They are not verified: the service verifies them. */
-function claimsOf(token: string): { sub: string; iat: number; exp: number } {
-  try {
-    const [, claims = ''] = token.split('.')
-    return JSON.parse(atob(claims.replaceAll('-', '+').replaceAll('_', '/')))
-  } catch (cause) {
-    throw new ConcordError('NOT_CONCORD', 'the response contains no access token', { cause })
-  }
-}
-
-/** Returns the life of an access token in milliseconds. `iat` is rounded down to seconds, so up to one may be over. */
-function lifeOf(token: string): number {
-  const { iat, exp } = claimsOf(token)
-  return Math.max(exp - iat - 1, 0.5) * 1000
-}
-
-/** Resolves or rejects as `promise`, or rejects with ABORTED as soon as `signal` aborts. */
-function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
-  if (!signal) return promise
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(abortError())
-    signal.addEventListener('abort', abort)
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
 }

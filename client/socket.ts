@@ -10,6 +10,7 @@ import type { Clock, LogLine, Wire } from './types.ts'
 
 export type MessageToService = Wire<ClientMessageRow>
 export type MessageOfService = Wire<ServerMessageRow>
+export type MessageOf<Type> = Extract<MessageOfService, { type: Type }>
 
 export interface SocketParts {
   address: string
@@ -28,6 +29,8 @@ export interface Socket extends Reconnecting {
   send(message: MessageToService): void
   /** Returns whether the network takes messages slower than they are sent. */
   isFull(): boolean
+  /** Returns whether the service has sent `welcome`. */
+  isOpen(): boolean
   /** Replaces the connection when the service does not respond within 3 s. Returns false when the socket is not open. */
   check(): boolean
 }
@@ -63,6 +66,7 @@ export function createSocket(parts: SocketParts): Socket {
     ...createReconnecting({ clock, log, name: 'socket' }, connect),
     send: message => socket?.send(JSON.stringify(message)),
     isFull: () => (socket?.bufferedAmount ?? 0) > limits.bufferedBytes,
+    isOpen: () => socket !== undefined,
     check() {
       if (socket) expectMessage(limits.quickPongMs)
       return socket !== undefined
