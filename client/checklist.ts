@@ -17,8 +17,8 @@ import {
 import { createMirror, type MirrorParts } from './mirror.ts'
 import { createNotices } from './notices.ts'
 import { cleanState } from './presence.ts'
-import { type Readable, writable } from './readable.ts'
-import { accessTo, createRenderer, isSame } from './render.ts'
+import { type Readable, setFields, writable } from './readable.ts'
+import { accessTo, createRenderer } from './render.ts'
 import type { Working } from './replay.ts'
 import type { Entry } from './storage.ts'
 import type { Checklist, Operation, Result, Sent, Status, View } from './types.ts'
@@ -107,11 +107,11 @@ export function createChecklist(
       const { ops, ids } = makeAdd(editable(), text, options)
       return { ...changeAll(ops), ids }
     },
-    set: (itemId, to) => change(makeSet(editable(), itemId, to)),
+    set: (itemId, to, start) => change(makeSet(editable(), itemId, to, start)),
     move: (itemId, after) => change(makeMove(editable(), itemId, after)),
     remove: itemId => change(makeRemove(editable(), itemId)),
     restore: itemId => change(makeRestore(editable(), itemId)),
-    rename: title => change(makeRename(editable(), title)),
+    rename: (title, start) => change(makeRename(editable(), title, start)),
     resolve: (conflictId, choice) => change(makeResolve(editable(), conflictId, choice)),
 
     delete({ force } = {}) {
@@ -244,7 +244,7 @@ export function createChecklist(
       canUndo: undoSteps.canUndo(),
       canRedo: undoSteps.canRedo()
     }
-    if (!isSame(next, status.get())) status.set(next)
+    setFields(status, next)
   }
 
   function receiveResult(entry: Entry, result: Result) {

@@ -37,11 +37,12 @@ const isWellFormed = (op: Operation) => !/\\u(0000|d[89a-f])/.test(JSON.stringif
 export function makeSet(
   working: Working,
   itemId: string,
-  to: Parameters<Checklist['set']>[1]
+  to: Parameters<Checklist['set']>[1],
+  { text: start }: NonNullable<Parameters<Checklist['set']>[2]> = {}
 ): Operation | null {
   const { id, text, done, dueOn } = shown(working, itemId)
   const set: Fields = {}
-  if (to.text !== undefined) set.text = { from: text, to: to.text }
+  if (to.text !== undefined) set.text = { from: start ?? text, to: to.text }
   if (to.done !== undefined) set.done = { from: done, to: to.done }
   if (to.dueOn !== undefined) set.dueOn = { from: dueOn, to: to.dueOn }
   const op = make({ kind: 'item.set', itemId: id, set })
@@ -68,8 +69,12 @@ export function makeRestore(working: Working, anyCaseId: string): Operation | nu
   return make({ kind: 'item.restore', itemId })
 }
 
-export function makeRename(working: Working, title: string): Operation | null {
-  const op = make({ kind: 'list.rename', from: shownTitle(working), to: title })
+export function makeRename(
+  working: Working,
+  title: string,
+  from = shownTitle(working)
+): Operation | null {
+  const op = make({ kind: 'list.rename', from, to: title })
   return op.from === op.to ? null : op
 }
 

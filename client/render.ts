@@ -75,6 +75,6 @@ export function accessTo({ isDeleted, confirmed }: Working, isRemoved: boolean):
 }
 
 /** Returns whether all properties of two objects of one type are the same. */
-export function isSame<T extends object>(a: T, b: T): boolean {
+function isSame<T extends object>(a: T, b: T): boolean {
   return (Object.keys(a) as (keyof T)[]).every(key => a[key] === b[key])
 }
