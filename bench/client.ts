@@ -202,7 +202,11 @@ function partOf(file: string): string {
   if (/(replay|place|confirmed|combine|undo|checklist|history|presence)\.ts$/.test(file))
     return 'checklists: view, prediction, undo'
   if (/(outbox|storage|indexed-db)\.ts$/.test(file)) return 'queue and storage'
-  if (/(link|hub|tabs|stream|socket|reconnect|backoff|wake|page)\.ts$/.test(file))
+  if (
+    /(link|hub(-list)?|tabs|tab-\w+|pushes|shown|stream|socket|reconnect|backoff|wake|page)\.ts$/.test(
+      file
+    )
+  )
     return 'connection and tabs'
   return 'sessions, projects, requests'
 }

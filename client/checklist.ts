@@ -238,7 +238,7 @@ export function createChecklist(
     const sending = isConnected() ? entries.filter(({ isSent }) => isSent).length : 0
     const { state } = link.state.get()
     const next: Status = {
-      state: state === 'live' && mirror.isOpen() && !mirror.isCaughtUp() ? 'catching-up' : state,
+      state: state === 'live' && users > 0 && !mirror.isCaughtUp() ? 'catching-up' : state,
       sending,
       waiting: entries.length - sending,
       canUndo: undoSteps.canUndo(),

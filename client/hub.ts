@@ -15,7 +15,7 @@ export interface HubParts {
   address: string
   fetch: typeof fetch
   WebSocket: typeof WebSocket
-  session: Pick<SessionManager, 'headers' | 'ended' | 'onToken' | 'keepFresh'>
+  session: Pick<SessionManager, 'isUser' | 'headers' | 'ended' | 'onToken' | 'keepFresh'>
   clock: Clock
   log: (line: LogLine) => void
   /** id of the tab of this hub */

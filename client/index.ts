@@ -45,10 +45,14 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
   const fetch: typeof globalThis.fetch =
     options.fetch ?? ((input, init) => globalThis.fetch(input, init))
   const WebSocket = (options.WebSocket ?? globalThis.WebSocket) as typeof globalThis.WebSocket
-  const tabs = options.tabs ?? (isBrowser && browserTabs(log))
-  const hasDatabase = 'indexedDB' in globalThis
-  const storage =
+  const hasDatabase = isBrowser || 'indexedDB' in globalThis
+  const given =
     options.storage ?? (hasDatabase ? indexedDbStorage(`concord ${base}`) : memoryStorage())
+  const tabs = options.tabs ?? (isBrowser && browserTabs(log))
+  // Then this tab sends its operations to the leader, as when the browser refuses to store them.
+  const isRefused = given.isPrivate && tabs && !options.tabs
+  const refuse = () => Promise.reject(new Error('this storage is in the memory of one tab'))
+  const storage = isRefused ? { ...given, open: refuse } : given
   const closing = new AbortController()
   const { signal: closed } = closing
 

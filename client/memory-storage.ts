@@ -14,6 +14,8 @@ export function memoryStorage(): Storage {
   let lastUser: Me | null = null
 
   return {
+    isPrivate: true,
+
     lastUser: async () => lastUser,
 
     async setLastUser(user) {

@@ -97,7 +97,6 @@ export function createMirror(
     confirmed: () => confirmed,
     isRemoved: () => isRemoved,
     isCaughtUp: () => isCaughtUp,
-    isOpen: () => opened !== undefined,
     peers,
     /** Returns the operations that are not in the confirmed state yet, in order. */
     entries(): readonly Entry[] {

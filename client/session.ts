@@ -2,6 +2,7 @@ import { type AccessToken, claimsOf, readAccessToken } from './access-token.ts'
 import { createCookieRequests } from './cookie-requests.ts'
 import type { ConcordError } from './errors.ts'
 import { abortError, type Http, unlessAborted } from './http.ts'
+import { onPageEvent } from './page.ts'
 import { type Readable, writable } from './readable.ts'
 import { createRefreshTimer } from './refresh-timer.ts'
 import { isForGood, isMoreExact, signedOutError } from './signed-out.ts'
@@ -40,6 +41,8 @@ export interface SessionManager {
   rename(user: Me): void
   /** Signs out all tabs without a request. */
   leave(reason: SignedOutReason): void
+  /** Returns false when a connection belongs to another user than `state` says: the browser has a new cookie. */
+  isUser(userId: string): boolean
   /** Checks with a refresh whether the session has ended. `reason` is the reason if it has. */
   ended(reason: SignedOutReason): void
   /** Refreshes the token before it expires, as long as `isNeeded`. A repeated call, after waking, retries at once. */
@@ -80,7 +83,9 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     }),
     bus.on<string>('token', token => {
       if (userOf(state.get())?.id === claimsOf(token).sub) acceptToken(token)
-    })
+    }),
+    // Messages do not reach a page in the back/forward cache: meanwhile, the user may have changed in another tab.
+    onPageEvent('pageshow', ({ persisted }) => persisted && verify())
   ]
   start()
 
@@ -131,6 +136,8 @@ export function createSessionManager(parts: SessionParts): SessionManager {
 
     leave: reason => signedOut(reason, true),
 
+    isUser: userId => (userOf(state.get())?.id ?? userId) === userId,
+
     ended,
 
     keepFresh(needed) {
@@ -164,6 +171,10 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     }
     // The report may be about an earlier session of this device, so only a refresh that is refused signs out.
     if (isMoreExact(reason, endReason)) endReason = reason
+    verify()
+  }
+
+  function verify() {
     access = null
     isVerified = false
     const earlier: Promise<unknown> = refreshing ?? Promise.resolve()
@@ -234,6 +245,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       if (left.aborted) throw signedOutError(error)
       if (signal.aborted && !closed.aborted) return rotate()
       if (!isSessionRefused(error)) throw error
+      if (state.get().state === 'signed-out') throw signedOutError(error)
       signedOut(endReason ?? (userOf(state.get()) ? 'expired' : null), true)
       throw signedOutError(error)
     }

@@ -15,7 +15,7 @@ export type MessageOf<Type> = Extract<MessageOfService, { type: Type }>
 export interface SocketParts {
   address: string
   WebSocket: typeof WebSocket
-  session: Pick<SessionManager, 'headers' | 'ended' | 'onToken'>
+  session: Pick<SessionManager, 'isUser' | 'headers' | 'ended' | 'onToken'>
   clock: Clock
   log: (line: LogLine) => void
   /** Called with every message, first with `welcome`. */
@@ -123,6 +123,10 @@ export function createSocket(parts: SocketParts): Socket {
       function receive(message: MessageOfService) {
         stopDeadline()
         if (message.type === 'welcome') {
+          if (!session.isUser(message.userId)) {
+            session.ended('expired')
+            return end(0, 'another user has signed in')
+          }
           isOpen = true
           socket = own
           expectMessage = ms => {

@@ -12,6 +12,8 @@ export interface Entry {
 
 /** Where a client stores what must survive a reload. Access tokens are never stored. */
 export interface Storage {
+  /** true when the other tabs of a browser do not have what is stored here */
+  readonly isPrivate?: boolean
   /** Returns the user who was signed in last on this device, or null. */
   lastUser(): Promise<Me | null>
   setLastUser(user: Me | null): Promise<void>

@@ -3,12 +3,13 @@ import type { ConcordError } from './errors.ts'
 import { errorOf } from './http.ts'
 import { createReconnecting, type Reconnecting } from './reconnect.ts'
 import type { SessionManager } from './session.ts'
+import { signedOutError } from './signed-out.ts'
 import type { Clock, FeedEvent, LogLine } from './types.ts'
 
 export interface StreamParts {
   address: string
   fetch: typeof fetch
-  session: Pick<SessionManager, 'headers' | 'ended'>
+  session: Pick<SessionManager, 'isUser' | 'headers' | 'ended'>
   clock: Clock
   log: (line: LogLine) => void
   /** id of a project: only its events are sent */
@@ -99,7 +100,13 @@ export function createStream(parts: StreamParts): Stream {
         if (signal.aborted) return
         const event = { ...JSON.parse(data), type, cursor: id ?? cursor() ?? '' } as FeedEvent
         if (event.type === 'session.ended') session.ended(event.reason)
-        if (event.type === 'ready') onOpen()
+        if (event.type === 'ready') {
+          if (!session.isUser(event.userId)) {
+            session.ended('expired')
+            throw signedOutError()
+          }
+          onOpen()
+        }
         onEvent(event)
       },
       onRetry(ms) {

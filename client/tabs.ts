@@ -123,7 +123,8 @@ export function createLeadership({
   }
 
   const isLeader = writable(false)
-  const channel = tabs.channel(name)
+  /** Open unless the page is in the back/forward cache: Chromium discards pages there that receive a message. */
+  let channel: TabChannel | undefined
   const handlers = new Map<string, Set<(body: never, from: string) => void>>()
   /** Aborts the request for the lock, and gives up the lock. */
   let candidacy: AbortController | undefined
@@ -131,16 +132,11 @@ export function createLeadership({
   /** time of the last sign of life of a leader, which may be this tab */
   let aliveAt = 0
   let checkedAt = 0
-  let isClosed = false
-  channel.onMessage(message => {
-    const { topic, from, body } = message as { topic: string; from: string; body: never }
-    if (!isClosed) for (const run of [...(handlers.get(topic) ?? [])]) run(body, from)
-  })
 
   const bus: Bus = {
     tabId,
     send(topic, body) {
-      if (!isClosed) channel.send({ topic, from: tabId, body })
+      channel?.send({ topic, from: tabId, body })
     },
     on(topic, run) {
       const set = handlers.get(topic) ?? new Set()
@@ -163,13 +159,17 @@ export function createLeadership({
     },
     close() {
       resign()
-      isClosed = true
       for (const stop of stops) stop()
-      channel.close()
     }
   }
 
   function join() {
+    const own = (tabs as Tabs).channel(name)
+    channel = own
+    own.onMessage(message => {
+      const { topic, from, body } = message as { topic: string; from: string; body: never }
+      if (channel === own) for (const run of [...(handlers.get(topic) ?? [])]) run(body, from)
+    })
     compete(false)
     aliveAt = clock.now()
     checkedAt = aliveAt
@@ -181,6 +181,8 @@ export function createLeadership({
     candidacy?.abort()
     candidacy = undefined
     isLeader.set(false)
+    channel?.close()
+    channel = undefined
   }
 
   /** Waits for the lock, or steals it, and leads until it is lost. */

@@ -21,6 +21,7 @@ function open(t: Test, address: string, parts: Partial<SocketParts> = {}) {
     address,
     WebSocket,
     session: {
+      isUser: () => true,
       headers: async () => ({}),
       ended: reason => endings.push(reason),
       onToken: () => () => {}
@@ -70,7 +71,12 @@ t.test('a silent network is noticed, and the socket replaced', async t => {
   const { app, url } = await startNode(t)
   const user = await createUser(app)
   const proxy = await tcpProxy(t, url)
-  const session = { headers: async () => user.headers, ended() {}, onToken: () => () => {} }
+  const session = {
+    isUser: () => true,
+    headers: async () => user.headers,
+    ended() {},
+    onToken: () => () => {}
+  }
   const { socket, messages, closes } = open(t, proxy.url, { session })
   await until(() => socket.state.get().phase === 'open')
 
@@ -95,7 +101,12 @@ t.test('waking replaces a socket without response', async t => {
 t.test('waking keeps a socket that responds', async t => {
   const { app, url } = await startNode(t)
   const user = await createUser(app)
-  const session = { headers: async () => user.headers, ended() {}, onToken: () => () => {} }
+  const session = {
+    isUser: () => true,
+    headers: async () => user.headers,
+    ended() {},
+    onToken: () => () => {}
+  }
   const clock = fastClock()
   const { socket, messages, closes } = open(t, url, { session, clock })
   await until(() => socket.state.get().phase === 'open')
@@ -195,4 +206,21 @@ t.test('an unwanted socket is closed', async t => {
   await until(() => opened[0]?.readyState === 3)
   t.same(closes, [false])
   t.equal(socket.state.get().phase, 'closed')
+})
+
+t.test('a socket that belongs to another user is closed before it is used', async t => {
+  const { app, url } = await startNode(t)
+  const user = await createUser(app)
+  const endings: string[] = []
+  const { messages } = open(t, url, {
+    session: {
+      isUser: id => id !== user.id,
+      headers: async () => user.headers,
+      ended: reason => endings.push(reason),
+      onToken: () => () => {}
+    }
+  })
+  await until(() => endings.length > 1)
+  t.same(new Set(endings), new Set(['expired']))
+  t.same(messages, [])
 })

@@ -19,7 +19,11 @@ function open(t: Test, address: string, parts: Partial<StreamParts> = {}) {
   const stream = createStream({
     address,
     fetch,
-    session: { headers: async () => ({}), ended: reason => endings.push(reason) },
+    session: {
+      isUser: () => true,
+      headers: async () => ({}),
+      ended: reason => endings.push(reason)
+    },
     clock: fastClock(),
     log: line => lines.push(line),
     cursor: () => cursor,
@@ -70,7 +74,7 @@ t.test('a stream resumes after a cut without loss or repetition', async t => {
   const { app, url } = await startNode(t)
   const user = await createUser(app)
   const proxy = await tcpProxy(t, url)
-  const session = { headers: async () => user.headers, ended() {} }
+  const session = { isUser: () => true, headers: async () => user.headers, ended() {} }
   const { events, stream } = open(t, proxy.url, { session })
   await until(() => stream.state.get().phase === 'open')
 
@@ -92,7 +96,7 @@ t.test('a silent stream is replaced', async t => {
   const { app, url } = await startNode(t)
   const user = await createUser(app)
   const proxy = await tcpProxy(t, url)
-  const session = { headers: async () => user.headers, ended() {} }
+  const session = { isUser: () => true, headers: async () => user.headers, ended() {} }
   const { types, stream } = open(t, proxy.url, { session })
   await until(() => stream.state.get().phase === 'open')
 
@@ -136,7 +140,7 @@ t.test('an ended session is reported with its reason', async t => {
 t.test('an unknown cursor causes a reset', async t => {
   const { app, url } = await startNode(t)
   const user = await createUser(app)
-  const session = { headers: async () => user.headers, ended() {} }
+  const session = { isUser: () => true, headers: async () => user.headers, ended() {} }
   const { types } = open(t, url, { session, cursor: () => 'unknown' })
 
   await until(() => types().includes('reset'))
@@ -235,4 +239,20 @@ t.test('waking replaces a stream that is silent', async t => {
     connection.check(3000)
     return urls.length === 2
   })
+})
+
+t.test('a stream that belongs to another user delivers no event', async t => {
+  const { app, url } = await startNode(t)
+  const user = await createUser(app)
+  const endings: string[] = []
+  const { events } = open(t, url, {
+    session: {
+      isUser: id => id !== user.id,
+      headers: async () => user.headers,
+      ended: reason => endings.push(reason)
+    }
+  })
+  await until(() => endings.length > 1)
+  t.same(new Set(endings), new Set(['expired']))
+  t.same(events, [])
 })

@@ -64,6 +64,20 @@ t.test('a tab from the back/forward cache leads again', async t => {
   await until(() => isLeader(only))
 })
 
+t.test('a tab in the back/forward cache receives no messages', async t => {
+  const browser = openBrowser(t)
+  const [tab, other] = [open(t, browser), open(t, browser)]
+  const received: number[] = []
+  tab.bus.on<number>('test', body => received.push(body))
+  tab.page.hide()
+  other.bus.send('test', 1)
+  tab.bus.send('test', 2)
+  tab.page.show()
+  other.bus.send('test', 3)
+  await until(() => received.length > 0)
+  t.same(received, [3])
+})
+
 t.test('a visible tab waits for a leader that is alive', async t => {
   const clock = fastClock()
   const browser = openBrowser(t, { clock })

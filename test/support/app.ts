@@ -6,10 +6,14 @@ import { httpClient } from './http-client.ts'
 
 export const JWT_SECRET = 'a-secret-of-the-tests-and-long-enough'
 
-/** Returns a ready application on a database of its own. `env` overrides the environment below. */
+/**
+ * Returns a ready application on a database of its own. `env` overrides the environment below. `prepare` can add routes
+ * for the test.
+ */
 export async function build(
   t: Pick<Test, 'teardown'>,
-  env: NodeJS.ProcessEnv = {}
+  env: NodeJS.ProcessEnv = {},
+  prepare: (app: FastifyInstance) => void = () => {}
 ): Promise<FastifyInstance> {
   const app = buildApp({
     env: {
@@ -21,6 +25,7 @@ export async function build(
     }
   })
   t.teardown(() => app.close())
+  prepare(app)
   await app.ready()
   return app
 }
