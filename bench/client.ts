@@ -81,7 +81,7 @@ function queueOf(items: readonly { id: string; text: string }[], merged: number)
       { kind: 'item.delete', itemId, seen }
     ] as const
     const kind = kinds[n < merged ? 0 : n % kinds.length] ?? kinds[0]
-    return { seq: n, checklistId: '', op: { opId, ...kind }, isSent: false }
+    return { seq: n, checklistId: '', op: { opId, ...kind }, version: 0, isSent: false }
   })
 }
 

@@ -156,8 +156,8 @@ export function createEntries({ onChange, onResult, send }: EntriesParts) {
     while (at > 0 && (stored[at - 1] as Entry).seq > entry.seq) at--
     const old = stored[at - 1]
     if (old?.seq !== entry.seq) stored.splice(at, 0, entry)
-    // Messages of two tabs may arrive in the wrong order: an entry that was sent stays sent.
-    else if (!old.isSent && (entry.isSent || old.op.opId !== opId)) {
+    // Messages of two tabs may arrive in the wrong order.
+    else if (!old.isSent && (entry.isSent || entry.version > old.version)) {
       stored[at - 1] = entry
       moveWaiters(old.op.opId, opId)
     }
@@ -189,7 +189,7 @@ export function createEntries({ onChange, onResult, send }: EntriesParts) {
       const at = places.get(target) ?? entries.length
       const old = entries[at]
       if (old) entries[at] = into ? { ...old, op: into } : null
-      else entries.push({ seq, checklistId, op, isSent })
+      else entries.push({ seq, checklistId, op, version: 0, isSent })
       places.delete(target)
       if (!isSent) places.set(op.opId, at)
     }

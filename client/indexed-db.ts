@@ -70,7 +70,7 @@ async function openStore(database: string): Promise<Store> {
           await resultOf(rows.delete(last.seq))
           return { removed: last.seq }
         }
-        const entry = combined ?? { checklistId, op, isSent: false }
+        const entry = combined ?? { checklistId, op, version: 0, isSent: false }
         const seq = (await resultOf(combined ? rows.put(entry) : rows.add(entry))) as number
         return { entry: { ...entry, seq } }
       })

@@ -62,7 +62,9 @@ function openStore(data: UserData): Store {
         entries.delete(combine.seq)
         return { removed: combine.seq }
       }
-      const entry = combined ?? { seq: ++data.lastSeq, checklistId, op, isSent: false }
+      const entry = combined ?? {
+        ...{ seq: ++data.lastSeq, checklistId, op, version: 0, isSent: false }
+      }
       entries.set(entry.seq, entry)
       return { entry }
     },

@@ -6,6 +6,8 @@ export interface Entry {
   seq: number
   checklistId: string
   op: Operation
+  /** how often the operation was replaced by a combined one */
+  version: number
   /** true when it may have been sent: from then on it never changes */
   isSent: boolean
 }
@@ -59,7 +61,7 @@ export interface Combination {
  */
 export function combineEntry(stored?: Entry, combine?: Combination): Entry | null | undefined {
   if (!combine || !stored || stored.isSent || stored.op.opId !== combine.opId) return
-  return combine.into && { ...stored, op: combine.into }
+  return combine.into && { ...stored, op: combine.into, version: stored.version + 1 }
 }
 
 /** Returns how many of the stored checklists are deleted, the oldest first, so that 50 remain. */

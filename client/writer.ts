@@ -122,7 +122,8 @@ export function createWriter({
       write.isFixed = isShared
     }
     for (const id of new Set(writes.map(({ checklistId }) => checklistId))) entries.refresh(id)
-    if (isShared) send({ put: writes.map(({ target, into, isFixed, ...entry }) => entry) })
+    if (isShared)
+      send({ put: writes.map(({ target, into, isFixed, ...entry }) => ({ ...entry, version: 0 })) })
   }
 }
 

@@ -57,7 +57,9 @@ for (const [kind, create] of kinds) {
     t.ok('entry' in added)
     const { seq } = 'entry' in added ? added.entry : { seq: 0 }
     const combined = await store.append(listId, second, { seq, opId: first.opId, into })
-    t.strictSame(combined, { entry: { seq, checklistId: listId, op: into, isSent: false } })
+    t.strictSame(combined, {
+      entry: { seq, checklistId: listId, op: into, version: 1, isSent: false }
+    })
     t.strictSame(opsOf(await store.entries()), [into])
 
     const removed = await store.append(listId, second, { seq, opId: into.opId, into: null })
@@ -82,7 +84,7 @@ for (const [kind, create] of kinds) {
     for (const op of ops) await store.append(listId, op)
     await store.remove([1])
     const sent = await store.markSent([1, 2, 99])
-    t.strictSame(sent, [{ seq: 2, checklistId: listId, op: ops[1], isSent: true }])
+    t.strictSame(sent, [{ seq: 2, checklistId: listId, op: ops[1], version: 0, isSent: true }])
     t.strictSame(await (await storage.open(ann.id)).entries(), sent)
   })
 
