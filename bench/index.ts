@@ -17,6 +17,7 @@ const benches = [
   'flood.ts',
   'timing.ts 600',
   'merge.ts 5000',
+  'client.ts',
   'readers.ts 2'
 ]
 const timeoutMs = name ? undefined : 180_000

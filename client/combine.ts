@@ -45,7 +45,8 @@ function combineWith(
   const { outcome, isFinal } = prediction
   if (isFinal || outcome === 'rejected') return
   if (old.kind === 'list.rename' && op.kind === old.kind) {
-    const from = startOf('title', old.from, prediction)
+    const from = startOf('title', old, op.from, prediction)
+    if (from === undefined) return
     return from === op.to ? null : { ...op, from }
   }
   if (old.kind === 'item.move' && op.kind === old.kind && old.itemId === op.itemId) return op
@@ -53,7 +54,8 @@ function combineWith(
     const set: Record<string, { from: unknown; to: unknown }> = { ...old.set }
     for (const [field, { from, to }] of Object.entries(op.set)) {
       const earlier = set[field]
-      const start = earlier ? startOf(field as keyof Fields, earlier.from, prediction) : from
+      const start = earlier ? startOf(field as keyof Fields, earlier, from, prediction) : from
+      if (start === undefined) return
       set[field] = { from: start, to }
       if (start === to) delete set[field]
     }
@@ -63,7 +65,9 @@ function combineWith(
   const { opId, at } = op
   const all = old.items ?? []
   if (op.kind !== 'item.set' && op.kind !== 'item.delete') return
-  if (!all.some(({ itemId }) => itemId === op.itemId)) return
+  const added = all.find(({ itemId }) => itemId === op.itemId)
+  if (!added) return
+  if (op.kind === 'item.set' && op.set.text && op.set.text.from !== added.text) return
   const items = all.flatMap(item => {
     if (item.itemId !== op.itemId) return item
     return op.kind === 'item.set' ? { ...item, ...newValues(op.set) } : []
@@ -79,10 +83,18 @@ const newValues = (set: Fields) =>
 /**
  * Returns the value from which a combined edit starts: the live value under the earlier edit, so that words that others
  * have added since do not count as written by this user; or the value from which the earlier edit started, when its new
- * value is kept in a conflict.
+ * value is kept in a conflict, or when the newer edit starts from that value and not from the merged text. Returns
+ * undefined when the newer edit starts from another text.
  */
-function startOf(field: keyof Fields | 'title', from: unknown, { kept, under }: Prediction) {
-  if (!under || kept?.some(one => one === field)) return from as string
+function startOf(
+  field: keyof Fields | 'title',
+  earlier: { from: unknown; to: unknown },
+  from: unknown,
+  { kept, under, shown }: Prediction
+): string | undefined {
+  const isMerged = (field === 'text' || field === 'title') && from !== shown
+  if (isMerged && from !== earlier.to) return
+  if (isMerged || !under || kept?.some(one => one === field)) return earlier.from as string
   return (field === 'title' ? under.text : under[field]) as string
 }
 

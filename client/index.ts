@@ -44,7 +44,7 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
   const { clock = systemClock, log = () => {}, signal } = options
   const fetch: typeof globalThis.fetch =
     options.fetch ?? ((input, init) => globalThis.fetch(input, init))
-  const WebSocket = options.WebSocket ?? globalThis.WebSocket
+  const WebSocket = (options.WebSocket ?? globalThis.WebSocket) as typeof globalThis.WebSocket
   const hasDatabase = isBrowser || 'indexedDB' in globalThis
   const given =
     options.storage ?? (hasDatabase ? indexedDbStorage(`concord ${base}`) : memoryStorage())

@@ -68,7 +68,7 @@ export interface Options {
   /** default: the global `fetch` */
   fetch?: typeof fetch
   /** default: the global `WebSocket`. Node 20 has none: pass the one of the package `ws` */
-  WebSocket?: typeof WebSocket
+  WebSocket?: WebSocketClass
   /** where operations are stored until they are confirmed. Default: IndexedDB in browsers, memory elsewhere */
   storage?: Storage
   /** how tabs share one connection. Default: Web Locks and BroadcastChannel in browsers. `false`: not at all */
@@ -80,6 +80,13 @@ export interface Options {
   /** the clock and the timers, for tests */
   clock?: Clock
 }
+
+/** What a client needs of a `WebSocket`, so that the type of the package `ws` fits too. */
+export type WebSocketClass = new (
+  url: string,
+  // biome-ignore lint/suspicious/noExplicitAny: a browser and Node disagree about the second argument
+  options?: any
+) => { readonly bufferedAmount: number; send(data: string): void; close(): void }
 
 export interface LogLine {
   level: 'debug' | 'warn'
@@ -246,11 +253,20 @@ export interface Checklist extends Live<View>, Disposable {
     text: string | readonly string[],
     options?: { after?: string | null; done?: boolean; dueOn?: string | null }
   ): Sent & { ids: string[] }
-  set(itemId: string, to: { text?: string; done?: boolean; dueOn?: string | null }): Sent
+  /**
+   * Changes values of an item. `from.text` is the text that the user edited, by default the text that the view shows:
+   * pass it when an input keeps its text while the view changes, so that the words of others are not removed.
+   */
+  set(
+    itemId: string,
+    to: { text?: string; done?: boolean; dueOn?: string | null },
+    from?: { text?: string }
+  ): Sent
   move(itemId: string, after: string | null): Sent
   remove(itemId: string): Sent
   restore(itemId: string): Sent
-  rename(title: string): Sent
+  /** Changes the title. `from` is the title that the user edited, as with `set`. */
+  rename(title: string, from?: string): Sent
   /** Deletes the checklist. Rejected with `changed_since` when another user changed it meanwhile, unless `force`. */
   delete(options?: { force?: boolean }): Sent
   undelete(): Sent

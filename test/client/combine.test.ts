@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { combine } from '../../client/combine.ts'
 import { type Confirmed, fromSnapshot } from '../../client/confirmed.ts'
-import { replay, type Working } from '../../client/replay.ts'
+import { replay, shownItem, type Working } from '../../client/replay.ts'
 import type { Entry } from '../../client/storage.ts'
 import type { ChecklistData, Conflict, Item, Operation } from '../../client/types.ts'
 import { build } from '../support/app.ts'
@@ -46,6 +46,18 @@ function createQueue(confirmed: Confirmed, userId = me) {
           if (entry !== combined.entry) return entry
           return combined.into ? { ...entry, op: combined.into } : []
         })
+      working = replay(confirmed, entries, userId)
+    },
+    /** Another user changes the text of an item. */
+    write(itemId: string, change: (text: string) => string) {
+      const { items, order } = confirmed
+      const item = items.get(itemId) as Item
+      const changed = { ...item, text: change(item.text) }
+      confirmed = {
+        ...confirmed,
+        items: new Map(items).set(itemId, changed),
+        order: order.map(one => (one === item ? changed : one))
+      }
       working = replay(confirmed, entries, userId)
     }
   }
@@ -100,6 +112,66 @@ t.test('edits of one item become one operation with the newest id', async t => {
     { itemId: 'i1' }
   ])
 })
+
+t.test('an edit of a text that the user still sees does not remove what others added', async t => {
+  const confirmed = listOf(1)
+  const item = { ...(confirmed.items.get('i0') as Item), text: 'the item 0' }
+  const live = { ...confirmed, order: [item], items: new Map([[item.id, item]]) }
+  const typed = queueOf(live, [setText('i0', 'item 0', 'item 0 a'), setText('i0', 'item 0 a', 'b')])
+  t.match(typed.ops(), [{ set: { text: { from: 'item 0', to: 'b' } } }])
+
+  const seen = [setText('i0', 'item 0', 'item 0 a'), setText('i0', 'the item 0 a', 'b')]
+  t.match(queueOf(live, seen).ops(), [{ set: { text: { from: 'the item 0', to: 'b' } } }])
+
+  const other = [setText('i0', 'item 0', 'item 0 a'), setText('i0', 'an item', 'an item b')]
+  t.equal(queueOf(live, other).ops().length, 2)
+  t.equal(queueOf(live, [add('n', 'Milk'), setText('n', 'Bread', 'Rye bread')]).ops().length, 2)
+  const rename = (from: string, to: string) => ({ kind: 'list.rename', from, to }) as const
+  t.equal(queueOf(live, [rename('List', 'b'), rename('List', 'c')]).ops().length, 2)
+})
+
+t.test(
+  'whatever is typed in an input that keeps its text, no word of others is removed',
+  async t => {
+    const step = fc.record({ isForeign: fc.boolean(), at: fc.nat(20), isSeen: fc.boolean() })
+    const insert = (text: string, at: number, word: string) => {
+      const words = text.split(' ')
+      return words.toSpliced(at % (words.length + 1), 0, word).join(' ')
+    }
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 2, maxLength: 12 }), steps => {
+        const queue = createQueue(listOf(1))
+        let draft = 'item 0'
+        const typed: string[] = []
+        const foreign: string[] = []
+        for (const [n, { isForeign, at, isSeen }] of steps.entries()) {
+          const word = `${isForeign ? 'theirs' : 'mine'}${n}`
+          if (isForeign) {
+            queue.write('i0', text => insert(text, at, word))
+            foreign.push(word)
+          } else {
+            // The input loses the focus, and shows the text of the view.
+            if (isSeen) draft = shownItem(queue.working(), 'i0')?.text ?? ''
+            const before = draft
+            draft = insert(draft, at, word)
+            queue.add({ opId: randomUUID(), ...setText('i0', before, draft) } as Operation)
+            typed.push(word)
+          }
+          const live = queue.working().items.get('i0')?.text.split(' ') ?? []
+          const kept = [...queue.working().conflicts.values()].map(({ theirs }) => `${theirs}`)
+          const all = [...live, ...kept.join(' ').split(' ')]
+          if (
+            !foreign.every(word => live.includes(word)) ||
+            !typed.every(word => all.includes(word))
+          )
+            throw new Error(`${live.join(' ')} | ${kept.join(' | ')}`)
+        }
+      }),
+      { numRuns: 1000 }
+    )
+    t.pass()
+  }
+)
 
 t.test('an edit that is taken back disappears', async t => {
   const back = setText('i0', 'b', 'item 0')

@@ -286,6 +286,8 @@ t.test('without foreign writes, predictions are what the service decides', async
         const { outcome, code } = await send(op)
         const predicted = working.predictions.get(op.opId)
         if (predicted?.outcome) t.strictSame([outcome, code], [predicted.outcome, predicted.code])
+        // The client keeps such an operation, and shows it, until the checklist is restored.
+        if (code === 'list_deleted') return
         let between = confirmed()
         const changes = await catchUp()
         if (hasMadeRoom(changes)) return
@@ -336,7 +338,8 @@ t.test(
           outcomes.set(result.outcome, (outcomes.get(result.outcome) ?? 0) + 1)
           if (outcome) {
             t.strictSame([result.outcome, result.code], [outcome, code], JSON.stringify(entry.op))
-            t.strictSame(stateOf(predicted), await rows(), JSON.stringify([entry.op, result]))
+            if (code !== 'list_deleted')
+              t.strictSame(stateOf(predicted), await rows(), JSON.stringify([entry.op, result]))
           }
         }
 

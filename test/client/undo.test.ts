@@ -163,7 +163,12 @@ t.test('n undos and n redos without foreign writes change nothing', async t => {
           })
           const { working, add, takeBack, undo } = editor
           const first = seenOf(working())
-          for (const [move, pause] of moves) add(operationOf(working(), move), pause * 400)
+          for (const [move, pause] of moves) {
+            const op = operationOf(working(), move)
+            // A checklist refuses every other change while it is deleted.
+            if (working().isDeleted && op.kind !== 'list.restore') continue
+            add(op, pause * 400)
+          }
           const last = seenOf(working())
           const states: unknown[] = []
           while (undo.canUndo()) {
