@@ -327,7 +327,8 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       if (old) entries[at] = into ? { ...old, op: into } : null
       else entries.push({ seq, checklistId, op, isSent })
       places.delete(target)
-      if (!isSent) places.set(op.opId, at)
+      // When the target has changed, a later write must not replace this operation by one that contains both.
+      if (!isSent && (old || !target)) places.set(op.opId, at)
     }
     list.entries = entries.filter(entry => entry !== null)
     let many = 0
@@ -554,6 +555,9 @@ export function createOutbox({ session, storage, link, bus, clock, log, onShow }
       const sent = write.isSent && (await inStore(opened => opened.markSent([seq])))
       if (mine !== life) return
       writes = writes.filter(other => other !== write)
+      // Another tab has changed the target: later writes contain a combination that was not stored.
+      if (target && done.entry.op !== into)
+        for (const later of writes) if (later.target === op.opId) later.target = undefined
       const entries = sent || [done.entry]
       send({ put: entries })
       putAll(entries)
