@@ -1,46 +1,32 @@
-import { type DBSchema, deleteDB, type IDBPDatabase, openDB } from 'idb'
-import { type Entry, oldestToDelete, type Storage, type Store } from './storage.ts'
-import type { ChecklistData, Me } from './types.ts'
-
-/** One database for all users: the last user, and the ids of those who have a database of their own. */
-interface UsersSchema extends DBSchema {
-  users: { key: string; value: Me | null }
-}
-
-interface UserSchema extends DBSchema {
-  entries: { key: number; value: Entry }
-  checklists: {
-    key: string
-    value: { id: string; savedAt: number; checklist: ChecklistData }
-    indexes: { savedAt: number }
-  }
-}
+import { connect, resultOf } from './database.ts'
+import { combineEntry, oldestToDelete, type Storage, type Store } from './storage.ts'
 
 const LAST_USER = 'last'
 
 /** Returns a storage in the IndexedDB of a browser: one database for each user, and `name` for their ids. */
 export function indexedDbStorage(name = 'concord'): Storage {
-  const users = connect<UsersSchema>(name, db => {
-    db.createObjectStore('users')
-  })
+  /** the last user, and the ids of those who have a database of their own */
+  const users = connect(name, db => db.createObjectStore('users'))
+  const inUsers = <T>(mode: IDBTransactionMode, use: (rows: IDBObjectStore) => IDBRequest<T>) =>
+    users.transact(mode, stores => resultOf(use(stores('users'))))
   const nameOf = (userId: string) => `${name}-${userId}`
 
   return {
-    lastUser: async () => (await users.read(db => db.get('users', LAST_USER))) ?? null,
+    lastUser: async () => (await inUsers('readonly', rows => rows.get(LAST_USER))) ?? null,
 
     async setLastUser(user) {
-      await users.read(db => db.put('users', user, LAST_USER))
+      await inUsers('readwrite', rows => rows.put(user, LAST_USER))
     },
 
     async open(userId) {
-      await users.read(db => db.put('users', null, userId))
+      await inUsers('readwrite', rows => rows.put(null, userId))
       return openStore(nameOf(userId))
     },
 
     delete: remove,
 
     async deleteOthers(userId) {
-      const ids = await users.read(db => db.getAllKeys('users'))
+      const ids = (await inUsers('readonly', rows => rows.getAllKeys())) as string[]
       for (const id of ids) if (id !== userId && id !== LAST_USER) await remove(id)
     }
   }
@@ -49,150 +35,86 @@ export function indexedDbStorage(name = 'concord'): Storage {
     const database = nameOf(userId)
     // A frozen tab can block the deletion of the database, but not that of its rows.
     const user = connectUser(database)
-    await user.write(tx => {
-      tx.objectStore('entries').clear()
-      return tx.objectStore('checklists').clear()
+    await user.transact('readwrite', async stores => {
+      for (const name of ['entries', 'checklists']) stores(name).clear()
     })
     user.close()
-    await new Promise<void>((resolve, reject) => {
-      deleteDB(database, { blocked: () => resolve() }).then(resolve, reject)
+    const request = indexedDB.deleteDatabase(database)
+    await new Promise<unknown>((resolve, reject) => {
+      request.onblocked = resolve
+      resultOf(request).then(resolve, reject)
     })
-    await users.read(db => db.delete('users', userId))
+    await inUsers('readwrite', rows => rows.delete(userId))
   }
 }
 
 async function openStore(database: string): Promise<Store> {
-  const { read, write, close } = connectUser(database)
-  await read(async () => {})
+  const { transact, close } = connectUser(database)
+  await transact('readonly', async () => {})
   let savedAt = 0
   /** whether the browser was requested to keep the data when the disk is full */
   let isPersistent = false
 
   return {
     // The rows are in the order of their key.
-    entries: () => read(db => db.getAll('entries')),
+    entries: () => transact('readonly', stores => resultOf(stores('entries').getAll())),
 
     append(checklistId, op, combine) {
       if (!isPersistent) globalThis.navigator?.storage?.persist?.().catch(() => {})
       isPersistent = true
-      return write(async tx => {
-        const rows = tx.objectStore('entries')
-        const last = combine && (await rows.get(combine.seq))
-        if (combine && last && !last.isSent && last.op.opId === combine.opId) {
-          if (!combine.into) {
-            await rows.delete(last.seq)
-            return { removed: last.seq }
-          }
-          const entry = { ...last, op: combine.into }
-          await rows.put(entry)
-          return { entry }
+      return transact('readwrite', async stores => {
+        const rows = stores('entries')
+        const last = combine && (await resultOf(rows.get(combine.seq)))
+        const combined = combineEntry(last, combine)
+        if (combined === null) {
+          await resultOf(rows.delete(last.seq))
+          return { removed: last.seq }
         }
-        const entry = { checklistId, op, isSent: false }
-        const seq = await rows.add(entry as Entry)
+        const entry = combined ?? { checklistId, op, isSent: false }
+        const seq = (await resultOf(combined ? rows.put(entry) : rows.add(entry))) as number
         return { entry: { ...entry, seq } }
       })
     },
 
     markSent: seqs =>
-      write(async tx => {
-        const rows = tx.objectStore('entries')
-        const found = await Promise.all(seqs.map(seq => rows.get(seq)))
+      transact('readwrite', async stores => {
+        const rows = stores('entries')
+        const found = await Promise.all(seqs.map(seq => resultOf(rows.get(seq))))
         const sent = found.flatMap(entry => (entry ? { ...entry, isSent: true } : []))
-        await Promise.all(sent.map(entry => rows.put(entry)))
+        await Promise.all(sent.map(entry => resultOf(rows.put(entry))))
         return sent
       }),
 
     remove: seqs =>
-      write(async tx => {
-        await Promise.all(seqs.map(seq => tx.objectStore('entries').delete(seq)))
+      transact('readwrite', async stores => {
+        for (const seq of seqs) stores('entries').delete(seq)
       }),
 
-    checklist: async id => (await read(db => db.get('checklists', id)))?.checklist,
+    checklist: async id =>
+      (await transact('readonly', stores => resultOf(stores('checklists').get(id))))?.checklist,
 
     saveChecklist: checklist =>
-      write(async tx => {
-        const rows = tx.objectStore('checklists')
+      transact('readwrite', async stores => {
+        const rows = stores('checklists')
         savedAt = Math.max(savedAt + 1, Date.now())
-        await rows.put({ id: checklist.id, savedAt, checklist })
-        let many = oldestToDelete(await rows.count())
-        let cursor = many > 0 ? await rows.index('savedAt').openCursor() : null
-        for (; cursor && many > 0; many--) {
-          await cursor.delete()
-          cursor = await cursor.continue()
-        }
+        rows.put({ id: checklist.id, savedAt, checklist })
+        const many = oldestToDelete(await resultOf(rows.count()))
+        // Without a limit, that is with 0, `getAllKeys` returns all.
+        const ids = many > 0 ? await resultOf(rows.index('savedAt').getAllKeys(null, many)) : []
+        for (const id of ids) rows.delete(id)
       }),
 
-    removeChecklist: id => read(db => db.delete('checklists', id)),
+    removeChecklist: id =>
+      transact('readwrite', async stores => {
+        stores('checklists').delete(id)
+      }),
 
     close
   }
 }
 
-function begin(db: IDBPDatabase<UserSchema>) {
-  return db.transaction(['entries', 'checklists'], 'readwrite')
-}
-
-function connectUser(database: string) {
-  const connection = connect<UserSchema>(database, db => {
+const connectUser = (database: string) =>
+  connect(database, db => {
     db.createObjectStore('entries', { keyPath: 'seq', autoIncrement: true })
     db.createObjectStore('checklists', { keyPath: 'id' }).createIndex('savedAt', 'savedAt')
   })
-  return {
-    ...connection,
-    /** Runs `work` in one transaction. Resolves after the commit. */
-    write: <T>(work: (tx: ReturnType<typeof begin>) => Promise<T>) =>
-      connection.read(async db => {
-        const tx = begin(db)
-        const [result] = await Promise.all([work(tx), tx.done])
-        return result
-      })
-  }
-}
-
-/**
- * Returns functions that use one database, which is opened when it is first used. Browsers close connections without a
- * reason (for example Safari, when a page returns from the background), so a failed use is tried again with a new
- * connection. When another tab deletes or upgrades the database, all later uses fail.
- */
-function connect<Schema extends DBSchema>(
-  name: string,
-  create: (db: IDBPDatabase<Schema>) => void
-) {
-  let connection: Promise<IDBPDatabase<Schema>> | undefined
-  let isClosed = false
-
-  return { read, close }
-
-  async function read<T>(use: (db: IDBPDatabase<Schema>) => Promise<T>): Promise<T> {
-    try {
-      return await use(await open())
-    } catch (error) {
-      if (isClosed || (error as Error).name === 'QuotaExceededError') throw error
-      disconnect()
-      return use(await open())
-    }
-  }
-
-  function open(): Promise<IDBPDatabase<Schema>> {
-    if (isClosed) return Promise.reject(new Error('the database is closed'))
-    connection ??= openDB<Schema>(name, 1, {
-      upgrade: create,
-      blocking: close,
-      terminated: disconnect
-    })
-    return connection
-  }
-
-  function close() {
-    isClosed = true
-    disconnect()
-  }
-
-  function disconnect() {
-    connection?.then(
-      db => db.close(),
-      () => {}
-    )
-    connection = undefined
-  }
-}

@@ -1,4 +1,4 @@
-import { type Entry, oldestToDelete, type Storage, type Store } from './storage.ts'
+import { combineEntry, type Entry, oldestToDelete, type Storage, type Store } from './storage.ts'
 import type { ChecklistData, Me } from './types.ts'
 
 interface UserData {
@@ -57,17 +57,12 @@ function openStore(data: UserData): Store {
 
     async append(checklistId, op, combine) {
       const { entries } = use()
-      const last = combine && entries.get(combine.seq)
-      if (combine && last && !last.isSent && last.op.opId === combine.opId) {
-        if (!combine.into) {
-          entries.delete(last.seq)
-          return { removed: last.seq }
-        }
-        const entry = { ...last, op: combine.into }
-        entries.set(last.seq, entry)
-        return { entry }
+      const combined = combineEntry(combine && entries.get(combine.seq), combine)
+      if (combine && combined === null) {
+        entries.delete(combine.seq)
+        return { removed: combine.seq }
       }
-      const entry = { seq: ++data.lastSeq, checklistId, op, isSent: false }
+      const entry = combined ?? { seq: ++data.lastSeq, checklistId, op, isSent: false }
       entries.set(entry.seq, entry)
       return { entry }
     },

@@ -1,4 +1,5 @@
-import type { Peer, Person } from './types.ts'
+import { maximum } from '../schemas/limits.ts'
+import type { Peer, Person, PresenceState } from './types.ts'
 
 /**
  * Returns the people behind the connections of a checklist: one for each user, with the newest state that names an item.
@@ -37,4 +38,15 @@ export function peopleByItem(people: readonly Person[]): Map<string, readonly Pe
     if (itemId) byItem.set(itemId, [...(byItem.get(itemId) ?? []), person])
   }
   return byItem
+}
+
+/** Returns what the service accepts of a state: the caret in its range, the draft without invalid characters. */
+export function cleanState({ caret, draft, ...state }: PresenceState): PresenceState {
+  return {
+    ...state,
+    ...(caret !== undefined && { caret: Math.min(Math.max(0, Math.round(caret)), 10_000) }),
+    ...(draft !== undefined && {
+      draft: [...draft.replace(/\p{Cs}|\0/gu, '')].slice(0, maximum.textLength).join('')
+    })
+  }
 }

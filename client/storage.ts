@@ -53,5 +53,14 @@ export interface Combination {
   into: Operation | null
 }
 
+/**
+ * Returns a stored entry as a combination changes it, and null when it is deleted. Returns undefined when the entry is
+ * gone, was sent, or contains another operation.
+ */
+export function combineEntry(stored?: Entry, combine?: Combination): Entry | null | undefined {
+  if (!combine || !stored || stored.isSent || stored.op.opId !== combine.opId) return
+  return combine.into && { ...stored, op: combine.into }
+}
+
 /** Returns how many of the stored checklists are deleted, the oldest first, so that 50 remain. */
 export const oldestToDelete = (stored: number) => Math.max(0, stored - 50)

@@ -13,9 +13,9 @@ const options = {
   write: false
 } satisfies BuildOptions
 
-// The licenses of both packages require their copyright line in every copy.
+// The license of the package requires its copyright line in every copy.
 const banner =
-  `/*! Concord ${packageJson.version} (${packageJson.license}), with idb (ISC, (c) 2016 Jake Archibald) and ` +
+  `/*! Concord ${packageJson.version} (${packageJson.license}), with ` +
   'eventsource-parser (MIT, (c) 2026 Espen Hovlandsdal) */'
 
 /** Returns the client as one minified ES module that imports nothing. */

@@ -5,15 +5,7 @@ import { createOutbox, type Outbox } from '../../client/outbox.ts'
 import { writable } from '../../client/readable.ts'
 import type { Entry, Storage, Store } from '../../client/storage.ts'
 import type { Bus } from '../../client/tabs.ts'
-import type {
-  Clock,
-  FeedEvent,
-  LogLine,
-  Operation,
-  Result,
-  Sent,
-  Session
-} from '../../client/types.ts'
+import type { Clock, LogLine, Operation, Result, Sent, Session } from '../../client/types.ts'
 import { tabBuses } from './session-setup.ts'
 
 export const ann = { id: randomUUID(), name: 'Ann' }
@@ -111,16 +103,11 @@ export function startTab({
   const state = writable<Session>({ state: 'signed-in', user: ann })
   const logs: LogLine[] = []
   const requests: string[] = []
-  const eventRuns = new Set<(event: FeedEvent) => void>()
   const shows = new Set<() => void>()
   const link = {
     isLeader: writable(isLeader),
     canPush: writable(isLeader && isOnline),
-    push: service.push,
-    onEvent(run: (event: FeedEvent) => void) {
-      eventRuns.add(run)
-      return () => eventRuns.delete(run)
-    }
+    push: service.push
   }
   const tab = {
     service,
@@ -131,12 +118,6 @@ export function startTab({
     requests,
     session: state,
     respond: async (_method: string, _path: string, _body: unknown): Promise<unknown> => ({}),
-    emit(event: object) {
-      for (const run of [...eventRuns]) run(event as FeedEvent)
-    },
-    get isListening() {
-      return eventRuns.size > 0
-    },
     show() {
       for (const run of shows) run()
     },

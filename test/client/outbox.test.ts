@@ -275,7 +275,7 @@ t.test('an error about another message deletes no operation', async t => {
 
 t.test('operations of a removed member wait, and are tried again later', async t => {
   const clock = manualClock()
-  const tab = startTab({ isOnline: false, clock })
+  const tab = startTab({ clock, isOnline: false })
   const ops = [edit('a'), edit('b')]
   for (const op of ops) tab.outbox.add(listId, op)
   tab.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'forbidden' })
@@ -289,8 +289,23 @@ t.test('operations of a removed member wait, and are tried again later', async t
   await clock.advance(29_999)
   t.equal(tab.service.pushes.length, 1)
   await clock.advance(1)
-  await settle()
   t.strictSame(tab.service.applied, idsOf(ops))
+})
+
+t.test('a paused checklist is sent at once when a tab resumes it', async t => {
+  const [one, two] = tabBuses(2) as [Bus, Bus]
+  const storage = memoryStorage()
+  const leader = startTab({ storage, bus: one })
+  const follower = startTab({ storage, bus: two, isLeader: false })
+  leader.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'forbidden' })
+  const op = edit('a')
+  const sent = follower.outbox.add(listId, op)
+  await settle()
+  t.strictSame(leader.opsOf(listId), [op])
+  leader.service.decide = ({ opId }) => applied(opId)
+  follower.outbox.resume(listId)
+  t.strictSame(await sent.settled, applied(op.opId))
+  t.equal(leader.service.pushes.length, 2)
 })
 
 t.test('a deleted checklist accepts its restoration, then the other operations', async t => {
