@@ -316,10 +316,11 @@ t.test('what the client stores in Chromium', { skip }, async t => {
         await refresh.promise
         await route.continue()
       })
-      const reopened = tab.waitForEvent('websocket')
+      const welcomed = new Promise(resolve =>
+        tab.on('websocket', socket => socket.on('framereceived', resolve))
+      )
       await signIn(other, bob)
-      const socket = await reopened
-      await socket.waitForEvent('framereceived')
+      await welcomed
       await tab.evaluate(id => {
         concord.open(id).add('typed by Ann')
         concord.open(id).add('typed by Ann')
