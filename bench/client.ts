@@ -199,9 +199,18 @@ function partOf(file: string): string {
   const [, name = ''] = /node_modules\/([^/]+)/.exec(file) ?? []
   if (name) return `package ${name}`
   if (!file.includes('client/')) return 'merging and checks (lib, schemas)'
-  if (/(replay|place|confirmed|combine|undo|checklist|history|presence)\.ts$/.test(file))
+  if (
+    /(replay|place|confirmed|combine|undo|checklist|history|presence|render|notices|absence|make-operation|mirror)\.ts$/.test(
+      file
+    )
+  )
     return 'checklists: view, prediction, undo'
-  if (/(outbox|storage|indexed-db)\.ts$/.test(file)) return 'queue and storage'
+  if (
+    /(outbox|storage|indexed-db|database|entries|writer|sender|queue|user-store|operation-size)\.ts$/.test(
+      file
+    )
+  )
+    return 'queue and storage'
   if (
     /(link|hub(-list)?|tabs|tab-\w+|pushes|shown|stream|socket|reconnect|backoff|wake|page)\.ts$/.test(
       file

@@ -191,7 +191,8 @@ export function createEntries({ onChange, onResult, send }: EntriesParts) {
       if (old) entries[at] = into ? { ...old, op: into } : null
       else entries.push({ seq, checklistId, op, version: 0, isSent })
       places.delete(target)
-      if (!isSent) places.set(op.opId, at)
+      // When the target has changed, a later write must not replace this operation by one that contains both.
+      if (!isSent && (old || !target)) places.set(op.opId, at)
     }
     list.entries = entries.filter(entry => entry !== null)
     onChange(checklistId)

@@ -104,6 +104,9 @@ export function createWriter({
     if (!entries.writes().includes(write)) return store.use(opened => opened.remove([seq]))
     const sent = write.isSent && (await store.use(opened => opened.markSent([seq])))
     entries.removeWrite(write)
+    // Another tab has changed the target: later writes contain a combination that was not stored.
+    if (target && done.entry.op !== into)
+      for (const later of entries.writes()) if (later.target === op.opId) later.target = undefined
     entries.share(sent || [done.entry])
   }
 

@@ -169,6 +169,24 @@ t.test('an edit loses the race for a combination to another tab', async t => {
   t.strictSame([leader.opsOf(listId), follower.opsOf(listId)], [[], []])
 })
 
+t.test('edits that follow a lost combination are stored as they were made', async t => {
+  const storage = memoryStorage()
+  const [one, two] = tabBuses(2) as [Bus, Bus]
+  const leader = startTab({ storage, bus: one, isOnline: false })
+  const follower = startTab({ storage, bus: two, isLeader: false })
+  await settle()
+  leader.outbox.add(listId, edit('a'))
+  await settle()
+  const other = edit('b', 'a')
+  const [second, third] = [edit('a 2', 'a'), edit('a 2 3', 'a 2')]
+  type(leader.outbox, listId, other)
+  type(follower.outbox, listId, second)
+  type(follower.outbox, listId, third)
+  await settle()
+  const found = [{ opId: other.opId, set: { text: { from: '', to: 'b' } } }, second, third]
+  for (const { opsOf } of [leader, follower]) t.match(opsOf(listId), found)
+})
+
 t.test('an addition that is deleted before it was sent disappears', async t => {
   const tab = startTab({ isOnline: false })
   for (const isStored of [false, true]) {
