@@ -115,7 +115,7 @@ function sorted(conflicts: Conflict[]) {
 }
 
 export function entryOf(seq: number, op: Operation, isSent = false): Entry {
-  return { seq, checklistId: '', op, isSent }
+  return { seq, checklistId: '', op, version: 0, isSent }
 }
 
 const words = ['Buy', 'milk', 'and', 'rye', 'bread', 'call', 'Bob', 'today', '100', 'EUR', 'soon']
