@@ -10,8 +10,6 @@ interface Word {
   /** whether a user or SQL removed the word on purpose, or the service refused it with a notice */
   isReleased: boolean
   isFound: boolean
-  /** whether a tab must show it while it is not settled */
-  isChecked: boolean
   /** counts how often it was written and removed */
   version: number
 }
@@ -41,7 +39,6 @@ export function createWords(faults: string[]) {
         isSettled: false,
         isReleased: false,
         isFound: false,
-        isChecked: true,
         version: 0
       })
       return word
@@ -63,7 +60,6 @@ export function createWords(faults: string[]) {
       for (const word of added) {
         word.tab = tab
         word.isSettled = word.isReleased = false
-        word.isChecked = true
         word.version++
       }
       const versions = added.map(({ version }) => version)
@@ -95,22 +91,11 @@ export function createWords(faults: string[]) {
       }
     },
 
-    /**
-     * Stops checking what tabs show of the words that are not settled. A snapshot does not tell which operations it
-     * contains: if a result was lost, the operation is applied again over newer changes, until its result arrives.
-     */
-    onSnapshot() {
-      for (const word of words.values()) if (isPending(word)) word.isChecked = false
-    },
-
     /** Checks that a tab shows all of its words that are not settled, except `hidden` ones. */
     checkShown(tab: { name: string }, texts: string[], hidden: string[]) {
       const shown = wordsOf([...texts, ...hidden])
       const missing = [...words]
-        .filter(
-          ([name, word]) =>
-            word.tab === tab && word.isChecked && isPending(word) && !shown.has(name)
-        )
+        .filter(([name, word]) => word.tab === tab && isPending(word) && !shown.has(name))
         .map(([name, word]) => ({ name, word, version: word.version }))
       if (missing.length === 0) return
       // The result of an operation changes the view first, and then settles.

@@ -33,6 +33,11 @@ export interface Device {
   storage: Storage
   browser: Browser
   tabs: Tab[]
+  /**
+   * A snapshot does not tell which operations it contains: when a result was lost, the operation is applied again over
+   * newer changes, until its result arrives. So after a snapshot, it is not checked what tabs show until all is sent.
+   */
+  isUncertain: boolean
 }
 
 export interface WorldParts {
@@ -71,7 +76,8 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       proxy,
       storage,
       browser: openBrowser({ teardown: run => ends.push(run) }, { jar: user }),
-      tabs: []
+      tabs: [],
+      isUncertain: false
     }
     devices.push(device)
     openTab(device)
@@ -107,7 +113,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
         super.onmessage =
           callback &&
           (event => {
-            if (String(event.data).startsWith('{"type":"snapshot"')) words.onSnapshot()
+            if (String(event.data).startsWith('{"type":"snapshot"')) onSnapshot(device)
             trace.push(`  ${tab.name} receives ${String(event.data).slice(0, 150)}`)
             callback.call(this, event)
           })
@@ -150,6 +156,10 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
     words.kill(tab)
   }
 
+  function onSnapshot(device: Device) {
+    device.isUncertain ||= device.tabs.some(({ list }) => list.unsent().length > 0)
+  }
+
   function checkView(tab: Tab, view: View) {
     const { state, unsent } = tab.client.connection.get()
     trace.push(
@@ -157,9 +167,12 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
     )
     const ids = view.items.map(({ id }) => id)
     if (new Set(ids).size < ids.length) faults.push('an id is twice in a view')
+    const device = devices.find(({ tabs }) => tabs.includes(tab))
+    if (!device) return
+    device.isUncertain &&= device.tabs.some(({ list }) => list.unsent().length > 0)
+    if (device.isUncertain) return
     // When two tabs edited one text at the same time, the second edit is shown until one of them is a conflict.
-    const { tabs } = devices.find(({ tabs }) => tabs.includes(tab)) ?? { tabs: [] }
-    const hidden = tabs.length > 1 ? tab.list.unsent().map(op => JSON.stringify(op)) : []
+    const hidden = device.tabs.length > 1 ? tab.list.unsent().map(op => JSON.stringify(op)) : []
     words.checkShown(tab, textsOf(view), hidden)
   }
 
