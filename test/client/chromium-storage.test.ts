@@ -30,7 +30,7 @@ t.test('what the client stores in Chromium', { skip }, async t => {
       const { user, listId } = await createList(service)
       const profile = t.testdir()
       let context = await launchProfile(profile)
-      t.teardown(() => context.close())
+      t.teardown(() => context.close().catch(() => {}))
       let device = setup.watch(context)
       let tab = await device.openTab()
       await signIn(tab, user)

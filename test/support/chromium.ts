@@ -193,7 +193,7 @@ async function setUp(t: Pick<Test, 'teardown'>, service: Service) {
     /** Opens a device with a profile in memory, which ends with the test. `url` replaces the address of the proxy. */
     async openDevice(browser: Browser, url = proxy.url) {
       const context = await browser.newContext()
-      t.teardown(() => context.close())
+      t.teardown(() => context.close().catch(() => {}))
       return watch(context, url)
     },
     watch
