@@ -2,6 +2,9 @@ import t from 'tap'
 import { createDatabase } from '../support/database.ts'
 import { simulate } from './simulation/simulate.ts'
 
+// On a busy machine, the runs take longer than other test files may.
+t.setTimeout(900_000)
+
 t.test('clients converge and lose nothing, whatever fails', async t => {
   const runs = 300
   let count = 0

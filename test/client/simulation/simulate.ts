@@ -40,7 +40,7 @@ const kinds = fc.oneof(
 )
 const number = fc.nat(999)
 const command = fc.record({ kind: kinds, numbers: fc.tuple(number, number, number, number) })
-const commands = fc.array(command, { minLength: 60, maxLength: 80, size: 'max' })
+const commands = fc.array(command, { minLength: 60, maxLength: 60, size: 'max' })
 
 /**
  * Runs random commands on two to four clients of one checklist, against one node of the service, and checks the
