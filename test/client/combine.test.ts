@@ -319,7 +319,7 @@ function viewOf(working: Working) {
   return seen
 }
 
-/** Operations on the whole list are rare, so that there is more to combine. */
+/** Deletes no list, because a client makes no other operation on a deleted list than to restore it. */
 function withoutListOperations({ what, a, b }: Numbers): Numbers {
   return { what: what < 4 ? 99 : what, a: a % 7, b }
 }
