@@ -10,7 +10,7 @@ export interface Confirmed extends Rows, Omit<ChecklistData, 'items' | 'conflict
   /** the open conflicts by id, the oldest first */
   conflicts: Map<string, Conflict>
   /**
-   * What operations have changed so far, by `opId`, until `forget`: `<item>` for a whole item, `<item>.<field>` for one
+   * The parts that operations have changed, by `opId`, until `forget`: `<item>` for a whole item, `<item>.<field>` for one
    * field, `title`, and `list` when the checklist was deleted or restored.
    */
   landed: Map<string, readonly string[]>
@@ -52,11 +52,6 @@ export function toData(confirmed: Confirmed): ConfirmedData {
     conflicts: [...conflicts.values()],
     landed: [...landed]
   }
-}
-
-/** Applies a change, as `applyChanges`. */
-export function applyChange(confirmed: Confirmed, change: Change): Confirmed | 'gap' {
-  return applyChanges(confirmed, [change])
 }
 
 /**

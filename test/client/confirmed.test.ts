@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
 import {
-  applyChange,
   applyChanges,
   type Confirmed,
   forget,
@@ -11,7 +10,7 @@ import {
 import { replay } from '../../client/replay.ts'
 import type { Change, ChecklistData } from '../../client/types.ts'
 import { build } from '../support/app.ts'
-import { numbers, openList, operationOf, stateOf } from '../support/client-list.ts'
+import { applyChange, numbers, openList, operationOf, stateOf } from '../support/client-list.ts'
 
 const item = { id: 'a', text: 'milk', done: false, dueOn: null, position: 1024 }
 const snapshot: ChecklistData = {

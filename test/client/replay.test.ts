@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import {
-  applyChange,
   applyChanges,
   type Confirmed,
   type ConfirmedData,
@@ -21,6 +20,7 @@ import type { Change, Conflict, Item, Operation } from '../../client/types.ts'
 import { build } from '../support/app.ts'
 import type { NewOperation } from '../support/checklists.ts'
 import {
+  applyChange,
   entryOf,
   hasMadeRoom,
   type Numbers,

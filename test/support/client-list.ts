@@ -198,3 +198,8 @@ function edited(text: string, a: number, b: number): string {
   else if (parts.length > 1) parts.splice(at, 1)
   return parts.join(' ').slice(0, 150).trim()
 }
+
+/** Applies one change, as `applyChanges`. */
+export function applyChange(confirmed: Confirmed, change: Change): Confirmed | 'gap' {
+  return applyChanges(confirmed, [change])
+}
