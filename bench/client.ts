@@ -17,7 +17,7 @@ import { bundleClient } from '../lib/client-bundle.ts'
 import { percentile, round, sum } from './support/statistics.ts'
 
 /*
- * What the client library costs: replaying the queue on a new state of the service, one keystroke, opening a list from
+ * Measures the client library: replaying the queue on a new state of the service, one keystroke, opening a list from
  * the storage, memory, and size. There is no service: the link delivers a snapshot and takes nothing. Times are in
  * milliseconds: elapsed ones, and the mean CPU time of the thread, because other programs use the machine as well.
  *

@@ -27,7 +27,7 @@ export interface Working extends Rows {
   predictions: Map<string, Prediction>
 }
 
-/** What the service will probably decide about an operation. */
+/** The expected decision of the service about an operation. */
 export interface Prediction {
   /** undefined when it cannot be known */
   outcome?: Result['outcome']

@@ -27,7 +27,7 @@ export interface Storage {
   deleteOthers(userId: string): Promise<void>
 }
 
-/** What one user has on this device. Every function is one transaction, also between tabs. */
+/** The data of one user on this device. Every function is one transaction, also between tabs. */
 export interface Store {
   /** Returns the entries of all checklists in the order of `seq`. */
   entries(): Promise<Entry[]>

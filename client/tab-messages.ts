@@ -11,7 +11,7 @@ export type TabMessage =
   /** `since`: when the leader began to lead, in milliseconds since 1970 */
   { frame: Frame; since: number; to?: string } | { wishes: Wishes } | { reconnect: true }
 
-/** What one tab wants from the leader: all of it, so that a later message replaces an earlier one. */
+/** The requests of one tab to the leader. Each message contains all of them and replaces the message before it. */
 export interface Wishes {
   /** whether the tab wants a `beat` in response */
   isNew: boolean
@@ -42,14 +42,14 @@ export interface ListWish {
   shownAt: number
 }
 
-/** What the leader sends to the tabs: messages of the service, and its own. */
+/** A message from the leader to the tabs: one of the service, or its own. */
 export type Frame =
   | { type: 'beat'; state: LinkState; cursors: Cursors }
   /** `previous` is `last` before this event */
   | { type: 'event'; event: FeedEvent; previous?: string }
   | ({ checklistId: string } & ListFrame)
 
-/** What the leader sends about one checklist. */
+/** A message from the leader about one checklist. */
 export type ListFrame =
   | { type: 'snapshot'; checklist: ConfirmedData; isCaughtUp: boolean }
   | ({ type: 'changes'; epoch: string } & ChangesPage)

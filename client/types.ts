@@ -81,7 +81,7 @@ export interface Options {
   clock?: Clock
 }
 
-/** What a client needs of a `WebSocket`, so that the type of the package `ws` fits too. */
+/** The part of `WebSocket` that a client uses, so that the type of the package `ws` fits too. */
 export type WebSocketClass = new (
   url: string,
   // biome-ignore lint/suspicious/noExplicitAny: a browser and Node disagree about the second argument
@@ -298,7 +298,7 @@ export interface History {
   more: boolean
 }
 
-/** What has happened to a checklist. */
+/** The notices about a checklist, by type. */
 export interface Notices {
   /** a committed change, also one's own */
   change: { change: Change; isMine: boolean }

@@ -32,7 +32,7 @@ const stepMs = 1000
 type Fields = Record<string, { from: unknown; to: unknown }>
 type Values = Pick<Item, 'id' | 'text' | 'done' | 'dueOn'>
 
-/** What an operation has changed, as the user saw it. */
+/** The changes of one operation, as the user saw them. */
 type Step =
   /** `id` is null for the title */
   | { kind: 'set'; id: string | null; set: Fields }

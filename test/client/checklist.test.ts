@@ -167,7 +167,7 @@ t.test('the stored copy is shown at once, also without the service', async t => 
   await until(async () => (await list.texts()).length === 2)
 })
 
-t.test('edits of two users are merged, and both are told', async t => {
+t.test('edits of two users are merged, and both receive a notice', async t => {
   const { client: start, list, proxy } = await startChecklist(t)
   const [id] = (await list.addItems('Order chairs')) as [string]
   const { client, checklist } = await start()
