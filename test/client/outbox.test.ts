@@ -333,6 +333,7 @@ t.test('not_found is final for a member, and pauses the list of others', async t
     tab.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'not_found' })
     tab.respond = async () => {
       if (!isMember) throw refusal('CHECKLIST_NOT_FOUND', 404)
+      return { items: [] }
     }
     const op = edit('a')
     tab.outbox.add(listId, op)
@@ -340,6 +341,22 @@ t.test('not_found is final for a member, and pauses the list of others', async t
     t.strictSame(tab.opsOf(listId), isMember ? [] : [op])
     t.equal(tab.results.length, isMember ? 1 : 0)
   }
+})
+
+t.test('while it is unknown whether the user is a member, not_found deletes nothing', async t => {
+  const clock = manualClock()
+  const tab = startTab({ clock })
+  tab.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'not_found' })
+  tab.respond = async () => {
+    throw refusal('NETWORK')
+  }
+  const op = edit('a')
+  tab.outbox.add(listId, op)
+  await settle()
+  t.strictSame(tab.opsOf(listId), [op])
+  tab.respond = async () => ({ items: [] })
+  await clock.advance(2_000)
+  t.strictSame(tab.opsOf(listId), [])
 })
 
 t.test('a rejected operation leaves the queue and does not block it', async t => {
