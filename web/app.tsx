@@ -1,5 +1,4 @@
 import { alertText, statusText } from './announce.ts'
-import { client } from './client.ts'
 import { Icon } from './icons.tsx'
 import { ListScreen } from './list/index.tsx'
 import { Avatar } from './parts/avatar.tsx'
@@ -13,7 +12,8 @@ import { ProjectScreen } from './screens/project.tsx'
 import { ProjectsScreen } from './screens/projects.tsx'
 import { SignInScreen } from './screens/sign-in.tsx'
 import { StartScreen } from './screens/start.tsx'
-import { connection, me, session } from './state.ts'
+import { SignOutQuestion, signOut } from './sign-out.tsx'
+import { me, session } from './state.ts'
 import { theme, themes } from './theme.ts'
 
 export function App() {
@@ -21,6 +21,7 @@ export function App() {
     <>
       <Header />
       <Screen />
+      <SignOutQuestion />
       <Toasts />
       <div class="visually-hidden" role="status">
         {statusText}
@@ -108,9 +109,4 @@ function AccountMenu({ id, name }: { id: string; name: string }) {
       <Avatar id={id} name={name} />
     </Menu>
   )
-}
-
-function signOut() {
-  if (connection.value.unsent > 0) navigate(href.account())
-  else client.signOut().catch(() => {})
 }

@@ -1,36 +1,72 @@
-import { useState } from 'preact/hooks'
+import { useRef, useState } from 'preact/hooks'
 import { ConcordError } from '../client/index.ts'
-import { describeError } from './errors.ts'
+import { describeError, fieldOf } from './errors.ts'
+
+type Values = Record<string, string>
+
+interface State {
+  isBusy: boolean
+  /** sentences about values, by the names of the inputs */
+  errors: Record<string, string>
+  /** sentence about an error that concerns no input of the form */
+  error: string
+  code: string
+}
+
+const idle: State = { isBusy: false, errors: {}, error: '', code: '' }
 
 /**
- * Returns the state of a form and its handler of `submit`. `run` receives the values by the names of the inputs. When it
- * rejects, `error` is the sentence about it and `code` its code, until the next submit.
+ * Returns the state of a form and its handler of `submit`, which calls `run` with the values by the names of the inputs.
+ * An error appears at its input, which receives the focus.
  */
-export function useForm(
-  run: (values: Record<string, string>, form: HTMLFormElement) => Promise<unknown>
-) {
-  const [state, setState] = useState({ isBusy: false, code: '', error: '' })
+export function useForm(run: (values: Values, form: HTMLFormElement) => Promise<unknown>) {
+  const [state, setState] = useState(idle)
+  const isBusy = useRef(false)
+
   return {
     ...state,
-    reset: () => setState({ isBusy: false, code: '', error: '' }),
+    reset: () => setState(idle),
+
     async onSubmit(event: Event) {
       event.preventDefault()
-      if (state.isBusy) return
+      if (isBusy.current) return
       const form = event.currentTarget as HTMLFormElement
-      setState({ isBusy: true, code: '', error: '' })
-      const values = Object.fromEntries(new FormData(form)) as Record<string, string>
+      const errors = invalidInputs(form)
+      if (Object.keys(errors).length > 0) return fail(form, { ...idle, errors })
+      isBusy.current = true
+      setState({ ...idle, isBusy: true })
       try {
-        await run(values, form)
-        setState({ isBusy: false, code: '', error: '' })
+        await run(Object.fromEntries(new FormData(form)) as Values, form)
+        setState(idle)
       } catch (error) {
-        const code = error instanceof ConcordError ? error.code : 'ERROR'
-        setState({ isBusy: false, code, error: describeError(error) })
-        queueMicrotask(() => requestAnimationFrame(() => focusInvalid(form)))
+        const sentence = describeError(error)
+        const field = fieldOf(error)
+        const code = error instanceof ConcordError ? error.code : ''
+        const isShown = field !== '' && form.elements.namedItem(field) !== null
+        const [errors, rest] = isShown ? [{ [field]: sentence }, ''] : [{}, sentence]
+        fail(form, { isBusy: false, errors, error: rest, code })
+      } finally {
+        isBusy.current = false
       }
     }
   }
+
+  function fail(form: HTMLFormElement, next: State) {
+    setState(next)
+    const [name = ''] = Object.keys(next.errors)
+    const input = form.elements.namedItem(name)
+    if (input instanceof HTMLElement) input.focus()
+  }
 }
 
-function focusInvalid(form: HTMLFormElement) {
-  form.querySelector<HTMLElement>('[aria-invalid=true]')?.focus()
+/** Returns sentences about the inputs that the browser would refuse. The form has `noValidate`. */
+function invalidInputs(form: HTMLFormElement): Record<string, string> {
+  const errors: Record<string, string> = {}
+  for (const input of form.elements) {
+    if (!(input instanceof HTMLInputElement)) continue
+    const isBlank = input.required && input.type !== 'password' && input.value.trim() === ''
+    if (isBlank || input.validity.valueMissing) errors[input.name] = 'Please fill this in.'
+    else if (input.validity.typeMismatch) errors[input.name] = 'This is not an email address.'
+  }
+  return errors
 }

@@ -93,3 +93,32 @@ export function describeConnection(
   }
   return { look: 'saved', short: 'Saved', sentence: 'All changes are saved.' }
 }
+
+export const roleNames = { owner: 'Owner', editor: 'Editor', viewer: 'Viewer' } as const
+
+/** Returns a name of a browser and its system, such as "Chrome on Linux", for a header User-Agent. */
+export function deviceOf(userAgent: string): string {
+  const find = (names: readonly (readonly [RegExp, string])[]) =>
+    names.find(([pattern]) => pattern.test(userAgent))?.[1]
+  const browser = find(browsers) ?? (userAgent.split(/[ /]/, 1)[0] || 'Unknown device')
+  const system = find(systems)
+  return system ? `${browser} on ${system}` : browser
+}
+
+const browsers = [
+  [/Edg/, 'Edge'],
+  [/OPR/, 'Opera'],
+  [/Firefox|FxiOS/, 'Firefox'],
+  [/Chrome|CriOS/, 'Chrome'],
+  [/Safari/, 'Safari']
+] as const
+
+const systems = [
+  [/iPhone/, 'iPhone'],
+  [/iPad/, 'iPad'],
+  [/Android/, 'Android'],
+  [/Windows/, 'Windows'],
+  [/Mac OS/, 'macOS'],
+  [/CrOS/, 'ChromeOS'],
+  [/Linux/, 'Linux']
+] as const

@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import { announce } from '../announce.ts'
+import { describeError } from '../errors.ts'
 import { Button, IconButton } from './button.tsx'
 
 interface Toast {
@@ -55,4 +56,10 @@ export function Toasts() {
       })}
     </section>
   )
+}
+
+/** Shows the error of an action as a message. */
+export function showFailure(error: unknown) {
+  const sentence = describeError(error)
+  if (sentence) showToast(sentence)
 }
