@@ -3,7 +3,7 @@ import type { Change, Conflict, Item, Operation } from '../../client/index.ts'
 import { questionOf, sidesOf } from '../../web/list/conflict-sides.ts'
 import { formatDay, isPast } from '../../web/list/days.ts'
 import { toEntries } from '../../web/list/history-entries.ts'
-import { joinNames, possessive } from '../../web/list/names.ts'
+import { possessive } from '../../web/list/names.ts'
 import { splitLines } from '../../web/list/paste.ts'
 import { placeAfterDrop, placeAfterMove } from '../../web/list/places.ts'
 import { describeUnsent, reasonOf, reportAbsence } from '../../web/list/sentences.ts'
@@ -219,9 +219,7 @@ t.test('a history joins the keystrokes of one edit', async t => {
   t.match(pasted, [{ what: 'added 4 lines', pieces: [{ text: 'a · b · c …' }] }])
 })
 
-t.test('names are joined and owned', async t => {
-  t.equal(joinNames(['Ann', 'Bob']), 'Ann and Bob')
-  t.equal(joinNames(['Ann', 'Bob', 'Cy', 'Di']), 'Ann, Bob and 2 others')
+t.test('a name has a possessive', async t => {
   t.equal(possessive('Bob'), 'Bob’s')
   t.equal(possessive('Ines'), 'Ines’')
 })

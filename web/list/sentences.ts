@@ -1,7 +1,6 @@
 import type { Notices, Operation, Result, View } from '../../client/index.ts'
+import { plural } from '../text.ts'
 import { formatDay } from './days.ts'
-
-const plural = (many: number, one: string, more = `${one}s`) => `${many} ${many === 1 ? one : more}`
 
 /** A part of the report about an absence. `show` names what a button next to it shows. */
 export interface ReportPart {
@@ -12,8 +11,8 @@ export interface ReportPart {
 /** Returns what to report after an absence. Returns one part when there is nothing to look at. */
 export function reportAbsence(notice: Notices['caughtUp']): ReportPart[] {
   const { sent, merged, conflicts, dropped, rejected, changesOfOthers } = notice
-  const parts: ReportPart[] = [{ text: `${plural(sent, 'change')} sent` }]
-  if (changesOfOthers > 0) parts.push({ text: `${plural(changesOfOthers, 'change')} by others` })
+  const parts: ReportPart[] = [{ text: `${plural(sent, '1 change', '# changes')} sent` }]
+  if (changesOfOthers > 0) parts.push({ text: `${plural(changesOfOthers, '1 change', '# changes')} by others` })
   if (merged > 0) parts.push({ text: `${merged} combined with changes of others` })
   if (conflicts > 0)
     parts.push({
