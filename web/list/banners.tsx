@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
-import { projects } from '../state.ts'
 import { Button, IconButton } from '../parts/button.tsx'
 import { Notice } from '../parts/empty.tsx'
+import { projects } from '../state.ts'
 import { plural } from '../text.ts'
 import type { Model } from './model.ts'
 import { describeUnsent, reasonOf, reportAbsence, textOf } from './sentences.ts'
@@ -78,7 +78,8 @@ function Absence({ model, onShowConflicts }: { model: Model; onShowConflicts: ()
   const notice = model.absence.value
   if (!notice) return null
   const parts = reportAbsence(notice)
-  const isOpen = (show: string | undefined) => show === 'conflicts' && model.view.value?.conflicts.length
+  const isOpen = (show: string | undefined) =>
+    show === 'conflicts' && model.view.value?.conflicts.length
   return (
     <section class="report" aria-label="While you were offline">
       <h2>You are online again</h2>
@@ -91,10 +92,15 @@ function Absence({ model, onShowConflicts }: { model: Model; onShowConflicts: ()
                 Show
               </button>
             ) : null}
-            {show === 'lost' && model.lost.value.length > 0 && <a href="#lost" class="link" onClick={event => {
-              event.preventDefault()
-              document.getElementById('lost')?.focus()
-            }}>Show</a>}
+            {show === 'lost' && model.lost.value.length > 0 && (
+              <button
+                type="button"
+                class="link"
+                onClick={() => document.getElementById('lost')?.focus()}
+              >
+                Show
+              </button>
+            )}
           </li>
         ))}
       </ul>

@@ -37,7 +37,6 @@ export function ConflictQuestion({ model, conflict, canWrite, onDone }: Conflict
       : [...sides.map(({ choice }) => choice), ...(field === 'text' ? (['both'] as const) : [])]
 
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: the keys do what the buttons do
     <fieldset
       id={`conflict-${id}`}
       class="conflict"
@@ -156,7 +155,7 @@ function WriteAnew({ isDate, value, onSave, onCancel }: WriteAnewProps) {
   useEffect(() => {
     input.current?.focus()
     if (!isDate) input.current?.select()
-  }, [])
+  }, [isDate])
   const save = () => {
     const text = input.current?.value.trim()
     if (isDate || text) onSave(text || null)
@@ -189,9 +188,10 @@ function WriteAnew({ isDate, value, onSave, onCancel }: WriteAnewProps) {
 }
 
 /** Loads the changes of the item, which have the times of both values. Without a connection there are no times. */
-function useChanges({ list }: Model, { itemId, field, ours, theirs }: Conflict) {
+function useChanges({ list }: Model, conflict: Conflict) {
   const [changes, setChanges] = useState<readonly Change[]>([])
   useEffect(() => {
+    const { itemId, field } = conflict
     if (field === 'alive') return
     const ended = new AbortController()
     list
@@ -199,6 +199,6 @@ function useChanges({ list }: Model, { itemId, field, ours, theirs }: Conflict) 
       .then(page => setChanges(page.changes))
       .catch(() => {})
     return () => ended.abort()
-  }, [list, ours, theirs])
+  }, [list, conflict])
   return changes
 }

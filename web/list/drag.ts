@@ -21,7 +21,7 @@ export function createDrag(model: Model) {
     onDragStart(event: DragEvent) {
       const line = lineOf(event)
       const row = line && rowOf(line)
-      if (!row?.id || !event.dataTransfer) return
+      if (!line || !row?.id || !event.dataTransfer) return
       dragged = row
       event.dataTransfer.effectAllowed = 'move'
       event.dataTransfer.setData('text/plain', row.line.peek()?.text ?? '')
@@ -45,7 +45,9 @@ export function createDrag(model: Model) {
       const ids = model.rows.peek().flatMap(({ id }) => id ?? [])
       // The row at the end is empty: above it is below the last line.
       const [id, side] =
-        row?.id === null ? ([ids.at(-1) ?? '', 'below'] as const) : ([`${row?.id}`, target.side] as const)
+        row?.id === null
+          ? ([ids.at(-1) ?? '', 'below'] as const)
+          : ([`${row?.id}`, target.side] as const)
       const after = placeAfterDrop(ids, dragged.id ?? '', id, side)
       if (after !== undefined) model.moveBelow(dragged, after)
       this.onDragEnd()

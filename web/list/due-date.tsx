@@ -68,7 +68,9 @@ export function DueDate({ model, row, line, tabIndex, canWrite }: DueDateProps) 
       class={`due ${dueOn === null ? 'is-unset' : ''} ${isLate ? 'is-late' : ''}`}
       tabIndex={tabIndex}
       aria-disabled={!canWrite || undefined}
-      aria-label={dueOn === null ? 'Set a due date' : `Due ${formatDay(dueOn)}${isLate ? ', late' : ''}`}
+      aria-label={
+        dueOn === null ? 'Set a due date' : `Due ${formatDay(dueOn)}${isLate ? ', late' : ''}`
+      }
       title={dueOn ?? 'Set a due date'}
       onClick={() => canWrite && setOpen(true)}
     >

@@ -39,6 +39,7 @@ export function HistoryPanel({ model, row, onMessage, onClose }: HistoryProps) {
       .catch(thrown => setError(describeError(thrown)))
   }
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the panel shows one history as long as it is open
   useEffect(() => {
     load()
     return list.on('change', ({ change }) => {

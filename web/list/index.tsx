@@ -41,7 +41,7 @@ export function ListScreen({ id }: { id: string }) {
           panel.value = { name: 'help' }
         }
       }),
-    [model]
+    [model, panel]
   )
   const isLoaded = useComputed(() => model.view.value !== undefined).value
   if (!isLoaded) return <Missing model={model} />
@@ -51,7 +51,6 @@ export function ListScreen({ id }: { id: string }) {
   }
   const open = panel.value
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: these are shortcuts for what its buttons do
     <main class="screen list-screen" onKeyDown={actions.onScreenKey}>
       <ListHeader model={model} actions={actions} />
       <Banners model={model} onShowConflicts={() => actions.stepDecision(1)} />
@@ -96,7 +95,9 @@ function Missing({ model }: { model: Model }) {
           <Unsent model={model} />
         </Notice>
       ) : state === 'offline' ? (
-        <Notice>This list is not on this device. It is shown when the service can be reached.</Notice>
+        <Notice>
+          This list is not on this device. It is shown when the service can be reached.
+        </Notice>
       ) : (
         <Loading label="Loading the list" />
       )}
@@ -223,7 +224,7 @@ function Lines({ model, actions }: { model: Model; actions: Actions }) {
   const isEmpty = model.view.value?.items.length === 0
   const drag = useMemo(() => createDrag(model), [model])
   // An unchanged element is not rendered again.
-  const known = useMemo(() => new Map<Row, preact.JSX.Element>(), [model])
+  const known = useRef(new Map<Row, preact.JSX.Element>()).current
   const active = useRef<Element | null>(null)
   active.current = document.activeElement
 
@@ -233,13 +234,12 @@ function Lines({ model, actions }: { model: Model; actions: Actions }) {
     const isLost = document.activeElement === document.body
     if (isLost && before instanceof HTMLElement && before.isConnected)
       before.focus({ preventScroll: true })
-  }, [rows])
+  })
 
   const shown = new Set(rows)
   for (const row of known.keys()) if (!shown.has(row)) known.delete(row)
   return (
     <>
-      {/* biome-ignore lint/a11y/noNoninteractiveElementInteractions: the menu of each line moves it as well */}
       <ul
         class="lines"
         aria-label="Lines"
@@ -259,8 +259,8 @@ function Lines({ model, actions }: { model: Model; actions: Actions }) {
       </ul>
       {isEmpty && model.canWrite.value && (
         <p class="soft list-hint">
-          Type above, or paste a list: each of its lines becomes a line here. Others see it while you
-          type.
+          Type above, or paste a list: each of its lines becomes a line here. Others see it while
+          you type.
         </p>
       )}
       {isEmpty && !model.canWrite.value && <Empty icon="list" title="This list is empty" />}

@@ -25,7 +25,7 @@ export function LineRow({ model, row, actions }: LineProps) {
   const isGone = row.isGone.value
   const canWrite = model.canWrite.value
   const typing = useMemo(() => createTyping(model, row), [model, row])
-  useLayoutEffect(typing.show, [line])
+  useLayoutEffect(typing.show)
 
   const { key, id } = row
   const people = line?.people ?? []
@@ -40,7 +40,6 @@ export function LineRow({ model, row, actions }: LineProps) {
     (line?.conflicts.length ?? 0) > 0 && 'has-question'
   ]
   return (
-    // biome-ignore lint/a11y/noNoninteractiveElementInteractions: it only notes which line has the focus
     <li
       id={`line-${key}`}
       class={classes.filter(Boolean).join(' ')}

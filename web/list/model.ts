@@ -217,10 +217,8 @@ export function createModel(
       })
     },
 
-    setDone: (id: string, done: boolean) =>
-      attempt(() => list.set(id, { done })),
-    setDueOn: (id: string, dueOn: string | null) =>
-      attempt(() => list.set(id, { dueOn })),
+    setDone: (id: string, done: boolean) => attempt(() => list.set(id, { done })),
+    setDueOn: (id: string, dueOn: string | null) => attempt(() => list.set(id, { dueOn })),
     rename: (title: string, from: string) => attempt(() => list.rename(title, from)),
 
     move(row: Row, direction: Direction) {
@@ -495,7 +493,8 @@ function sentenceOf(change: Change, name: string, text?: string): string {
     case 'item.updated': {
       const { before, after } = change
       if (before.text !== after.text) return `${name} changed a line to “${after.text}”`
-      if (before.done !== after.done) return `${name} ${after.done ? 'ticked' : 'unticked'} “${after.text}”`
+      if (before.done !== after.done)
+        return `${name} ${after.done ? 'ticked' : 'unticked'} “${after.text}”`
       return `${name} ${before.dueOn === after.dueOn ? 'moved' : 'changed the date of'} “${after.text}”`
     }
     case 'item.deleted':

@@ -14,7 +14,12 @@ export function People({ people }: { people: readonly Person[] }) {
   )
   const verb = others.length === 1 ? 'is' : 'are'
   return (
-    <div class="people" role="img" aria-label={`${names} ${verb} here`} title={`${names} ${verb} here`}>
+    <div
+      class="people"
+      role="img"
+      aria-label={`${names} ${verb} here`}
+      title={`${names} ${verb} here`}
+    >
       {others.slice(0, most).map(({ userId, name }) => (
         <Avatar key={userId} id={userId} name={name} />
       ))}

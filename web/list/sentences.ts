@@ -12,7 +12,8 @@ export interface ReportPart {
 export function reportAbsence(notice: Notices['caughtUp']): ReportPart[] {
   const { sent, merged, conflicts, dropped, rejected, changesOfOthers } = notice
   const parts: ReportPart[] = [{ text: `${plural(sent, '1 change', '# changes')} sent` }]
-  if (changesOfOthers > 0) parts.push({ text: `${plural(changesOfOthers, '1 change', '# changes')} by others` })
+  if (changesOfOthers > 0)
+    parts.push({ text: `${plural(changesOfOthers, '1 change', '# changes')} by others` })
   if (merged > 0) parts.push({ text: `${merged} combined with changes of others` })
   if (conflicts > 0)
     parts.push({

@@ -111,7 +111,9 @@ export function createTyping(model: Model, row: Row) {
       return
     }
     // The text of this user is kept in a conflict: it goes on from there.
-    const isKept = line?.conflicts.some(({ field, theirs }) => field === 'text' && theirs === before)
+    const isKept = line?.conflicts.some(
+      ({ field, theirs }) => field === 'text' && theirs === before
+    )
     const isUnsent = stored(input.value) !== before
     if (!line || text === before || isComposing || isKept || isUnsent || row.isGone.peek()) return
     merge(text)
