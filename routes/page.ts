@@ -64,7 +64,11 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       summary: 'Get a script, style, font or icon of the page',
       description: 'Its name contains a hash of its content, so caches may keep it for ever.',
       params: Type.Object({
-        name: Type.String({ description: 'name of the file', examples: ['main-3RWGZ2DK.js'] })
+        name: Type.String({
+          pattern: '^[\\w.-]{1,100}$',
+          description: 'name of the file',
+          examples: ['main-3RWGZ2DK.js']
+        })
       }),
       response: {
         200: {
