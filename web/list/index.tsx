@@ -128,7 +128,7 @@ function ListHeader({ model, actions }: { model: Model; actions: Actions }) {
       </div>
       <div class="list-bar">
         <p class="soft small">
-          {plural(items.length, '1 line', '# lines')}
+          {items.length > 0 && plural(items.length, '1 line', '# lines')}
           {done > 0 && `, ${done} done`}
         </p>
         {canWrite && (
