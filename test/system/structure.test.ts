@@ -18,7 +18,7 @@ const allowed: Record<string, string[]> = {
   schemas: ['schemas'],
   lib: ['lib', 'schemas'],
   client: ['client', 'lib', 'schemas'],
-  web: ['web', 'client', 'lib'],
+  web: ['web', 'client', 'lib', 'schemas'],
   sql: ['sql', 'lib', 'schemas'],
   plugins: ['plugins', 'sql', 'lib', 'schemas'],
   routes: ['routes', 'sql', 'lib', 'schemas'],

@@ -21,10 +21,12 @@ interface MenuProps {
   /** content of the button; by default three dots */
   children?: ComponentChildren
   class?: string
+  /** of the button: -1 where the arrow keys move between rows, each with a menu */
+  tabIndex?: number
 }
 
 /** A button that opens a menu. Keys as in the ARIA Authoring Practices: arrows, Home, End, letters, Escape and Tab. */
-export function Menu({ label, items, children, class: extra = '' }: MenuProps) {
+export function Menu({ label, items, children, class: extra = '', tabIndex }: MenuProps) {
   const [isOpen, setOpen] = useState(false)
   const root = useRef<HTMLDivElement>(null)
   const button = useRef<HTMLButtonElement>(null)
@@ -85,6 +87,7 @@ export function Menu({ label, items, children, class: extra = '' }: MenuProps) {
         ref={button}
         type="button"
         class={children ? 'button quiet' : 'button quiet icon-button'}
+        tabIndex={tabIndex}
         aria-label={label}
         title={children ? undefined : label}
         aria-haspopup="menu"
