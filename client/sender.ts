@@ -3,6 +3,7 @@ import type { ConcordError } from './errors.ts'
 import type { Link } from './link.ts'
 import { sizeOf } from './operation-size.ts'
 import type { Readable } from './readable.ts'
+import { asAdd } from './replay.ts'
 import type { Entry } from './storage.ts'
 import type { Call, ChecklistData, Clock, Item, LogLine, Operation, Result } from './types.ts'
 import type { UserStore } from './user-store.ts'
@@ -223,9 +224,9 @@ export function createSender({
   }
 
   /**
-   * Adds items again, below the last one, whose anchor does not exist: because the operation that was to create it has
-   * changed nothing, or because the database was restored from a backup. Sends the other operations that were refused as
-   * `not_found` again, too, because they may follow these items. Returns the results of the batch.
+   * Adds again, below the last item, what was refused because its anchor or its item does not exist: the operation that
+   * was to create that one has changed nothing, or the database was restored from a backup. Sends the other operations
+   * that were refused as `not_found` again, too, because they may follow. Returns the results of the batch.
    */
   async function addAtEnd(
     id: string,
@@ -233,15 +234,16 @@ export function createSender({
     results: Result[],
     items: readonly Item[]
   ): Promise<Result[]> {
-    const missing = batch.filter((_, n) => results[n]?.code === 'not_found').map(({ op }) => op)
-    if (!missing.some(({ kind }) => kind === 'item.add')) return results
+    const last = items.at(-1)?.id ?? null
     const added = new Set<string | null>()
-    const ops = missing.map(op => {
-      if (op.kind !== 'item.add') return op
-      const after = added.has(op.after) ? op.after : (items.at(-1)?.id ?? null)
-      for (const { itemId } of op.items ?? [op]) added.add(itemId as string)
-      return { ...op, after }
+    const missing = batch.filter((_, n) => results[n]?.code === 'not_found')
+    const ops = missing.map(({ op }) => {
+      const add = op.kind === 'item.set' && !added.has(op.itemId) ? asAdd(op, last) : op
+      if (add?.kind !== 'item.add') return op
+      for (const { itemId } of add.items ?? none) added.add(itemId)
+      return added.has(add.after) ? add : { ...add, after: last }
     })
+    if (added.size === 0) return results
     const again = await post(id, ops)
     return results.map(result => again.find(({ opId }) => opId === result.opId) ?? result)
   }
@@ -274,6 +276,8 @@ export function createSender({
     }
   }
 }
+
+const none: readonly never[] = []
 
 const storedSeqs = (entries: Entry[]) => entries.flatMap(({ seq }) => (seq < UNSTORED ? seq : []))
 
