@@ -35,3 +35,13 @@ export async function untilState(page: Page, text: string | RegExp) {
 export async function untilScreen(page: Page, name: string | RegExp) {
   await page.getByRole('heading', { level: 1, name }).waitFor()
 }
+
+/** Waits for a message at the edge of the page. */
+export async function untilToast(page: Page, text: string) {
+  await page.locator('.toast', { hasText: text }).waitFor()
+}
+
+/** Waits until a checklist shows a line. */
+export async function untilLine(page: Page, text: string) {
+  await page.getByRole('checkbox', { name: text, exact: true }).waitFor({ state: 'attached' })
+}
