@@ -5,7 +5,7 @@ import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { launch, type Setup, skip, startService, testPages } from '../support/chromium.ts'
 import { addMember, createChecklist, createProject } from '../support/projects.ts'
-import { createUser, type User } from '../support/users.ts'
+import { createUser, signIn, type User } from '../support/users.ts'
 import { openAs, untilLine, untilScreen, untilState } from '../support/web.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -85,7 +85,12 @@ t.test('every screen passes axe', { skip }, async t => {
       testPages(t, title, service, async (t, setup) => {
         const options = { colorScheme, viewport: { width, height: 844 } }
         await checkSignIn(t, setup, options)
-        const { page } = await openAs(setup, browser, ann, options)
+        const { page } = await openAs(
+          setup,
+          browser,
+          { ...ann, ...(await signIn(app, ann)) },
+          options
+        )
         for (const { name, open } of screens) {
           await open(page, shown)
           await check(t, page, name)

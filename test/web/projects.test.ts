@@ -17,7 +17,7 @@ t.test('projects on the page', { skip }, async t => {
     const loads = countLoads(bobPage)
 
     await annPage.getByRole('button', { name: 'New project' }).click()
-    await annPage.getByLabel('Name').fill('Summer fair')
+    await annPage.getByLabel('Name', { exact: true }).fill('Summer fair')
     await annPage.keyboard.press('Enter')
     await untilScreen(annPage, 'Summer fair')
     await annPage.getByText('Add people by email').waitFor()
@@ -42,7 +42,7 @@ t.test('projects on the page', { skip }, async t => {
 
     await annPage.getByRole('button', { name: 'Project actions' }).click()
     await annPage.getByRole('menuitem', { name: 'Rename' }).click()
-    await annPage.getByLabel('Name').fill('Winter fair')
+    await annPage.getByLabel('Name', { exact: true }).fill('Winter fair')
     await annPage.keyboard.press('Enter')
     await untilScreen(bobPage, 'Winter fair')
 
@@ -95,7 +95,6 @@ t.test('projects on the page', { skip }, async t => {
     await tabUntil('New project')
     await keyboard.press('Enter')
     await page.getByRole('dialog').waitFor()
-    await page.getByLabel('Name').focus()
     await keyboard.type('Summer fair')
     await keyboard.press('Enter')
     await untilScreen(page, 'Summer fair')
@@ -117,6 +116,7 @@ t.test('projects on the page', { skip }, async t => {
     await keyboard.type(bob.email)
     await keyboard.press('Tab')
     await keyboard.press('v')
+    await keyboard.press('Tab')
     await keyboard.press('Enter')
     await page.getByText(bob.email).waitFor()
     t.equal(await page.getByLabel('Role of Bob').inputValue(), 'viewer')
