@@ -64,7 +64,7 @@ async function openPage(): Promise<Response> {
 }
 
 async function loadAsset(request: Request): Promise<Response> {
-  // The service sends `Vary: Origin` with every response, but an asset is the same for all origins.
+  // Responses vary by origin, but the name of a file says what is in it.
   const stored = await caches.match(request, { ignoreVary: true })
   if (stored) return stored
   const response = await fetch(request)
