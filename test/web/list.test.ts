@@ -29,7 +29,7 @@ t.test('a checklist in Chromium', { skip }, async t => {
 
       await addLines(annPage, 'Oat milk', 'Rye bread')
       await untilTexts(bobPage, 'Oat milk', 'Rye bread')
-      await (await lineOf(bobPage, 'Rye bread')).getByText('Ann changed this').waitFor()
+      await (await lineOf(bobPage, 'Rye bread')).getByText('Changed by Ann').waitFor()
 
       const field = await textField(bobPage, 'Rye bread')
       await field.click()
