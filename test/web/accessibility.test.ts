@@ -23,7 +23,12 @@ interface Screen {
   name: string
   /** name of the picture in docs/pictures */
   picture?: string
-  open: (page: Page, ids: { projectId: string; listId: string }, setup: Setup) => Promise<unknown>
+  open: (page: Page, ids: { projectId: string; listId: string }, opened: Opened) => Promise<unknown>
+}
+
+interface Opened {
+  setup: Setup
+  openAsBob: (hash: string) => Promise<Page>
 }
 
 /** The screens, and what opens on them, in the order in which they are opened. */
@@ -78,8 +83,13 @@ const screens: Screen[] = [
   {
     name: 'a list with a conflict',
     picture: 'list',
-    open: async (page, { listId }) => {
+    open: async (page, { listId }, { openAsBob }) => {
       await goTo(page, `#/lists/${listId}`, /To buy/)
+      const bob = await openAsBob(`#/lists/${listId}`)
+      await untilLine(bob, 'Rye bread')
+      const line = bob.locator('.line', { has: bob.getByRole('checkbox', { name: 'Rye bread' }) })
+      await line.getByRole('textbox').click()
+      await page.getByText('Bob is editing this line').waitFor()
       await untilLine(page, 'Balloons')
       await page.getByText('1 to decide').waitFor()
       await untilState(page, 'Saved')
@@ -96,7 +106,7 @@ const screens: Screen[] = [
   {
     name: 'a list without a network',
     picture: 'offline',
-    open: async (page, _, setup) => {
+    open: async (page, _, { setup }) => {
       await page.keyboard.press('Escape')
       setup.disconnect()
       await untilState(page, 'Offline')
@@ -113,6 +123,7 @@ t.test('every screen passes axe', { skip, timeout: 240_000 }, async t => {
   const browser = await launch(t)
   await fillService(service.url)
   const ann = { ...people[0], id: '', password }
+  const bob = { ...people[1], id: '', password }
   const ids = await findList()
 
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -124,8 +135,12 @@ t.test('every screen passes axe', { skip, timeout: 240_000 }, async t => {
         await checkSignIn(t, setup, options)
         const user = { ...ann, ...(await signIn(app, ann)) }
         const { page } = await openAs(setup, browser, user, options)
+        const openAsBob = async (hash: string) => {
+          const user = { ...bob, ...(await signIn(app, bob)) }
+          return (await openAs(setup, browser, user, { hash })).page
+        }
         for (const { name, picture, open } of screens) {
-          await open(page, ids, setup)
+          await open(page, ids, { setup, openAsBob })
           await check(t, page, name)
           if (picture) await writePicture(page, `${picture}-${colorScheme}-${width}`)
         }
