@@ -22,13 +22,13 @@ const SAME_KEY_MS = 100
 const primary = cluster.isWorker ? createChannel(process) : undefined
 let app: FastifyInstance | undefined
 try {
+  if (primary) respondToPings(primary, () => process.exit(1))
   const config = await (primary ? primary.call<Config>('config') : readConfig())
   app = config.workers > 1 && !primary ? buildPrimary(config) : build({ config, primary })
   const options = { delay: shutdownLimits.processMs, logger: app.log, skip: [...SIGNALS] }
   const { close } = closeWithGrace(options, onClose)
   onSignal(close)
   primary?.handle('close', close)
-  if (primary) respondToPings(primary, () => process.exit(1))
   await app.ready()
   const { port, host } = app.config
   const address = await (app.workers?.start() ?? app.listen({ port, host }))

@@ -7,7 +7,7 @@ export interface Port extends EventEmitter {
   send?(message: Message, onSent: (error: Error | null) => void): boolean
 }
 
-export type Channel = ReturnType<typeof createChannel>
+export type ProcessChannel = ReturnType<typeof createChannel>
 
 type Handler = (...args: never[]) => unknown
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Channel } from '../../lib/channel.ts'
+import type { ProcessChannel } from '../../lib/channel.ts'
 import { createQuota } from '../../lib/quota.ts'
 import { createRateLimiter, type RateLimiter } from '../../lib/rate-limiter.ts'
 import { createTokenBuckets } from '../../lib/token-bucket.ts'
@@ -63,7 +63,7 @@ function ownQuota(max: number): Quota {
   }
 }
 
-function quotaOf(primary: Channel, name: string, max: number): Quota {
+function quotaOf(primary: ProcessChannel, name: string, max: number): Quota {
   return {
     tryTake: userId => primary.call('quota.tryTake', name, userId, max),
     isUsedUp: userId => primary.call('quota.isUsedUp', name, userId, max),
@@ -72,7 +72,7 @@ function quotaOf(primary: Channel, name: string, max: number): Quota {
   }
 }
 
-function bucketsOf(primary: Channel, name: string, bucket: { rate: number; burst: number }) {
+function bucketsOf(primary: ProcessChannel, name: string, bucket: { rate: number; burst: number }) {
   return {
     take: (userId: string, count: number, maxWaitMs: number) =>
       primary.call<number>('rate.take', name, bucket, userId, count, maxWaitMs),

@@ -21,12 +21,12 @@ const limits = { maxRunning: 4, maxWaiting: 10_000, maxWaitingPerKey: 1000 }
 const maxWaitMs = 30_000
 
 async function catchUp(app: FastifyInstance) {
-  const { rateLimit, workers } = app.config
-  const { maxRunning, maxWaiting, maxWaitingPerKey } = shareOfEach(limits, workers)
+  const { config } = app
+  const { maxRunning, maxWaiting, maxWaitingPerKey } = shareOfEach(limits, config.workers)
   const limit = createLimiter(
     {
       ...{ maxRunning, maxWaiting, maxWaitMs },
-      maxWaitingPerKey: rateLimit ? maxWaitingPerKey : maxWaiting
+      maxWaitingPerKey: config.rateLimit ? maxWaitingPerKey : maxWaiting
     },
     () => new TooBusy()
   )

@@ -1,4 +1,4 @@
-import type { Channel } from '../../lib/channel.ts'
+import type { ProcessChannel } from '../../lib/channel.ts'
 import type { LogEvent } from '../../lib/event.ts'
 import { createSignal } from '../../lib/signal.ts'
 import type { Page } from './follow.ts'
@@ -11,7 +11,7 @@ const limits = {
 }
 
 /** Returns the source of a worker: the primary of the node reads the log once and sends every page to all workers. */
-export function createRelay(primary: Channel): Source {
+export function createRelay(primary: ProcessChannel): Source {
   const news = createSignal()
   let pages: string[] = []
   let waiting = 0

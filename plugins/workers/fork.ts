@@ -1,12 +1,12 @@
 import type { ChildProcess } from 'node:child_process'
 import cluster from 'node:cluster'
-import { type Channel, createChannel } from '../../lib/channel.ts'
+import { createChannel, type ProcessChannel } from '../../lib/channel.ts'
 import { pingWorker } from './heartbeat.ts'
 
 /** A worker process, from its start to its end. */
 export interface Worker {
   pid: number
-  channel: Channel
+  channel: ProcessChannel
   /** whether it serves clients */
   isReady: boolean
   /** Resolves with the cause when the process has ended. */
@@ -24,11 +24,13 @@ export function forkWorker(onFrozen: (pid: number) => void): Worker {
   const { promise: ended, resolve } = Promise.withResolvers<string>()
   child.on('error', ({ message }) => resolve(message))
   child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
-  const stopPings = pingWorker(channel, () => {
-    onFrozen(pid)
-    kill()
+  child.once('message', () => {
+    const stopPings = pingWorker(channel, () => {
+      onFrozen(pid)
+      kill()
+    })
+    ended.then(stopPings)
   })
-  ended.then(stopPings)
   return { pid, channel, isReady: false, ended, kill }
 }
 

@@ -1,4 +1,4 @@
-import type { Channel } from '../../lib/channel.ts'
+import type { ProcessChannel } from '../../lib/channel.ts'
 import { createQuota } from '../../lib/quota.ts'
 import { createTokenBuckets } from '../../lib/token-bucket.ts'
 
@@ -12,7 +12,7 @@ export function createSharedLimits() {
 
   return {
     /** Serves one worker. Returns a function that forgets its connections, for when it has ended. */
-    serve(channel: Channel): () => void {
+    serve(channel: ProcessChannel): () => void {
       const quotas: Quotas = new Map()
       workers.add(quotas)
       channel.handle(
