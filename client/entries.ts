@@ -157,7 +157,7 @@ export function createEntries({ onChange, onResult, send }: EntriesParts) {
     const old = stored[at - 1]
     if (old?.seq !== entry.seq) stored.splice(at, 0, entry)
     // Messages of two tabs may arrive in the wrong order.
-    else if (!old.isSent && (entry.isSent || entry.version > old.version)) {
+    else if (entry.version > old.version || (entry.version === old.version && entry.isSent)) {
       stored[at - 1] = entry
       moveWaiters(old.op.opId, opId)
     }

@@ -155,7 +155,7 @@ export function createMirror(
 
     /** Keeps an entry until its change arrives. */
     receiveResult(entry: Entry, { rev = 0 }: Result) {
-      if (confirmed && rev > confirmed.rev && !isRemoved) held.push({ entry, rev })
+      if (confirmed && rev > confirmed.rev) held.push({ entry, rev })
       else if (confirmed) confirmed = forget(confirmed, entry.op.opId)
     }
   }
@@ -210,7 +210,6 @@ export function createMirror(
   function lose(reason: 'removed' | 'deleted') {
     if (reason === 'removed') isRemoved = true
     else if (confirmed) confirmed = { ...confirmed, isDeleted: true }
-    held = []
     changedRights()
   }
 

@@ -1,6 +1,14 @@
 import type { Confirmed } from './confirmed.ts'
 import { peopleByItem, peopleOf } from './presence.ts'
-import { applyOne, openConflicts, replay, shownTitle, viewOf, type Working } from './replay.ts'
+import {
+  applyOne,
+  fork,
+  openConflicts,
+  replay,
+  shownTitle,
+  viewOf,
+  type Working
+} from './replay.ts'
 import type { Entry } from './storage.ts'
 import type { Conflict, Line, Peer, Person, View } from './types.ts'
 
@@ -19,9 +27,9 @@ export interface Shown {
  * and an unchanged view is the same object.
  */
 export function createRenderer() {
-  let working: Working | undefined
-  /** the entries that `working` contains */
-  let replayed: readonly Entry[] = []
+  /** the state with all entries, and the one without the last of them, which a keystroke replaces */
+  let whole: Replayed | undefined
+  let start: Replayed | undefined
   let lines: readonly Line[] = []
   let conflicts: readonly Conflict[] = []
   let people: readonly Person[] = []
@@ -30,23 +38,18 @@ export function createRenderer() {
 
   return {
     /** the confirmed state with all entries of this device */
-    working: () => working,
+    working: () => whole?.working,
     render
   }
 
   function render({ confirmed, isRemoved, entries, userId, peers, isOnline }: Shown): View {
-    const isKnown =
-      working?.confirmed === confirmed &&
-      replayed.length <= entries.length &&
-      replayed.every(({ op }, n) => op === entries[n]?.op)
     const isMarked =
-      isKnown &&
-      replayed.length === entries.length &&
-      replayed.every(({ isSent }, n) => isSent === entries[n]?.isSent)
-    if (working && isKnown)
-      for (const entry of entries.slice(replayed.length)) applyOne(working, entry)
-    else working = replay(confirmed, entries, userId)
-    replayed = entries
+      whole?.working.confirmed === confirmed &&
+      whole.entries.length === entries.length &&
+      whole.entries.every(
+        ({ op, isSent }, n) => op === entries[n]?.op && isSent === entries[n]?.isSent
+      )
+    const { working } = apply(confirmed, entries, userId)
     const access = accessTo(working, isRemoved)
     people = peopleOf(peers, userId, people)
     // When an entry has been stored, for example, nothing is to be shown.
@@ -66,6 +69,32 @@ export function createRenderer() {
     if (!view || !isSame(next, view)) view = next
     return view
   }
+
+  function apply(confirmed: Confirmed, entries: readonly Entry[], userId: string): Replayed {
+    const isStart = (one: Replayed | undefined) =>
+      one?.working.confirmed === confirmed &&
+      one.entries.length <= entries.length &&
+      one.entries.every(({ op }, n) => op === entries[n]?.op)
+    const found = [whole, start].find(isStart) ?? {
+      working: replay(confirmed, [], userId),
+      entries: []
+    }
+    const last = entries.at(-1)
+    if (!last || found.entries.length === entries.length) whole = { ...found, entries }
+    else {
+      const { working } = found
+      for (const entry of entries.slice(found.entries.length, -1)) applyOne(working, entry)
+      start = { working, entries: entries.slice(0, -1) }
+      whole = { working: fork(working), entries }
+      applyOne(whole.working, last)
+    }
+    return whole
+  }
+}
+
+interface Replayed {
+  working: Working
+  entries: readonly Entry[]
 }
 
 export function accessTo({ isDeleted, confirmed }: Working, isRemoved: boolean): View['access'] {

@@ -285,6 +285,15 @@ function makeRoom({ items, order, deleted }: Working) {
   })
 }
 
+/** Returns an edit of an unknown item as an operation that adds it. Returns undefined when no text was edited. */
+export function asAdd(
+  { opId, itemId, set: { text, done, dueOn } }: Of<'item.set'>,
+  after: string | null
+): Of<'item.add'> | undefined {
+  const item = text && { itemId, text: text.to, done: done?.to, dueOn: dueOn?.to }
+  return item && { opId, kind: 'item.add', after, items: [item] }
+}
+
 function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Decided {
   const { itemId } = op
   const edits = Object.entries(op.set).filter(([field]) => !landed.has(`${itemId}.${field}`))
@@ -292,7 +301,11 @@ function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Decided 
   if (edits.length === 0) return { itemIds: none }
   const live = working.items.get(itemId)
   const under = live ?? working.deleted.get(itemId)
-  if (!under) return unknown
+  if (!under) {
+    const add = asAdd(op, working.order.at(-1)?.id ?? null)
+    if (add) addItems(working, add, landed)
+    return unknown
+  }
 
   const words = text ? decideText(working, itemId, 'text', under.text, text) : unchanged
   const dueOutcome = dueOn ? decideValue(under.dueOn, dueOn) : 'noop'

@@ -3,8 +3,9 @@ import type { ConcordError } from './errors.ts'
 import type { Link } from './link.ts'
 import { sizeOf } from './operation-size.ts'
 import type { Readable } from './readable.ts'
+import { asAdd } from './replay.ts'
 import type { Entry } from './storage.ts'
-import type { Call, Clock, LogLine, Result } from './types.ts'
+import type { Call, ChecklistData, Clock, Item, LogLine, Operation, Result } from './types.ts'
 import type { UserStore } from './user-store.ts'
 import type { Writer } from './writer.ts'
 
@@ -190,14 +191,15 @@ export function createSender({
   }
 
   async function receiveResults(id: string, batch: Entry[], results: Result[]) {
-    // After some days, the service has forgotten that the user has been a member, and returns `not_found`.
-    const isHidden = results.some(({ code }) => code === 'not_found') && !(await canRead(id))
+    const isAnyMissing = results.some(({ code }) => code === 'not_found')
+    const items = isAnyMissing ? await readItems(id) : []
+    const decided = isAnyMissing && items ? await addAtEnd(id, batch, results, items) : results
     const settled: { entry: Entry; result: Result }[] = []
     for (const [index, entry] of batch.entries()) {
-      const result = results[index]
+      const result = decided[index]
       if (!result) continue
       const code = result.outcome === 'rejected' ? `${result.code}` : ''
-      if (/^(list_deleted|forbidden)$/.test(code) || (isHidden && code === 'not_found')) pause(id)
+      if (/^(list_deleted|forbidden)$/.test(code) || (!items && code === 'not_found')) pause(id)
       else {
         settled.push({ entry, result: { ...result, opId: entry.op.opId } })
         if (entry.op.kind === 'list.restore') resume(id)
@@ -212,13 +214,43 @@ export function createSender({
     store.use(opened => opened.remove(seqs)).catch(writer.fail)
   }
 
-  async function canRead(id: string): Promise<boolean> {
+  /** Returns undefined when the user has no access: after some days, the service returns `not_found` for that, too. */
+  async function readItems(id: string): Promise<readonly Item[] | undefined> {
     try {
-      await session.request('GET', `/checklists/${id}`)
-      return true
+      return (await session.request<ChecklistData>('GET', `/checklists/${id}`)).items
     } catch (error) {
-      return (error as ConcordError).status !== 404
+      if ((error as ConcordError).status !== 404) throw error
     }
+  }
+
+  /**
+   * Adds again, below the last item, what was refused because its anchor or its item does not exist: the operation that
+   * was to create that one has changed nothing, or the database was restored from a backup. Sends the other operations
+   * that were refused as `not_found` again, too, because they may follow. Returns the results of the batch.
+   */
+  async function addAtEnd(
+    id: string,
+    batch: readonly Entry[],
+    results: Result[],
+    items: readonly Item[]
+  ): Promise<Result[]> {
+    const last = items.at(-1)?.id ?? null
+    const added = new Set<string | null>()
+    const missing = batch.filter((_, n) => results[n]?.code === 'not_found')
+    const ops = missing.map(({ op }) => {
+      const add = op.kind === 'item.set' && !added.has(op.itemId) ? asAdd(op, last) : op
+      if (add?.kind !== 'item.add') return op
+      for (const { itemId } of add.items ?? none) added.add(itemId)
+      return added.has(add.after) ? add : { ...add, after: last }
+    })
+    if (added.size === 0) return results
+    const again = await post(id, ops)
+    return results.map(result => again.find(({ opId }) => opId === result.opId) ?? result)
+  }
+
+  async function post(id: string, ops: readonly Operation[]): Promise<Result[]> {
+    const path = `/checklists/${id}/ops`
+    return (await session.request<{ results: Result[] }>('POST', path, { body: { ops } })).results
   }
 
   async function handleRefusal(id: string, batch: Entry[], { code, retryAfterMs }: ConcordError) {
@@ -236,12 +268,7 @@ export function createSender({
   async function sendByRequest(id: string, entry: Entry) {
     const { op } = entry
     try {
-      const { results } = await session.request<{ results: Result[] }>(
-        'POST',
-        `/checklists/${id}/ops`,
-        { body: { ops: [op] } }
-      )
-      await receiveResults(id, [entry], results)
+      await receiveResults(id, [entry], await post(id, [op]))
     } catch (error) {
       if (/^(400|413|422)$/.test(`${(error as ConcordError).status}`))
         await receiveResults(id, [entry], [{ opId: op.opId, outcome: 'rejected', code: 'invalid' }])
@@ -249,6 +276,8 @@ export function createSender({
     }
   }
 }
+
+const none: readonly never[] = []
 
 const storedSeqs = (entries: Entry[]) => entries.flatMap(({ seq }) => (seq < UNSTORED ? seq : []))
 

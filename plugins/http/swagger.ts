@@ -33,6 +33,7 @@ const openapi: FastifyDynamicSwaggerOptions['openapi'] = {
     { name: 'checklists', description: 'The checklists of a project and their items' },
     { name: 'live', description: 'Events and changes as they are committed' },
     { name: 'client', description: 'The client library, which the service serves itself' },
+    { name: 'page', description: 'The page for people, which the service serves itself' },
     { name: 'operations', description: 'For operators of the service' }
   ],
   components: {

@@ -534,3 +534,30 @@ t.test('after a restore of the database, the queue is sent to the new state', as
   await shows(checklist, view => view.epoch !== epoch && view.items.length === 3)
   t.match(checklist.get()?.items, [{ text: 'Chairs', done: true, mark: 'saved' }, {}, {}])
 })
+
+t.test('edits of a lost item, and items below it, are added at the end', async t => {
+  const { app, client: start, list, proxy } = await startChecklist(t)
+  const [id] = (await list.addItems('Chairs', 'Cake')) as [string]
+  const { client, checklist } = await start()
+  await open(t, client, checklist)
+  proxy.close()
+  await when(client.connection, ({ state }) => state !== 'live')
+  const below = checklist.add('Tables', { after: id })
+  const sent = [
+    below,
+    checklist.add('Lamps', { after: below.ids[0] as string }),
+    checklist.set(below.ids[0] as string, { done: true }),
+    checklist.move(below.ids[0] as string, null),
+    checklist.set(id, { text: '12 Chairs', dueOn: '2026-12-24' }),
+    checklist.set(id, { done: true })
+  ]
+  // As after a restore from a backup, or when retention has deleted what is known of deleted items.
+  await app.sql`delete from checklist_items where id = ${id}`
+  await app.sql`delete from deleted_items where id = ${id}`
+  await proxy.reopen()
+  for (const { settled } of sent) t.match(await settled, { outcome: 'applied' })
+  t.strictSame(await list.texts(), ['Tables', 'Cake', '12 Chairs', 'Lamps'])
+  await shows(checklist, ({ items }) => items.every(({ mark }) => mark === 'saved'))
+  const chairs = { text: '12 Chairs', dueOn: '2026-12-24', done: true }
+  t.match(checklist.get()?.items, [{ text: 'Tables', done: true }, {}, chairs, {}])
+})

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { memoryStorage } from '../../client/memory-storage.ts'
+import type { Entry } from '../../client/storage.ts'
 import type { Bus } from '../../client/tabs.ts'
 import type { Operation, Result } from '../../client/types.ts'
 import {
@@ -333,6 +334,7 @@ t.test('not_found is final for a member, and pauses the list of others', async t
     tab.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'not_found' })
     tab.respond = async () => {
       if (!isMember) throw refusal('CHECKLIST_NOT_FOUND', 404)
+      return { items: [] }
     }
     const op = edit('a')
     tab.outbox.add(listId, op)
@@ -340,6 +342,22 @@ t.test('not_found is final for a member, and pauses the list of others', async t
     t.strictSame(tab.opsOf(listId), isMember ? [] : [op])
     t.equal(tab.results.length, isMember ? 1 : 0)
   }
+})
+
+t.test('while it is unknown whether the user is a member, not_found deletes nothing', async t => {
+  const clock = manualClock()
+  const tab = startTab({ clock })
+  tab.service.decide = ({ opId }) => ({ opId, outcome: 'rejected', code: 'not_found' })
+  tab.respond = async () => {
+    throw refusal('NETWORK')
+  }
+  const op = edit('a')
+  tab.outbox.add(listId, op)
+  await settle()
+  t.strictSame(tab.opsOf(listId), [op])
+  tab.respond = async () => ({ items: [] })
+  await clock.advance(2_000)
+  t.strictSame(tab.opsOf(listId), [])
 })
 
 t.test('a rejected operation leaves the queue and does not block it', async t => {
@@ -545,6 +563,25 @@ t.test('a tab that slept through results finds out when it is shown', async t =>
   await settle()
   t.equal(frozen.outbox.unsent.get(), 0)
   t.strictSame(await sent.settled, { opId: sent.opId, outcome: 'noop' })
+})
+
+t.test('the leader sends an operation that it knows in an older form', async t => {
+  const storage = memoryStorage()
+  const [one] = tabBuses(2) as [Bus, Bus]
+  const leader = startTab({ storage, bus: one, isOnline: false })
+  const first = edit('a')
+  leader.outbox.add(listId, first)
+  await settle()
+  const store = await storage.open(ann.id)
+  const [{ seq }] = (await store.entries()) as [Entry]
+  // Another tab is frozen before it sends a message about this combination.
+  const into = edit('ab')
+  await store.append(listId, into, { seq, opId: first.opId, into })
+  leader.service.gate = () => new Promise(() => {})
+  leader.lead()
+  await settle()
+  t.strictSame(leader.service.pushes, [[into]])
+  t.strictSame(leader.opsOf(listId), [into])
 })
 
 t.test('a new leader sends what the old one left behind', async t => {

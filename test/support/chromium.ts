@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import {
   type Browser,
   type BrowserContext,
+  type BrowserContextOptions,
   type ConsoleMessage,
   chromium,
   type Page
@@ -191,8 +192,8 @@ async function setUp(t: Pick<Test, 'teardown'>, service: Service) {
       return Promise.all(pages.map(page => read(page).catch(String)))
     },
     /** Opens a device with a profile in memory, which ends with the test. `url` replaces the address of the proxy. */
-    async openDevice(browser: Browser, url = proxy.url) {
-      const context = await browser.newContext()
+    async openDevice(browser: Browser, url = proxy.url, options: BrowserContextOptions = {}) {
+      const context = await browser.newContext(options)
       t.teardown(() => context.close().catch(() => {}))
       return watch(context, url)
     },
@@ -214,17 +215,29 @@ function watchDevice(
   serviceUrl: string,
   onProblem: (text: string) => void
 ) {
-  return { context, openTab, load, serveOffline }
+  return { context, openTab, openPage, load, serveOffline }
 
-  /** Opens a tab with the page, whose script has run when this resolves. */
+  /** Opens a tab with the page of the tests, whose script has run when this resolves. */
   async function openTab() {
+    const page = await watchTab()
+    await load(page)
+    return page
+  }
+
+  /** Opens a tab with the page that the service serves at `/`. */
+  async function openPage(hash = '') {
+    const page = await watchTab()
+    await page.goto(`${url}/${hash}`)
+    return page
+  }
+
+  async function watchTab() {
     const page = await context.newPage()
     page.on('pageerror', error => onProblem(`uncaught: ${error.stack}`))
     page.on('console', message => {
       if (message.type() !== 'error') return
       if (!isFirstRefresh(message) && !isIgnoredHeader(message.text())) onProblem(lineOf(message))
     })
-    await load(page)
     return page
   }
 

@@ -6,7 +6,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 const root = join(import.meta.dirname, '../..')
 const patterns = [
   '*.ts',
-  '{plugins,routes,schemas,sql,lib,client,bin,bench,test}/**/*.{ts,js}',
+  '{plugins,routes,schemas,sql,lib,client,web,bin,bench,test}/**/*.{ts,tsx,js}',
   'lib/*.js'
 ]
 const files = new Map(
@@ -18,12 +18,13 @@ const allowed: Record<string, string[]> = {
   schemas: ['schemas'],
   lib: ['lib', 'schemas'],
   client: ['client', 'lib', 'schemas'],
+  web: ['web', 'client', 'lib', 'schemas'],
   sql: ['sql', 'lib', 'schemas'],
   plugins: ['plugins', 'sql', 'lib', 'schemas'],
   routes: ['routes', 'sql', 'lib', 'schemas'],
   bin: ['bin', 'client', 'sql', 'lib', 'schemas', '.'],
   bench: ['bench', 'client', 'plugins', 'sql', 'lib', 'schemas', '.'],
-  test: ['test', 'client', 'plugins', 'sql', 'lib', 'schemas', 'bin', '.'],
+  test: ['test', 'client', 'web', 'plugins', 'sql', 'lib', 'schemas', 'bin', '.'],
   '.': ['.', 'plugins', 'lib', 'schemas']
 }
 
@@ -63,7 +64,7 @@ t.test('no two files of the service export the same name', async t => {
   const exporters = new Map<string, string[]>()
   for (const [path, text] of files) {
     // The public types of the client have the names of the schemas that they are the JSON of.
-    if (/^(test|bench|bin|client)\//.test(path)) continue
+    if (/^(test|bench|bin|client|web)\//.test(path)) continue
     const names = [...text.matchAll(EXPORT)].map(([, name = '']) => name)
     for (const name of new Set(names)) exporters.set(name, [...(exporters.get(name) ?? []), path])
   }

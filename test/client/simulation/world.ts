@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { ConcordError, createClient, memoryStorage } from '../../../client/index.ts'
-import type { Storage } from '../../../client/storage.ts'
+import type { Storage, Store } from '../../../client/storage.ts'
 import type { Tabs } from '../../../client/tabs.ts'
 import type { Checklist, Client, Sent, View } from '../../../client/types.ts'
 import type { Sql } from '../../../sql/executor.ts'
@@ -31,6 +31,7 @@ export interface Device {
   user: User
   proxy: Proxy
   storage: Storage
+  store: Store
   browser: Browser
   tabs: Tab[]
   /**
@@ -75,6 +76,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       user,
       proxy,
       storage,
+      store: await storage.open(user.id),
       browser: openBrowser({ teardown: run => ends.push(run) }, { jar: user }),
       tabs: [],
       isUncertain: false
@@ -224,7 +226,7 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
         await sql`
           update checklists set deleted_at = null
           where id = ${listId} and deleted_at is not null`
-        return tabs.every(isSettled) && (await areEqual(tabs))
+        return tabs.every(isSettled) && (await areStoresEmpty()) && (await areEqual(tabs))
       }, limits.settleMs)
     } catch (cause) {
       throw new Error(`the views do not converge: ${await describe(tabs)}`, { cause })
@@ -241,6 +243,12 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       having count(*) > 1`
     if (twice.length > 0) faults.push(`decided twice: ${JSON.stringify(twice)}`)
     if (faults.length > 0) throw new Error(faults.join('\n'))
+  }
+
+  /** A tab that was killed after it had stored an operation has not sent it to the leader, which reads it later. */
+  async function areStoresEmpty(): Promise<boolean> {
+    const stores = await Promise.all(devices.map(({ store }) => store.entries()))
+    return stores.flat().length === 0
   }
 
   async function areEqual(tabs: Tab[]): Promise<boolean> {

@@ -1,0 +1,3 @@
+import { createClient } from '../client/index.ts'
+
+export const client = createClient()

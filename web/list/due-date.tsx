@@ -1,0 +1,80 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Line } from '../../client/index.ts'
+import { Icon } from '../icons.tsx'
+import { formatDay, isPast } from './days.ts'
+import type { Model, Row } from './model.ts'
+
+interface DueDateProps {
+  model: Model
+  row: Row
+  line: Line
+  tabIndex: number
+  canWrite: boolean
+}
+
+/** The date of a line: a button that opens the date field of the browser. */
+export function DueDate({ model, row, line, tabIndex, canWrite }: DueDateProps) {
+  const [isOpen, setOpen] = useState(false)
+  const input = useRef<HTMLInputElement>(null)
+  const { id, dueOn, done } = line
+
+  useEffect(() => {
+    if (!isOpen || !input.current) return
+    input.current.focus()
+    try {
+      input.current.showPicker()
+    } catch {
+      // Some browsers have none, or refuse without a click. The field itself can be typed in.
+    }
+  }, [isOpen])
+
+  const close = () => {
+    setOpen(false)
+    model.list.show(null)
+  }
+
+  if (isOpen) {
+    return (
+      <span class="due-edit">
+        <input
+          ref={input}
+          type="date"
+          aria-label="Due date"
+          defaultValue={dueOn ?? ''}
+          onFocus={() => model.list.show({ itemId: id, field: 'dueOn' })}
+          onChange={event => {
+            const { value, validity } = event.currentTarget
+            // While a year is typed it is one of the first century.
+            if (validity.badInput || (value !== '' && value < '1900')) return
+            model.setDueOn(id, value || null)
+          }}
+          onKeyDown={event => {
+            event.stopPropagation()
+            if (event.key !== 'Enter' && event.key !== 'Escape') return
+            event.preventDefault()
+            close()
+            model.focus(row, 'check')
+          }}
+          onBlur={close}
+        />
+      </span>
+    )
+  }
+  const isLate = dueOn !== null && !done && isPast(dueOn)
+  return (
+    <button
+      id={`date-${row.key}`}
+      type="button"
+      class={`due ${dueOn === null ? 'is-unset' : ''} ${isLate ? 'is-late' : ''}`}
+      tabIndex={tabIndex}
+      aria-disabled={!canWrite || undefined}
+      aria-label={
+        dueOn === null ? 'Set a due date' : `Due ${formatDay(dueOn)}${isLate ? ', late' : ''}`
+      }
+      title={dueOn ?? 'Set a due date'}
+      onClick={() => canWrite && setOpen(true)}
+    >
+      {dueOn === null ? <Icon name="calendar" /> : formatDay(dueOn)}
+    </button>
+  )
+}

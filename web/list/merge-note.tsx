@@ -1,0 +1,62 @@
+import { useState } from 'preact/hooks'
+import { IconButton } from '../parts/button.tsx'
+import { Time } from '../parts/time.tsx'
+import type { Model, Note, Row } from './model.ts'
+import { capitalize, possessive } from './names.ts'
+
+/** A note below a line whose text was combined with that of another user. */
+export function MergeNote({ model, row, note }: { model: Model; row: Row; note: Note }) {
+  const [isOpen, setOpen] = useState(false)
+  const { by, at } = note
+  return (
+    <div class="merge-note">
+      <p>
+        <span>
+          Combined with {possessive(by)} change, <Time value={at} />
+        </span>
+        <button type="button" class="link" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+          {isOpen ? 'Hide' : 'See'}
+        </button>
+        {note.edit && (
+          <button type="button" class="link" onClick={() => model.takeBack(row)}>
+            Take back
+          </button>
+        )}
+        <IconButton
+          icon="close"
+          label="Close this note"
+          onClick={() => {
+            row.note.value = null
+          }}
+        />
+      </p>
+      {isOpen && (
+        <p class="merge-text">
+          <MergedWords note={note} />
+          <span class="merge-key">
+            <span class="by-me">you</span> <span class="by-other">{by}</span>
+          </span>
+        </p>
+      )}
+    </div>
+  )
+}
+
+function MergedWords({ note: { result, parts = [], by } }: { note: Note }) {
+  let at = 0
+  return parts.map(({ length, by: author }) => {
+    const start = at
+    at += length
+    const text = result.slice(start, at)
+    const key = `${start}`
+    if (author === 'base') return <span key={key}>{text}</span>
+    const isMine = author === 'wanted'
+    const name = author === 'both' ? `you and ${by}` : isMine ? 'you' : by
+    return (
+      <span key={key} class={isMine ? 'by-me' : 'by-other'} title={capitalize(name)}>
+        <span class="visually-hidden">{name}: </span>
+        {text}
+      </span>
+    )
+  })
+}

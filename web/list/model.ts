@@ -1,0 +1,507 @@
+import { batch, computed, type ReadonlySignal, type Signal, signal } from '@preact/signals'
+import {
+  type Change,
+  type Checklist,
+  type Client,
+  ConcordError,
+  type Conflict,
+  type Line,
+  type Member,
+  type Notices,
+  type Operation,
+  type Result,
+  type Status,
+  type View
+} from '../../client/index.ts'
+import { mergeText } from '../../lib/merge-text.ts'
+import { capitalize, type NameOf } from './names.ts'
+import { type Direction, placeAfterMove } from './places.ts'
+
+/** A row of the screen: a line, or with `id` null an empty one that becomes a line when the user types in it. */
+export interface Row {
+  /** stays the same when an empty row becomes a line, so that its input keeps the focus */
+  key: string
+  id: string | null
+  isCurrent: Signal<boolean>
+  line: Signal<Line | null>
+  /** the user who has just changed the line */
+  flash: Signal<string | null>
+  note: Signal<Note | null>
+  /** whether another user has deleted the line while this user edits it */
+  isGone: Signal<boolean>
+}
+
+/** A note about texts that were combined. */
+export interface Note {
+  by: string
+  at: string
+  mine: string
+  result: string
+  parts: Result['parts']
+  /** The edit of this user, to take it back. */
+  edit: { from: string; to: string } | null
+}
+
+/** An operation that changed nothing, with its text. */
+export interface Lost {
+  op: Operation
+  result: Result
+}
+
+export type Model = ReturnType<typeof createModel>
+
+const limits = { flashMs: 4_000, lost: 100 }
+
+export interface ModelParts {
+  client: Client
+  me: string
+  /** Shows a sentence for some seconds, with a button. */
+  onMessage(text: string, action?: { label: string; run: () => void }): void
+  /** Announces a change of another user. */
+  onOthers(change: { name: string; subject: string; sentence: string }): void
+  onConflict(conflict: Conflict, isMine: boolean): void
+}
+
+/** Returns the state of the screen of one checklist. `stop` ends its subscriptions. */
+export function createModel(
+  id: string,
+  { client, me, onMessage, onOthers, onConflict }: ModelParts
+) {
+  const list: Checklist = client.checklist(id)
+  const view = signal<View | undefined>(undefined)
+  const status = signal<Status>(list.status.get())
+  const error = signal<ConcordError | null>(null)
+  const members = signal<readonly Member[] | undefined>(undefined)
+  const absence = signal<Notices['caughtUp'] | null>(null)
+  const lost = signal<readonly Lost[]>([])
+  /** ids of the lines, in order */
+  const ids = signal<readonly string[]>([])
+  /** an empty row below a line, or with null at the top */
+  const draft = signal<{ row: Row; after: string | null } | null>(null)
+  /** the empty row at the end */
+  const end = signal(createRow())
+  /** the row that is being edited, with its last place */
+  const edited = signal<{ row: Row; above: string | null } | null>(null)
+
+  /** rows of lines by id */
+  const rowsById = new Map<string, Row>()
+  /** names of users who were seen on this screen */
+  const names = new Map<string, string>()
+  const lastOthers = new Map<string, Change>()
+  const lastOwn = new Map<string, Change>()
+  /** the text of a line before this user began to edit it, with what others have changed since */
+  const starts = new Map<string, string>()
+  const timers = new Map<Row, ReturnType<typeof setTimeout>>()
+  let current: Row | undefined
+  let wanted: { row: Row; part: 'text' | 'check'; caret: number | undefined } | null = null
+
+  const canWrite = computed(() => view.value?.access === 'write')
+
+  const rows: ReadonlySignal<readonly Row[]> = computed(() => {
+    const shown = ids.value.map(rowOf)
+    const { row, above = null } = edited.value ?? {}
+    if (row?.id && !shown.includes(row)) insert(shown, row, above)
+    if (draft.value) insert(shown, draft.value.row, draft.value.after)
+    return canWrite.value ? [...shown, end.value] : shown
+  })
+
+  function insert(shown: Row[], row: Row, after: string | null) {
+    const at = shown.findIndex(({ id }) => id === after)
+    shown.splice(after === null ? 0 : at < 0 ? shown.length : at + 1, 0, row)
+  }
+
+  function rowOf(id: string): Row {
+    let row = rowsById.get(id)
+    if (!row) {
+      row = createRow(id)
+      rowsById.set(id, row)
+    }
+    return row
+  }
+
+  let stopMembers = () => {}
+  let projectId: string | undefined
+
+  const stops = [
+    list.subscribe(next => batch(() => update(next))),
+    list.status.subscribe(next => {
+      status.value = next
+    }),
+    list.error.subscribe(next => {
+      error.value = next
+    }),
+    list.on('change', ({ change, isMine }) => batch(() => receiveChange(change, isMine))),
+    list.on('conflict', ({ conflict, isMine }) => onConflict(conflict, isMine)),
+    list.on('merged', receiveMerge),
+    list.on('dropped', addLost),
+    list.on('rejected', addLost),
+    list.on('caughtUp', notice => {
+      absence.value = notice
+    })
+  ]
+
+  return {
+    ...{ id, list, me, view, status, error, members, absence, lost, rows, canWrite, draft, end },
+    nameOf,
+
+    stop() {
+      for (const stop of stops) stop()
+      stopMembers()
+      for (const timer of timers.values()) clearTimeout(timer)
+      list.show(null)
+    },
+
+    // Rows
+
+    setCurrent,
+    rowOfLine: (id: string) => rowsById.get(id),
+
+    focus,
+    takeFocus,
+
+    neighbour(row: Row, step: number): Row | undefined {
+      const all = rows.value
+      return all[all.indexOf(row) + step]
+    },
+
+    /** Opens an empty row below a line and moves the focus there. Below the last line there is one already. */
+    addBelow(row: Row) {
+      if (row.id === null || row === rows.value.at(-2)) return focus(end.value, 'text')
+      draft.value = { row: createRow(), after: row.id }
+      focus(draft.value.row, 'text')
+    },
+
+    closeDraft(row: Row) {
+      if (draft.value?.row === row) draft.value = null
+    },
+
+    // Changes
+
+    /** Makes a line of an empty row. */
+    fill(row: Row, texts: string | readonly string[]): boolean {
+      return attempt(() =>
+        batch(() => {
+          const isEnd = row === end.value
+          const after = isEnd ? undefined : draft.value?.after
+          const [first = ''] = list.add(texts, { after }).ids
+          const line = rowsById.get(first)?.line.value
+          row.id = first
+          rowsById.set(first, row)
+          row.line.value = line ?? null
+          if (isEnd) end.value = createRow()
+          else draft.value = null
+          edited.value = { row, above: after ?? null }
+          starts.set(first, '')
+          ids.value = [...ids.value]
+        })
+      )
+    },
+
+    /** Adds lines below a row: pasted ones. Returns the row of the last one. */
+    addLines(row: Row, texts: readonly string[]): Row | undefined {
+      let last: string | undefined
+      const after = row.id ?? (row === end.value ? undefined : draft.value?.after)
+      attempt(() => {
+        last = list.add(texts, { after }).ids.at(-1)
+      })
+      return last === undefined ? undefined : rowOf(last)
+    },
+
+    setText(row: Row, text: string, from: string): boolean {
+      const { id } = row
+      if (id === null) return false
+      return attempt(() => {
+        // The user goes on typing in a line that another user has deleted: the line is restored with this text.
+        if (!ids.peek().includes(id)) list.restore(id)
+        list.set(id, { text }, { text: from })
+      })
+    },
+
+    setDone: (id: string, done: boolean) => attempt(() => list.set(id, { done })),
+    setDueOn: (id: string, dueOn: string | null) => attempt(() => list.set(id, { dueOn })),
+    rename: (title: string, from: string) => attempt(() => list.rename(title, from)),
+
+    move(row: Row, direction: Direction) {
+      const { id } = row
+      if (id === null) return
+      const after = placeAfterMove(ids.value, id, direction)
+      if (after !== undefined) this.moveBelow(row, after)
+    },
+
+    moveBelow(row: Row, after: string | null) {
+      const { id } = row
+      if (id === null) return
+      attempt(() => list.move(id, after))
+      const { text } = row.line.value ?? { text: '' }
+      const place = ids.value.indexOf(id) + 1
+      onMessageQuietly(`Moved “${text}” to place ${place} of ${ids.value.length}`)
+    },
+
+    /** Deletes a line. The message has a button that restores it. */
+    remove(row: Row, text = row.line.value?.text) {
+      const { id } = row
+      if (id === null) return
+      if (edited.value?.row === row) edited.value = null
+      if (!attempt(() => list.remove(id))) return
+      onMessage('Line deleted', {
+        label: 'Undo',
+        run: () =>
+          attempt(() => {
+            list.restore(id)
+            const restored = view.value?.items.find(item => item.id === id)
+            if (text && restored && restored.text !== text) list.set(id, { text })
+          })
+      })
+    },
+
+    resolve(conflict: Conflict, choice: Parameters<Checklist['resolve']>[1]): boolean {
+      return attempt(() => {
+        list.resolve(conflict.id, choice).settled.then(({ outcome, code }) => {
+          if (outcome === 'noop' && code === 'already_resolved')
+            onMessage('Another user has decided this already.')
+        })
+      })
+    },
+
+    undo: () => step('undo'),
+    redo: () => step('redo'),
+    attempt,
+
+    /** Removes the words of this user from a text that was combined. */
+    takeBack(row: Row) {
+      const { edit } = row.note.value ?? {}
+      const live = row.line.value?.text
+      if (row.id === null || live === undefined) return
+      const text = edit && mergeText(edit.to, live, edit.from)?.value
+      const { id } = row
+      if (!text || !attempt(() => list.set(id, { text })))
+        onMessage('The line has changed since. Its history has all versions.')
+      else row.note.value = null
+    },
+
+    // Editing
+
+    beginEdit(row: Row) {
+      const { id } = row
+      const at = id === null ? -1 : ids.value.indexOf(id)
+      edited.value = { row, above: ids.value[at - 1] ?? null }
+      if (id !== null) starts.set(id, row.line.value?.text ?? '')
+    },
+
+    /** Applies what others have changed to the text with which this user began. */
+    rebaseStart(row: Row, before: string, after: string) {
+      const start = row.id === null ? undefined : starts.get(row.id)
+      if (row.id === null || start === undefined) return
+      const merged = start === before ? after : mergeText(before, after, start)?.value
+      if (merged === undefined) starts.delete(row.id)
+      else starts.set(row.id, merged)
+    },
+
+    endEdit(row: Row) {
+      if (edited.value?.row === row) edited.value = null
+      if (row.id !== null && row.isGone.value) rowsById.delete(row.id)
+      list.show(null)
+    },
+
+    /** Returns the text of a line before this user began to edit it. */
+    startOf: (row: Row) => starts.get(`${row.id}`) ?? ''
+  }
+
+  // The view
+
+  function update(next: View | undefined) {
+    view.value = next
+    if (!next) return
+    for (const { userId, name } of next.people) names.set(userId, name)
+    for (const line of next.items) {
+      const row = rowOf(line.id)
+      row.line.value = line
+      row.isGone.value = false
+    }
+    const before = ids.value
+    const isSame =
+      before.length === next.items.length && next.items.every(({ id }, n) => id === before[n])
+    if (!isSame) {
+      ids.value = next.items.map(({ id }) => id)
+      const shown = new Set(ids.value)
+      for (const id of before) if (!shown.has(id)) forget(id)
+    }
+    if (!current || (current.id && !rowsById.has(current.id))) setCurrent(rows.value[0])
+    if (next.projectId !== projectId) followMembers(next.projectId)
+  }
+
+  function forget(id: string) {
+    const row = rowsById.get(id)
+    if (row && edited.value?.row === row) row.isGone.value = true
+    else rowsById.delete(id)
+  }
+
+  function followMembers(next: string) {
+    projectId = next
+    stopMembers()
+    stopMembers = client.project(next).members.subscribe(all => {
+      members.value = all
+      for (const { userId, name } of all ?? []) names.set(userId, name)
+    })
+  }
+
+  /** Reads `members`, so that a component renders again when they are loaded. */
+  function nameOf(userId: string | null): ReturnType<NameOf> {
+    if (userId === null) return 'a database change'
+    if (userId === me) return 'you'
+    const name = names.get(userId)
+    return (members.value && name) || name || (members.value ? 'a former member' : 'another user')
+  }
+
+  function setCurrent(row: Row | undefined) {
+    if (row === current) return
+    if (current) current.isCurrent.value = false
+    current = row
+    if (row) row.isCurrent.value = true
+  }
+
+  /** Moves the focus to a row, also if it is shown with the next rendering. */
+  function focus(row: Row | undefined, part: 'text' | 'check', caret?: number) {
+    if (!row) return
+    wanted = { row, part: row.id === null ? 'text' : part, caret }
+    takeFocus(row)
+  }
+
+  /** Moves the focus to a row that was waiting for it. */
+  function takeFocus(row: Row) {
+    if (wanted?.row !== row) return
+    const { part, caret } = wanted
+    const element = document.getElementById(`${part}-${row.key}`)
+    if (!element) return
+    wanted = null
+    setCurrent(row)
+    element.focus()
+    if (element instanceof HTMLTextAreaElement) {
+      const at = caret ?? element.value.length
+      element.setSelectionRange(at, at)
+    }
+  }
+
+  // Notices
+
+  function receiveChange(change: Change, isMine: boolean) {
+    const { itemId } = change
+    if (isMine) {
+      if (itemId) lastOwn.set(itemId, change)
+      return
+    }
+    const name = nameOf(change.actorId)
+    const text = change.kind === 'item.deleted' ? change.before.text : undefined
+    if (itemId) lastOthers.set(itemId, change)
+    const row = itemId === undefined ? undefined : rowsById.get(itemId)
+    if (row && (change.kind === 'item.added' || change.kind === 'item.updated')) {
+      row.flash.value = name
+      clearTimeout(timers.get(row))
+      timers.set(
+        row,
+        setTimeout(() => {
+          row.flash.value = null
+        }, limits.flashMs)
+      )
+    }
+    const sentence = sentenceOf(change, capitalize(name), text)
+    if (sentence) onOthers({ name: capitalize(name), subject: itemId ?? 'title', sentence })
+  }
+
+  function receiveMerge({ itemId, mine, result, parts }: Notices['merged']) {
+    const row = itemId === null ? undefined : rowsById.get(itemId)
+    if (!row || itemId === null) {
+      if (itemId === null) onMessage('The title was combined with a change of another user.')
+      return
+    }
+    const other = lastOthers.get(itemId)
+    const own = lastOwn.get(itemId)
+    const start = starts.get(itemId)
+    const isOwn = own?.kind === 'item.updated' && own.after.text === result
+    row.note.value = {
+      by: other ? nameOf(other.actorId) : 'another user',
+      at: own?.at ?? new Date().toISOString(),
+      ...{ mine, result, parts },
+      edit:
+        start !== undefined
+          ? { from: start, to: mine }
+          : isOwn
+            ? { from: own.before.text, to: result }
+            : null
+    }
+  }
+
+  function addLost(notice: Lost) {
+    const { op, result } = notice
+    if (op.kind === 'list.delete' || result.code === 'already_resolved') return
+    lost.value = [...lost.value, notice].slice(-limits.lost)
+  }
+
+  function onMessageQuietly(text: string) {
+    onOthers({ name: '', subject: text, sentence: text })
+  }
+
+  // Changes of this user
+
+  /** Runs a change. Shows why it is not possible, and returns whether it was. An empty text is not an error. */
+  function attempt(run: () => void): boolean {
+    try {
+      run()
+      return true
+    } catch (thrown) {
+      if (!(thrown instanceof ConcordError)) throw thrown
+      const { code, message } = thrown
+      if (code === 'LIMIT')
+        onMessage(message === 'too long' ? 'This text is too long.' : 'This list is full.')
+      else if (code === 'READ_ONLY') onMessage('You can read this list, but not change it.')
+      return false
+    }
+  }
+
+  function step(kind: 'undo' | 'redo') {
+    const status = list.status.get()
+    if (!(kind === 'undo' ? status.canUndo : status.canRedo)) return
+    const all = rows.value
+    attempt(() => {
+      if (!list[kind]()) onMessage('It has changed since. The history has all versions.')
+    })
+    const { row } = edited.value ?? {}
+    if (!row?.isGone.value) return
+    // The step has deleted the line that was being edited.
+    const next = all[all.indexOf(row) - 1] ?? end.value
+    edited.value = null
+    if (row.id) rowsById.delete(row.id)
+    focus(next, 'text')
+  }
+}
+
+let rowCount = 0
+
+function createRow(id: string | null = null): Row {
+  return {
+    key: `row${++rowCount}`,
+    ...{ id, isCurrent: signal(false), line: signal(null), flash: signal(null) },
+    ...{ note: signal(null), isGone: signal(false) }
+  }
+}
+
+/** Returns the sentence that announces a change of another user. */
+function sentenceOf(change: Change, name: string, text?: string): string {
+  switch (change.kind) {
+    case 'item.added':
+      return `${name} added “${change.after.text}”`
+    case 'item.updated': {
+      const { before, after } = change
+      if (before.text !== after.text) return `${name} changed a line to “${after.text}”`
+      if (before.done !== after.done)
+        return `${name} ${after.done ? 'ticked' : 'unticked'} “${after.text}”`
+      return `${name} ${before.dueOn === after.dueOn ? 'moved' : 'changed the date of'} “${after.text}”`
+    }
+    case 'item.deleted':
+      return `${name} deleted “${text}”`
+    case 'checklist.updated':
+      return `${name} changed the title to “${change.after.title}”`
+    default:
+      return ''
+  }
+}

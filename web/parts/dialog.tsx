@@ -1,0 +1,86 @@
+import type { ComponentChildren } from 'preact'
+import { useId, useLayoutEffect, useRef } from 'preact/hooks'
+import { useForm } from '../form.ts'
+import { Button, IconButton } from './button.tsx'
+import { Notice } from './empty.tsx'
+
+interface DialogProps {
+  title: string
+  /** called when the dialog is closed: by its button, by Escape, or by a click beside it */
+  onClose: () => void
+  children: ComponentChildren
+  class?: string
+}
+
+/** A modal dialog, which is open as long as it is rendered. The browser keeps the focus inside it. */
+export function Dialog({ title, onClose, children, class: extra = '' }: DialogProps) {
+  const ref = useRef<HTMLDialogElement>(null)
+  const id = useId()
+  useLayoutEffect(() => {
+    const dialog = ref.current
+    const before = document.activeElement
+    dialog?.showModal()
+    return () => {
+      dialog?.close()
+      if (before instanceof HTMLElement && before.isConnected) before.focus()
+    }
+  }, [])
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the browser itself closes it with Escape
+    <dialog
+      ref={ref}
+      class={`dialog ${extra}`}
+      aria-labelledby={id}
+      onCancel={event => {
+        event.preventDefault()
+        onClose()
+      }}
+      onClick={event => {
+        if (event.target === ref.current) onClose()
+      }}
+    >
+      <div class="dialog-body">
+        <header class="dialog-header">
+          <h2 id={id}>{title}</h2>
+          <IconButton icon="close" label="Close" onClick={onClose} />
+        </header>
+        {children}
+      </div>
+    </dialog>
+  )
+}
+
+interface ConfirmProps {
+  title: string
+  /** text of the button */
+  action: string
+  children: ComponentChildren
+  onClose: () => void
+  /** Does what is asked. The dialog stays open, with the error, when it rejects. */
+  run: () => Promise<unknown>
+  /** called after `run`, when the dialog is closed */
+  then?: () => void
+}
+
+/** A question before an action that cannot be undone. */
+export function Confirm({ title, action, children, onClose, run, then }: ConfirmProps) {
+  const { error, isBusy, onSubmit } = useForm(async () => {
+    await run()
+    onClose()
+    then?.()
+  })
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form class="form" onSubmit={onSubmit}>
+        {error && <Notice kind="error">{error}</Notice>}
+        <p>{children}</p>
+        <div class="dialog-actions">
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="danger" type="submit" isBusy={isBusy}>
+            {action}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
