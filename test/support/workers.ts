@@ -5,11 +5,11 @@ import { createDatabase } from './database.ts'
 import { type ServiceProcess, spawnService, waitForStart } from './process.ts'
 import { createChecklist, createProject } from './projects.ts'
 import { until } from './until.ts'
-import { createUser } from './users.ts'
+import { createUser, signIn } from './users.ts'
 
 /**
- * Starts a node with two workers on a new database, which has one user with a checklist. `ann` sends her requests to the
- * node. `env` overrides the environment of the node.
+ * Starts a node with two workers on a new database, which has one user with two sessions and a checklist. `env` overrides
+ * the environment of the node.
  */
 export async function startWorkers(t: Test, env: NodeJS.ProcessEnv = {}) {
   const databaseUrl = await createDatabase(t)
@@ -17,6 +17,7 @@ export async function startWorkers(t: Test, env: NodeJS.ProcessEnv = {}) {
   const other = await build(t, own)
   const ann = await createUser(other)
   const listId = await createChecklist(ann, await createProject(ann))
+  const session = await signIn(other, ann)
   await other.close()
   const service = spawnService(t, { ...own, RATE_LIMIT: 'off', WORKERS: '2', ...env })
   const { address } = await waitForStart(service)
@@ -26,6 +27,7 @@ export async function startWorkers(t: Test, env: NodeJS.ProcessEnv = {}) {
     service,
     address,
     ann,
+    session,
     listId,
     workers: () => childrenOf(service.child.pid as number),
     isReady: () => isReady(address)

@@ -10,19 +10,30 @@ import { times } from '../support/times.ts'
 import { until } from '../support/until.ts'
 import { startWorkers, waitForServers } from '../support/workers.ts'
 
-t.jobs = 2
-
 const close = { connection: 'close' }
 
+// The tests share this node, because each start takes seconds.
+const node = await startWorkers(t, { LOG_LEVEL: 'info', RATE_LIMIT: 'on' })
+const { service, address, ann, session, listId, workers, isReady } = node
+const sql = openSql(t, node.databaseUrl)
+
 /** Opens sockets one after the other, so that each worker gets half of them, and the checklist on each. */
-async function openSockets(t: Test, { address, ann, listId }: Node, count: number) {
+async function openSockets(t: Test, headers: Record<string, string>, count: number) {
   const sockets: LiveClient[] = []
-  while (sockets.length < count) sockets.push(await openLive(t, address, ann.headers))
+  while (sockets.length < count) sockets.push(await openLive(t, address, headers))
   for (const socket of sockets) await socket.open(listId)
   return sockets
 }
 
-type Node = Awaited<ReturnType<typeof startWorkers>>
+/** Opens streams on all workers. */
+async function openFeeds(t: Test, headers: Record<string, string>, count: number) {
+  const feeds = await times(count, () => openFeed(t, address, headers))
+  for (const feed of feeds) await feed.next('ready')
+  return feeds
+}
+
+const insertItem = () =>
+  sql`insert into checklist_items (checklist_id, text) values (${listId}, 'from SQL')`
 
 /** Returns the ids of the peers that a socket shows. */
 function peersOf({ messages }: LiveClient): string[] {
@@ -44,19 +55,15 @@ const addItem = (text: string) => ({
 
 const addItems = (count: number) => Array.from({ length: count }, () => addItem('x'))
 
-async function metric(address: string, series: string): Promise<number> {
+async function metric(series: string): Promise<number> {
   const text = await (await fetch(`${address}/metrics`, { headers: close })).text()
   return metricIn(text, series)
 }
 
 t.test('two workers share clients, presence, changes and ends of sessions', async t => {
-  const node = await startWorkers(t, { LOG_LEVEL: 'info' })
-  const { service, address, ann, listId, databaseUrl, workers } = node
-  const sql = openSql(t, databaseUrl)
-  const sockets = await openSockets(t, node, 4)
+  const sockets = await openSockets(t, session.headers, 4)
   t.strictSame((await waitForServers(service, 2)).sort(), (await workers()).sort())
-  const feeds = await times(4, () => openFeed(t, address, ann.headers))
-  for (const feed of feeds) await feed.next('ready')
+  const feeds = await openFeeds(t, session.headers, 4)
 
   const connections = await sql<{ name: string; count: number }[]>`
     select application_name as name, count(*)::int
@@ -76,7 +83,7 @@ t.test('two workers share clients, presence, changes and ends of sessions', asyn
 
   for (const socket of sockets) await until(() => peersOf(socket).length === 3)
 
-  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'from SQL')`
+  await insertItem()
   const [author, ...others] = sockets as [LiveClient, ...LiveClient[]]
   const [result] = await author.push(listId, addItem('from a socket'))
   t.equal(result?.outcome, 'applied')
@@ -91,33 +98,49 @@ t.test('two workers share clients, presence, changes and ends of sessions', asyn
     t.match((await feed.next('item.added')).data, { source: 'ws' })
   }
 
-  const signOut = { method: 'POST', headers: { ...close, cookie: ann.cookie } }
+  const signOut = { method: 'POST', headers: { ...close, cookie: session.cookie } }
   t.ok((await fetch(`${address}/auth/signout`, signOut)).ok)
   for (const feed of feeds) await feed.next('session.ended')
   for (const socket of sockets) await socket.closed
   const replies = await times(4, () =>
-    fetch(`${address}/users/me`, { headers: { ...close, ...ann.headers } })
+    fetch(`${address}/users/me`, { headers: { ...close, ...session.headers } })
   )
   t.strictSame(new Set(replies.map(({ status }) => status)), new Set([401]))
 })
 
 t.test('a change of the epoch resets the streams of every worker', async t => {
-  const { address, ann, listId, databaseUrl } = await startWorkers(t)
-  const sql = openSql(t, databaseUrl)
-  const feeds = await times(4, () => openFeed(t, address, ann.headers))
-  for (const feed of feeds) await feed.next('ready')
+  const feeds = await openFeeds(t, ann.headers, 4)
   await sql`update log_state set generation = generation + 1`
   for (const feed of feeds) await feed.next('reset')
-  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
+  await insertItem()
   for (const feed of feeds) await feed.next('item.added')
 })
 
+t.test('GET /metrics adds up the workers, and no counter falls when one is killed', async t => {
+  await until(async () => (await metric('concord_streams')) === 0)
+  await openFeeds(t, ann.headers, 10)
+  await until(async () => (await metric('concord_streams{state="live"}')) === 10)
+  const delivered = 'concord_commit_to_write_seconds_count'
+  const before = await metric(delivered)
+  await insertItem()
+  await until(async () => (await metric(delivered)) === before + 2)
+  t.equal(await metric('concord_listener_up'), 1)
+  t.equal(await metric('concord_listener_connects_total'), 1)
+
+  const [pid] = await workers()
+  process.kill(pid as number, 'SIGKILL')
+  await until(async () => !(await isReady()))
+  t.equal(await metric(delivered), before + 2)
+  await until(isReady, START_MS)
+  t.equal(await metric(delivered), before + 2)
+  t.equal(await metric('concord_worker_restarts_total'), 1)
+  t.equal((await workers()).length, 2)
+  await insertItem()
+  await until(async () => (await metric(delivered)) === before + 4)
+})
+
 t.test('the limits of a user count on all workers together', async t => {
-  const node = await startWorkers(t, { RATE_LIMIT: 'on' })
-  const { address, ann, listId, workers } = node
-  const [first, second] = (await openSockets(t, node, 2)) as [LiveClient, LiveClient]
-  const ids = (socket: LiveClient) => socket.messages.find(({ type }) => type === 'welcome')
-  t.not(ids(first)?.connectionId, ids(second)?.connectionId)
+  const [first, second] = (await openSockets(t, ann.headers, 2)) as [LiveClient, LiveClient]
   await first.push(listId, ...addItems(100))
   // The bucket is empty: 60 operations wait for 3 s, 60 more would wait for longer than 5 s.
   first.send({ type: 'push', checklistId: listId, ops: addItems(60) })
@@ -136,35 +159,10 @@ t.test('the limits of a user count on all workers together', async t => {
   process.kill(pid as number, 'SIGKILL')
   await until(() => feeds.filter(({ isClosed }) => isClosed).length > 50)
   await until(async () => (await openFeed(t, address, ann.headers)).response.status === 200)
-})
-
-t.test('GET /metrics adds up the workers, and no counter falls when one is killed', async t => {
-  const { address, ann, listId, databaseUrl, workers, isReady } = await startWorkers(t)
-  const sql = openSql(t, databaseUrl)
-  const feeds = await times(10, () => openFeed(t, address, ann.headers))
-  for (const feed of feeds) await feed.next('ready')
-  await until(async () => (await metric(address, 'concord_streams{state="live"}')) === 10)
-  const delivered = 'concord_commit_to_write_seconds_count'
-  const before = await metric(address, delivered)
-  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
-  await until(async () => (await metric(address, delivered)) === before + 2)
-  t.equal(await metric(address, 'concord_listener_up'), 1)
-  t.equal(await metric(address, 'concord_listener_connects_total'), 1)
-
-  const [pid] = await workers()
-  process.kill(pid as number, 'SIGKILL')
-  await until(async () => !(await isReady()))
-  t.equal(await metric(address, delivered), before + 2)
   await until(isReady, START_MS)
-  t.equal(await metric(address, delivered), before + 2)
-  t.equal(await metric(address, 'concord_worker_restarts_total'), 1)
-  t.equal((await workers()).length, 2)
-  await sql`insert into checklist_items (checklist_id, text) values (${listId}, 'x')`
-  await until(async () => (await metric(address, delivered)) === before + 4)
 })
 
 t.test('a frozen worker makes the node unavailable, and is replaced', async t => {
-  const { address, workers, isReady, service } = await startWorkers(t)
   const before = await workers()
   suspend(t, before[0] as number)
   const replies = times(6, () =>
