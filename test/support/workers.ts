@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
 import { build, JWT_SECRET } from './app.ts'
 import { childrenOf } from './children.ts'
@@ -30,14 +33,17 @@ export async function startWorkers(t: Test, env: NodeJS.ProcessEnv = {}) {
     session,
     listId,
     workers: () => childrenOf(service.child.pid as number),
-    isReady: () => isReady(address)
+    async isReady() {
+      return (await getOnce(`${address}/health/ready`)).status === 200
+    }
   }
 }
 
-/** Returns whether `GET /health/ready` returns 200, on a connection of its own. */
-export async function isReady(address: string): Promise<boolean> {
-  const { ok } = await fetch(`${address}/health/ready`, { headers: { connection: 'close' } })
-  return ok
+/** Sends a GET request on a new connection, which any worker may get. `fetch` would use an open one again. */
+export async function getOnce(url: string, headers: OutgoingHttpHeaders = {}) {
+  const sent = get(url, { agent: false, headers })
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  return { status: response.statusCode, text: await text(response) }
 }
 
 /** Waits until as many workers as given have logged a request, which needs LOG_LEVEL=info. Returns their process ids. */

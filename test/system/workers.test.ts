@@ -8,9 +8,7 @@ import { openFeed, openRawFeeds } from '../support/sse-client.ts'
 import { suspend } from '../support/suspend.ts'
 import { times } from '../support/times.ts'
 import { until } from '../support/until.ts'
-import { startWorkers, waitForServers } from '../support/workers.ts'
-
-const close = { connection: 'close' }
+import { getOnce, startWorkers, waitForServers } from '../support/workers.ts'
 
 // The tests share this node, because each start takes seconds.
 const node = await startWorkers(t, { LOG_LEVEL: 'info', RATE_LIMIT: 'on' })
@@ -56,8 +54,7 @@ const addItem = (text: string) => ({
 const addItems = (count: number) => Array.from({ length: count }, () => addItem('x'))
 
 async function metric(series: string): Promise<number> {
-  const text = await (await fetch(`${address}/metrics`, { headers: close })).text()
-  return metricIn(text, series)
+  return metricIn((await getOnce(`${address}/metrics`)).text, series)
 }
 
 t.test('two workers share clients, presence, changes and ends of sessions', async t => {
@@ -98,13 +95,11 @@ t.test('two workers share clients, presence, changes and ends of sessions', asyn
     t.match((await feed.next('item.added')).data, { source: 'ws' })
   }
 
-  const signOut = { method: 'POST', headers: { ...close, cookie: session.cookie } }
+  const signOut = { method: 'POST', headers: { cookie: session.cookie } }
   t.ok((await fetch(`${address}/auth/signout`, signOut)).ok)
   for (const feed of feeds) await feed.next('session.ended')
   for (const socket of sockets) await socket.closed
-  const replies = await times(4, () =>
-    fetch(`${address}/users/me`, { headers: { ...close, ...session.headers } })
-  )
+  const replies = await times(4, () => getOnce(`${address}/users/me`, session.headers))
   t.strictSame(new Set(replies.map(({ status }) => status)), new Set([401]))
 })
 
@@ -165,9 +160,7 @@ t.test('the limits of a user count on all workers together', async t => {
 t.test('a frozen worker makes the node unavailable, and is replaced', async t => {
   const before = await workers()
   suspend(t, before[0] as number)
-  const replies = times(6, () =>
-    fetch(`${address}/health/live`, { headers: close }).catch(() => {})
-  )
+  const replies = times(6, () => getOnce(`${address}/health/live`).catch(() => {}))
   await until(async () => !(await isReady()), 20_000)
   await until(async () => !(await workers()).includes(before[0] as number), 20_000)
   // One connection was on its way to the frozen worker: the primary must close it.
