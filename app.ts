@@ -11,9 +11,15 @@ import fp from 'fastify-plugin'
 import { type Config, readConfig } from './lib/config.ts'
 import { loggerOptions } from './lib/log.ts'
 import { buildValidator, schemaErrorFormatter } from './lib/validation.ts'
+import keys from './plugins/auth/keys.ts'
 import configuration, { type AppOptions } from './plugins/config.ts'
+import database from './plugins/db/database.ts'
+import pools from './plugins/db/pools.ts'
 import { onClientError, sendError } from './plugins/http/errors.ts'
+import metrics from './plugins/http/metrics.ts'
+import shutdown from './plugins/http/shutdown.ts'
 import { isLiveUpgrade } from './plugins/http/upgrade.ts'
+import workers from './plugins/workers/workers.ts'
 
 /**
  * The groups of plugins, one for each folder of `plugins/`, in the order of registration. A plugin may use plugins of
@@ -55,12 +61,28 @@ const limits = {
   silenceMs: 120_000
 }
 
-/** Creates the service, which does not listen yet. `env` replaces `process.env` and the file `.env`. */
-export function build({ env }: { env?: NodeJS.ProcessEnv } = {}): FastifyInstance {
-  const config = readConfig(env)
+/** What the primary of a node with several workers consists of. It serves no request. */
+const primaryPlugins = [configuration, metrics, shutdown, database, pools, keys, workers]
+
+/**
+ * Creates the service, which does not listen yet. `env` replaces `process.env` and the file `.env`. `primary` is the
+ * channel to the primary, for a worker.
+ */
+export function build({
+  env,
+  config = readConfig(env),
+  primary
+}: { env?: NodeJS.ProcessEnv } & Partial<AppOptions> = {}): FastifyInstance {
   const server = createServer(config)
   // `fp` turns encapsulation off, so that the returned instance has the decorators.
-  server.register(fp(app), { config })
+  server.register(fp(app), { config, primary })
+  return server
+}
+
+/** Creates the primary of a node with several workers, which have not started yet. */
+export function buildPrimary(config: Config): FastifyInstance {
+  const server = createServer(config)
+  for (const plugin of primaryPlugins) server.register(plugin, { config })
   return server
 }
 

@@ -1,9 +1,13 @@
 import './lib/requirements.js'
+import cluster from 'node:cluster'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { build } from './app.ts'
+import { build, buildPrimary } from './app.ts'
+import { createChannel } from './lib/channel.ts'
+import { type Config, readConfig } from './lib/config.ts'
 import { startFailure } from './lib/start-failure.ts'
 import { shutdownLimits } from './plugins/http/shutdown.ts'
+import { respondToPings } from './plugins/workers/heartbeat.ts'
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
@@ -13,18 +17,26 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const
  */
 const SAME_KEY_MS = 100
 
+// With WORKERS above 1, the first process is the primary: it runs this script again for each worker. A worker ends when
+// it loses its primary: node:cluster sees to that.
+const primary = cluster.isWorker ? createChannel(process) : undefined
 let app: FastifyInstance | undefined
 try {
-  app = build()
+  if (primary) respondToPings(primary, () => process.exit(1))
+  const config = await (primary ? primary.call<Config>('config') : readConfig())
+  app = config.workers > 1 && !primary ? buildPrimary(config) : build({ config, primary })
   const options = { delay: shutdownLimits.processMs, logger: app.log, skip: [...SIGNALS] }
-  onSignal(closeWithGrace(options, onClose).close)
+  const { close } = closeWithGrace(options, onClose)
+  onSignal(close)
+  primary?.handle('close', close)
   await app.ready()
   const { port, host } = app.config
-  printAddresses(await app.listen({ port, host }), app.database.psql)
+  const address = await (app.workers?.start() ?? app.listen({ port, host }))
+  if (primary) primary.notify('ready', address)
+  else printAddresses(address, app.database.psql)
+  app.workers?.failed.catch(error => end('ends', error))
 } catch (error) {
-  process.stderr.write(`Concord does not start: ${startFailure(error)}\n`)
-  await app?.close().catch(() => {})
-  process.exit(1)
+  await end('does not start', error)
 }
 
 /** The first signal closes the service. The second one ends the process. */
@@ -43,6 +55,15 @@ function onSignal(close: () => unknown) {
 async function onClose({ err }: { err?: Error }) {
   if (err) app?.log.fatal({ err }, 'closing: uncaught error')
   await app?.close()
+}
+
+/** Closes the service after a failure. A worker sends the cause to the primary, which prints it. */
+async function end(what: string, error: unknown) {
+  const cause = startFailure(error)
+  if (primary) await primary.call('failed', cause).catch(() => {})
+  else process.stderr.write(`Concord ${what}: ${cause}\n`)
+  await app?.close().catch(() => {})
+  process.exit(1)
 }
 
 function printAddresses(address: string, psql: string) {

@@ -19,7 +19,8 @@ const benches = [
   'merge.ts 5000',
   'client.ts',
   'page.ts',
-  'readers.ts 2'
+  'readers.ts 2',
+  'workers.ts 3'
 ]
 const timeoutMs = name ? undefined : 180_000
 

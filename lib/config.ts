@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import { envSchema } from 'env-schema'
 import { Environment } from '../schemas/config.ts'
@@ -44,7 +45,9 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     rateLimit: env.RATE_LIMIT === 'on',
     logLevel: env.LOG_LEVEL,
     retentionDays: env.RETENTION_DAYS,
-    web: env.WEB === 'on'
+    web: env.WEB === 'on',
+    /** Processes that serve clients. With more than one, a primary starts them, and this number is in all of them. */
+    workers: workers(env.WORKERS)
   })
 }
 
@@ -95,6 +98,17 @@ function origins(value: string): string[] {
     `ALLOWED_ORIGINS must list exact origins such as https://app.example.com: "${bad}" is not one`
   )
 }
+
+function workers(value: string): number {
+  if (value === 'auto') return Math.min(availableParallelism(), MAX_WORKERS)
+  if (/^[1-9]\d?$/.test(value) && Number(value) <= MAX_WORKERS) return Number(value)
+  throw new Error(
+    `WORKERS must be auto or a number from 1 to ${MAX_WORKERS}: "${value}" is neither`
+  )
+}
+
+// Two workers for each core of a large server. Each worker has six connections to the database or more.
+const MAX_WORKERS = 64
 
 function trustProxy(value: string): boolean | string[] {
   if (value === 'true' || value === 'false') return value === 'true'

@@ -3,6 +3,8 @@ export function createQuota(max: number) {
   const counts = new Map<string, number>()
 
   return {
+    count: (holder: string): number => counts.get(holder) ?? 0,
+
     isUsedUp: (holder: string): boolean => (counts.get(holder) ?? 0) >= max,
 
     /** Counts one more connection. Does not check the maximum. */

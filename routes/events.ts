@@ -38,7 +38,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       errorHandler: app.feedErrorHandler
     },
     async ({ identity, headers, query }, reply) => {
-      app.openFeed(reply, identity, {
+      await app.openFeed(reply, identity, {
         cursor: headers['last-event-id'] ?? query.last_event_id,
         projects: query.project
       })

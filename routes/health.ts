@@ -12,8 +12,9 @@ const limits = {
 const docs = { tags: ['operations'] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, pubsub, shutdown } = app
+  const { sql, pubsub, shutdown, primary } = app
   let pinging: Promise<boolean> | undefined
+  primary?.handle('readiness', check)
 
   app.route({
     method: 'GET',
@@ -35,11 +36,14 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       ...docs,
       summary: 'Check that the service can serve requests',
       description:
-        'Returns 503 while the database cannot be reached or the log cannot be read, and during a shutdown.',
+        'Returns 503 while the database cannot be reached or the log cannot be read, while a worker is missing, and ' +
+        'during a shutdown.',
       response: { 200: Readiness, 503: Readiness }
     },
     handler: async (_request, reply) => {
-      const readiness = await check()
+      const readiness = primary
+        ? await primary.call<Readiness>('readiness').catch(notReady)
+        : await check()
       if (readiness.status === 'ready') return readiness
       return reply.code(503).header('retry-after', limits.retryAfterSeconds).send(readiness)
     }
@@ -52,6 +56,10 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     const isReady = database === 'up' && reading
     const status = shutdown.isClosing ? 'draining' : isReady ? 'ready' : 'unavailable'
     return { status, database, listener, lag }
+  }
+
+  async function notReady(): Promise<Readiness> {
+    return { ...(await check()), status: 'unavailable' }
   }
 
   function respondsInTime(): Promise<boolean> {

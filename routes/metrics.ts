@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from '@sinclair/typebox'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
+  const { primary } = app
   const { registry } = app.metrics
 
   app.route({
@@ -10,7 +11,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       tags: ['operations'],
       summary: 'Get the metrics for Prometheus',
-      description: 'Metrics of this node: deliveries, their latency, connected clients, errors.',
+      description:
+        'Metrics of this node, of all its workers together: deliveries, their latency, connected clients, errors.',
       response: {
         200: {
           description: 'Prometheus text format',
@@ -20,7 +22,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     handler: async (_request, reply) => {
       reply.type(registry.contentType)
-      return registry.metrics()
+      return primary ? primary.call<string>('metrics') : registry.metrics()
     }
   })
 }

@@ -84,6 +84,10 @@ export const Environment = Type.Object({
   WEB: Type.Union([Type.Literal('on'), Type.Literal('off')], {
     default: 'on',
     description: 'off serves neither the page at / nor the client library at /client.js'
+  }),
+  WORKERS: Type.String({
+    default: '1',
+    description: 'processes that serve clients, 1 to 64; auto: one for each core'
   })
 })
 export type Environment = Static<typeof Environment>

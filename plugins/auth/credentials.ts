@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadCredentials, TooBusy, WrongPassword } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
+import { shareOf } from '../../lib/share.ts'
 import { findTokenOwner } from '../../sql/sessions.ts'
 import {
   type Account,
@@ -32,11 +33,13 @@ interface EmailAndPassword {
   password: string
 }
 
-const limits = { maxRunning: 100, maxWaiting: 0, maxWaitMs: 0 }
+/** Of a node; each worker gets its share. */
+const limits = { maxRunning: 100 }
 
 async function credentials(app: FastifyInstance) {
   const { sql, write, config, passwords, throttle, refreshCookie } = app
-  const limit = createLimiter(limits, () => new TooBusy())
+  const maxRunning = shareOf(limits.maxRunning, config.workers)
+  const limit = createLimiter({ maxRunning, maxWaiting: 0, maxWaitMs: 0 }, () => new TooBusy())
 
   app.decorate('credentials', {
     check: (request, { email, password }) =>

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { TooBusy } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
+import { shareOfEach } from '../../lib/share.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -27,15 +28,14 @@ const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
 // A stored hash with a higher cost is damaged. Verifying it would exhaust the memory of the process.
 const maxCost = { memoryCost: 262_144, timeCost: 16, parallelism: 16 }
 
-// Each hash uses one thread of libuv, which has four.
-const limits = {
-  maxRunning: Math.min(availableParallelism(), 4),
-  maxWaiting: 100,
-  maxWaitMs: 10_000
-}
+// Of a node; each worker gets its share. Each hash uses one thread of libuv, which has four.
+const limits = { maxRunning: Math.min(availableParallelism(), 4), maxWaiting: 100 }
+
+const maxWaitMs = 10_000
 
 async function passwords(app: FastifyInstance) {
-  const limit = createLimiter(limits, () => new TooBusy())
+  const share = shareOfEach(limits, app.config.workers)
+  const limit = createLimiter({ ...share, maxWaitMs }, () => new TooBusy())
   const decoy = await hash(randomBytes(32), cost)
 
   app.decorate('passwords', {
@@ -76,4 +76,4 @@ function normalize(password: string): string {
   return password.normalize('NFC')
 }
 
-export default fp(passwords, { name: 'passwords' })
+export default fp(passwords, { name: 'passwords', dependencies: ['config'] })

@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { createRateLimiter } from '../../lib/rate-limiter.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -21,7 +20,7 @@ const READS = new Set(['GET', 'HEAD'])
 /** Delays the writes of a user through this node. Throws TooOften when the delay would be longer than 3 s. */
 async function writeRate(app: FastifyInstance) {
   if (!app.config.rateLimit) return
-  const limiter = createRateLimiter(limits, limits.maxWaitMs)
+  const limiter = app.nodeLimits.rateLimiter('writes', limits)
 
   // This hook runs after the access token was verified and before the body is read.
   app.addHook('preParsing', async request => {
@@ -33,4 +32,7 @@ function isLimited({ method, user, routeOptions }: FastifyRequest): boolean {
   return !READS.has(method) && user !== null && routeOptions.config.writeRate !== false
 }
 
-export default fp(writeRate, { name: 'write-rate', dependencies: ['config', 'access-tokens'] })
+export default fp(writeRate, {
+  name: 'write-rate',
+  dependencies: ['config', 'node-limits', 'access-tokens']
+})

@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import postgres from 'postgres'
 import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { createPool } from '../../lib/postgres/pool.ts'
+import { shareOf } from '../../lib/share.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { migrate } from '../../sql/migrate.ts'
 import { shutdownLimits } from '../http/shutdown.ts'
@@ -20,16 +21,23 @@ declare module 'fastify' {
 }
 
 const limits = {
+  // Of a node. Each worker gets its share: 3 connections or more, because catch-up queries take half of the readers, and
+  // operations take two of the writers.
   readers: 8,
   // More writers would only wait for the commit lock: 4–8 writers are as fast as 32.
   writers: 7,
+  leastOfWorker: 3,
   writeLockMs: 200
 }
 
 async function pools(app: FastifyInstance) {
   const { url } = app.database
-  const read = { ...connectionOptions(), max: limits.readers }
-  const write = { ...connectionOptions({ lock_timeout: limits.writeLockMs }), max: limits.writers }
+  const share = (limit: number) => shareOf(limit, app.config.workers, limits.leastOfWorker)
+  const read = { ...connectionOptions(), max: share(limits.readers) }
+  const write = {
+    ...connectionOptions({ lock_timeout: limits.writeLockMs }),
+    max: share(limits.writers)
+  }
   const sql = createPool(() => postgres(url, read), app.log)
   const writeSql = createPool(() => postgres(url, write), app.log)
   const end = (timeout: number) => Promise.all([sql.end({ timeout }), writeSql.end({ timeout })])
@@ -44,4 +52,4 @@ async function pools(app: FastifyInstance) {
   app.decorate('writeSql', writeSql)
 }
 
-export default fp(pools, { name: 'pools', dependencies: ['database', 'shutdown'] })
+export default fp(pools, { name: 'pools', dependencies: ['config', 'database', 'shutdown'] })

@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import { Busy } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
 import { isLockTimeout, lockRetryMs, lockWaitMs } from '../../lib/postgres/locks.ts'
+import { shareOfEach } from '../../lib/share.ts'
 import type { Sql } from '../../sql/executor.ts'
 
 declare module 'fastify' {
@@ -16,12 +17,15 @@ declare module 'fastify' {
   }
 }
 
-// The other connections of the pool are for the operations on checklists.
-const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500, maxWaitMs: lockWaitMs }
+// Of a node; each worker gets its share. The other connections of the pool are for the operations on checklists.
+const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500 }
 
 async function write(app: FastifyInstance) {
-  const { writeSql } = app
-  const limit = createLimiter(limits, () => new Busy())
+  const { writeSql, config } = app
+  const limit = createLimiter(
+    { ...shareOfEach(limits, config.workers), maxWaitMs: lockWaitMs },
+    () => new Busy()
+  )
 
   app.decorate('write', async (writer, transaction) => {
     const start = performance.now()
@@ -37,4 +41,4 @@ async function write(app: FastifyInstance) {
   })
 }
 
-export default fp(write, { name: 'write', dependencies: ['pools'] })
+export default fp(write, { name: 'write', dependencies: ['config', 'pools'] })

@@ -1,6 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import {
+  type Aggregator,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  Registry
+} from 'prom-client'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -12,15 +19,21 @@ export type Metrics = ReturnType<typeof createMetrics>
 
 async function plugin(app: FastifyInstance) {
   const metrics = createMetrics()
-  collectDefaultMetrics({ register: metrics.registry })
+  const { registry } = metrics
+  collectDefaultMetrics({ register: registry })
   app.decorate('metrics', metrics)
+  app.primary?.handle('metrics', () => registry.getMetricsAsJSON())
 }
 
 function createMetrics() {
   const registers = [new Registry()]
   const [registry] = registers as [Registry]
-  const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
-    new Counter({ name: `concord_${name}`, help, labelNames, registers })
+  const counter = <Label extends string>(
+    name: string,
+    help: string,
+    labelNames: Label[] = [],
+    aggregator: Aggregator = 'sum'
+  ) => new Counter({ name: `concord_${name}`, help, labelNames, registers, aggregator })
 
   return {
     registry,
@@ -36,7 +49,12 @@ function createMetrics() {
     ),
     listenerConnects: counter('listener_connects_total', 'Connects of the LISTEN connection'),
     logReads: counter('log_reads_total', 'Pages of the log read for delivery'),
-    outageSeconds: counter('outage_seconds_total', 'Seconds in which the log could not be read'),
+    outageSeconds: counter(
+      'outage_seconds_total',
+      'Seconds in which the log could not be read',
+      [],
+      'max'
+    ),
     revisionGaps: counter(
       'revision_gaps_total',
       'Events whose revision did not follow the previous one of their checklist: must be 0'
@@ -62,12 +80,18 @@ function createMetrics() {
       'Streams and sockets closed because their session had ended'
     ),
 
-    /** Registers a gauge whose value is read at each scrape. */
-    gauge(name: string, help: string, read: () => number): void {
+    workerRestarts: counter(
+      'worker_restarts_total',
+      'Workers that ended without a shutdown and were started again'
+    ),
+
+    /** Registers a gauge whose value is read at each scrape. `aggregator` makes one value of those of the workers. */
+    gauge(name: string, help: string, read: () => number, aggregator: Aggregator = 'sum'): void {
       new Gauge({
         name: `concord_${name}`,
         help,
         registers,
+        aggregator,
         collect() {
           this.set(read())
         }
@@ -95,4 +119,4 @@ function createMetrics() {
   }
 }
 
-export default fp(plugin, { name: 'metrics' })
+export default fp(plugin, { name: 'metrics', dependencies: ['config'] })

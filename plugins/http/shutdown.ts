@@ -31,6 +31,8 @@ export const shutdownLimits = {
   queriesMs: 4_000,
   requestsMs: 5_000,
   connectionMs: 1_000,
+  /** The primary of a node with several workers closes them first, and kills those that still run after this time. */
+  workersMs: 11_000,
   /** Leaves some seconds after `requestsMs` for the embedded PostgreSQL to stop. */
   processMs: 15_000
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { TooBusy } from '../../lib/errors.ts'
 import { createLimiter } from '../../lib/limiter.ts'
+import { shareOfEach } from '../../lib/share.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,12 +15,21 @@ declare module 'fastify' {
   }
 }
 
-const limits = { maxRunning: 4, maxWaiting: 10_000, maxWaitingPerKey: 1000, maxWaitMs: 30_000 }
+/** Of a node; each worker gets its share. */
+const limits = { maxRunning: 4, maxWaiting: 10_000, maxWaitingPerKey: 1000 }
+
+const maxWaitMs = 30_000
 
 async function catchUp(app: FastifyInstance) {
-  const { rateLimit } = app.config
-  const maxWaitingPerKey = rateLimit ? limits.maxWaitingPerKey : limits.maxWaiting
-  const limit = createLimiter({ ...limits, maxWaitingPerKey }, () => new TooBusy())
+  const { config } = app
+  const { maxRunning, maxWaiting, maxWaitingPerKey } = shareOfEach(limits, config.workers)
+  const limit = createLimiter(
+    {
+      ...{ maxRunning, maxWaiting, maxWaitMs },
+      maxWaitingPerKey: config.rateLimit ? maxWaitingPerKey : maxWaiting
+    },
+    () => new TooBusy()
+  )
   app.decorate('catchUpLimit', (userId, query, signal) => limit(query, userId, signal))
 }
 

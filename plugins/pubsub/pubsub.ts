@@ -5,13 +5,12 @@ import type { Cursor } from '../../lib/cursor.ts'
 import { type LogEvent, topicsOf } from '../../lib/event.ts'
 import { createGapDetector } from '../../lib/gap-detector.ts'
 import { createRingBuffer } from '../../lib/ring-buffer.ts'
-import { createSignal } from '../../lib/signal.ts'
 import { createTopics } from '../../lib/topics.ts'
 import { readLogState, renewEpoch } from '../../sql/log.ts'
 import type { Follow, Page } from './follow.ts'
-import { createListener } from './listener.ts'
 import { createLogReader } from './log-reader.ts'
-import { createTail } from './tail.ts'
+import { createRelay } from './relay.ts'
+import { createSource, type Source } from './source.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -30,9 +29,6 @@ export interface Subscriber {
 export type PubSub = Awaited<ReturnType<typeof createPubSub>>
 
 const limits = {
-  // Finds events whose notification was lost.
-  pollMs: 1500,
-  unnotifiedPollMs: 250,
   retryMs: 250,
   // Pages of a source that repeats old pages, or that reads another database, cause at most one query per second.
   checkMs: 1000,
@@ -47,45 +43,30 @@ const limits = {
 }
 
 async function plugin(app: FastifyInstance) {
-  const { database, sql, log, metrics } = app
-  const { listenUrl: url } = database
-  const news = createSignal()
-  const listener = await createListener({
-    url,
-    sql,
-    log,
-    onConnect() {
-      metrics.listenerConnects.inc()
-      news.notify()
-    },
-    onNotification() {
-      metrics.notifications.inc()
-      news.notify()
-    }
-  })
-  app.addHook('onClose', () => listener.close())
-  const pollMs = () => (listener.isListening ? limits.pollMs : limits.unnotifiedPollMs)
-  const awaited = createSignal()
-  const pubsub = await createPubSub(app, {
-    follow: createTail({ url, news, awaited, pollMs }),
-    isListening: () => listener.isListening,
-    onWait: awaited.notify
-  })
+  const { primary, metrics } = app
+  const source = primary ? createRelay(primary) : await createSource(app)
+  app.addHook('onClose', source.close)
+  const pubsub = await createPubSub(app, source)
   app.decorate('pubsub', pubsub)
   const { gauge } = metrics
   const { health } = pubsub
   gauge(
     'delivered_head',
     'Newest position that this node has delivered',
-    () => health().deliveredHead
+    () => health().deliveredHead,
+    'min'
   )
   gauge(
     'undelivered_events',
     'Committed events that this node has not delivered',
-    () => health().lag
+    () => health().lag,
+    'max'
   )
-  gauge('listener_up', '1 while notifications arrive on the LISTEN connection', () =>
-    Number(health().listening)
+  gauge(
+    'listener_up',
+    '1 while notifications arrive on the LISTEN connection',
+    () => Number(health().listening),
+    'min'
   )
   gauge('subscribed_topics', 'Topics with a subscriber on this node', () => health().topics)
   gauge(
@@ -104,12 +85,7 @@ export async function createPubSub(
     follow,
     isListening,
     onWait = () => {}
-  }: {
-    follow: Follow
-    isListening: () => boolean
-    /** Called when a client waits for the delivery of its own commit. */
-    onWait?: () => void
-  }
+  }: { follow: Follow } & Pick<Source, 'isListening'> & Partial<Pick<Source, 'onWait'>>
 ) {
   const read = createLogReader(sql)
   const buffer = createRingBuffer<LogEvent>(limits.ringBuffer)
@@ -197,7 +173,6 @@ export async function createPubSub(
   /** Delivers the pages of the source one after the other. Returns when the log was replaced. */
   async function deliverPages() {
     for await (const page of follow({ epoch, pos: deliveredHead }, closing.signal)) {
-      metrics.logReads.inc()
       endOutage()
       const isOfLog = page.epoch === epoch && page.head >= deliveredHead
       if (isOfLog && page.after <= deliveredHead) await deliverPage(page)
@@ -303,4 +278,7 @@ function* batches(events: LogEvent[]): Generator<LogEvent[]> {
   if (batch.length > 0) yield batch
 }
 
-export default fp(plugin, { name: 'pubsub', dependencies: ['database', 'pools', 'metrics'] })
+export default fp(plugin, {
+  name: 'pubsub',
+  dependencies: ['config', 'database', 'pools', 'metrics']
+})

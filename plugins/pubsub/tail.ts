@@ -17,6 +17,8 @@ export interface TailOptions {
   awaited: Signal
   /** Returns how long to wait for a notification before the next query. */
   pollMs: () => number
+  /** Called after each query. */
+  onRead: () => void
 }
 
 /** Opens the connection that reads the log. */
@@ -32,7 +34,7 @@ export function openTailConnection(url: string): Sql {
 }
 
 /** Returns a source that reads the log on a connection of its own: after each notification, and by polling. */
-export function createTail({ url, news, awaited, pollMs }: TailOptions): Follow {
+export function createTail({ url, news, awaited, pollMs, onRead }: TailOptions): Follow {
   return async function* tail({ pos }, signal) {
     const sql = openTailConnection(url)
     const read = createLogReader(sql)
@@ -47,6 +49,7 @@ export function createTail({ url, news, awaited, pollMs }: TailOptions): Follow 
       for (let after = pos; !signal.aborted; ) {
         const readAt = performance.now()
         const page = await read(after)
+        onRead()
         after = page.to
         yield page
         if (page.to < page.head) continue

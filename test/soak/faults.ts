@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
+import { isAlive } from '../../lib/embedded-postgres/postmaster.ts'
 import type { Sql } from '../../sql/executor.ts'
+import { childrenOf } from '../support/children.ts'
+import { until } from '../support/until.ts'
 import { disconnects } from './disconnects.ts'
 import type { Harness } from './harness.ts'
 import type { ServiceNode } from './node.ts'
@@ -16,7 +19,9 @@ const limits = {
   steppedMs: 8000,
   awayMs: 30_000,
   openMs: 120_000,
-  stopMs: 15_000
+  stopMs: 15_000,
+  // twice the time after which the primary kills a frozen worker
+  unnoticedMs: 22_000
 }
 
 /** The faults. Each function resolves when its fault has been injected and undone. */
@@ -83,6 +88,22 @@ export const faults = {
     await node.start()
   },
 
+  /** Kills one worker. With one worker, the node has no process for it, and nothing happens. */
+  async killWorker(harness: Harness) {
+    const pid = await pickWorker(harness)
+    if (pid === undefined) return
+    signalProcess(pid, 'SIGKILL')
+    await until(() => !isAlive(pid), limits.stopMs)
+  },
+
+  /** Stops one worker without ending it. The primary detects that and kills it. */
+  async freezeWorker(harness: Harness) {
+    const pid = await pickWorker(harness)
+    if (pid === undefined) return
+    signalProcess(pid, 'SIGSTOP')
+    await until(() => !isAlive(pid), limits.unnoticedMs)
+  },
+
   async stopNode(harness: Harness) {
     await restart(harness, harness.random.pick(harness.nodes))
   },
@@ -104,6 +125,12 @@ export const faults = {
   async disconnectAll({ streams, sockets, random }: Harness) {
     for (const follower of [...streams, ...sockets]) follower.disconnect(random.pick(disconnects))
   }
+}
+
+async function pickWorker({ nodes, random }: Harness): Promise<number | undefined> {
+  const { pid } = random.pick(nodes)
+  const pids = pid === undefined ? [] : await childrenOf(pid)
+  return pids.length > 0 ? random.pick(pids) : undefined
 }
 
 async function restart({ faultErrors }: Harness, node: ServiceNode) {

@@ -14,6 +14,8 @@ import { startWriters } from './writers.ts'
 export interface HarnessOptions {
   seed: number
   nodes?: number
+  /** of each node */
+  workers?: number
   streams?: number
   sockets?: number
 }
@@ -50,6 +52,7 @@ const limits = { catchUpMs: 60_000, pollMs: 100, poolMax: 15 }
 export async function startHarness({
   seed,
   nodes: count = 2,
+  workers = 1,
   streams = 40,
   sockets = 14
 }: HarnessOptions) {
@@ -58,7 +61,7 @@ export async function startHarness({
   const nodes: ServiceNode[] = []
   try {
     for (let n = 0; n < count; n++) {
-      const node = createNode(database.url, await freePort())
+      const node = createNode(database.url, await freePort(), workers)
       nodes.push(node)
       await node.start()
     }

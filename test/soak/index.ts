@@ -3,7 +3,7 @@ import { soakClients } from './clients.ts'
 import { type FaultName, faults } from './faults.ts'
 import { soak } from './soak.ts'
 
-// npm run soak -- --minutes N --seed S [--faults killNode,killDatabase]
+// npm run soak -- --minutes N --seed S [--faults killNode,killDatabase] [--nodes 2] [--workers 1]
 // npm run soak -- --clients --minutes N [--repeat 'the seed of a failed run']
 const { values } = parseArgs({
   options: {
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     faults: { type: 'string', default: Object.keys(faults).join(',') },
     nodes: { type: 'string', default: '2' },
+    workers: { type: 'string', default: '1' },
     clients: { type: 'boolean', default: false },
     repeat: { type: 'string' }
   }
@@ -31,6 +32,7 @@ const report = await soak({
   seed: Number(values.seed),
   ms: Number(values.minutes) * 60_000,
   nodes: Number(values.nodes),
+  workers: Number(values.workers),
   faults: values.faults.split(',').filter(Boolean) as FaultName[],
   onProgress: line => console.log(line)
 })

@@ -10,8 +10,8 @@ const limits = { startMs: 60_000, pollMs: 100 }
 
 export type ServiceNode = ReturnType<typeof createNode>
 
-/** Returns a node: a process of the service that keeps its port over restarts. */
-export function createNode(databaseUrl: string, port: number) {
+/** Returns a node: a process of the service that keeps its port over restarts, with its workers. */
+export function createNode(databaseUrl: string, port: number, workers = 1) {
   const address = `http://127.0.0.1:${port}`
   const output: string[] = []
   let child: ChildProcess | undefined
@@ -38,7 +38,8 @@ export function createNode(databaseUrl: string, port: number) {
           RETENTION_DAYS: '30',
           RATE_LIMIT: 'off',
           LOG_LEVEL: 'warn',
-          PORT: String(port)
+          PORT: String(port),
+          WORKERS: String(workers)
         },
         stdio: ['ignore', 'pipe', 'pipe']
       })

@@ -4,7 +4,6 @@ import { TooManyStreams } from '../../../lib/errors.ts'
 import { eventBlock, type LogEvent } from '../../../lib/event.ts'
 import { memoize } from '../../../lib/memoize.ts'
 import { refusalOf } from '../../../lib/postgres/errors.ts'
-import { createQuota } from '../../../lib/quota.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { closeAll } from '../../http/shutdown.ts'
 import { openEventStream } from './event-stream.ts'
@@ -13,7 +12,7 @@ import { createFeed, type Feed, type FeedOptions } from './feed.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /** Opens an event stream and sends the headers at once. Throws TooManyStreams when the user has too many. */
-    openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): void
+    openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): Promise<void>
     /** Sends an empty stream instead of 503, because an EventSource that receives a 503 never reconnects. */
     feedErrorHandler(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }
@@ -22,19 +21,20 @@ declare module 'fastify' {
 const limits = { streamsPerUser: 200, retryAfterSeconds: 30 }
 
 async function feed(app: FastifyInstance) {
-  const { config, pubsub, shutdown, metrics } = app
+  const { config, nodeLimits, pubsub, shutdown, metrics } = app
   const feeds = new Set<Feed>()
-  const quota = createQuota(config.rateLimit ? limits.streamsPerUser : Number.POSITIVE_INFINITY)
+  const max = config.rateLimit ? limits.streamsPerUser : Number.POSITIVE_INFINITY
+  const quota = nodeLimits.quota('streams', max)
   const blockOf = memoize((event: LogEvent) => eventBlock(event, pubsub.epoch))
 
-  app.decorate('openFeed', (reply, identity, options) => {
-    if (shutdown.isClosing) return openEventStream(reply).end()
+  app.decorate('openFeed', async (reply, identity, options) => {
     const { userId } = identity
-    if (quota.isUsedUp(userId)) {
+    if (!shutdown.isClosing && !(await quota.tryTake(userId))) {
       const { streamsPerUser, retryAfterSeconds: retryAfter } = limits
       throw Object.assign(new TooManyStreams(streamsPerUser), { retryAfter })
     }
-    quota.take(userId)
+    // The shutdown may also have begun while the primary was counting.
+    if (shutdown.isClosing) return openEventStream(reply).end()
     const onClosed = () => {
       feeds.delete(feed)
       quota.release(userId)
@@ -66,5 +66,8 @@ async function feed(app: FastifyInstance) {
 
 export default fp(feed, {
   name: 'feed',
-  dependencies: ['config', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up', 'ended-sessions']
+  dependencies: [
+    ...['config', 'node-limits', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up'],
+    'ended-sessions'
+  ]
 })

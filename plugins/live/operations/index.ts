@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import { BadToken, Busy } from '../../../lib/errors.ts'
 import { createFairQueue } from '../../../lib/fair-queue.ts'
 import { lockWaitMs } from '../../../lib/postgres/locks.ts'
-import { createRateLimiter } from '../../../lib/rate-limiter.ts'
+import { shareOf } from '../../../lib/share.ts'
 import { createTimeSlice } from '../../../lib/time-slice.ts'
 import { costOfMerge, costOfSubmit } from './cost.ts'
 import { decide, type Turn } from './decide.ts'
@@ -25,14 +25,13 @@ declare module 'fastify' {
 }
 
 const limits = {
-  // Few statements run at once, because operations that arrive during one commit share the next one.
+  // Few statements run at once on a node, because operations that arrive during one commit share the next one.
   lanes: { light: 2, heavy: 1 },
   // Maximum weights of one statement and of one task in it; see `nextWeight`. Heavier operations run in lane `heavy`.
   statementWeight: 200,
   taskWeight: 50,
   // Operations of one user per second, and in a burst. Operations beyond this rate are delayed, then rejected.
-  rate: { rate: 20, burst: 100 },
-  maxWaitMs: 5_000,
+  rate: { rate: 20, burst: 100, maxWaitMs: 5_000 },
   // Interval at which tasks whose rows are locked are retried.
   retryMs: 50,
   // Merging yields to other work after this time.
@@ -54,15 +53,19 @@ interface QueuedTask {
 // Operations that arrive during a commit share the next one, and users take turns. Operations on the same checklist are
 // never in two statements at the same time.
 function createOperations(
-  app: Pick<FastifyInstance, 'writeSql' | 'config' | 'endedSessions' | 'log'>
+  app: Pick<FastifyInstance, 'writeSql' | 'config' | 'nodeLimits' | 'endedSessions' | 'log'>
 ) {
-  const { config, endedSessions } = app
-  const rateLimiter = createRateLimiter(limits.rate, limits.maxWaitMs)
+  const { config, nodeLimits, endedSessions } = app
+  const rateLimiter = nodeLimits.rateLimiter('operations', limits.rate)
   const queue = createFairQueue<QueuedTask>()
   /** ids of the checklists whose operations are in a running statement */
   const busyLists = new Set<string>()
   const running: Record<Lane, number> = { light: 0, heavy: 0 }
   const slice = createTimeSlice(limits.sliceMs)
+  const lanes = {
+    light: shareOf(limits.lanes.light, config.workers),
+    heavy: shareOf(limits.lanes.heavy, config.workers)
+  }
   let retryTimer: NodeJS.Timeout | undefined
 
   return {
@@ -84,7 +87,7 @@ function createOperations(
 
   function start() {
     for (const lane of ['light', 'heavy'] as const) {
-      while (running[lane] < limits.lanes[lane]) {
+      while (running[lane] < lanes[lane]) {
         const batch = takeBatch(lane)
         if (batch.length === 0) break
         run(batch, lane)
@@ -161,5 +164,5 @@ function createOperations(
 
 export default fp(plugin, {
   name: 'operations',
-  dependencies: ['config', 'pools', 'ended-sessions']
+  dependencies: ['config', 'node-limits', 'pools', 'ended-sessions']
 })

@@ -4,7 +4,6 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import { TooManySockets } from '../../../lib/errors.ts'
-import { createQuota } from '../../../lib/quota.ts'
 import { buildValidator } from '../../../lib/validation.ts'
 import { maximum } from '../../../schemas/limits.ts'
 import { ClientMessage } from '../../../schemas/live.ts'
@@ -25,9 +24,10 @@ declare module 'fastify' {
 const limits = { socketsPerUser: 200, retryAfterSeconds: 30 }
 
 async function socket(app: FastifyInstance) {
-  const { config, metrics, shutdown } = app
+  const { config, nodeLimits, metrics, shutdown } = app
   const connections = new Set<ReturnType<typeof createConnection>>()
-  const quota = createQuota(config.rateLimit ? limits.socketsPerUser : Number.POSITIVE_INFINITY)
+  const max = config.rateLimit ? limits.socketsPerUser : Number.POSITIVE_INFINITY
+  const quota = nodeLimits.quota('sockets', max)
 
   await app.register(websocket, {
     options: {
@@ -49,7 +49,7 @@ async function socket(app: FastifyInstance) {
   const isMessage = buildValidator({})({ schema: ClientMessage, httpPart: 'body' } as never)
 
   app.decorate('refuseTooManySockets', async ({ identity }) => {
-    if (!quota.isUsedUp(identity.userId)) return
+    if (!(await quota.isUsedUp(identity.userId))) return
     const { socketsPerUser, retryAfterSeconds: retryAfter } = limits
     throw Object.assign(new TooManySockets(socketsPerUser), { retryAfter })
   })
@@ -88,7 +88,7 @@ async function socket(app: FastifyInstance) {
 export default fp(socket, {
   name: 'socket',
   dependencies: [
-    ...['config', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up', 'access-tokens'],
-    ...['ended-sessions', 'authenticate', 'operations', 'presence']
+    ...['config', 'node-limits', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up'],
+    ...['access-tokens', 'ended-sessions', 'authenticate', 'operations', 'presence']
   ]
 })
