@@ -227,12 +227,12 @@ function Lines({ model, actions }: { model: Model; actions: Actions }) {
   const active = useRef<Element | null>(null)
   active.current = document.activeElement
 
-  // A row that moves to another place loses the focus.
+  // A row loses the focus when it moves to another place, and when another user deletes it.
   useLayoutEffect(() => {
     const before = active.current
-    const isLost = document.activeElement === document.body
-    if (isLost && before instanceof HTMLElement && before.isConnected)
-      before.focus({ preventScroll: true })
+    if (document.activeElement !== document.body || !(before instanceof HTMLElement)) return
+    if (before.isConnected) before.focus({ preventScroll: true })
+    else if (before.closest('.line')) model.focus(model.current(), 'check')
   })
 
   const shown = new Set(rows)

@@ -27,7 +27,7 @@ export function createActions(model: Model, panels: Panels) {
     openHistory: panels.openHistory,
     openHelp: panels.openHelp,
 
-    /** Keeps the focus in the line whose question was answered. */
+    /** Keeps the focus in the line whose conflict this user has resolved. */
     afterDecision(row: Row | null, { id }: Conflict) {
       const others = [...document.querySelectorAll<HTMLElement>('.conflict')]
       const at = others.findIndex(element => element.id === `conflict-${id}`)
@@ -184,7 +184,7 @@ const keys: readonly (readonly [title: string, rows: readonly (readonly [string,
     'Everywhere',
     [
       ['N P', 'next, previous question'],
-      ['1 2 3', 'choose an answer'],
+      ['1 2 3', 'choose a version'],
       ['Ctrl Z', 'undo'],
       ['Ctrl Shift Z', 'redo'],
       ['?', 'this help']

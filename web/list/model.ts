@@ -14,6 +14,7 @@ import {
   type View
 } from '../../client/index.ts'
 import { mergeText } from '../../lib/merge-text.ts'
+import { announce } from '../announce.ts'
 import { plural } from '../text.ts'
 import { capitalize, type NameOf } from './names.ts'
 import { type Direction, placeAfterMove } from './places.ts'
@@ -167,8 +168,7 @@ export function createModel(
     // Rows
 
     setCurrent,
-    rowOfLine: (id: string) => rowsById.get(id),
-
+    current: () => current,
     focus,
     takeFocus,
 
@@ -195,7 +195,7 @@ export function createModel(
       return attempt(() =>
         batch(() => {
           const isEnd = row === end.value
-          const after = isEnd ? undefined : draft.value?.after
+          const after = placeOf(row)
           const [first = ''] = list.add(texts, { after }).ids
           const line = rowsById.get(first)?.line.value
           row.id = first
@@ -213,9 +213,8 @@ export function createModel(
     /** Adds lines below a row: pasted ones. Returns the row of the last one. */
     addLines(row: Row, texts: readonly string[]): Row | undefined {
       let last: string | undefined
-      const after = row.id ?? (row === end.value ? undefined : draft.value?.after)
       attempt(() => {
-        last = list.add(texts, { after }).ids.at(-1)
+        last = list.add(texts, { after: placeOf(row) }).ids.at(-1)
       })
       return last === undefined ? undefined : rowOf(last)
     },
@@ -246,8 +245,7 @@ export function createModel(
       if (id === null) return
       attempt(() => list.move(id, after))
       const { text } = row.line.value ?? { text: '' }
-      const place = ids.value.indexOf(id) + 1
-      onMessageQuietly(`Moved “${text}” to place ${place} of ${ids.value.length}`)
+      announce(`Moved “${text}” to place ${ids.value.indexOf(id) + 1} of ${ids.value.length}`)
     },
 
     /** Deletes a line. The message has a button that restores it. */
@@ -338,9 +336,23 @@ export function createModel(
       ids.value = next.items.map(({ id }) => id)
       const shown = new Set(ids.value)
       for (const id of before) if (!shown.has(id)) forget(id)
+      const { row, after } = draft.value ?? {}
+      if (row && after && !shown.has(after))
+        draft.value = {
+          row,
+          after: before.slice(0, before.indexOf(after)).findLast(id => shown.has(id)) ?? null
+        }
     }
-    if (!current || (current.id && !rowsById.has(current.id))) setCurrent(rows.value[0])
+    if (!current || (current.id && !rowsById.has(current.id)))
+      setCurrent(rows.value[Math.max(before.indexOf(`${current?.id}`), 0)] ?? rows.value.at(-1))
     if (next.projectId !== projectId) followMembers(next.projectId)
+  }
+
+  /** Returns the id of the line below which new lines are added, null for the top and undefined for the end. */
+  function placeOf(row: Row): string | null | undefined {
+    if (row === end.value) return undefined
+    const above = rows.value.slice(0, rows.value.indexOf(row) + 1)
+    return above.findLast(({ id }) => id !== null && ids.value.includes(id))?.id ?? null
   }
 
   function forget(id: string) {
@@ -436,7 +448,7 @@ export function createModel(
       at: own?.at ?? new Date().toISOString(),
       ...{ mine, result, parts },
       edit:
-        start !== undefined
+        start !== undefined && start !== mine
           ? { from: start, to: mine }
           : isOwn
             ? { from: own.before.text, to: result }
@@ -451,10 +463,6 @@ export function createModel(
     lost.value = [...lost.value, { op, result, line }].slice(-limits.lost)
   }
 
-  function onMessageQuietly(text: string) {
-    onOthers({ name: '', subject: text, sentence: text })
-  }
-
   // Changes of this user
 
   /** Runs a change. Shows why it is not possible, and returns whether it was. An empty text is not an error. */
@@ -465,8 +473,7 @@ export function createModel(
     } catch (thrown) {
       if (!(thrown instanceof ConcordError)) throw thrown
       const { code, message } = thrown
-      if (code === 'LIMIT')
-        onMessage(message === 'too long' ? 'This text is too long.' : 'This list is full.')
+      if (code === 'LIMIT') onMessage(limitSentence(message))
       else if (code === 'READ_ONLY') onMessage('You can read this list, but not change it.')
       return false
     }
@@ -487,6 +494,14 @@ export function createModel(
     if (row.id) rowsById.delete(row.id)
     focus(next, 'text')
   }
+}
+
+/** Returns what is full. The client has one code for all of its limits. */
+function limitSentence(message: string): string {
+  if (message === 'too long') return 'This text is too long.'
+  return /unsent/.test(message)
+    ? 'Too many changes wait on this device. Go online to send them.'
+    : 'This list is full.'
 }
 
 let rowCount = 0
