@@ -19,8 +19,9 @@ import { createDrag } from './drag.ts'
 import { HistoryPanel } from './history.tsx'
 import { type Actions, createActions, KeyboardHelp } from './keyboard.tsx'
 import { LineRow } from './line.tsx'
-import { createModel, type Model, type Row } from './model.ts'
+import { createModel, type Model } from './model.ts'
 import { People } from './presence.tsx'
+import type { Row } from './row.ts'
 import { TitleEditor } from './title-editor.tsx'
 
 type Panel = { name: 'history'; row: Row | null } | { name: 'help' } | null
@@ -79,7 +80,7 @@ function openModel(id: string, userId: string): Model {
   })
 }
 
-/** What is shown while there is nothing of the list on this device. */
+/** The screen while this device has no copy of the list. */
 function Missing({ model }: { model: Model }) {
   const error = model.error.value
   const { state } = connection.value

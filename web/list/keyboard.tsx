@@ -1,8 +1,9 @@
 import type { Conflict } from '../../client/index.ts'
 import { Dialog } from '../parts/dialog.tsx'
-import type { Model, Row } from './model.ts'
+import type { Model } from './model.ts'
+import type { Row } from './row.ts'
 
-/** What the keys and the menu of a line do. */
+/** The actions of the keys and of the menu of a line. */
 export type Actions = ReturnType<typeof createActions>
 
 interface Panels {

@@ -1,85 +1,39 @@
-import { batch, computed, effect, type ReadonlySignal, type Signal, signal } from '@preact/signals'
+import { batch, computed, effect, type ReadonlySignal, signal } from '@preact/signals'
 import {
-  type Change,
   type Checklist,
   type Client,
   ConcordError,
   type Conflict,
-  type Line,
   type Member,
-  type Notices,
-  type Operation,
-  type Result,
   type Status,
   type View
 } from '../../client/index.ts'
 import { mergeText } from '../../lib/merge-text.ts'
 import { announce } from '../announce.ts'
-import { plural } from '../text.ts'
-import { capitalize, type NameOf } from './names.ts'
+import type { NameOf } from './names.ts'
+import { type NoticesParts, showNotices } from './notices.ts'
 import { type Direction, placeAfterMove } from './places.ts'
-
-/** A row of the screen: a line, or with `id` null an empty one that becomes a line when the user types in it. */
-export interface Row {
-  /** stays the same when an empty row becomes a line, so that its input keeps the focus */
-  key: string
-  id: string | null
-  isCurrent: Signal<boolean>
-  line: Signal<Line | null>
-  /** who has just changed the line, for some seconds */
-  flash: Signal<string | null>
-  note: Signal<Note | null>
-  /** whether another user has deleted the line while this user edits it */
-  isGone: Signal<boolean>
-}
-
-/** A note about texts that were combined. */
-export interface Note {
-  by: string
-  at: string
-  mine: string
-  result: string
-  parts: Result['parts']
-  /** The edit of this user, to take it back. */
-  edit: { from: string; to: string } | null
-}
-
-/** An operation that changed nothing, with its text. */
-export interface Lost {
-  op: Operation
-  result: Result
-  /** the text of the line that it was about, when another user has deleted it */
-  line?: string
-}
+import { createRow, type Row } from './row.ts'
 
 export type Model = ReturnType<typeof createModel>
 
-const limits = { flashMs: 4_000, lost: 100 }
-
-export interface ModelParts {
+export interface ModelParts extends Pick<NoticesParts, 'onMessage' | 'onOthers' | 'onConflict'> {
   client: Client
   me: string
   /** Returns the name of a project of the user, once it is known. */
   projectNameOf(id: string): string | undefined
-  /** Shows a sentence for some seconds, with a button. */
-  onMessage(text: string, action?: { label: string; run: () => void }): void
-  /** Announces a change of another user. */
-  onOthers(change: { name: string; subject: string; sentence: string }): void
-  onConflict(conflict: Conflict, isMine: boolean, nameOf: NameOf): void
 }
 
 /** Returns the state of the screen of one checklist. `stop` ends its subscriptions. */
 export function createModel(
   id: string,
-  { client, me, projectNameOf, onMessage, onOthers, onConflict }: ModelParts
+  { client, me, projectNameOf, onMessage, ...parts }: ModelParts
 ) {
   const list: Checklist = client.checklist(id)
   const view = signal<View | undefined>(undefined)
   const status = signal<Status>(list.status.get())
   const error = signal<ConcordError | null>(null)
   const members = signal<readonly Member[] | undefined>(undefined)
-  const absence = signal<Notices['caughtUp'] | null>(null)
-  const lost = signal<readonly Lost[]>([])
   /** stays after the user was removed from the project */
   const projectName = signal('')
   /** ids of the lines, in order */
@@ -95,11 +49,8 @@ export function createModel(
   const rowsById = new Map<string, Row>()
   /** names of users who were seen on this screen */
   const names = new Map<string, string>()
-  const lastOthers = new Map<string, Change>()
-  const lastOwn = new Map<string, Change>()
   /** the text of a line before this user began to edit it, with what others have changed since */
   const starts = new Map<string, string>()
-  const timers = new Map<Row, ReturnType<typeof setTimeout>>()
   let current: Row | undefined
   let wanted: { row: Row; part: 'text' | 'check'; caret: number | undefined } | null = null
 
@@ -138,21 +89,19 @@ export function createModel(
     list.error.subscribe(next => {
       error.value = next
     }),
-    list.on('change', ({ change, isMine }) => batch(() => receiveChange(change, isMine))),
-    list.on('conflict', ({ conflict, isMine }) => onConflict(conflict, isMine, nameOf)),
-    list.on('merged', receiveMerge),
-    list.on('dropped', addLost),
-    list.on('rejected', addLost),
-    list.on('caughtUp', notice => {
-      const { sent, ...others } = notice
-      if (Object.values(others).some(many => many > 0)) absence.value = notice
-      else onMessage(`${plural(sent, '1 change', '# changes')} sent`)
-    }),
     effect(() => {
       const name = view.value && projectNameOf(view.value.projectId)
       if (name) projectName.value = name
     })
   ]
+
+  const notices = showNotices(list, {
+    ...parts,
+    ...{ nameOf, onMessage },
+    rowOf: id => rowsById.get(id),
+    startOf: id => starts.get(id)
+  })
+  const { absence, lost } = notices
 
   return {
     ...{ id, list, me, view, status, error, projectName, absence, lost, rows, canWrite, end },
@@ -161,7 +110,7 @@ export function createModel(
     stop() {
       for (const stop of stops) stop()
       stopMembers()
-      for (const timer of timers.values()) clearTimeout(timer)
+      notices.stop()
       list.show(null)
     },
 
@@ -407,62 +356,6 @@ export function createModel(
     }
   }
 
-  // Notices
-
-  function receiveChange(change: Change, isMine: boolean) {
-    const { itemId } = change
-    if (isMine) {
-      if (itemId) lastOwn.set(itemId, change)
-      return
-    }
-    const name = nameOf(change.actorId)
-    const text = change.kind === 'item.deleted' ? change.before.text : undefined
-    if (itemId) lastOthers.set(itemId, change)
-    const row = itemId === undefined ? undefined : rowsById.get(itemId)
-    if (row && (change.kind === 'item.added' || change.kind === 'item.updated')) {
-      row.flash.value = change.actorId === null ? 'Changed in the database' : `Changed by ${name}`
-      clearTimeout(timers.get(row))
-      timers.set(
-        row,
-        setTimeout(() => {
-          row.flash.value = null
-        }, limits.flashMs)
-      )
-    }
-    const sentence = sentenceOf(change, capitalize(name), text)
-    if (sentence) onOthers({ name: capitalize(name), subject: itemId ?? 'title', sentence })
-  }
-
-  function receiveMerge({ itemId, mine, result, parts }: Notices['merged']) {
-    const row = itemId === null ? undefined : rowsById.get(itemId)
-    if (!row || itemId === null) {
-      if (itemId === null) onMessage('The title was combined with a change of another user.')
-      return
-    }
-    const other = lastOthers.get(itemId)
-    const own = lastOwn.get(itemId)
-    const start = starts.get(itemId)
-    const isOwn = own?.kind === 'item.updated' && own.after.text === result
-    row.note.value = {
-      by: other ? nameOf(other.actorId) : 'another user',
-      at: own?.at ?? new Date().toISOString(),
-      ...{ mine, result, parts },
-      edit:
-        start !== undefined && start !== mine
-          ? { from: start, to: mine }
-          : isOwn
-            ? { from: own.before.text, to: result }
-            : null
-    }
-  }
-
-  function addLost({ op, result }: Lost) {
-    if (op.kind === 'list.delete' || result.code === 'already_resolved') return
-    const change = 'itemId' in op && op.itemId ? lastOthers.get(op.itemId) : undefined
-    const line = change?.kind === 'item.deleted' ? change.before.text : undefined
-    lost.value = [...lost.value, { op, result, line }].slice(-limits.lost)
-  }
-
   // Changes of this user
 
   /** Runs a change. Shows why it is not possible, and returns whether it was. An empty text is not an error. */
@@ -502,35 +395,4 @@ function limitSentence(message: string): string {
   return /unsent/.test(message)
     ? 'Too many changes wait on this device. Go online to send them.'
     : 'This list is full.'
-}
-
-let rowCount = 0
-
-function createRow(id: string | null = null): Row {
-  return {
-    key: `row${++rowCount}`,
-    ...{ id, isCurrent: signal(false), line: signal(null), flash: signal(null) },
-    ...{ note: signal(null), isGone: signal(false) }
-  }
-}
-
-/** Returns the sentence that announces a change of another user. */
-function sentenceOf(change: Change, name: string, text?: string): string {
-  switch (change.kind) {
-    case 'item.added':
-      return `${name} added “${change.after.text}”`
-    case 'item.updated': {
-      const { before, after } = change
-      if (before.text !== after.text) return `${name} changed a line to “${after.text}”`
-      if (before.done !== after.done)
-        return `${name} ${after.done ? 'ticked' : 'unticked'} “${after.text}”`
-      return `${name} ${before.dueOn === after.dueOn ? 'moved' : 'changed the date of'} “${after.text}”`
-    }
-    case 'item.deleted':
-      return `${name} deleted “${text}”`
-    case 'checklist.updated':
-      return `${name} changed the title to “${change.after.title}”`
-    default:
-      return ''
-  }
 }
