@@ -18,7 +18,8 @@ const benches = [
   'timing.ts 600',
   'merge.ts 5000',
   'client.ts',
-  'readers.ts 2'
+  'readers.ts 2',
+  'workers.ts 3'
 ]
 const timeoutMs = name ? undefined : 180_000
 

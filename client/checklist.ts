@@ -81,6 +81,8 @@ export function createChecklist(
       if (!isConnected()) {
         absence.begin()
         mirror.peers.clear()
+        // From now on, a reload shows nothing else.
+        mirror.save()
       }
       flush()
     }),

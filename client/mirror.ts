@@ -8,7 +8,7 @@ import type { SessionManager } from './session.ts'
 import type { Entry } from './storage.ts'
 import type { Clock, Conflict, Notices, Peer, Project, Result, Role } from './types.ts'
 
-/** time after a change before the copy on this device is stored */
+/** time after a change before the copy on this device is stored; the first one is stored at once */
 const saveMs = 1_000
 
 export interface MirrorParts {
@@ -43,6 +43,8 @@ export function createMirror(
   const peers = new Map<string, Peer>()
   let opened: OpenedList | undefined
   let stopSave: (() => void) | undefined
+  /** whether this device has a copy, perhaps an old one */
+  let hasCopy = false
   let stopEvents: (() => void) | undefined
   /** another object after each start and stop, so that a start that waited can find out */
   let start = {}
@@ -115,6 +117,7 @@ export function createMirror(
         if (mine !== start) return
         if (copy) {
           confirmed = fromSnapshot(copy)
+          hasCopy = true
           if (outbox.entries(id).length > 0) absence.wait()
           onChange(true)
         }
@@ -225,7 +228,8 @@ export function createMirror(
   }
 
   function changed() {
-    stopSave ??= clock.setTimeout(save, saveMs)
+    // Without a copy, a reload without network would show nothing, not even the operations of this device.
+    stopSave ??= clock.setTimeout(save, hasCopy ? saveMs : 0)
     onChange()
   }
 
@@ -234,7 +238,8 @@ export function createMirror(
     stopSave()
     stopSave = undefined
     if (!confirmed) return
-    if (isRemoved && outbox.entries(id).length === 0) void outbox.removeCopy(id)
+    hasCopy = !isRemoved || outbox.entries(id).length > 0
+    if (!hasCopy) void outbox.removeCopy(id)
     else void outbox.saveCopy(toData(confirmed))
   }
 }

@@ -64,7 +64,8 @@ async function openPage(): Promise<Response> {
 }
 
 async function loadAsset(request: Request): Promise<Response> {
-  const stored = await caches.match(request)
+  // Responses vary by origin, but the name of a file says what is in it.
+  const stored = await caches.match(request, { ignoreVary: true })
   if (stored) return stored
   const response = await fetch(request)
   if (response.ok) await (await caches.open(cacheName)).put(request, response.clone())

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import type { Change, Line, Notices, Operation } from '../../client/types.ts'
+import { fastClock } from '../support/browser.ts'
 import { insertMember } from '../support/projects.ts'
 import { until } from '../support/until.ts'
 import { lineAt, open, shows, startChecklist, textsOf } from './checklist-setup.ts'
@@ -165,6 +166,18 @@ t.test('the stored copy is shown at once, also without the service', async t => 
   t.strictSame(textsOf(after.checklist.get()), ['Chairs', 'Tables'])
   await proxy.reopen()
   await until(async () => (await list.texts()).length === 2)
+})
+
+t.test('the first copy of a checklist is stored at once', async t => {
+  const { client: start, list, storage, ann } = await startChecklist(t)
+  await list.addItems('Chairs')
+  const clock = fastClock()
+  const { client, checklist } = await start({
+    clock: { ...clock, setTimeout: (run, ms) => (ms < 1000 ? clock.setTimeout(run, ms) : () => {}) }
+  })
+  const { id } = await open(t, client, checklist)
+  const copy = await until(async () => (await storage.open(ann.id)).checklist(id))
+  t.equal(copy.items[0]?.text, 'Chairs')
 })
 
 t.test('edits of two users are merged, and both receive a notice', async t => {

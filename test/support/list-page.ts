@@ -1,77 +1,68 @@
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { build, listen } from './app.ts'
-import { createChecklist, createProject } from './projects.ts'
+import { addMember, createChecklist, createProject } from './projects.ts'
 import { tcpProxy } from './tcp-proxy.ts'
 import { until } from './until.ts'
-import { createUser, type User } from './users.ts'
+import { createUser, signIn, type User } from './users.ts'
 
-export type ListService = Awaited<ReturnType<typeof startListService>>
-export type ListSetup = Awaited<ReturnType<typeof setUp>>
+export type ListPages = Awaited<ReturnType<typeof startListPages>>
 
-/** Starts a service with its page. */
-export async function startListService(t: Pick<Test, 'teardown'>) {
+/**
+ * Starts a service with its page, behind a TCP proxy, and opens a device for Ann and one for Bob. All tests of a file
+ * use them, because it takes longer to open a device than to run a test.
+ */
+export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser) {
   const app = await build(t)
-  return { app, url: await listen(app) }
-}
-
-/** Runs a test with pages, and fails when one of them throws, logs an error or violates its policy. */
-export function testList(
-  t: Test,
-  title: string,
-  service: ListService,
-  run: (t: Test, setup: ListSetup) => Promise<void>
-) {
-  t.test(title, async t => {
-    const setup = await setUp(t, service)
-    try {
-      await run(t, setup)
-    } catch (error) {
-      await setup.keepPictures(title)
-      throw error
-    } finally {
-      t.strictSame(setup.problems, [], 'no page has logged an error')
-    }
-  })
-}
-
-async function setUp(t: Pick<Test, 'teardown'>, { app, url: serviceUrl }: ListService) {
-  const proxy = await tcpProxy(t, serviceUrl)
+  const proxy = await tcpProxy(t, await listen(app))
   t.teardown(() => proxy.close())
   const problems: string[] = []
-  const pages: Page[] = []
-  let isNetworkLost = false
+  const expected: RegExp[] = []
+  const pages = new Set<Page>()
+  const ann = await createUser(app, 'Ann')
+  const bob = await createUser(app, 'Bob')
+  const annPage = await openDevice(ann)
+  const bobPage = await openDevice(bob)
 
   return {
-    app,
-    problems,
+    ...{ app, ann, bob, annPage, bobPage, problems, expected, pages },
     url: proxy.url,
+    /** Allows lines of the console until the end of the test. */
+    expect(line: RegExp) {
+      expected.push(line)
+    },
     /** Closes all connections and refuses new ones. From now on the browser may log network errors. */
     disconnect() {
-      isNetworkLost = true
+      expected.push(/net::ERR_|WebSocket connection to/)
       proxy.close()
     },
+    /** Accepts connections again. The pages receive the event of the browser that there is a network. */
     async reconnect() {
       await proxy.reopen()
-      for (const page of pages) await page.evaluate(() => dispatchEvent(new Event('online')))
+      for (const page of pages)
+        await page.evaluate(() => dispatchEvent(new Event('online'))).catch(() => {})
     },
-    openList,
-    /** Stores a picture of each page in `.tap`, for a test that has failed. */
-    async keepPictures(title: string) {
-      for (const [n, page] of pages.entries())
-        await page
-          .screenshot({ path: `.tap/pictures/${title.replace(/\W+/g, '-')}-${n + 1}.png` })
-          .catch(() => {})
+    openDevice,
+    openTab,
+    open,
+    createList,
+    /** Creates a list of Ann and Bob, and opens it on both devices. */
+    async openShared(role?: string, title?: string) {
+      const list = await createList(role, title)
+      await Promise.all([open(annPage, list.listId), open(bobPage, list.listId)])
+      return list
     }
   }
 
-  /** Opens a checklist as a user on a device of its own. */
-  async function openList(
-    browser: Browser,
-    user: User,
-    listId: string,
-    options: BrowserContextOptions = {}
-  ) {
+  /** Creates a list of Ann, of whose project Bob is a member with a role. */
+  async function createList(role = 'editor', title?: string) {
+    const projectId = await createProject(ann, 'Summer fair')
+    await addMember(ann, projectId, bob, role)
+    return { projectId, listId: await createChecklist(ann, projectId, title) }
+  }
+
+  /** Opens a device with a profile of its own on which a user is signed in. */
+  async function openDevice(user: User, options: BrowserContextOptions = {}) {
     const context = await browser.newContext({
       reducedMotion: 'reduce',
       viewport: { width: 1000, height: 800 },
@@ -79,53 +70,77 @@ async function setUp(t: Pick<Test, 'teardown'>, { app, url: serviceUrl }: ListSe
       ...options
     })
     t.teardown(() => context.close().catch(() => {}))
-    const at = user.cookie.indexOf('=')
-    const cookie = { name: user.cookie.slice(0, at), value: user.cookie.slice(at + 1) }
+    const session = await signIn(app, user)
+    const [name = '', ...rest] = session.cookie.split('=')
+    const cookie = { name, value: rest.join('=') }
     await context.addCookies([
       { ...cookie, url: proxy.url, httpOnly: true, secure: true, sameSite: 'Strict' }
     ])
+    return openTab(context)
+  }
+
+  async function openTab(context: BrowserContext) {
     const page = await context.newPage()
-    pages.push(page)
-    watch(page)
-    await page.goto(`${proxy.url}/#/lists/${listId}`)
-    await page.locator('.lines').waitFor()
+    pages.add(page)
+    page.on('close', () => pages.delete(page))
+    page.on('crash', () => pages.delete(page))
+    page.on('pageerror', error => problems.push(`uncaught: ${error.stack}`))
+    page.on('console', message => {
+      const line = `${message.text()} (${message.location().url})`
+      if (message.type() === 'error' && !expected.some(pattern => pattern.test(line)))
+        problems.push(line)
+    })
+    await page.goto(`${proxy.url}/`)
     return page
   }
 
-  function watch(page: Page) {
-    page.on('pageerror', error => problems.push(`uncaught: ${error.stack}`))
-    page.on('console', message => {
-      if (message.type() !== 'error') return
-      const text = message.text()
-      if (isNetworkLost && /net::ERR_|WebSocket connection to/.test(text)) return
-      problems.push(`${text} (${message.location().url})`)
-    })
+  /** Opens a checklist in a tab. */
+  async function open(page: Page, listId: string) {
+    await page.goto(`${proxy.url}/#/lists/${listId}`)
+    await page.locator(`.list-screen[data-list="${listId}"] .lines`).waitFor()
   }
 }
 
-/** Creates a user with a project and a checklist. */
-export async function createList({ app }: ListService, title?: string) {
-  const user = await createUser(app, 'Ann')
-  const projectId = await createProject(user, 'Summer fair')
-  return { user, projectId, listId: await createChecklist(user, projectId, title) }
+/** Runs a test with pages, and fails when one of them throws, logs an error or violates its policy. */
+export function testList(
+  t: Test,
+  title: string,
+  pages: ListPages,
+  run: (t: Test, pages: ListPages) => Promise<void>
+) {
+  t.test(title, async t => {
+    try {
+      await run(t, pages)
+    } catch (error) {
+      for (const [n, page] of [...pages.pages].entries())
+        await page
+          .screenshot({ path: `.tap/pictures/${title.replace(/\W+/g, '-')}-${n + 1}.png` })
+          .catch(() => {})
+      throw error
+    } finally {
+      t.strictSame(pages.problems.splice(0), [], 'no page has logged an error')
+      await pages.reconnect()
+      pages.expected.length = 0
+    }
+  })
+}
+
+async function indexOf(page: Page, text: string): Promise<number> {
+  const { at } = await until(async () => {
+    const at = (await textsOf(page)).indexOf(text)
+    return at < 0 ? undefined : { at }
+  })
+  return at
 }
 
 /** Returns the text field of the line with this text. */
 export async function textField(page: Page, text: string) {
-  const index = await until(async () => {
-    const at = (await textsOf(page)).indexOf(text)
-    return at < 0 ? undefined : { at }
-  })
-  return page.locator('.line textarea').nth(index.at)
+  return page.locator('.line textarea').nth(await indexOf(page, text))
 }
 
 /** Returns the element of the line with this text. */
 export async function lineOf(page: Page, text: string) {
-  const index = await until(async () => {
-    const at = (await textsOf(page)).indexOf(text)
-    return at < 0 ? undefined : { at }
-  })
-  return page.locator('.line').nth(index.at)
+  return page.locator('.line').nth(await indexOf(page, text))
 }
 
 /** Returns the texts of the lines. */
@@ -151,12 +166,25 @@ export async function untilSaved(page: Page) {
   await page.locator('.pill', { hasText: 'Saved' }).waitFor()
 }
 
-/** Types a text below the last line and starts the next line. */
+/** Types texts below the last line. */
 export async function addLines(page: Page, ...texts: string[]) {
-  const field = page.getByRole('textbox', { name: 'Add a line' })
-  await field.click()
+  await page.getByRole('textbox', { name: 'Add a line' }).click()
   for (const text of texts) {
-    await page.keyboard.type(text)
+    await page.keyboard.insertText(text)
     await page.keyboard.press('Enter')
   }
+}
+
+/** Replaces the text of a line. */
+export async function rewrite(page: Page, line: string, text: string) {
+  const field = await textField(page, line)
+  await field.fill(text)
+  await field.press('Escape')
+}
+
+/** Chooses an entry of the menu of a line. */
+export async function choose(page: Page, line: string, item: string) {
+  await (await lineOf(page, line)).hover()
+  await page.getByRole('button', { name: `Actions for ${line}` }).click()
+  await page.getByRole('menuitem', { name: item }).click()
 }

@@ -1,7 +1,6 @@
 import { useState } from 'preact/hooks'
 import { Button, IconButton } from '../parts/button.tsx'
 import { Notice } from '../parts/empty.tsx'
-import { projects } from '../state.ts'
 import { plural } from '../text.ts'
 import type { Model } from './model.ts'
 import { describeUnsent, reasonOf, reportAbsence, textOf } from './sentences.ts'
@@ -34,12 +33,9 @@ function Access({ model }: { model: Model }) {
 }
 
 function Removed({ model }: { model: Model }) {
-  const [name] = useState(
-    () => projects.value?.find(({ id }) => id === model.view.value?.projectId)?.name
-  )
   return (
     <Notice kind="warning">
-      <p>You were removed from {name ?? 'this project'}.</p>
+      <p>You were removed from {model.projectName.value || 'this project'}.</p>
       <Unsent model={model} />
     </Notice>
   )

@@ -14,26 +14,28 @@ interface DueDateProps {
 
 /** The date of a line: a button that opens the date field of the browser. */
 export function DueDate({ model, row, line, tabIndex, canWrite }: DueDateProps) {
-  const [isOpen, setOpen] = useState(false)
+  const [opened, setOpened] = useState<'by-key' | 'by-pointer' | null>(null)
   const input = useRef<HTMLInputElement>(null)
   const { id, dueOn, done } = line
 
   useEffect(() => {
-    if (!isOpen || !input.current) return
+    if (!opened || !input.current) return
     input.current.focus()
+    // With the keyboard, the date is typed: an open calendar would take the keys.
+    if (opened === 'by-key') return
     try {
       input.current.showPicker()
     } catch {
       // Some browsers have none, or refuse without a click. The field itself can be typed in.
     }
-  }, [isOpen])
+  }, [opened])
 
   const close = () => {
-    setOpen(false)
+    setOpened(null)
     model.list.show(null)
   }
 
-  if (isOpen) {
+  if (opened) {
     return (
       <span class="due-edit">
         <input
@@ -72,7 +74,7 @@ export function DueDate({ model, row, line, tabIndex, canWrite }: DueDateProps) 
         dueOn === null ? 'Set a due date' : `Due ${formatDay(dueOn)}${isLate ? ', late' : ''}`
       }
       title={dueOn ?? 'Set a due date'}
-      onClick={() => canWrite && setOpen(true)}
+      onClick={({ detail }) => canWrite && setOpened(detail > 0 ? 'by-pointer' : 'by-key')}
     >
       {dueOn === null ? <Icon name="calendar" /> : formatDay(dueOn)}
     </button>

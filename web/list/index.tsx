@@ -51,7 +51,7 @@ export function ListScreen({ id }: { id: string }) {
   }
   const open = panel.value
   return (
-    <main class="screen list-screen" onKeyDown={actions.onScreenKey}>
+    <main class="screen list-screen" data-list={id} onKeyDown={actions.onScreenKey}>
       <ListHeader model={model} actions={actions} />
       <Banners model={model} onShowConflicts={() => actions.stepDecision(1)} />
       <Decisions model={model} actions={actions} />
@@ -65,18 +65,18 @@ export function ListScreen({ id }: { id: string }) {
 }
 
 function openModel(id: string, userId: string): Model {
-  const model: Model = createModel(id, {
+  return createModel(id, {
     client,
     me: userId,
+    projectNameOf: id => projects.value?.find(project => project.id === id)?.name,
     onMessage: showToast,
     onOthers: announceOthers,
-    onConflict(conflict, isMine) {
+    onConflict(conflict, isMine, nameOf) {
       const { oursBy, theirsBy } = conflict
       if (isMine || oursBy === userId || theirsBy === userId)
-        announceUrgently(`${questionOf(conflict, userId, model.nameOf)} Please decide.`)
+        announceUrgently(`${questionOf(conflict, userId, nameOf)} Please decide.`)
     }
   })
-  return model
 }
 
 /** What is shown while there is nothing of the list on this device. */
@@ -113,14 +113,13 @@ function ListHeader({ model, actions }: { model: Model; actions: Actions }) {
   const { canUndo, canRedo } = model.status.value
   if (!view) return null
   const { items, people, projectId } = view
-  const project = projects.value?.find(({ id }) => id === projectId)
   const done = items.filter(item => item.done).length
   const canWrite = model.canWrite.value
   return (
     <header class="list-header">
       <a class="back" href={href.project(projectId)}>
         <Icon name="back" />
-        {project?.name ?? 'Project'}
+        {model.projectName.value || 'Project'}
       </a>
       <div class="list-title">
         <TitleEditor model={model} />

@@ -1,4 +1,4 @@
-import { batch, computed, type ReadonlySignal, type Signal, signal } from '@preact/signals'
+import { batch, computed, effect, type ReadonlySignal, type Signal, signal } from '@preact/signals'
 import {
   type Change,
   type Checklist,
@@ -55,17 +55,19 @@ const limits = { flashMs: 4_000, lost: 100 }
 export interface ModelParts {
   client: Client
   me: string
+  /** Returns the name of a project of the user, once it is known. */
+  projectNameOf(id: string): string | undefined
   /** Shows a sentence for some seconds, with a button. */
   onMessage(text: string, action?: { label: string; run: () => void }): void
   /** Announces a change of another user. */
   onOthers(change: { name: string; subject: string; sentence: string }): void
-  onConflict(conflict: Conflict, isMine: boolean): void
+  onConflict(conflict: Conflict, isMine: boolean, nameOf: NameOf): void
 }
 
 /** Returns the state of the screen of one checklist. `stop` ends its subscriptions. */
 export function createModel(
   id: string,
-  { client, me, onMessage, onOthers, onConflict }: ModelParts
+  { client, me, projectNameOf, onMessage, onOthers, onConflict }: ModelParts
 ) {
   const list: Checklist = client.checklist(id)
   const view = signal<View | undefined>(undefined)
@@ -74,6 +76,8 @@ export function createModel(
   const members = signal<readonly Member[] | undefined>(undefined)
   const absence = signal<Notices['caughtUp'] | null>(null)
   const lost = signal<readonly Lost[]>([])
+  /** stays after the user was removed from the project */
+  const projectName = signal('')
   /** ids of the lines, in order */
   const ids = signal<readonly string[]>([])
   /** an empty row below a line, or with null at the top */
@@ -131,17 +135,21 @@ export function createModel(
       error.value = next
     }),
     list.on('change', ({ change, isMine }) => batch(() => receiveChange(change, isMine))),
-    list.on('conflict', ({ conflict, isMine }) => onConflict(conflict, isMine)),
+    list.on('conflict', ({ conflict, isMine }) => onConflict(conflict, isMine, nameOf)),
     list.on('merged', receiveMerge),
     list.on('dropped', addLost),
     list.on('rejected', addLost),
     list.on('caughtUp', notice => {
       absence.value = notice
+    }),
+    effect(() => {
+      const name = view.value && projectNameOf(view.value.projectId)
+      if (name) projectName.value = name
     })
   ]
 
   return {
-    ...{ id, list, me, view, status, error, members, absence, lost, rows, canWrite, draft, end },
+    ...{ id, list, me, view, status, error, projectName, absence, lost, rows, canWrite, end },
     nameOf,
 
     stop() {

@@ -1,0 +1,171 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import autocannon from 'autocannon'
+import {
+  addChecklist,
+  connectLive,
+  type Headers,
+  openMany,
+  openStream,
+  readMetrics,
+  registerUser
+} from './support/client.ts'
+import { startService } from './support/service.ts'
+import { round, sum } from './support/statistics.ts'
+
+/*
+ * Measures a node with one process and with two workers, in turns: responses to GET /users/me, changes delivered to 500
+ * streams, and operations acknowledged on 32 sockets, each per second and as CPU time of the service. The clients and
+ * PostgreSQL use the same cores: the more cores, the larger the ratios.
+ *
+ * node bench/workers.ts [seconds of each measurement = 4] [rounds = 2]
+ */
+const seconds = Number(process.argv[2] ?? 4)
+const rounds = Number(process.argv[3] ?? 2)
+const workerCounts = [1, 2]
+const size = { requests: 20, streams: 500, changes: 10, sockets: 32 }
+
+/** The sums of several measurements. */
+interface Measured {
+  count: number
+  seconds: number
+  cpuSeconds: number
+}
+
+interface Setting {
+  url: string
+  headers: Headers
+}
+
+const measurements: Record<string, (setting: Setting) => Promise<number>> = {
+  'GET /users/me': countResponses,
+  'changes to streams': countDeliveries,
+  'operations on sockets': countOperations
+}
+
+const results = new Map<string, Measured>()
+for (let n = 0; n < rounds; n++) {
+  for (const workers of workerCounts) await measureAll(workers)
+}
+const rows = Object.keys(measurements).map(name => {
+  const [one, two] = workerCounts.map(workers => results.get(`${name} ${workers}`) as Measured)
+  return [name, compare(one as Measured, two as Measured)]
+})
+console.log(`WORKERS=1 and 2, ${rounds} × ${seconds} s each`)
+console.table(Object.fromEntries(rows))
+
+async function measureAll(workers: number) {
+  const service = await startService({ RATE_LIMIT: 'off', WORKERS: String(workers) })
+  try {
+    const { headers } = await registerUser(service.url)
+    for (const [name, measure] of Object.entries(measurements)) {
+      const before = await cpuSeconds(service.url)
+      const start = performance.now()
+      const count = await measure({ url: service.url, headers })
+      add(`${name} ${workers}`, {
+        count,
+        seconds: (performance.now() - start) / 1000,
+        cpuSeconds: (await cpuSeconds(service.url)) - before
+      })
+    }
+  } finally {
+    await service.stop()
+  }
+}
+
+/** Returns the CPU time of all processes of the node. */
+async function cpuSeconds(url: string): Promise<number> {
+  return (await readMetrics(url)).process_cpu_seconds_total ?? Number.NaN
+}
+
+function add(key: string, { count, seconds, cpuSeconds }: Measured) {
+  const so = results.get(key) ?? { count: 0, seconds: 0, cpuSeconds: 0 }
+  results.set(key, {
+    count: so.count + count,
+    seconds: so.seconds + seconds,
+    cpuSeconds: so.cpuSeconds + cpuSeconds
+  })
+}
+
+async function countResponses({ url, headers }: Setting): Promise<number> {
+  const { '2xx': good, non2xx } = await autocannon({
+    url: `${url}/users/me`,
+    headers,
+    connections: size.requests,
+    duration: seconds,
+    workers: 1
+  })
+  if (non2xx > 0) throw new Error(`${non2xx} responses other than 2xx`)
+  return good
+}
+
+/** Changes ten items again and again, as soon as every stream has received the last changes. */
+async function countDeliveries({ url, headers }: Setting): Promise<number> {
+  const items = Array.from({ length: size.changes }, () => newItem())
+  const { push } = await addChecklist(url, headers, items)
+  let received = 0
+  let expected = 0
+  let complete = () => {}
+  const onBlock = (block: string) => {
+    if (block.includes('event: item.updated') && ++received === expected) complete()
+  }
+  const streams = await openMany(size.streams, async () => {
+    const stream = openStream(url, headers, onBlock)
+    await once(stream, 'data')
+    return stream
+  })
+  for (const end = performance.now() + seconds * 1000; performance.now() < end; ) {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    complete = resolve
+    expected += size.changes * size.streams
+    await push(items.map(toggle))
+    await promise
+  }
+  for (const stream of streams) stream.destroy()
+  return received
+}
+
+/** Each socket changes an item of a list of its own, and waits for the acknowledgement before the next change. */
+async function countOperations({ url, headers }: Setting): Promise<number> {
+  const end = performance.now() + seconds * 1000
+  const counts = await openMany(size.sockets, async () => {
+    const item = newItem()
+    const { id: checklistId } = await addChecklist(url, headers, [item])
+    const socket = connectLive(url, headers)
+    await once(socket, 'message')
+    let count = 0
+    for (; performance.now() < end; count++) {
+      const ops = [{ opId: randomUUID(), ...toggle(item) }]
+      socket.send(JSON.stringify({ type: 'push', checklistId, ops }))
+      const [message] = await once(socket, 'message')
+      const { results } = JSON.parse(message)
+      if (results?.[0].outcome !== 'applied') throw new Error(`unexpected message: ${message}`)
+    }
+    socket.terminate()
+    return count
+  })
+  return sum(counts)
+}
+
+function newItem() {
+  return { itemId: randomUUID(), text: 'Order 12 white chairs', done: false }
+}
+
+function toggle(item: { itemId: string; done: boolean }) {
+  const set = { done: { from: item.done, to: !item.done } }
+  item.done = !item.done
+  return { kind: 'item.set', itemId: item.itemId, set }
+}
+
+function compare(one: Measured, two: Measured) {
+  const perSecond = ({ count, seconds }: Measured) => count / seconds
+  const cpu = ({ count, cpuSeconds }: Measured) => (cpuSeconds * 1e6) / count
+  return {
+    '1 worker /s': Math.round(perSecond(one)),
+    '2 workers /s': Math.round(perSecond(two)),
+    ratio: round(perSecond(two) / perSecond(one), 2),
+    '1 worker CPU µs': round(cpu(one), 1),
+    '2 workers CPU µs': round(cpu(two), 1),
+    'CPU ratio': round(cpu(two) / cpu(one), 2)
+  }
+}
