@@ -24,12 +24,12 @@ let lastAt = Number.NEGATIVE_INFINITY
 
 /** Announces a result of what this user did, such as "Line deleted". */
 export function announce(text: string) {
-  if (announcements.value !== 'none') show(statusText, text)
+  if (announcements.peek() !== 'none') show(statusText, text)
 }
 
 /** Announces what needs this user at once, such as a conflict of theirs. */
 export function announceUrgently(text: string) {
-  if (announcements.value !== 'none') show(alertText, text)
+  if (announcements.peek() !== 'none') show(alertText, text)
 }
 
 /**
@@ -37,7 +37,7 @@ export function announceUrgently(text: string) {
  * change since the last one, otherwise a summary such as "Bob changed 3 lines".
  */
 export function announceOthers(change: RemoteChange) {
-  if (announcements.value !== 'all') return
+  if (announcements.peek() !== 'all') return
   pending.push(change)
   if (pending.length === 1) setTimeout(flush, Math.max(0, lastAt + pauseMs - performance.now()))
 }
@@ -47,7 +47,7 @@ function flush() {
   const changes = pending
   pending = []
   const sentence = summarise(changes)
-  if (sentence && announcements.value === 'all') show(statusText, sentence)
+  if (sentence && announcements.peek() === 'all') show(statusText, sentence)
 }
 
 export function summarise(changes: readonly RemoteChange[]): string {
@@ -60,5 +60,5 @@ export function summarise(changes: readonly RemoteChange[]): string {
 
 /** Shows a text in a region, also when it is the same as before: a screen reader reads only changes. */
 function show(region: typeof statusText, text: string) {
-  region.value = region.value === text ? `${text}\u00a0` : text
+  region.value = region.peek() === text ? `${text}\u00a0` : text
 }

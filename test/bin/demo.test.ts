@@ -1,7 +1,9 @@
 import { readdir } from 'node:fs/promises'
 import t from 'tap'
 import { createTimeline } from '../../bin/demo/timeline.ts'
-import { createDataDir, spawnService } from '../support/process.ts'
+import { createClient } from '../../client/index.ts'
+import { createDataDir, START_MS, spawnService } from '../support/process.ts'
+import { until } from '../support/until.ts'
 
 t.test('the demo passes every step, exits with 0 and leaves no file', async t => {
   const folder = await createDataDir(t)
@@ -9,6 +11,35 @@ t.test('the demo passes every step, exits with 0 and leaves no file', async t =>
   t.strictSame(await demo.exited, [0, null], demo.output.stdout)
   t.equal(demo.output.stderr, '')
   t.match(demo.output.stdout, /\nAll \d+ deliveries arrived: /)
+  t.strictSame(await readdir(folder), [])
+})
+
+t.test('the demo with --open stays open, filled, until it is interrupted', async t => {
+  const folder = await createDataDir(t)
+  const demo = spawnService(t, { TMPDIR: folder }, 'bin/demo.ts', ['--open'])
+  const { child, output } = demo
+  await until(() => child.exitCode !== null || /Ctrl\+C/.test(output.stdout), START_MS)
+  t.equal(output.stderr, '')
+  const [, url = ''] = /^Concord +(http:\S+)$/m.exec(output.stdout) ?? []
+  const [, password = ''] = /^Password +(.+)$/m.exec(output.stdout) ?? []
+  const emails = output.stdout.match(/\S+@example\.com/g) ?? []
+  t.equal(emails.length, 3)
+  t.match(await (await fetch(url)).text(), '<title>Concord</title>')
+  for (const email of emails) {
+    const client = createClient(url)
+    await client.signIn({ email, password })
+    const projects = await client.projects.ready()
+    const fair = projects.find(({ name }) => name === 'Summer fair')
+    const lists = await client.project(fair?.id ?? '').checklists.ready()
+    const list = client.checklist(lists[0]?.id ?? '')
+    const { items, conflicts } = await list.ready()
+    t.equal(conflicts.length, 1)
+    t.ok(items.some(({ text }) => text === 'Order 12 white chairs by Friday'))
+    await client.close()
+  }
+  child.kill('SIGINT')
+  child.kill('SIGINT')
+  t.strictSame(await demo.exited, [0, null])
   t.strictSame(await readdir(folder), [])
 })
 

@@ -186,7 +186,11 @@ async function setUp(t: Pick<Test, 'teardown'>, service: Service) {
       const pages = contexts.flatMap(context => context.pages())
       const read = (page: Page) =>
         Promise.race([
-          page.evaluate(() => JSON.stringify([concord.client.connection.get(), concord.lines])),
+          page.evaluate(() =>
+            'concord' in globalThis
+              ? JSON.stringify([concord.client.connection.get(), concord.lines])
+              : document.body.innerText
+          ),
           sleep(1000, 'no response')
         ])
       return Promise.all(pages.map(page => read(page).catch(String)))

@@ -36,12 +36,7 @@ export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser
       expected.push(/net::ERR_|WebSocket connection to/)
       proxy.close()
     },
-    /** Accepts connections again. The pages receive the event of the browser that there is a network. */
-    async reconnect() {
-      await proxy.reopen()
-      for (const page of pages)
-        await page.evaluate(() => dispatchEvent(new Event('online'))).catch(() => {})
-    },
+    reconnect,
     openDevice,
     openTab,
     open,
@@ -52,6 +47,13 @@ export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser
       await Promise.all([open(annPage, list.listId), open(bobPage, list.listId)])
       return list
     }
+  }
+
+  /** Accepts connections again. The pages receive the event of the browser that there is a network. */
+  async function reconnect() {
+    await proxy.reopen()
+    for (const page of pages)
+      await page.evaluate(() => dispatchEvent(new Event('online'))).catch(() => {})
   }
 
   /** Creates a list of Ann, of whose project Bob is a member with a role. */
@@ -81,6 +83,7 @@ export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser
 
   async function openTab(context: BrowserContext) {
     const page = await context.newPage()
+    page.setDefaultTimeout(10_000)
     pages.add(page)
     page.on('close', () => pages.delete(page))
     page.on('crash', () => pages.delete(page))

@@ -1,5 +1,6 @@
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import type { Setup } from './chromium.ts'
+import { until } from './until.ts'
 import { PASSWORD, type User } from './users.ts'
 
 /** Opens the page on a device where the user is signed in already. */
@@ -34,4 +35,43 @@ export async function untilState(page: Page, text: string | RegExp) {
 /** Waits for the heading of a screen. */
 export async function untilScreen(page: Page, name: string | RegExp) {
   await page.getByRole('heading', { level: 1, name }).waitFor()
+}
+
+/** Waits for a message at the edge of the page. */
+export async function untilToast(page: Page, text: string) {
+  await page.locator('.toast', { hasText: text }).waitFor()
+}
+
+/** Waits until a checklist shows a line. */
+export async function untilLine(page: Page, text: string) {
+  await page.getByRole('checkbox', { name: text, exact: true }).waitFor({ state: 'attached' })
+}
+
+/** Waits until the browser has stored a copy of a checklist, which the page shows without a network. */
+export async function untilCopied(page: Page) {
+  await until(() =>
+    page.evaluate(async () => {
+      const names = (await indexedDB.databases()).map(({ name = '' }) => name)
+      const counts = await Promise.all(names.map(countCopies))
+      return counts.some(count => count > 0)
+
+      function countCopies(name: string) {
+        return new Promise<number>((resolve, reject) => {
+          const opening = indexedDB.open(name)
+          opening.onerror = () => reject(opening.error)
+          opening.onsuccess = () => {
+            const database = opening.result
+            if (!database.objectStoreNames.contains('checklists')) return done(0)
+            const counting = database.transaction('checklists').objectStore('checklists').count()
+            counting.onsuccess = () => done(counting.result)
+
+            function done(count: number) {
+              database.close()
+              resolve(count)
+            }
+          }
+        })
+      }
+    })
+  )
 }

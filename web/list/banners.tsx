@@ -119,11 +119,11 @@ function LostChanges({ model }: { model: Model }) {
     <section id="lost" class="report lost" tabIndex={-1} aria-label="Changes that were not made">
       <h2>{plural(lost.length, '1 change was not made', '# changes were not made')}</h2>
       <ul>
-        {lost.map(({ op, result }) => {
+        {lost.map(({ op, result, line }) => {
           const text = textOf(op)
           return (
             <li key={op.opId}>
-              {reasonOf(result, op)}
+              {reasonOf(result, op, line)}
               {text && (
                 <>
                   {' '}

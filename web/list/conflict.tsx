@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Change, Choice, Conflict } from '../../client/index.ts'
 import { announce } from '../announce.ts'
 import { Icon } from '../icons.tsx'
@@ -152,7 +152,7 @@ interface WriteAnewProps {
 
 function WriteAnew({ isDate, value, onSave, onCancel }: WriteAnewProps) {
   const input = useRef<HTMLInputElement & HTMLTextAreaElement>(null)
-  useEffect(() => {
+  useLayoutEffect(() => {
     input.current?.focus()
     if (!isDate) input.current?.select()
   }, [isDate])

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Line } from '../../client/index.ts'
 import { Icon } from '../icons.tsx'
 import { formatDay, isPast } from './days.ts'
@@ -18,7 +18,7 @@ export function DueDate({ model, row, line, tabIndex, canWrite }: DueDateProps) 
   const input = useRef<HTMLInputElement>(null)
   const { id, dueOn, done } = line
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!opened || !input.current) return
     input.current.focus()
     // With the keyboard, the date is typed: an open calendar would take the keys.

@@ -46,6 +46,8 @@ export interface Note {
 export interface Lost {
   op: Operation
   result: Result
+  /** the text of the line that it was about, when another user has deleted it */
+  line?: string
 }
 
 export type Model = ReturnType<typeof createModel>
@@ -439,10 +441,11 @@ export function createModel(
     }
   }
 
-  function addLost(notice: Lost) {
-    const { op, result } = notice
+  function addLost({ op, result }: Lost) {
     if (op.kind === 'list.delete' || result.code === 'already_resolved') return
-    lost.value = [...lost.value, notice].slice(-limits.lost)
+    const change = 'itemId' in op && op.itemId ? lastOthers.get(op.itemId) : undefined
+    const line = change?.kind === 'item.deleted' ? change.before.text : undefined
+    lost.value = [...lost.value, { op, result, line }].slice(-limits.lost)
   }
 
   function onMessageQuietly(text: string) {

@@ -29,9 +29,10 @@ export function reportAbsence(notice: Notices['caughtUp']): ReportPart[] {
   return parts
 }
 
-/** Returns why an operation changed nothing, as a sentence. */
-export function reasonOf({ outcome, code }: Result, op: Operation): string {
-  if (outcome === 'dropped') return 'The line was deleted meanwhile.'
+/** Returns why an operation changed nothing, as a sentence. `line` is the text of the line, if it is known. */
+export function reasonOf({ outcome, code }: Result, op: Operation, line?: string): string {
+  if (outcome === 'dropped')
+    return line ? `The line “${line}” was deleted meanwhile.` : 'The line was deleted meanwhile.'
   if (op.kind === 'conflict.resolve' && code === 'stale')
     return 'The line has changed meanwhile. Please decide again.'
   if (op.kind === 'list.restoreTo') return 'The list has changed meanwhile. Please try again.'

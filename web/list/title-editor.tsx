@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { maximum } from '../../schemas/limits.ts'
 import { IconButton } from '../parts/button.tsx'
 import { Title } from '../parts/title.tsx'
@@ -12,7 +12,7 @@ export function TitleEditor({ model }: { model: Model }) {
   const input = useRef<HTMLInputElement>(null)
   const editor = people.find(({ state }) => state.field === 'title')
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (start !== null) input.current?.select()
   }, [start])
 

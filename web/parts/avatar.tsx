@@ -5,14 +5,14 @@ const colours = 6
 
 /** The letters of a person in their colour. Decoration: the name stands beside it, or is its label. */
 export function Avatar({ id, name, label }: { id: string; name: string; label?: string }) {
+  // The letters are no text, so that they are no part of the name of a button.
   return (
     <span
       class={`avatar colour-${colourOf(id)}`}
+      data-letters={initials(name)}
       title={label}
       {...(label ? { role: 'img', 'aria-label': label } : { 'aria-hidden': true })}
-    >
-      {initials(name)}
-    </span>
+    />
   )
 }
 

@@ -20,6 +20,7 @@ export function Dialog({ title, onClose, children, class: extra = '' }: DialogPr
     const dialog = ref.current
     const before = document.activeElement
     dialog?.showModal()
+    dialog?.querySelector<HTMLElement>('input, .dialog-actions button')?.focus()
     return () => {
       dialog?.close()
       if (before instanceof HTMLElement && before.isConnected) before.focus()

@@ -18,42 +18,39 @@ let lastId = 0
 /** Shows a sentence at the edge of the page, and announces it. Returns a function that removes it. */
 export function showToast(text: string, action?: Toast['action']): () => void {
   const id = ++lastId
-  const remove = () => {
-    toasts.value = toasts.value.filter(toast => toast.id !== id)
-  }
-  toasts.value = [...toasts.value.filter(toast => toast.text !== text), { id, text, action }].slice(
-    -3
-  )
+  // An effect may call this function, and must not depend on the messages.
+  const others = toasts.peek().filter(toast => toast.text !== text)
+  toasts.value = [...others, { id, text, action }].slice(-3)
   announce(text)
+  const remove = () => removeToast(id)
   if (!action) setTimeout(remove, shownMs)
   return remove
+}
+
+function removeToast(id: number) {
+  toasts.value = toasts.peek().filter(toast => toast.id !== id)
 }
 
 export function Toasts() {
   return (
     <section class="toasts" aria-label="Messages">
-      {toasts.value.map(({ id, text, action }) => {
-        const remove = () => {
-          toasts.value = toasts.value.filter(toast => toast.id !== id)
-        }
-        return (
-          <div class="toast" key={id}>
-            <p>{text}</p>
-            {action && (
-              <Button
-                kind="quiet"
-                onClick={() => {
-                  remove()
-                  action.run()
-                }}
-              >
-                {action.label}
-              </Button>
-            )}
-            <IconButton icon="close" label="Close message" onClick={remove} />
-          </div>
-        )
-      })}
+      {toasts.value.map(({ id, text, action }) => (
+        <div class="toast" key={id}>
+          <p>{text}</p>
+          {action && (
+            <Button
+              kind="quiet"
+              onClick={() => {
+                removeToast(id)
+                action.run()
+              }}
+            >
+              {action.label}
+            </Button>
+          )}
+          <IconButton icon="close" label="Close message" onClick={() => removeToast(id)} />
+        </div>
+      ))}
     </section>
   )
 }

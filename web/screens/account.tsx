@@ -70,6 +70,7 @@ function Password() {
     async ({ password = '', next = '' }, form) => {
       await client.account.changePassword(password, next)
       form.reset()
+      reloadSessions()
       showToast('Your password was changed. Other devices are signed out.')
     }
   )
@@ -100,6 +101,9 @@ function Password() {
   )
 }
 
+/** Loads the sessions again as long as they are shown: no event reports those of other devices. */
+let reloadSessions = () => {}
+
 function Sessions() {
   const [sessions, setSessions] = useState<readonly SessionInfo[]>()
   const [error, setError] = useState('')
@@ -117,11 +121,13 @@ function Sessions() {
           if (!stop.signal.aborted) setError(describeError(failure))
         }
       )
+    reloadSessions = load
     load()
-    const unsubscribe = client.on('session.ended', load)
+    document.addEventListener('visibilitychange', load)
     return () => {
       stop.abort()
-      unsubscribe()
+      document.removeEventListener('visibilitychange', load)
+      reloadSessions = () => {}
     }
   }, [])
 

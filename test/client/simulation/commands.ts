@@ -163,9 +163,14 @@ export function createCommands(
         select id from checklist_items where checklist_id = ${listId} order by id`
       const row = pick(rows, c)
       if (!row) return
-      const [deleted] = await sql<{ text: string }[]>`
-        delete from checklist_items where id = ${row.id} returning text`
-      if (deleted) words.release(wordsOf([deleted.text]))
+      await sql.begin(async tx => {
+        const deleted = await tx<{ text: string }[]>`
+          delete from checklist_items where id = ${row.id} returning text`
+        // The conflicts of an item are closed with it, in the same transaction.
+        const kept = await tx<{ text: string }[]>`
+          select concat_ws(' ', ours, theirs) as text from conflicts where item_id = ${row.id}`
+        words.release(wordsOf([...deleted, ...kept].map(({ text }) => text)))
+      })
       removedItems.add(row.id)
     },
     async wait({ c }) {

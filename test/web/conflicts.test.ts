@@ -1,0 +1,268 @@
+import { randomUUID } from 'node:crypto'
+import type { Page } from 'playwright-core'
+import t from 'tap'
+import { launch, skip } from '../support/chromium.ts'
+import {
+  addLines,
+  type ListPages,
+  lineOf,
+  rewrite,
+  startListPages,
+  testList,
+  untilSaved,
+  untilTexts
+} from '../support/list-page.ts'
+import { addMember } from '../support/projects.ts'
+import { createUser } from '../support/users.ts'
+
+t.test('conflicts in Chromium', { skip }, async t => {
+  const pages = await startListPages(t, await launch(t))
+  const { app, ann, bob, annPage, bobPage } = pages
+
+  testList(t, 'both users see a conflict with names, and one decides', pages, async (t, pages) => {
+    await pages.openShared()
+    await openConflict(pages)
+    const annQuestion = question(annPage, 'You and Bob changed this line at the same time.')
+    const bobQuestion = question(bobPage, 'You and Ann changed this line at the same time.')
+    await annQuestion.waitFor()
+    await bobQuestion.waitFor()
+    t.strictSame(await versionsOf(annQuestion), [
+      'Before: Book the band',
+      'You: Book the jazz band',
+      'Bob: Book a DJ'
+    ])
+    t.strictSame(await versionsOf(bobQuestion), [
+      'Before: Book the band',
+      'You: Book a DJ',
+      'Ann: Book the jazz band'
+    ])
+    await annQuestion.locator('time').nth(1).waitFor()
+    t.strictSame(await annQuestion.locator('ins').allTextContents(), ['added jazz ', 'added a DJ'])
+    await annPage.getByText('1 to decide').waitFor()
+
+    await bobQuestion.getByRole('button', { name: 'Use mine' }).click()
+    await untilTexts(annPage, 'Book a DJ')
+    await annQuestion.waitFor({ state: 'detached' })
+    await bobPage.getByText('to decide').waitFor({ state: 'detached' })
+    t.equal(await focusedLabel(bobPage), 'Book a DJ')
+  })
+
+  testList(t, 'the other text, both texts or a new one can be kept', pages, async (_t, pages) => {
+    await pages.openShared()
+    await openConflict(pages)
+    await question(bobPage, 'You and Ann').getByRole('button', { name: 'Keep Ann’s' }).click()
+    await untilTexts(annPage, 'Book the jazz band')
+    await rewriteBoth(pages, 'Book the jazz band', 'Book the band')
+
+    await openConflict(pages, false)
+    await question(annPage, 'You and Bob').getByRole('button', { name: 'Keep both' }).click()
+    await annPage.getByText('to decide').waitFor({ state: 'detached' })
+    await untilSaved(annPage)
+    const both = (await texts(bobPage)).sort()
+    _t.strictSame(both, ['Book a DJ', 'Book the jazz band'])
+  })
+
+  testList(t, 'a conflict is decided with the keyboard', pages, async (t, pages) => {
+    await pages.openShared()
+    await openConflict(pages)
+    await annPage.locator('h1').focus()
+    await annPage.keyboard.press('n')
+    t.match(await focusedId(annPage), /^conflict-/)
+    await annPage.keyboard.press('1')
+    await untilTexts(bobPage, 'Book the jazz band')
+    t.equal(await focusedLabel(annPage), 'Book the jazz band')
+    await rewriteBoth(pages, 'Book the jazz band', 'Book the band')
+
+    await openConflict(pages, false)
+    await bobPage.getByRole('button', { name: 'Next question' }).click()
+    await bobPage.keyboard.press('Tab')
+    await question(bobPage, 'You and Ann').getByRole('button', { name: 'Write anew…' }).focus()
+    await bobPage.keyboard.press('Enter')
+    await bobPage.keyboard.type('Book jazz and a DJ')
+    await bobPage.keyboard.press('Enter')
+    await untilTexts(annPage, 'Book jazz and a DJ')
+  })
+
+  testList(
+    t,
+    'a deleted line that was edited is a question of its own',
+    pages,
+    async (_t, pages) => {
+      await pages.openShared()
+      await addLines(annPage, 'Candles', 'Balloons')
+      await untilTexts(bobPage, 'Candles', 'Balloons')
+      await untilSaved(annPage)
+      pages.disconnect()
+      await offline(annPage, bobPage)
+      await rewrite(annPage, 'Candles', '12 candles')
+      await rewrite(annPage, 'Balloons', 'Red balloons')
+      for (const line of ['Candles', 'Balloons'])
+        await (await lineOf(bobPage, line)).getByRole('checkbox').press('Delete')
+      await pages.reconnect()
+
+      const sentence = 'Bob deleted this line. You changed it to “12 candles” meanwhile.'
+      await question(annPage, sentence).getByRole('button', { name: 'Keep it' }).click()
+      await question(bobPage, 'You deleted this line. Ann changed it to “Red balloons” meanwhile.')
+        .getByRole('button', { name: 'Delete it' })
+        .click()
+      await untilTexts(annPage, '12 candles')
+      await untilTexts(bobPage, '12 candles')
+      await annPage.getByText('to decide').waitFor({ state: 'detached' })
+    }
+  )
+
+  testList(t, 'a merge leaves a note, and can be taken back', pages, async (t, pages) => {
+    await pages.openShared()
+    await addLines(annPage, 'Order chairs for the tables')
+    await untilTexts(bobPage, 'Order chairs for the tables')
+    pages.disconnect()
+    await offline(annPage, bobPage)
+    await rewrite(annPage, 'Order chairs for the tables', 'Order chairs for the tables by Friday')
+    await rewrite(bobPage, 'Order chairs for the tables', 'Order white chairs for the tables')
+    await pages.reconnect()
+    const merged = 'Order white chairs for the tables by Friday'
+    await untilTexts(annPage, merged)
+    await untilTexts(bobPage, merged)
+    const [page, other, own] = (await annPage.getByText('Combined with Bob’s change').count())
+      ? ([annPage, 'white', 'by Friday'] as const)
+      : ([bobPage, 'by Friday', 'white'] as const)
+    await page.getByText(/Combined with (Ann|Bob)’s change/).waitFor()
+    await page.getByRole('button', { name: 'See' }).click()
+    t.match(await page.locator('.merge-text .by-me').first().innerText(), own)
+    t.match(await page.locator('.merge-text .by-other').first().innerText(), other)
+    await page.getByRole('button', { name: 'Take back' }).click()
+    await untilTexts(page, merged.replace(`${own} `, '').replace(` ${own}`, ''))
+    await page.getByText(/^Combined with/).waitFor({ state: 'detached' })
+  })
+
+  testList(t, 'an absence is summed up', pages, async (_t, pages) => {
+    const { listId } = await pages.openShared()
+    await addLines(annPage, 'Book the band', 'Order chairs for the tables', 'Candles')
+    await untilTexts(bobPage, 'Book the band', 'Order chairs for the tables', 'Candles')
+    pages.disconnect()
+    await offline(annPage, bobPage)
+    await rewrite(annPage, 'Book the band', 'Book the jazz band')
+    await rewrite(annPage, 'Order chairs for the tables', 'Order chairs for the tables by Friday')
+    await (await lineOf(annPage, 'Candles')).getByRole('checkbox').check()
+    await addLines(annPage, 'Balloons')
+    const rows = await app.sql<{ id: string; text: string; done: boolean }[]>`
+      select id, text, done
+      from checklist_items
+      where checklist_id = ${listId}
+      order by position`
+    const [band, chairs, candles] = rows
+    const set = (item: typeof band, to: string) => ({
+      ...{ opId: randomUUID(), kind: 'item.set', itemId: item?.id },
+      set: { text: { from: item?.text, to } }
+    })
+    const ops = [
+      set(band, 'Book a DJ'),
+      set(chairs, 'Order white chairs for the tables'),
+      {
+        ...{ opId: randomUUID(), kind: 'item.delete', itemId: candles?.id },
+        seen: { text: candles?.text, done: false, dueOn: null }
+      }
+    ]
+    await bob.request('POST', `/checklists/${listId}/ops`, { ops })
+    await pages.reconnect()
+    const report = annPage.getByRole('region', { name: 'While you were offline' })
+    await report.getByText('4 changes sent').waitFor()
+    await report.getByText('3 changes by others').waitFor()
+    await report.getByText('1 combined with changes of others').waitFor()
+    await report.getByText('1 needs your decision').waitFor()
+    await report.getByText('1 line was deleted').waitFor()
+    await annPage.getByText('The line “Candles” was deleted meanwhile.').waitFor()
+    await report.getByRole('button', { name: 'Show' }).first().click()
+    _t.match(await focusedId(annPage), /^conflict-/)
+    await report.getByRole('button', { name: 'Close this report' }).click()
+    await report.waitFor({ state: 'detached' })
+  })
+
+  testList(t, 'two titles are a question below the title', pages, async (_t, pages) => {
+    await pages.openShared()
+    pages.disconnect()
+    await offline(annPage, bobPage)
+    await rename(annPage, 'To buy today')
+    await rename(bobPage, 'To buy tomorrow')
+    await pages.reconnect()
+    const asked = question(annPage, 'You and Bob changed the title at the same time.')
+    await asked.getByRole('button', { name: 'Keep Bob’s' }).click()
+    await annPage.getByRole('heading', { name: 'To buy tomorrow' }).waitFor()
+    await bobPage.getByRole('heading', { name: 'To buy tomorrow' }).waitFor()
+    await bobPage.getByText('to decide').waitFor({ state: 'detached' })
+  })
+
+  testList(t, 'a third user sees both names and can decide', pages, async (_t, pages) => {
+    const { projectId, listId } = await pages.openShared()
+    const cy = await createUser(app, 'Cy')
+    await addMember(ann, projectId, cy)
+    const cyPage = await pages.openDevice(cy)
+    await pages.open(cyPage, listId)
+    await openConflict(pages)
+    const asked = question(cyPage, /^(Ann and Bob|Bob and Ann) changed this line/)
+    await asked.getByRole('button', { name: 'Keep Bob’s' }).waitFor()
+    await asked.getByRole('button', { name: 'Keep Ann’s' }).click()
+    await untilTexts(annPage, 'Book the jazz band')
+    await untilTexts(bobPage, 'Book the jazz band')
+  })
+})
+
+/** Lets both users change "Book the band" without a network, so that their texts conflict. */
+async function openConflict(pages: ListPages, isNew = true) {
+  const { annPage, bobPage } = pages
+  if (isNew) await addLines(annPage, 'Book the band')
+  await untilTexts(bobPage, 'Book the band')
+  await untilSaved(annPage)
+  pages.disconnect()
+  await offline(annPage, bobPage)
+  await rewrite(annPage, 'Book the band', 'Book the jazz band')
+  await rewrite(bobPage, 'Book the band', 'Book a DJ')
+  await pages.reconnect()
+  await Promise.all([annPage, bobPage].map(page => page.getByText('1 to decide').waitFor()))
+}
+
+async function rewriteBoth({ annPage, bobPage }: ListPages, line: string, text: string) {
+  await untilTexts(bobPage, line)
+  await rewrite(annPage, line, text)
+  await untilTexts(bobPage, text)
+}
+
+async function offline(...pages: Page[]) {
+  await Promise.all(pages.map(page => page.locator('.pill.offline').waitFor()))
+}
+
+function question(page: Page, text: string | RegExp) {
+  return page.getByRole('group', { name: text })
+}
+
+/** Returns the values that a question shows, without times and without the words for screen readers. */
+function versionsOf(asked: ReturnType<typeof question>) {
+  return asked.locator('.version').evaluateAll(all =>
+    all.map(one => {
+      const copy = one.cloneNode(true) as Element
+      for (const extra of copy.querySelectorAll('.visually-hidden, time')) extra.remove()
+      const [who = '', text = ''] = ['dt', 'dd'].map(tag => copy.querySelector(tag)?.textContent)
+      return `${who.replace(/, $/, '')}: ${text}`
+    })
+  )
+}
+
+function focusedLabel(page: Page) {
+  return page.evaluate(() => document.activeElement?.getAttribute('aria-label'))
+}
+
+function focusedId(page: Page) {
+  return page.evaluate(() => document.activeElement?.id ?? '')
+}
+
+function texts(page: Page) {
+  return page
+    .locator('.line:not(.is-empty) textarea')
+    .evaluateAll(all => all.map(one => (one as HTMLTextAreaElement).value))
+}
+
+async function rename(page: Page, title: string) {
+  await page.getByRole('button', { name: 'Rename this list' }).click()
+  await page.getByRole('textbox', { name: 'Title of the list' }).fill(title)
+  await page.keyboard.press('Enter')
+}
