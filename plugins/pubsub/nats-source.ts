@@ -57,7 +57,7 @@ export async function createNatsSource(app: SourceParts, options: NatsOptions): 
       silentAt = 0
       try {
         while (!signal.aborted) {
-          const readPage = await queue.shift(silentAt - performance.now())
+          const readPage = await queue.shift(Math.max(0, silentAt - performance.now()))
           let page = readPage?.()
           if (page) silentAt = within(limits.silentMs)
           else if (performance.now() >= silentAt) {

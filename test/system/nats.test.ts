@@ -198,3 +198,23 @@ t.test('a node starts while NATS cannot be reached', { skip }, async t => {
     select pos from events where project_id = ${projectId}`
   t.ok(await app.pubsub.delivered(pos))
 })
+
+t.test('NATS_URL has the user and the password', { skip }, async t => {
+  const nats = await startNats(['--user', 'concord', '--pass', 'a b/c@d'])
+  t.teardown(nats.kill)
+  const start = (login: string) =>
+    build(t, {
+      DATABASE_URL: databaseUrl,
+      NATS_URL: `nats://${login}@${nats.address}`,
+      JWT_SECRET
+    })
+  const databaseUrl = await createDatabase(t)
+  const good = await start('concord:a%20b%2Fc%40d')
+  await until(async () => (await readMetric(good, 'concord_nats_up')) === 1)
+  const bad = await start('concord:wrong')
+  t.equal(await readMetric(bad, 'concord_nats_up'), 0)
+  const projectId = await insertProject(bad.sql)
+  const [{ pos }] = await bad.sql<[{ pos: number }]>`
+    select pos from events where project_id = ${projectId}`
+  t.ok(await bad.pubsub.delivered(pos))
+})
