@@ -106,12 +106,14 @@ async function countDeliveries({ url, headers }: Setting): Promise<number> {
   let received = 0
   let expected = 0
   let complete = () => {}
-  const onBlock = (block: string) => {
-    if (block.includes('event: item.updated') && ++received === expected) complete()
-  }
   const streams = await openMany(size.streams, async () => {
-    const stream = openStream(url, headers, onBlock)
-    await once(stream, 'data')
+    const ready = Promise.withResolvers<void>()
+    const stream = openStream(url, headers, block => {
+      if (block.includes('event: ready')) ready.resolve()
+      if (block.includes('event: item.updated') && ++received === expected) complete()
+    })
+    // Before `ready`, the stream may still begin after the first changes.
+    await ready.promise
     return stream
   })
   for (const end = performance.now() + seconds * 1000; performance.now() < end; ) {

@@ -83,7 +83,7 @@ export const Environment = Type.Object({
   }),
   WEB: Type.Union([Type.Literal('on'), Type.Literal('off')], {
     default: 'on',
-    description: 'off does not serve the client library at /client.js'
+    description: 'off serves neither the page at / nor the client library at /client.js'
   }),
   WORKERS: Type.String({
     default: '1',

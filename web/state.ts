@@ -3,6 +3,7 @@ import { client } from './client.ts'
 import { showToast } from './parts/toast.tsx'
 import { toSignal } from './readable.ts'
 import { href, navigate } from './route.ts'
+import { isolate } from './text.ts'
 
 export const session = toSignal(client.session)
 export const connection = toSignal(client.connection)
@@ -32,7 +33,7 @@ export function watchMemberships() {
     const isMine = userId === me.peek()?.id && actorId !== userId
     if (!isMine) return
     newProjects.value = new Set([...newProjects.peek(), projectId])
-    showToast(`You were added to “${project.name}”.`, {
+    showToast(`You were added to “${isolate(project.name)}”.`, {
       label: 'Open',
       run: () => navigate(href.project(projectId))
     })
@@ -40,7 +41,9 @@ export function watchMemberships() {
   client.on('member.removed', ({ userId, actorId, projectId, project }) => {
     if (userId !== me.peek()?.id) return
     markAsSeen(projectId)
-    if (actorId !== userId) showToast(`You were removed from “${project.name}”.`)
+    if (actorId === userId) return
+    const name = project.name === undefined ? 'a project' : `“${isolate(project.name)}”`
+    showToast(`You were removed from ${name}.`)
   })
   effect(() => {
     if (me.value === null) newProjects.value = new Set()

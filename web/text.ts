@@ -5,6 +5,16 @@ export function plural(count: number, one: string, many: string): string {
   return count === 1 ? one : many.replace('#', count.toLocaleString())
 }
 
+/**
+ * Returns a text that a user wrote, for use inside a sentence. Characters that control the direction of text then affect
+ * only the text itself (UAX #9, 6.3).
+ */
+export function isolate(text: string): string {
+  return DIRECTED.test(text) ? `\u2068${text}\u2069` : text
+}
+
+const DIRECTED = /[\p{Script=Arabic}\p{Script=Hebrew}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u
+
 /** Returns "Ann", "Ann and Bob" or "Ann, Bob and 2 others". */
 export function listNames(names: readonly string[], most = 3): string {
   if (names.length <= 1) return names[0] ?? ''

@@ -44,6 +44,7 @@ async function createLists([ann, bob]: [Client, Client, Client]) {
   annList.set(chairs, { dueOn: inDays(3) })
   annList.set(milk, { done: true })
   await annList.set(band, { dueOn: inDays(9) }).settled
+  await untilShown(bobList, candles)
   await bobList.set(candles, { text: '12 candles' }, { text: 'Candles' }).settled
 
   // Both start from the same text: these words can be combined ...
@@ -79,6 +80,16 @@ async function openBoth(ann: Client, bob: Client, id: string): Promise<[Checklis
     await list.ready()
   }
   return lists
+}
+
+/** Resolves when a checklist shows an item. */
+async function untilShown(list: Checklist, itemId: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const unsubscribe = list.subscribe(view => {
+    if (view?.items.some(({ id }) => id === itemId)) resolve()
+  })
+  await promise
+  unsubscribe()
 }
 
 function inDays(days: number): string {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { gzipSync } from 'node:zlib'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
@@ -9,7 +10,10 @@ declare module 'fastify' {
     serveFile(file: ServedFile): void
   }
   interface FastifyReply {
-    /** Sends a file with its ETag, or 304 when `If-None-Match` of the request contains it. */
+    /**
+     * Sends a file with its ETag, compressed if the client accepts it and it is a text. Sends 304 when `If-None-Match` of
+     * the request contains the ETag.
+     */
     sendWithTag(file: FileContent): FastifyReply
   }
 }
@@ -30,17 +34,22 @@ export interface ServedFile extends FileContent {
 
 /** Serves files that stay the same as long as the process. */
 async function files(app: FastifyInstance) {
-  const etags = new WeakMap<FileContent, string>()
+  const prepared = new WeakMap<FileContent, PreparedFile>()
 
   app.decorateReply('sendWithTag', function (file: FileContent) {
-    const etag = etags.get(file) ?? etagOf(file.content)
-    etags.set(file, etag)
-    this.header('etag', etag)
-    if (isMatch(this.request.headers['if-none-match'], etag)) return this.code(304).send(null)
-    const isText = /^text|json|xml|javascript/.test(file.contentType)
-    return this.type(isText ? `${file.contentType}; charset=utf-8` : file.contentType).send(
-      file.content
-    )
+    const known = prepared.get(file) ?? prepare(file)
+    prepared.set(file, known)
+    const { 'accept-encoding': encodings, 'if-none-match': match } = this.request.headers
+    const zipped = /\bgzip\b/.test(String(encodings)) ? known.gzip?.() : undefined
+    // The two forms of a file are different for caches, so their ETags must differ (RFC 9110, 8.8.3.3).
+    this.header('etag', zipped ? `"${known.hash}-gzip"` : `"${known.hash}"`)
+    if (known.gzip) {
+      const vary = [this.getHeader('vary'), 'Accept-Encoding'].filter(Boolean).join(', ')
+      this.header('vary', vary)
+    }
+    if (isMatch(match, known.hash)) return this.code(304).send(null)
+    if (zipped) this.header('content-encoding', 'gzip')
+    return this.type(known.contentType).send(zipped ?? file.content)
   })
 
   app.decorate('serveFile', function (file) {
@@ -64,14 +73,31 @@ async function files(app: FastifyInstance) {
   })
 }
 
-function etagOf(content: string | Buffer): string {
-  return `"${createHash('sha256').update(content).digest('base64url').slice(0, 22)}"`
+interface PreparedFile {
+  hash: string
+  contentType: string
+  /** Returns the compressed file. Undefined for files that are compressed already, such as fonts. */
+  gzip?: () => Buffer
 }
 
-/** Returns whether `If-None-Match` contains an ETag. A proxy that compresses may have marked it as weak (RFC 9110, 13.1.2). */
-function isMatch(header: string | undefined, etag: string): boolean {
+function prepare({ content, contentType }: FileContent): PreparedFile {
+  const hash = createHash('sha256').update(content).digest('base64url').slice(0, 22)
+  if (!/^text|json|xml|javascript/.test(contentType)) return { hash, contentType }
+  let zipped: Buffer | undefined
+  const gzip = () => {
+    zipped ??= gzipSync(content)
+    return zipped
+  }
+  return { hash, contentType: `${contentType}; charset=utf-8`, gzip }
+}
+
+/**
+ * Returns whether `If-None-Match` contains the ETag of a file. A proxy that compresses may have marked it as weak (RFC
+ * 9110, 13.1.2).
+ */
+function isMatch(header: string | undefined, hash: string): boolean {
   const tags = (header ?? '').split(',').map(tag => tag.trim().replace(/^W\//, ''))
-  return tags.includes(etag) || tags.includes('*')
+  return tags.some(tag => tag === '*' || tag === `"${hash}"` || tag === `"${hash}-gzip"`)
 }
 
 export default fp(files, { name: 'files' })

@@ -1,12 +1,17 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import type { AxeResults, RunOptions } from 'axe-core'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
+import { fillService, password, people } from '../../bin/demo/fill.ts'
 import { launch, type Setup, skip, startService, testPages } from '../support/chromium.ts'
-import { addMember, createChecklist, createProject } from '../support/projects.ts'
-import { createUser, signIn, type User } from '../support/users.ts'
+import { signIn } from '../support/users.ts'
 import { openAs, untilLine, untilScreen, untilState } from '../support/web.ts'
+
+/** With PICTURES=1, as `npm run pictures` sets it, the screens are also written to docs/pictures. */
+const writesPictures = process.env.PICTURES === '1'
+const folder = join(import.meta.dirname, '../../docs/pictures')
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -14,8 +19,20 @@ const options: RunOptions = {
   runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 }
 
-/** What axe checks: each screen, and what opens on it. */
-const screens: { name: string; open: (page: Page, shown: Shown) => Promise<unknown> }[] = [
+interface Screen {
+  name: string
+  /** name of the picture in docs/pictures */
+  picture?: string
+  open: (page: Page, ids: { projectId: string; listId: string }, opened: Opened) => Promise<unknown>
+}
+
+interface Opened {
+  setup: Setup
+  openAsBob: (hash: string) => Promise<Page>
+}
+
+/** The screens, and what opens on them, in the order in which they are opened. */
+const screens: Screen[] = [
   {
     name: 'projects',
     open: page => goTo(page, '#/', 'Projects')
@@ -28,7 +45,7 @@ const screens: { name: string; open: (page: Page, shown: Shown) => Promise<unkno
     }
   },
   {
-    name: 'a new project',
+    name: 'a new project, with an error',
     open: async page => {
       await page.keyboard.press('Escape')
       await page.getByRole('button', { name: 'New project' }).click()
@@ -38,10 +55,11 @@ const screens: { name: string; open: (page: Page, shown: Shown) => Promise<unkno
   },
   {
     name: 'a project',
+    picture: 'project',
     open: async (page, { projectId }) => {
       await page.keyboard.press('Escape')
       await goTo(page, `#/projects/${projectId}`, 'Summer fair')
-      await page.getByRole('heading', { name: '2 members' }).waitFor()
+      await page.getByRole('heading', { name: '3 members' }).waitFor()
       await page.getByRole('link', { name: /To buy/ }).waitFor()
     }
   },
@@ -61,39 +79,70 @@ const screens: { name: string; open: (page: Page, shown: Shown) => Promise<unkno
       await page.getByText('This device', { exact: true }).nth(1).waitFor()
     }
   },
+  { name: 'no such page', open: page => goTo(page, '#/no/such/page', 'There is no such page') },
   {
-    name: 'a list',
-    open: async (page, { listId }) => {
+    name: 'a list with a conflict',
+    picture: 'list',
+    open: async (page, { listId }, { openAsBob }) => {
       await goTo(page, `#/lists/${listId}`, /To buy/)
-      await untilLine(page, 'Milk')
+      const bob = await openAsBob(`#/lists/${listId}`)
+      await untilLine(bob, 'Rye bread')
+      const line = bob.locator('.line', { has: bob.getByRole('checkbox', { name: 'Rye bread' }) })
+      await line.getByRole('textbox').click()
+      await page.getByText('Bob is editing this line').waitFor()
+      await untilLine(page, 'Balloons')
+      await page.getByText('1 to decide').waitFor()
       await untilState(page, 'Saved')
     }
   },
-  { name: 'no such page', open: page => goTo(page, '#/no/such/page', 'There is no such page') }
+  {
+    name: 'the history of a list',
+    picture: 'history',
+    open: async page => {
+      await page.getByRole('button', { name: 'History', exact: true }).click()
+      await page.getByRole('dialog').getByText('Bob').first().waitFor()
+    }
+  },
+  {
+    name: 'a list without a network',
+    picture: 'offline',
+    open: async (page, _, { setup }) => {
+      await page.keyboard.press('Escape')
+      setup.disconnect()
+      await untilState(page, 'Offline')
+      await page.getByPlaceholder('Add a line').fill('Lanterns')
+      await page.keyboard.press('Enter')
+      await untilState(page, 'Offline, 1 waiting')
+    }
+  }
 ]
 
-t.test('every screen passes axe', { skip }, async t => {
+t.test('every screen passes axe', { skip, timeout: 240_000 }, async t => {
   const service = await startService(t)
   const { app } = service
   const browser = await launch(t)
-  const ann = await createUser(app, 'Ann Baker')
-  const shown = await createShown(ann)
+  await fillService(service.url)
+  const ann = { ...people[0], id: '', password }
+  const bob = { ...people[1], id: '', password }
+  const ids = await findList()
 
   for (const colorScheme of ['light', 'dark'] as const) {
-    for (const width of [390, 1280]) {
+    for (const width of [1280, 390]) {
       const title = `screens with ${width} px in the ${colorScheme} theme`
       testPages(t, title, service, async (t, setup) => {
-        const options = { colorScheme, viewport: { width, height: 844 } }
+        const viewport = { width, height: width === 390 ? 844 : 800 }
+        const options = { colorScheme, viewport, deviceScaleFactor: writesPictures ? 2 : 1 }
         await checkSignIn(t, setup, options)
-        const { page } = await openAs(
-          setup,
-          browser,
-          { ...ann, ...(await signIn(app, ann)) },
-          options
-        )
-        for (const { name, open } of screens) {
-          await open(page, shown)
+        const user = { ...ann, ...(await signIn(app, ann)) }
+        const { page } = await openAs(setup, browser, user, options)
+        const openAsBob = async (hash: string) => {
+          const user = { ...bob, ...(await signIn(app, bob)) }
+          return (await openAs(setup, browser, user, { hash })).page
+        }
+        for (const { name, picture, open } of screens) {
+          await open(page, ids, { setup, openAsBob })
           await check(t, page, name)
+          if (picture) await writePicture(page, `${picture}-${colorScheme}-${width}`)
         }
       })
     }
@@ -110,20 +159,14 @@ t.test('every screen passes axe', { skip }, async t => {
     await device.context.close()
   }
 
-  async function createShown(ann: User) {
-    const projectId = await createProject(ann, 'Summer fair')
-    await addMember(ann, projectId, await createUser(app, 'Bob'))
-    const listId = await createChecklist(ann, projectId)
-    await app.sql`
-      insert into checklist_items (checklist_id, text, done, due_on)
-      values
-        (${listId}, 'Milk', false, null),
-        (${listId}, 'Order 12 white chairs by Friday', true, '2026-12-24')`
-    return { projectId, listId }
+  async function findList() {
+    const [list] = await app.sql<[{ projectId: string; listId: string }]>`
+      select project_id as "projectId", id as "listId"
+      from checklists
+      where title = 'To buy'`
+    return list
   }
 })
-
-type Shown = { projectId: string; listId: string }
 
 async function goTo(page: Page, hash: string, heading: string | RegExp) {
   await page.evaluate(hash => {
@@ -150,3 +193,19 @@ async function check(t: Test, page: Page, name: string) {
 interface Axe {
   run(options: RunOptions): Promise<AxeResults>
 }
+
+async function writePicture(page: Page, name: string) {
+  if (!writesPictures || !pictures.has(name)) return
+  mkdirSync(folder, { recursive: true })
+  await page.screenshot({ path: join(folder, `${pictures.get(name)}.png`) })
+}
+
+/** The pictures of the README, by screen, theme and width. */
+const pictures = new Map([
+  ['list-light-1280', 'list-light'],
+  ['list-dark-1280', 'list-dark'],
+  ['project-light-1280', 'project'],
+  ['history-light-1280', 'history'],
+  ['list-dark-390', 'phone'],
+  ['offline-light-390', 'phone-offline']
+])

@@ -1,4 +1,4 @@
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import t from 'tap'
 import { bundlePage } from '../../lib/page-bundle.ts'
 import { build } from '../support/app.ts'
@@ -64,6 +64,27 @@ t.test('the files of the page are sent again only when they have changed', async
     })
     t.equal(again.statusCode, 304, path)
     t.equal(again.headers['content-security-policy'], headers['content-security-policy'])
+  }
+})
+
+t.test('texts are compressed for clients that accept it', async t => {
+  for (const path of ['/', '/client.js', ...assets]) {
+    const plain = await app.inject(path)
+    const headers = { 'accept-encoding': 'br, gzip;q=0.8' }
+    const reply = await app.inject({ url: path, headers })
+    if (path.endsWith('.woff2')) {
+      t.equal(reply.headers['content-encoding'], undefined)
+      t.equal(reply.headers.etag, plain.headers.etag)
+      continue
+    }
+    t.match(reply.headers, { 'content-encoding': 'gzip', vary: /Origin, Accept-Encoding/ }, path)
+    t.match(plain.headers, { 'content-encoding': undefined, vary: /Origin, Accept-Encoding/ })
+    t.ok(gunzipSync(reply.rawPayload).equals(plain.rawPayload))
+    t.not(reply.headers.etag, plain.headers.etag)
+    for (const tag of [reply.headers.etag, plain.headers.etag]) {
+      const again = await app.inject({ url: path, headers: { ...headers, 'if-none-match': tag } })
+      t.equal(again.statusCode, 304)
+    }
   }
 })
 

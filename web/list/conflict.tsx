@@ -126,7 +126,9 @@ function Versions({ sides, conflict: { field, base }, onChoose }: VersionsProps)
               }
             />
           </dd>
-          <Button onClick={() => onChoose(choice)}>{label}</Button>
+          <dd class="version-action">
+            <Button onClick={() => onChoose(choice)}>{label}</Button>
+          </dd>
         </div>
       ))}
     </dl>

@@ -16,7 +16,7 @@ import { showFailure, showToast } from '../parts/toast.tsx'
 import { useReadable } from '../readable.ts'
 import { href, navigate } from '../route.ts'
 import { markAsSeen, me, projects, projectsError } from '../state.ts'
-import { plural, roleNames } from '../text.ts'
+import { isolate, plural, roleNames } from '../text.ts'
 
 /** A project with its lists and members. */
 export function ProjectScreen({ id }: { id: string }) {
@@ -100,7 +100,7 @@ function Head({ project: { id, name, role } }: { project: Project }) {
       {open === 'rename' && <Rename handle={handle} name={name} onClose={close} />}
       {open === 'leave' && (
         <Confirm
-          title={`Leave “${name}”?`}
+          title={`Leave “${isolate(name)}”?`}
           action="Leave project"
           onClose={close}
           run={() => handle.removeMember(me.value?.id ?? '')}
@@ -111,7 +111,7 @@ function Head({ project: { id, name, role } }: { project: Project }) {
       )}
       {open === 'delete' && (
         <Confirm
-          title={`Delete “${name}”?`}
+          title={`Delete “${isolate(name)}”?`}
           action="Delete project"
           onClose={close}
           run={() => handle.delete()}
@@ -187,7 +187,7 @@ function Lists({ handle, role }: { handle: ProjectHandle; role: Role }) {
             <li key={id} class="row">
               <a class="row-link" href={href.list(id)}>
                 <Icon name="list" />
-                <span class="row-name">{title}</span>
+                <bdi class="row-name">{title}</bdi>
                 <span class="soft small">
                   <Time value={updatedAt} />
                 </span>
@@ -257,7 +257,7 @@ function MemberRow({ member, handle, project }: MemberProps) {
       <Avatar id={userId} name={name} />
       <div class="member-name">
         <p>
-          {name}
+          <bdi>{name}</bdi>
           {isMe && <span class="soft"> (you)</span>}
         </p>
         <p class="soft small">{email}</p>
@@ -299,13 +299,13 @@ function MemberRow({ member, handle, project }: MemberProps) {
       )}
       {isLeaving && (
         <Confirm
-          title={`Remove ${name}?`}
+          title={`Remove ${isolate(name)}?`}
           action="Remove"
           onClose={() => setLeaving(false)}
           run={() => handle.removeMember(userId)}
-          then={() => showToast(`${name} was removed.`)}
+          then={() => showToast(`${isolate(name)} was removed.`)}
         >
-          {name} no longer sees “{project.name}”. What they wrote stays.
+          <bdi>{name}</bdi> no longer sees “<bdi>{project.name}</bdi>”. What they wrote stays.
         </Confirm>
       )}
     </li>
@@ -316,7 +316,7 @@ function AddMember({ handle }: { handle: ProjectHandle }) {
   const { errors, error, isBusy, onSubmit } = useForm(async ({ email = '', role }, form) => {
     const { name } = await handle.addMember(email.trim(), role as Role)
     form.reset()
-    showToast(`${name} was added.`)
+    showToast(`${isolate(name)} was added.`)
   })
   return (
     <form class="inline-form" onSubmit={onSubmit} noValidate aria-label="Add a person">

@@ -45,7 +45,7 @@ export function ProjectsScreen() {
           {rows.map(({ id, name, role }) => (
             <li key={id} class={newProjects.value.has(id) ? 'row is-new' : 'row'}>
               <a class="row-link" href={href.project(id)}>
-                <span class="row-name">{name}</span>
+                <bdi class="row-name">{name}</bdi>
                 {newProjects.value.has(id) && <span class="badge">New</span>}
                 <span class="soft small">{roleNames[role]}</span>
                 <Icon name="next" />
