@@ -197,6 +197,7 @@ interface Axe {
 async function writePicture(page: Page, name: string) {
   if (!writesPictures || !pictures.has(name)) return
   mkdirSync(folder, { recursive: true })
+  await page.mouse.move(0, 0)
   await page.screenshot({ path: join(folder, `${pictures.get(name)}.png`) })
 }
 
