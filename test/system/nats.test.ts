@@ -94,7 +94,10 @@ t.test('one node reads the log for all', { skip }, async t => {
   const reads = (await metricOfAll('log_reads_total')).map((n, i) => n - (before[i] as number))
   t.ok((reads[reader] as number) > 0)
   // On a busy machine, pages may come late, and a node may read for that reason.
-  t.ok(reads.toSpliced(reader, 1).every(count => count < 50), `${reads} pages read for 200 commits`)
+  t.ok(
+    reads.toSpliced(reader, 1).every(count => count < 50),
+    `${reads} pages read for 200 commits`
+  )
   const listeners = await sql`
     select from pg_stat_activity
     where application_name = 'concord listen' and datname = current_database()`
