@@ -268,6 +268,7 @@ t.test('a checklist in Chromium', { skip }, async t => {
 
     await bobPage.locator('.notice', { hasText: 'You were removed from Summer fair.' }).waitFor()
     await bobPage.getByText('2 changes of yours were not sent.').waitFor()
+    await bobPage.locator('.pill', { hasText: '2 not sent' }).waitFor()
     await bobPage.getByRole('button', { name: 'Copy my unsent changes' }).click()
     await bobPage.getByRole('button', { name: 'Copied' }).waitFor()
     t.equal(await bobPage.evaluate(() => navigator.clipboard.readText()), 'Add: Tea\nAdd: Oats')

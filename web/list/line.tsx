@@ -118,7 +118,7 @@ export function LineRow({ model, row, actions }: LineProps) {
             {people.map(person => (
               <Editor key={person.userId} person={person} line={line} />
             ))}
-            {flash && <span class="flash">Changed by {flash}</span>}
+            {flash && <span class="flash">{flash}</span>}
             {isGone && (
               <span class="gone">This line was deleted meanwhile. Keep typing to restore it.</span>
             )}

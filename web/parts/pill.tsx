@@ -34,7 +34,9 @@ export function ConnectionPill() {
       <span class="pill-dot" aria-hidden="true" />
       <span>
         {short}
-        {look === 'offline' && now.unsent > 0 && <span class="pill-more"> on this device</span>}
+        {now.state === 'offline' && now.unsent > 0 && (
+          <span class="pill-more"> on this device</span>
+        )}
       </span>
     </p>
   )
