@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
 import { launch, skip, startService, testPages } from '../support/chromium.ts'
-import { createProject, insertProject } from '../support/projects.ts'
+import { createProject } from '../support/projects.ts'
 import { until } from '../support/until.ts'
 import { createUser, type User } from '../support/users.ts'
 import { fillSignIn, openAs, untilState } from '../support/web.ts'
@@ -55,19 +55,25 @@ t.test('the tabs of one browser', { skip }, async t => {
     await untilState(page, 'Saved')
     // A service worker that begins to run ends all pages in the back/forward cache.
     await page.waitForFunction(() => navigator.serviceWorker.controller?.state === 'activated')
-    await page.evaluate(() => {
-      addEventListener('pageshow', ({ persisted }) => {
-        document.documentElement.dataset.shown = persisted ? 'from the cache' : 'anew'
+    // A busy machine may need longer than the browser allows to put a page into the cache.
+    let tries = 0
+    for (let isRestored = false; !isRestored && tries < 4; tries++) {
+      await page.evaluate(() => {
+        addEventListener('pageshow', ({ persisted }) => {
+          document.documentElement.dataset.shown = persisted ? 'from the cache' : 'anew'
+        })
+        location.href = '/test/away'
       })
-      location.href = '/test/away'
-    })
-    await page.waitForURL('**/test/away')
-    await until(async () => (await setup.connections())[0] === 0)
-    await insertProject(app.sql, user.id)
-    await page.evaluate(() => history.back())
-    await page.getByText('Fair').waitFor()
-    await untilState(page, 'Saved')
-    t.equal(await page.locator('html').getAttribute('data-shown'), 'from the cache')
+      await page.waitForURL('**/test/away')
+      await until(async () => (await setup.connections())[0] === 0)
+      const name = `Created while the page was away, try ${tries}`
+      await createProject(user, name)
+      await page.evaluate(() => history.back())
+      await page.getByText(name).waitFor()
+      await untilState(page, 'Saved')
+      isRestored = (await page.locator('html').getAttribute('data-shown')) === 'from the cache'
+    }
+    t.ok(tries < 4, `restored with try ${tries}`)
     await untilProject(page, user, 'Live again')
   })
 
