@@ -19,13 +19,15 @@ interface Database {
 }
 
 async function database(app: FastifyInstance) {
-  const { databaseUrl, listenUrl, dataDir } = app.config
+  const { databaseUrl, listenUrl, dataDir, workers } = app.config
   if (databaseUrl) {
     const psql = 'psql "$DATABASE_URL"'
     app.decorate('database', { url: databaseUrl, listenUrl: listenUrl ?? databaseUrl, psql })
     return
   }
-  const postgres = await startPostgres(dataDir, {}, step => app.log.info(step))
+  // PostgreSQL's default is 100. Each worker has up to eight connections.
+  const settings = workers > 1 ? { max_connections: String(100 + 8 * workers) } : undefined
+  const postgres = await startPostgres(dataDir, settings, step => app.log.info(step))
   // Fastify runs onClose hooks in reverse order, so this one stops PostgreSQL after the pools have closed.
   app.addHook('onClose', () => postgres.stop())
   app.decorate('database', { url: postgres.url, listenUrl: postgres.url, psql: postgres.psql })

@@ -61,6 +61,15 @@ t.test('SIGTERM drains one worker, which is replaced, or the whole node', async 
   for (const { closed } of sockets) t.equal(await closed, 1012)
 })
 
+t.test('SIGTERM while the workers start exits with 0', async t => {
+  const env = { DATABASE_URL: await createDatabase(t), JWT_SECRET, WORKERS: '2' }
+  const service = spawnService(t, env)
+  const pid = service.child.pid as number
+  await until(async () => (await childrenOf(pid)).length === 2, START_MS)
+  service.child.kill('SIGTERM')
+  t.strictSame(await service.exited, [0, null], service.output.stderr)
+})
+
 t.test('the workers of a killed primary end', async t => {
   const { address, ann, service, workers } = await startWorkers(t)
   const [feed] = await openRawFeeds(t, address, ann.headers, [undefined])
