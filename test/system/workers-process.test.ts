@@ -14,6 +14,8 @@ import { times } from '../support/times.ts'
 import { until } from '../support/until.ts'
 import { startWorkers } from '../support/workers.ts'
 
+t.jobs = 2
+
 t.test('WORKERS=1 starts no further process', async t => {
   const env = { DATABASE_URL: await createDatabase(t), JWT_SECRET, WORKERS: '1' }
   const service = spawnService(t, env)
