@@ -18,6 +18,7 @@ const benches = [
   'timing.ts 600',
   'merge.ts 5000',
   'client.ts',
+  'page.ts',
   'readers.ts 2',
   'workers.ts 3'
 ]

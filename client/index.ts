@@ -81,9 +81,11 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     retryAt: null,
     unsent: 0,
     toDecide: 0,
+    held: 0,
     isStored: true
   })
-  for (const part of [link.state, outbox.unsent, outbox.isStored]) part.subscribe(showConnection)
+  for (const part of [link.state, outbox.unsent, outbox.held, outbox.isStored])
+    part.subscribe(showConnection)
   signal?.addEventListener('abort', close)
   if (signal?.aborted) close()
 
@@ -124,7 +126,8 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     const { state, retryAt } = link.state.get()
     const unsent = outbox.unsent.get()
     const isStored = outbox.isStored.get()
-    setFields(connection, { state, retryAt, unsent, toDecide, isStored })
+    const held = outbox.held.get()
+    setFields(connection, { state, retryAt, unsent, held, toDecide, isStored })
   }
 
   function close() {

@@ -8,7 +8,8 @@ import type { ChecklistData, Operation, Result, Sent, Session } from './types.ts
 /** operations of one user on one device that the service has not confirmed, and their JSON in bytes */
 const limits = { unsent: 10_000, unsentBytes: 20 << 20 }
 
-export interface OutboxParts extends Omit<QueueParts, 'isStored' | 'onChange' | 'onResult'> {
+export interface OutboxParts
+  extends Omit<QueueParts, 'isStored' | 'onChange' | 'onResult' | 'onPause'> {
   session: QueueParts['session'] & { state: Readable<Session> }
   /** Calls `run` when the page becomes visible again. */
   onShow: (run: () => void) => () => void
@@ -26,6 +27,7 @@ export type Outbox = ReturnType<typeof createOutbox>
 export function createOutbox({ session, link, log, onShow, ...parts }: OutboxParts) {
   const isStored = writable(true)
   const unsent = writable(0)
+  const held = writable(0)
   const userId = writable<string | null>(null)
   const changeRuns = new Set<(checklistId: string) => void>()
   const resultRuns = new Set<(entry: Entry, result: Result) => void>()
@@ -49,6 +51,8 @@ export function createOutbox({ session, link, log, onShow, ...parts }: OutboxPar
     isStored: isStored as Readable<boolean>,
     /** number of operations in all checklists */
     unsent: unsent as Readable<number>,
+    /** number of these operations that wait because the user may not change their checklists */
+    held: held as Readable<number>,
 
     /** Returns the entries of a checklist in order: a new array after each change, else the same. */
     entries: (checklistId: string): readonly Entry[] =>
@@ -98,9 +102,19 @@ export function createOutbox({ session, link, log, onShow, ...parts }: OutboxPar
     queue =
       next === null
         ? undefined
-        : createQueue(next, { ...parts, session, link, log, isStored, onChange, onResult })
+        : createQueue(next, {
+            ...parts,
+            session,
+            link,
+            log,
+            isStored,
+            onChange,
+            onResult,
+            onPause: count
+          })
     isStored.set(true)
     unsent.set(0)
+    held.set(0)
     userId.set(next)
     for (const id of old?.lists.keys() ?? []) notify(id)
     old?.drop()
@@ -122,10 +136,19 @@ export function createOutbox({ session, link, log, onShow, ...parts }: OutboxPar
   }
 
   function onChange(checklistId: string) {
-    let many = 0
-    for (const { entries } of queue?.lists.values() ?? []) many += entries.length
-    unsent.set(many)
+    count()
     notify(checklistId)
+  }
+
+  function count() {
+    let all = 0
+    let waiting = 0
+    for (const { id, entries } of queue?.lists.values() ?? []) {
+      all += entries.length
+      if (queue?.isPaused(id)) waiting += entries.length
+    }
+    held.set(waiting)
+    unsent.set(all)
   }
 
   function notify(checklistId: string) {

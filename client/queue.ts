@@ -19,6 +19,8 @@ export interface QueueParts extends Omit<EntriesParts, 'send'> {
   clock: Clock
   log: (line: LogLine) => void
   isStored: Writable<boolean>
+  /** Called when the operations of a checklist begin or stop to wait because the user may not change it. */
+  onPause: () => void
 }
 
 export type Queue = ReturnType<typeof createQueue>
@@ -26,7 +28,7 @@ export type Queue = ReturnType<typeof createQueue>
 /** Contains the operations of one user on this device that the service has not confirmed. */
 export function createQueue(
   userId: string,
-  { session, storage, link, bus, clock, log, isStored, onChange, onResult }: QueueParts
+  { session, storage, link, bus, clock, log, isStored, onChange, onResult, onPause }: QueueParts
 ) {
   const closing = new AbortController()
   const { signal: closed } = closing
@@ -45,7 +47,7 @@ export function createQueue(
   const shared = { entries, store, isStored, log, closed }
   const isLeader = link.isLeader.get
   const writer = createWriter({ ...shared, isLeader, send, onIdle: () => sender.pushAll() })
-  const sender = createSender({ ...shared, session, link, clock, writer })
+  const sender = createSender({ ...shared, session, link, clock, writer, onPause })
   const stopMessages = bus.on<Message & { userId: string }>('outbox', receive)
   let stopTimer = () => {}
   reloadLater()
@@ -56,6 +58,7 @@ export function createQueue(
     store,
     reload: writer.reload,
     pause: sender.pause,
+    isPaused: sender.isPaused,
 
     add(
       checklistId: string,

@@ -21,8 +21,11 @@ export interface Working extends Rows {
   readonly userId: string
   title: string
   isDeleted: boolean
-  /** open conflicts by id: those of the service, and the predicted ones, which are not shown */
-  conflicts: Map<string, Conflict>
+  /**
+   * Open conflicts by id: those of the service, and the predicted ones. Of these, only the value of this user is shown,
+   * with later edits of the live text as `shown`.
+   */
+  conflicts: Map<string, Conflict & { shown?: string }>
   /** by `opId` */
   predictions: Map<string, Prediction>
 }
@@ -161,9 +164,9 @@ const isSame = (a: readonly unknown[], b: readonly unknown[]) =>
 /** Returns the values of predicted conflicts by item, null for the title. */
 function keptValues({ conflicts }: Working) {
   const values = new Map<string | null, Partial<Item> & { title?: string }>()
-  for (const { itemId, field, theirs, openedRev } of conflicts.values())
+  for (const { itemId, field, theirs, openedRev, shown = theirs } of conflicts.values())
     if (openedRev === PREDICTED && field !== 'alive')
-      values.set(itemId, { ...values.get(itemId), [field]: theirs })
+      values.set(itemId, { ...values.get(itemId), [field]: shown })
   return values
 }
 
@@ -333,6 +336,7 @@ function setItem(working: Working, op: Of<'item.set'>, landed: Landed): Decided 
     putItem(working, item)
     keep('alive', { from: under.text, to: null }, item.text)
   }
+  if (text && words.value !== undefined) carry(working, itemId, 'text', text)
   if (words.outcome === 'kept') kept.push('text')
   if (text && words.outcome === 'conflict') keep('text', text, item.text)
   if (dueOn && dueOutcome === 'conflict') {
@@ -422,9 +426,23 @@ function ownConflicts(working: Working, itemId: string | null, field: Field, fro
 function extend({ conflicts }: Working, extended: readonly Conflict[], theirs: unknown): boolean {
   for (const conflict of extended) {
     if (conflict.ours === theirs) conflicts.delete(conflict.id)
-    else conflicts.set(conflict.id, { ...conflict, theirs })
+    else conflicts.set(conflict.id, { ...conflict, theirs, shown: undefined })
   }
   return extended.length > 0
+}
+
+/** Makes an edit of the live text in the texts of predicted conflicts, too, which are shown in its place. */
+function carry(
+  { conflicts }: Working,
+  itemId: string | null,
+  field: Field,
+  { from, to }: Change<string>
+) {
+  for (const conflict of conflicts.values()) {
+    const { theirs, shown = `${theirs}`, openedRev } = conflict
+    if (conflict.itemId === itemId && conflict.field === field && openedRev === PREDICTED)
+      conflicts.set(conflict.id, { ...conflict, shown: mergeText(from, shown, to)?.value ?? to })
+  }
 }
 
 /** Predicts a conflict, unless there is the same already. Returns false when the service has too many to open it. */
@@ -513,7 +531,10 @@ function rename(working: Working, op: Of<'list.rename'>): Decided {
   const { title } = working
   const { outcome, value, extended } = decideText(working, null, 'title', title, op)
   const isExtended = extend(working, extended, op.to)
-  if (value !== undefined) setTitle(working, value)
+  if (value !== undefined) {
+    setTitle(working, value)
+    carry(working, null, 'title', op)
+  }
   const isConflict = outcome === 'conflict'
   const isFull = isConflict && !openConflict(working, null, 'title', op.from, title, op.to)
   const isKept = isConflict || outcome === 'kept'

@@ -43,6 +43,8 @@ export interface SenderParts {
   log: (line: LogLine) => void
   closed: AbortSignal
   writer: Pick<Writer, 'fail' | 'reload'>
+  /** Called when the entries of a checklist begin or stop to wait. */
+  onPause: () => void
 }
 
 /** Sends the entries of one user, when this tab is the leader: one push at a time for each checklist. */
@@ -55,7 +57,8 @@ export function createSender({
   clock,
   log,
   closed,
-  writer
+  writer,
+  onPause
 }: SenderParts) {
   const sendings = new Map<string, Sending>()
   let pushes = 0
@@ -66,7 +69,12 @@ export function createSender({
     stopSocket?.()
   })
 
-  return { push, pushAll, pause, resume, updateInterest }
+  return { push, pushAll, pause, resume, updateInterest, isPaused }
+
+  /** Returns whether the entries of a checklist wait because the user may not change it. */
+  function isPaused(id: string): boolean {
+    return sendings.get(id)?.isPaused ?? false
+  }
 
   function sendingOf(id: string): Sending {
     let sending = sendings.get(id)
@@ -84,6 +92,7 @@ export function createSender({
   /** Stops sending the entries of a checklist until `resume`, a reconnect, or the end of a pause. */
   function pause(id: string) {
     sendingOf(id).isPaused = true
+    onPause()
     // The checklist calls `resume` when it can be changed again, if a tab has it open.
     wait(id, limits.resumeMs)
     updateInterest()
@@ -91,7 +100,10 @@ export function createSender({
 
   function resume(id: string) {
     const sending = sendingOf(id)
-    sending.isPaused = false
+    if (sending.isPaused) {
+      sending.isPaused = false
+      onPause()
+    }
     stopWaiting(sending)
     updateInterest()
     void push(id)

@@ -132,6 +132,8 @@ export interface Connection {
   state: ConnectionState
   /** operations of this user on this device that the service has not confirmed */
   unsent: number
+  /** those of `unsent` that wait because the user may not change their checklists any more */
+  held: number
   /** open conflicts in the checklists that are subscribed to */
   toDecide: number
   /** time of the next try to connect, in milliseconds since 1970; null when none is planned */

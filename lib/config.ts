@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
@@ -6,6 +7,17 @@ import { Environment } from '../schemas/config.ts'
 import { CLOCK_SKEW_SECONDS } from './clock.ts'
 
 export type Config = ReturnType<typeof readConfig>
+
+/** How to connect to NATS. */
+export interface NatsOptions {
+  /** host and port of each server of one cluster */
+  servers: readonly string[]
+  user?: string
+  password?: string
+  isEncrypted: boolean
+  /** content of a credentials file */
+  credentials?: string
+}
 
 /**
  * Returns the configuration as a frozen object. `source` replaces `process.env` and the file `.env`. Throws an Error
@@ -27,6 +39,10 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
       'JWT_SECRET is required with DATABASE_URL: set it to 32 random characters or more, the same on every node'
     )
   }
+  if (env.NATS_URL && !env.DATABASE_URL) {
+    throw new Error('NATS_URL needs DATABASE_URL: an embedded database has only one node')
+  }
+  if (env.NATS_CREDS && !env.NATS_URL) throw new Error('NATS_CREDS needs NATS_URL')
   return Object.freeze({
     port: env.PORT,
     host: env.HOST,
@@ -47,7 +63,8 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     retentionDays: env.RETENTION_DAYS,
     web: env.WEB === 'on',
     /** Processes that serve clients. With more than one, a primary starts them, and this number is in all of them. */
-    workers: workers(env.WORKERS)
+    workers: workers(env.WORKERS),
+    nats: nats(env)
   })
 }
 
@@ -109,6 +126,34 @@ function workers(value: string): number {
 
 // Two workers for each core of a large server. Each worker has six connections to the database or more.
 const MAX_WORKERS = 64
+
+/** Returns how to connect to NATS. Undefined when NATS_URL is not set. */
+function nats({ NATS_URL = '', NATS_CREDS }: Environment): NatsOptions | undefined {
+  const urls = entries('NATS_URL', NATS_URL).map(entry => {
+    if (/^(nats|tls):\/\/./.test(entry) && URL.canParse(entry)) return new URL(entry)
+    throw new Error(
+      'NATS_URL must list servers of one cluster, such as nats://user:password@10.0.0.1:4222 or tls://host:4222'
+    )
+  })
+  const [first] = urls
+  if (!first) return
+  const { protocol, username, password } = first
+  return Object.freeze({
+    servers: Object.freeze(urls.map(({ host }) => host)),
+    user: username === '' ? undefined : decodeURIComponent(username),
+    password: decodeURIComponent(password),
+    isEncrypted: protocol === 'tls:',
+    credentials: NATS_CREDS && readCredentials(NATS_CREDS)
+  })
+}
+
+function readCredentials(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw new Error(`NATS_CREDS: the file cannot be read: ${(error as Error).message}`)
+  }
+}
 
 function trustProxy(value: string): boolean | string[] {
   if (value === 'true' || value === 'false') return value === 'true'

@@ -6,6 +6,8 @@ export interface Key {
   access: string
   /** A KeyObject: an HMAC with a Buffer takes 11 µs, with a KeyObject 2 µs. */
   refresh: KeyObject
+  /** of the pages that nodes send each other */
+  pages: KeyObject
 }
 
 /** The keys of all secrets, in the order of the secrets. The first keys sign; all keys verify. */
@@ -22,7 +24,8 @@ function keyOf(secret: string): Key {
   return {
     kid: derive(secret, 'concord kid', 6).toString('base64url'),
     access: secret,
-    refresh: createSecretKey(derive(secret, 'concord refresh token', 32))
+    refresh: createSecretKey(derive(secret, 'concord refresh token', 32)),
+    pages: createSecretKey(derive(secret, 'concord pages', 32))
   }
 }
 

@@ -88,6 +88,15 @@ export const Environment = Type.Object({
   WORKERS: Type.String({
     default: '1',
     description: 'processes that serve clients, 1 to 64; auto: one for each core'
-  })
+  }),
+  NATS_URL: Type.Optional(
+    Type.String({
+      description:
+        'servers of a NATS cluster, comma-separated: one node reads the log and the others receive it from NATS; nats://[user:password@]host:port, or tls://'
+    })
+  ),
+  NATS_CREDS: Type.Optional(
+    Type.String({ description: 'path of a NATS credentials file; read at the start' })
+  )
 })
 export type Environment = Static<typeof Environment>

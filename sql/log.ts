@@ -43,6 +43,22 @@ export async function readEpoch(sql: Sql): Promise<KeyedEpoch> {
   return row
 }
 
+/** Returns a text that is the same for all nodes on one database, also after a restore or a fail-over. */
+export async function readDatabaseId(sql: Sql): Promise<string> {
+  const [{ id }] = await sql<[{ id: string }]>`
+    select substr(md5(concat_ws('/', system_identifier, oid)), 1, 12) as id
+    from pg_control_system(), pg_database
+    where datname = current_database()`
+  return id
+}
+
+/** Takes the lock of the node that sends the log to the others, until the connection ends. Returns whether it was free. */
+export async function tryPublisherLock(sql: Sql): Promise<boolean> {
+  const [{ isLocked }] = await sql<[{ isLocked: boolean }]>`
+    select pg_try_advisory_lock(hashtextextended('concord.publisher', 0)) as "isLocked"`
+  return isLocked
+}
+
 /** Returns a page of all events after `pos`, with the key of the epoch and the head from the same database snapshot. */
 export async function readAfter(
   sql: Sql,

@@ -62,7 +62,7 @@ export type ConnectionLook = 'saved' | 'busy' | 'offline' | 'sign-in' | 'unsafe'
 
 /** Returns the short text of a connection, the whole sentence, and how it looks. */
 export function describeConnection(
-  { state, unsent, retryAt, isStored }: Connection,
+  { state, unsent, held, retryAt, isStored }: Connection,
   now = Date.now()
 ): { look: ConnectionLook; short: string; sentence: string } {
   const changes = plural(unsent, '1 change', '# changes')
@@ -98,8 +98,16 @@ export function describeConnection(
   if (state === 'catching-up') {
     return { look: 'busy', short: 'Catching up', sentence: 'Loading changes…' }
   }
-  if (unsent > 0) {
-    return { look: 'busy', short: `Sending ${unsent}`, sentence: `Sending ${changes}…` }
+  if (unsent > held) {
+    const sending = plural(unsent - held, '1 change', '# changes')
+    return { look: 'busy', short: `Sending ${unsent - held}`, sentence: `Sending ${sending}…` }
+  }
+  if (held > 0) {
+    return {
+      look: 'offline',
+      short: `${held} not sent`,
+      sentence: `${changes} ${held === 1 ? 'was' : 'were'} not sent: you may not change ${held === 1 ? 'its list' : 'their lists'} any more.`
+    }
   }
   return { look: 'saved', short: 'Saved', sentence: 'All changes are saved.' }
 }

@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { webFiles } from '../../lib/web-files.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -34,6 +35,8 @@ export interface ServedFile extends FileContent {
 
 /** Serves files that stay the same as long as the process. */
 async function files(app: FastifyInstance) {
+  // Made while the database starts. The routes wait for them, and then throw the error if there was one.
+  if (app.config.web) webFiles().catch(() => {})
   const prepared = new WeakMap<FileContent, PreparedFile>()
 
   app.decorateReply('sendWithTag', function (file: FileContent) {
@@ -100,4 +103,4 @@ function isMatch(header: string | undefined, hash: string): boolean {
   return tags.some(tag => tag === '*' || tag === `"${hash}"` || tag === `"${hash}-gzip"`)
 }
 
-export default fp(files, { name: 'files' })
+export default fp(files, { name: 'files', dependencies: ['config'] })

@@ -80,6 +80,10 @@ function createMetrics() {
       'Streams and sockets closed because their session had ended'
     ),
 
+    foreignPages: counter(
+      'foreign_pages_total',
+      'Messages on the NATS subject of the log that no node with this format and JWT_SECRET has sent'
+    ),
     workerRestarts: counter(
       'worker_restarts_total',
       'Workers that ended without a shutdown and were started again'

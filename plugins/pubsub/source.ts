@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { createSignal } from '../../lib/signal.ts'
 import type { Follow } from './follow.ts'
 import { createListener } from './listener.ts'
+import { createNatsSource } from './nats-source.ts'
 import { createTail } from './tail.ts'
 
 /** Where the pages of a process come from. */
@@ -20,13 +21,21 @@ const limits = {
   unnotifiedPollMs: 250
 }
 
-/** Opens the one LISTEN connection of the node. Its pages are read from PostgreSQL. */
-export async function createSource({
+export type SourceParts = Pick<FastifyInstance, 'config' | 'database' | 'sql' | 'log' | 'metrics'>
+
+/** Returns the source of a node: NATS when NATS_URL is set, else PostgreSQL. */
+export async function createSource(app: SourceParts): Promise<Source> {
+  const { nats } = app.config
+  return nats ? createNatsSource(app, nats) : createLogSource(app)
+}
+
+/** Opens a LISTEN connection. The pages are read from PostgreSQL. */
+export async function createLogSource({
   database,
   sql,
   log,
   metrics
-}: Pick<FastifyInstance, 'database' | 'sql' | 'log' | 'metrics'>): Promise<Source> {
+}: SourceParts): Promise<Source> {
   const { listenUrl: url } = database
   const news = createSignal()
   const awaited = createSignal()

@@ -293,11 +293,13 @@ t.test('a removed member keeps unsent changes, which are sent after the return',
     [sent.opId]
   )
   t.strictSame(textsOf(checklist.get()), ['Jazz band'])
+  t.match(client.connection.get(), { unsent: 1, held: 1 })
 
   await insertMember(app.sql, list.projectId, ann.id)
   t.match(await sent.settled, { opId: sent.opId, outcome: 'applied' })
   await shows(checklist, ({ access }) => access === 'write')
   t.strictSame(await list.texts(), ['Jazz band'])
+  t.match(client.connection.get(), { unsent: 0, held: 0 })
 })
 
 t.test('a viewer reads, also when the role changed while offline', async t => {

@@ -91,6 +91,20 @@ t.test('a chain of edits extends a predicted conflict', async t => {
   t.equal(working.conflicts.size, 1)
 })
 
+t.test('an edit of the live text is shown in the own text of a predicted conflict', async t => {
+  const confirmed = listOf([itemOf('a', 'call Carol at noon', 1024)])
+  const entries = [
+    setText('a', 'call Bob', 'call Alice', 'first'),
+    // Made while the first edit was merged.
+    setText('a', 'call Bob at noon', 'please call Bob at noon', 'second')
+  ]
+  const working = replay(confirmed, entries, me)
+  t.match(working.predictions.get('first'), { outcome: 'conflict' })
+  t.match(working.predictions.get('second'), { outcome: 'merged' })
+  t.equal(working.items.get('a')?.text, 'please call Carol at noon')
+  t.equal(shownItem(working, 'a')?.text, 'please call Alice')
+})
+
 t.test('an own title is shown while its conflict is only predicted', async t => {
   const rename = { kind: 'list.rename', from: 'List', to: 'To sell' } as const
   const working = replay(listOf(two()), [entryOf(0, withId(rename))], me)

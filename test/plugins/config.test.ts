@@ -57,6 +57,7 @@ t.test('an invalid environment variable throws an error that names it', async t 
       'https://a.example,'
     ],
     TRUST_PROXY: ['1', 'yes', '10.0.0.0/33', '10.0.0.0/8/8', 'fe80::/129', '10.0.0.1,'],
+    NATS_URL: ['localhost', 'http://localhost', 'nats://', 'nats://a,'],
     RATE_LIMIT: ['maybe'],
     LOG_LEVEL: ['loud'],
     RETENTION_DAYS: ['0', 'x']
@@ -112,9 +113,18 @@ t.test('lists of secrets, origins and proxies are split and trimmed', async t =>
   t.equal(readConfig({ ...external, TRUST_PROXY: 'true' }).trustProxy, true)
 })
 
-t.test('DATABASE_URL requires JWT_SECRET, and LISTEN_URL requires DATABASE_URL', async t => {
+t.test('a variable that needs another one is refused without it', async t => {
   t.throws(() => readConfig({ DATABASE_URL: external.DATABASE_URL }), /^JWT_SECRET/)
   t.throws(() => readConfig({ LISTEN_URL: external.DATABASE_URL }), /^LISTEN_URL/)
+  t.throws(() => readConfig({ NATS_URL: 'nats://127.0.0.1' }), /^NATS_URL needs DATABASE_URL/)
+  t.throws(() => readConfig({ ...external, NATS_CREDS: '/x' }), /^NATS_CREDS needs NATS_URL/)
+})
+
+t.test('NATS_URL is a list of servers with one user', async t => {
+  const NATS_URL = 'tls://ann:a%20b@one:4223, tls://two'
+  const { nats } = readConfig({ ...external, NATS_URL })
+  t.match(nats, { servers: ['one:4223', 'two'], user: 'ann', password: 'a b', isEncrypted: true })
+  t.equal(readConfig(external).nats, undefined)
 })
 
 t.test('without DATABASE_URL a secret is generated once, in a private file', async t => {

@@ -104,6 +104,33 @@ export const faults = {
     await until(() => !isAlive(pid), limits.unnoticedMs)
   },
 
+  /** Stops the processes of one node without ending them. Its locks and connections stay. */
+  async freezeNode({ nodes, random }: Harness, ms = random.next() ** 2 * limits.frozenMs) {
+    const { pid } = random.pick(nodes)
+    if (pid === undefined) return
+    const pids = [pid, ...(await childrenOf(pid))]
+    for (const pid of pids) signalProcess(pid, 'SIGSTOP')
+    await sleep(ms)
+    for (const pid of pids) signalProcess(pid, 'SIGCONT')
+  },
+
+  /** Lets another node read the log for all, while the present one has not noticed yet. Needs NATS. */
+  async killPublisher({ fixtures: { sql } }: Harness) {
+    await terminate(sql, 'concord publisher')
+  },
+
+  async killNats({ nats, random }: Harness, ms = random.next() ** 2 * limits.awayMs) {
+    await nats?.kill()
+    await sleep(ms)
+    await nats?.start()
+  },
+
+  async freezeNats({ nats, random }: Harness, ms = random.next() ** 2 * limits.awayMs) {
+    nats?.signal('SIGSTOP')
+    await sleep(ms)
+    nats?.signal('SIGCONT')
+  },
+
   async stopNode(harness: Harness) {
     await restart(harness, harness.random.pick(harness.nodes))
   },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Sql } from '../../sql/executor.ts'
 import { freePort } from '../support/free-port.ts'
+import { type NatsServer, startNats } from '../support/nats-server.ts'
 import { createRandom, type Random } from '../support/random.ts'
 import { createFixtures, type Fixtures } from './fixtures.ts'
 import { createNode, type ServiceNode } from './node.ts'
@@ -16,6 +17,8 @@ export interface HarnessOptions {
   nodes?: number
   /** of each node */
   workers?: number
+  /** whether the nodes receive the log from NATS */
+  nats?: boolean
   streams?: number
   sockets?: number
 }
@@ -25,6 +28,7 @@ export interface Harness {
   random: Random
   database: SoakPostgres
   nodes: ServiceNode[]
+  nats?: NatsServer
   fixtures: Fixtures
   streams: StreamFollower[]
   sockets: SocketFollower[]
@@ -53,15 +57,18 @@ export async function startHarness({
   seed,
   nodes: count = 2,
   workers = 1,
+  nats: hasNats = false,
   streams = 40,
   sockets = 14
 }: HarnessOptions) {
   const random = createRandom(seed)
   const database = await createPostgres()
+  const nats = hasNats ? await startNats() : undefined
   const nodes: ServiceNode[] = []
   try {
     for (let n = 0; n < count; n++) {
-      const node = createNode(database.url, await freePort(), workers)
+      const env = { WORKERS: String(workers), ...(nats && { NATS_URL: nats.url }) }
+      const node = createNode(database.url, await freePort(), env)
       nodes.push(node)
       await node.start()
     }
@@ -71,6 +78,7 @@ export async function startHarness({
       random,
       database,
       nodes,
+      nats,
       fixtures,
       ...followers(fixtures, streams, sockets),
       written: { done: 0, refused: 0 },
@@ -82,7 +90,7 @@ export async function startHarness({
       close: () => close(harness)
     })
   } catch (error) {
-    await remove(nodes, database)
+    await remove(nodes, database, nats)
     throw error
   }
 }
@@ -144,7 +152,14 @@ async function check({
 }
 
 /** Stops everything. Returns a line for each process that did not exit with 0. */
-async function close({ fixtures, nodes, streams, sockets, database }: Harness): Promise<string[]> {
+async function close({
+  fixtures,
+  nodes,
+  streams,
+  sockets,
+  database,
+  nats
+}: Harness): Promise<string[]> {
   const violations: string[] = []
   try {
     await Promise.all([...streams, ...sockets].map(follower => follower.stop()))
@@ -155,13 +170,14 @@ async function close({ fixtures, nodes, streams, sockets, database }: Harness): 
     }
   } finally {
     await fixtures.sql.end({ timeout: 1 })
-    await remove(nodes, database)
+    await remove(nodes, database, nats)
   }
   return violations
 }
 
-async function remove(nodes: ServiceNode[], database: SoakPostgres) {
+async function remove(nodes: ServiceNode[], database: SoakPostgres, nats?: NatsServer) {
   for (const node of nodes) await node.stop('SIGKILL')
+  await nats?.kill()
   await database.remove()
 }
 
@@ -233,6 +249,7 @@ async function checkConnections(sql: Sql, nodes: number): Promise<string[]> {
   const most: Record<string, number> = {
     'concord listen': nodes,
     'concord tail': nodes,
+    'concord publisher': nodes,
     // includes the pool of this harness
     concord: nodes * limits.poolMax + 12
   }

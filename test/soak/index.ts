@@ -3,7 +3,7 @@ import { soakClients } from './clients.ts'
 import { type FaultName, faults } from './faults.ts'
 import { soak } from './soak.ts'
 
-// npm run soak -- --minutes N --seed S [--faults killNode,killDatabase] [--nodes 2] [--workers 1]
+// npm run soak -- --minutes N --seed S [--faults killNode,killDatabase] [--nodes 2] [--workers 1] [--nats]
 // npm run soak -- --clients --minutes N [--repeat 'the seed of a failed run']
 const { values } = parseArgs({
   options: {
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     faults: { type: 'string', default: Object.keys(faults).join(',') },
     nodes: { type: 'string', default: '2' },
     workers: { type: 'string', default: '1' },
+    nats: { type: 'boolean', default: false },
     clients: { type: 'boolean', default: false },
     repeat: { type: 'string' }
   }
@@ -33,6 +34,7 @@ const report = await soak({
   ms: Number(values.minutes) * 60_000,
   nodes: Number(values.nodes),
   workers: Number(values.workers),
+  nats: values.nats,
   faults: values.faults.split(',').filter(Boolean) as FaultName[],
   onProgress: line => console.log(line)
 })

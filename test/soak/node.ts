@@ -11,7 +11,7 @@ const limits = { startMs: 60_000, pollMs: 100 }
 export type ServiceNode = ReturnType<typeof createNode>
 
 /** Returns a node: a process of the service that keeps its port over restarts, with its workers. */
-export function createNode(databaseUrl: string, port: number, workers = 1) {
+export function createNode(databaseUrl: string, port: number, env: NodeJS.ProcessEnv = {}) {
   const address = `http://127.0.0.1:${port}`
   const output: string[] = []
   let child: ChildProcess | undefined
@@ -39,7 +39,7 @@ export function createNode(databaseUrl: string, port: number, workers = 1) {
           RATE_LIMIT: 'off',
           LOG_LEVEL: 'warn',
           PORT: String(port),
-          WORKERS: String(workers)
+          ...env
         },
         stdio: ['ignore', 'pipe', 'pipe']
       })

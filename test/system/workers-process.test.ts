@@ -42,7 +42,7 @@ t.test('SIGTERM drains one worker, which is replaced, or the whole node', async 
   await until(isReady, START_MS)
   t.equal((await workers()).length, 2)
   const ended = some.filter(({ isClosed }) => isClosed)
-  t.equal(ended.length, 5)
+  t.ok(ended.length > 0 && ended.length < some.length, `${ended.length} streams`)
   t.ok(ended.every(({ text }) => /^retry: \d+$/m.test(text)))
 
   const feeds = await openRawFeeds(t, address, ann.headers, Array(200).fill(undefined))

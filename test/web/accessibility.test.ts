@@ -1,13 +1,14 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { AxeResults, RunOptions } from 'axe-core'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { fillService, password, people } from '../../bin/demo/fill.ts'
+import { animate } from '../support/animation.ts'
 import { launch, type Setup, skip, startService, testPages } from '../support/chromium.ts'
 import { signIn } from '../support/users.ts'
-import { openAs, untilLine, untilScreen, untilState } from '../support/web.ts'
+import { openAs, untilLine, untilScreen, untilState, untilToast } from '../support/web.ts'
 
 /** With PICTURES=1, as `npm run pictures` sets it, the screens are also written to docs/pictures. */
 const writesPictures = process.env.PICTURES === '1'
@@ -72,11 +73,13 @@ const screens: Screen[] = [
     }
   },
   {
-    name: 'the account',
+    name: 'the account, with a message',
     open: async page => {
       await page.keyboard.press('Escape')
       await goTo(page, '#/account', 'Account')
       await page.getByText('This device', { exact: true }).nth(1).waitFor()
+      await page.getByRole('button', { name: 'Save' }).click()
+      await untilToast(page, 'Your name was changed.')
     }
   },
   { name: 'no such page', open: page => goTo(page, '#/no/such/page', 'There is no such page') },
@@ -87,8 +90,7 @@ const screens: Screen[] = [
       await goTo(page, `#/lists/${listId}`, /To buy/)
       const bob = await openAsBob(`#/lists/${listId}`)
       await untilLine(bob, 'Rye bread')
-      const line = bob.locator('.line', { has: bob.getByRole('checkbox', { name: 'Rye bread' }) })
-      await line.getByRole('textbox').click()
+      await lineOf(bob, 'Rye bread').getByRole('textbox').click()
       await page.getByText('Bob is editing this line').waitFor()
       await untilLine(page, 'Balloons')
       await page.getByText('1 to decide').waitFor()
@@ -148,6 +150,54 @@ t.test('every screen passes axe', { skip, timeout: 240_000 }, async t => {
     }
   }
 
+  if (writesPictures) testPages(t, 'an animation of two people', service, writeAnimation)
+
+  /** Writes what Ann sees while Bob and she edit a list. */
+  async function writeAnimation(_t: Test, setup: Setup) {
+    const options = { hash: `#/lists/${ids.listId}`, viewport: { width: 720, height: 460 } }
+    const open = async (user: typeof ann | typeof bob) =>
+      (await openAs(setup, browser, { ...user, ...(await signIn(app, user)) }, options)).page
+    const [annPage, bobPage] = [await open(ann), await open(bob)]
+    const frames: { png: Buffer; ms: number }[] = []
+    for (const page of [annPage, bobPage]) await untilLine(page, 'Balloons')
+    await annPage.getByRole('button', { name: 'Keep both' }).click()
+    await annPage.getByText('1 to decide').waitFor({ state: 'detached' })
+    await annPage.mouse.move(0, 0)
+    await annPage.getByRole('checkbox', { name: 'Rye bread' }).scrollIntoViewIfNeeded()
+    await shoot(1500)
+
+    await lineOf(bobPage, 'Rye bread').getByRole('textbox').click()
+    await annPage.getByText('Bob is editing this line').waitFor()
+    await shoot(700)
+    await bobPage.keyboard.press('End')
+    let text = 'Rye bread'
+    for (const letter of ', sliced') {
+      await bobPage.keyboard.type(letter)
+      text += letter
+      await untilLine(annPage, text.trim())
+      await shoot(140)
+    }
+    await bobPage.keyboard.press('Escape')
+    await annPage.getByText('Bob is editing this line').waitFor({ state: 'detached' })
+    await lineOf(annPage, 'Oat milk').getByRole('checkbox').uncheck()
+    await annPage.mouse.move(0, 0)
+    await shoot(900)
+    await lineOf(bobPage, 'Oat milk').locator('input:not(:checked)').waitFor()
+    await lineOf(bobPage, text).getByRole('checkbox').check()
+    await lineOf(annPage, text).locator('input:checked').waitFor()
+    await shoot(900)
+    await bobPage.getByPlaceholder('Add a line').fill('Lemonade')
+    await bobPage.keyboard.press('Enter')
+    await untilLine(annPage, 'Lemonade')
+    await shoot(2000)
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(join(folder, 'two-people.png'), animate(frames))
+
+    async function shoot(ms: number) {
+      frames.push({ png: await annPage.screenshot(), ms })
+    }
+  }
+
   async function checkSignIn(t: Test, setup: Setup, options: object) {
     const device = await setup.openDevice(browser, setup.url, options)
     const page = await device.openPage()
@@ -167,6 +217,10 @@ t.test('every screen passes axe', { skip, timeout: 240_000 }, async t => {
     return list
   }
 })
+
+function lineOf(page: Page, text: string) {
+  return page.locator('.line', { has: page.getByRole('checkbox', { name: text, exact: true }) })
+}
 
 async function goTo(page: Page, hash: string, heading: string | RegExp) {
   await page.evaluate(hash => {
@@ -197,6 +251,7 @@ interface Axe {
 async function writePicture(page: Page, name: string) {
   if (!writesPictures || !pictures.has(name)) return
   mkdirSync(folder, { recursive: true })
+  await page.mouse.move(0, 0)
   await page.screenshot({ path: join(folder, `${pictures.get(name)}.png`) })
 }
 

@@ -158,26 +158,6 @@ t.test('accounts on the page', { skip }, async t => {
     await until(() => isDark())
   })
 
-  testPages(
-    t,
-    'ten tabs follow a sign-out and a sign-in of one of them',
-    service,
-    async (t, setup) => {
-      const user = await createUser(app)
-      await createProject(user, 'Summer fair')
-      const { page, openPage } = await openAs(setup, browser, user)
-      const others = await Promise.all(Array.from({ length: 9 }, () => openPage()))
-      for (const tab of others) await tab.getByText('Summer fair').waitFor()
-      const [streams] = await setup.connections()
-      t.equal(streams, 1)
-      await page.getByRole('button', { name: /Account of/ }).click()
-      await page.getByRole('menuitem', { name: 'Sign out' }).click()
-      for (const tab of others) await tab.getByText('You are signed out.').waitFor()
-      await fillSignIn(others[3] ?? page, user)
-      for (const tab of [page, ...others]) await tab.getByText('Summer fair').waitFor()
-    }
-  )
-
   const shortLived = await startService(t, { ACCESS_TOKEN_TTL: '3' })
   testPages(t, 'an expired access token is renewed unnoticed', shortLived, async (t, setup) => {
     setup.expect(/403 \(Forbidden\)/)

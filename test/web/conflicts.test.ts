@@ -9,10 +9,13 @@ import {
   rewrite,
   startListPages,
   testList,
+  textField,
+  textsOf,
   untilSaved,
   untilTexts
 } from '../support/list-page.ts'
 import { addMember } from '../support/projects.ts'
+import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 
 t.test('conflicts in Chromium', { skip }, async t => {
@@ -58,8 +61,7 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await question(annPage, 'You and Bob').getByRole('button', { name: 'Keep both' }).click()
     await annPage.getByText('to decide').waitFor({ state: 'detached' })
     await untilSaved(annPage)
-    const both = (await texts(bobPage)).sort()
-    _t.strictSame(both, ['Book a DJ', 'Book the jazz band'])
+    await until(async () => `${(await textsOf(bobPage)).sort()}` === 'Book a DJ,Book the jazz band')
   })
 
   testList(t, 'a conflict is decided with the keyboard', pages, async (t, pages) => {
@@ -133,6 +135,35 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await page.getByRole('button', { name: 'Take back' }).click()
     await untilTexts(page, merged.replace(`${own} `, '').replace(` ${own}`, ''))
     await page.getByText(/^Combined with/).waitFor({ state: 'detached' })
+  })
+
+  testList(t, 'typing goes on in a conflict, and others see it', pages, async (t, pages) => {
+    const { listId } = await pages.openShared()
+    await addLines(annPage, 'Book the band')
+    await untilTexts(bobPage, 'Book the band')
+    await untilSaved(annPage)
+    pages.disconnect()
+    await offline(annPage, bobPage)
+    await (await textField(bobPage, 'Book the band')).fill('Book a DJ')
+    const [item] = await app.sql<{ id: string }[]>`
+      select id
+      from checklist_items
+      where checklist_id = ${listId}`
+    const text = { from: 'Book the band', to: 'Book the jazz band' }
+    const op = { opId: randomUUID(), kind: 'item.set', itemId: item?.id, set: { text } }
+    await ann.request('POST', `/checklists/${listId}/ops`, { ops: [op] })
+    await pages.reconnect()
+    await bobPage.getByText('1 to decide').waitFor()
+    t.equal(
+      await bobPage.evaluate(() => (document.activeElement as HTMLInputElement).value),
+      'Book a DJ'
+    )
+    await bobPage.keyboard.type(' tonight')
+    await annPage.getByText('Bob is typing: Book a DJ tonight').waitFor()
+    t.equal((await versionsOf(question(annPage, 'You and Bob')))[2], 'Bob: Book a DJ tonight')
+    await bobPage.keyboard.press('Escape')
+    await untilTexts(bobPage, 'Book the jazz band')
+    await annPage.getByText('Bob is typing').waitFor({ state: 'detached' })
   })
 
   testList(t, 'an absence is summed up', pages, async (_t, pages) => {
@@ -253,12 +284,6 @@ function focusedLabel(page: Page) {
 
 function focusedId(page: Page) {
   return page.evaluate(() => document.activeElement?.id ?? '')
-}
-
-function texts(page: Page) {
-  return page
-    .locator('.line:not(.is-empty) textarea')
-    .evaluateAll(all => all.map(one => (one as HTMLTextAreaElement).value))
 }
 
 async function rename(page: Page, title: string) {

@@ -29,7 +29,7 @@ t.test('a checklist in Chromium', { skip }, async t => {
 
       await addLines(annPage, 'Oat milk', 'Rye bread')
       await untilTexts(bobPage, 'Oat milk', 'Rye bread')
-      await (await lineOf(bobPage, 'Rye bread')).getByText('Ann changed this').waitFor()
+      await (await lineOf(bobPage, 'Rye bread')).getByText('Changed by Ann').waitFor()
 
       const field = await textField(bobPage, 'Rye bread')
       await field.click()
@@ -213,12 +213,12 @@ t.test('a checklist in Chromium', { skip }, async t => {
       await annPage.locator('.pill.offline').waitFor()
       await addLines(annPage, 'Offline one', 'Offline two')
       await (await lineOf(annPage, 'Before')).getByRole('checkbox').check()
-      await annPage.getByText('Offline, 3 waiting').waitFor()
+      await annPage.getByText('Offline, 3 waiting on this device').waitFor()
       await annPage.getByLabel('Waiting on this device').nth(2).waitFor()
 
       await annPage.reload()
       await untilTexts(annPage, 'Before', 'Offline one', 'Offline two')
-      await annPage.getByText('Offline, 3 waiting').waitFor()
+      await annPage.getByText('Offline, 3 waiting on this device').waitFor()
       t.equal(await annPage.locator('.line input:checked').count(), 1)
 
       await setup.reconnect()
@@ -268,6 +268,7 @@ t.test('a checklist in Chromium', { skip }, async t => {
 
     await bobPage.locator('.notice', { hasText: 'You were removed from Summer fair.' }).waitFor()
     await bobPage.getByText('2 changes of yours were not sent.').waitFor()
+    await bobPage.locator('.pill', { hasText: '2 not sent' }).waitFor()
     await bobPage.getByRole('button', { name: 'Copy my unsent changes' }).click()
     await bobPage.getByRole('button', { name: 'Copied' }).waitFor()
     t.equal(await bobPage.evaluate(() => navigator.clipboard.readText()), 'Add: Tea\nAdd: Oats')

@@ -141,9 +141,9 @@ function Entry({ entry, label, onRestore }: EntryProps) {
         </p>
       )}
       {label && (
-        <Button class="entry-restore" onClick={onRestore}>
+        <button type="button" class="link entry-restore" onClick={onRestore}>
           {label}
-        </Button>
+        </button>
       )}
     </li>
   )

@@ -183,7 +183,7 @@ const keys: readonly (readonly [title: string, rows: readonly (readonly [string,
   [
     'Everywhere',
     [
-      ['N  P', 'next, previous question'],
+      ['N P', 'next, previous question'],
       ['1 2 3', 'choose an answer'],
       ['Ctrl Z', 'undo'],
       ['Ctrl Shift Z', 'redo'],

@@ -8,7 +8,6 @@ import { DueDate } from './due-date.tsx'
 import type { Actions } from './keyboard.tsx'
 import { MergeNote } from './merge-note.tsx'
 import type { Model, Row } from './model.ts'
-import { capitalize } from './names.ts'
 import { createTyping } from './typing.ts'
 
 interface LineProps {
@@ -119,7 +118,7 @@ export function LineRow({ model, row, actions }: LineProps) {
             {people.map(person => (
               <Editor key={person.userId} person={person} line={line} />
             ))}
-            {flash && <span class="flash">{capitalize(flash)} changed this</span>}
+            {flash && <span class="flash">{flash}</span>}
             {isGone && (
               <span class="gone">This line was deleted meanwhile. Keep typing to restore it.</span>
             )}

@@ -14,6 +14,7 @@ import {
   type View
 } from '../../client/index.ts'
 import { mergeText } from '../../lib/merge-text.ts'
+import { plural } from '../text.ts'
 import { capitalize, type NameOf } from './names.ts'
 import { type Direction, placeAfterMove } from './places.ts'
 
@@ -24,7 +25,7 @@ export interface Row {
   id: string | null
   isCurrent: Signal<boolean>
   line: Signal<Line | null>
-  /** the user who has just changed the line */
+  /** who has just changed the line, for some seconds */
   flash: Signal<string | null>
   note: Signal<Note | null>
   /** whether another user has deleted the line while this user edits it */
@@ -142,7 +143,9 @@ export function createModel(
     list.on('dropped', addLost),
     list.on('rejected', addLost),
     list.on('caughtUp', notice => {
-      absence.value = notice
+      const { sent, ...others } = notice
+      if (Object.values(others).some(many => many > 0)) absence.value = notice
+      else onMessage(`${plural(sent, '1 change', '# changes')} sent`)
     }),
     effect(() => {
       const name = view.value && projectNameOf(view.value.projectId)
@@ -405,7 +408,7 @@ export function createModel(
     if (itemId) lastOthers.set(itemId, change)
     const row = itemId === undefined ? undefined : rowsById.get(itemId)
     if (row && (change.kind === 'item.added' || change.kind === 'item.updated')) {
-      row.flash.value = name
+      row.flash.value = change.actorId === null ? 'Changed in the database' : `Changed by ${name}`
       clearTimeout(timers.get(row))
       timers.set(
         row,

@@ -36,7 +36,8 @@ export function createTyping(model: Model, row: Row) {
     onInput() {
       if (!input) return
       grow()
-      if (!isComposing) send()
+      if (isComposing) showOthers()
+      else send()
     },
 
     onCompositionStart() {
@@ -92,11 +93,12 @@ export function createTyping(model: Model, row: Row) {
     showOthers()
   }
 
-  /** Shows other users what this user is typing. */
+  /** Shows other users where this user is typing, and the text if their list does not show it: in a conflict, for example. */
   function showOthers() {
-    if (!input) return
-    const { value: draft, selectionStart: caret } = input
-    model.list.show({ ...(row.id !== null && { itemId: row.id }), field: 'text', caret, draft })
+    if (!input || row.id === null) return
+    const { value, selectionStart: caret } = input
+    const draft = stored(value) === row.line.peek()?.text ? undefined : value
+    model.list.show({ itemId: row.id, field: 'text', caret, draft })
   }
 
   /** Shows the text of the line. */

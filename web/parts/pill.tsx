@@ -32,7 +32,12 @@ export function ConnectionPill() {
   return (
     <p class={`pill ${look} ${isHidden ? 'is-hidden' : ''}`} title={sentence}>
       <span class="pill-dot" aria-hidden="true" />
-      <span>{short}</span>
+      <span>
+        {short}
+        {now.state === 'offline' && now.unsent > 0 && (
+          <span class="pill-more"> on this device</span>
+        )}
+      </span>
     </p>
   )
 }

@@ -39,6 +39,8 @@ export interface Device {
    * newer changes, until its result arrives. So after a snapshot, it is not checked what tabs show until all is sent.
    */
   isUncertain: boolean
+  /** When two tabs edited one text at the same time, the second edit is shown until one of them is a conflict. */
+  isShared: boolean
 }
 
 export interface WorldParts {
@@ -80,7 +82,8 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
       store: await storage.open(user.id),
       browser: openBrowser({ teardown: run => ends.push(run) }, { jar: user }),
       tabs: [],
-      isUncertain: false
+      isUncertain: false,
+      isShared: false
     }
     devices.push(device)
     openTab(device)
@@ -172,10 +175,11 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
     if (new Set(ids).size < ids.length) faults.push('an id is twice in a view')
     const device = devices.find(({ tabs }) => tabs.includes(tab))
     if (!device) return
-    device.isUncertain &&= device.tabs.some(({ list }) => list.unsent().length > 0)
+    const isUnsent = device.tabs.some(({ list }) => list.unsent().length > 0)
+    device.isUncertain &&= isUnsent
+    device.isShared = device.tabs.length > 1 || (device.isShared && isUnsent)
     if (device.isUncertain) return
-    // When two tabs edited one text at the same time, the second edit is shown until one of them is a conflict.
-    const hidden = device.tabs.length > 1 ? tab.list.unsent().map(op => JSON.stringify(op)) : []
+    const hidden = device.isShared ? tab.list.unsent().map(op => JSON.stringify(op)) : []
     words.checkShown(tab, textsOf(view), hidden)
   }
 

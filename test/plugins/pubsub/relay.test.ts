@@ -3,7 +3,8 @@ import t from 'tap'
 import { createChannel } from '../../../lib/channel.ts'
 import type { LogEvent } from '../../../lib/event.ts'
 import type { Page } from '../../../plugins/pubsub/follow.ts'
-import { createRelay, formatPage } from '../../../plugins/pubsub/relay.ts'
+import { formatPage } from '../../../plugins/pubsub/page-queue.ts'
+import { createRelay } from '../../../plugins/pubsub/relay.ts'
 
 const epoch = 'a5426ff120a6'
 
