@@ -9,11 +9,12 @@ export type Route =
 
 const hash = signal(location.hash)
 
-/** whether the user has opened another screen since the page was loaded */
-let hasNavigated = false
+/** whether the user has opened another screen, whose heading has not been focused yet */
+let isOpening = false
+let focused: HTMLElement | undefined
 
 addEventListener('hashchange', () => {
-  hasNavigated = true
+  isOpening = true
   hash.value = location.hash
 })
 
@@ -40,8 +41,21 @@ export function navigate(to: string) {
   location.hash = to
 }
 
-/** Moves the focus to the heading of a screen, but not when the page has just been loaded. */
+/** Must be called before an action of the user that opens another screen at the same address, such as a sign-in. */
+export function expectScreen() {
+  isOpening = true
+}
+
+/**
+ * Moves the focus to the heading of a screen that the user has opened. Does nothing when the page has just been loaded, or
+ * when the focus is elsewhere on the screen.
+ */
 export function focusHeading(heading: HTMLElement) {
-  if (hasNavigated) heading.focus({ preventScroll: true })
-  if (hasNavigated) scrollTo(0, 0)
+  // While it is loaded, a screen has another heading.
+  const isReplaced = focused?.isConnected === false && document.activeElement === document.body
+  if (!isOpening && !isReplaced) return
+  if (isOpening) scrollTo(0, 0)
+  isOpening = false
+  focused = heading
+  heading.focus({ preventScroll: true })
 }

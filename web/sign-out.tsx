@@ -2,6 +2,7 @@ import { signal } from '@preact/signals'
 import { client } from './client.ts'
 import { Confirm } from './parts/dialog.tsx'
 import { showFailure } from './parts/toast.tsx'
+import { expectScreen } from './route.ts'
 import { connection } from './state.ts'
 import { plural } from './text.ts'
 
@@ -10,7 +11,12 @@ const isAsking = signal(false)
 /** Signs out. Asks first while unsent changes would be deleted. */
 export function signOut() {
   if (connection.peek().unsent > 0) isAsking.value = true
-  else client.signOut().catch(showFailure)
+  else leave().catch(showFailure)
+}
+
+function leave() {
+  expectScreen()
+  return client.signOut()
 }
 
 /** The question of `signOut`. */
@@ -24,7 +30,7 @@ export function SignOutQuestion() {
       onClose={() => {
         isAsking.value = false
       }}
-      run={() => client.signOut()}
+      run={leave}
     >
       {unsent === 0
         ? 'Everything you changed is saved.'

@@ -54,10 +54,13 @@ t.test('accounts on the page', { skip }, async t => {
     t.equal(await page.title(), 'Projects · Concord')
     await page.getByText('No projects yet').waitFor()
     await untilState(page, 'Saved')
+    const focused = () => page.evaluate(() => document.activeElement?.textContent)
+    t.equal(await focused(), 'Projects')
 
     await page.getByRole('button', { name: 'Account of Zoe' }).click()
     await page.getByRole('menuitem', { name: 'Sign out' }).click()
     await page.getByText('You are signed out.').waitFor()
+    t.equal(await focused(), 'Sign in')
     await fillSignIn(page, { email: address }, 'not this one')
     await page.getByText('Email or password is wrong.').waitFor()
     t.equal(await password.evaluate(input => input === document.activeElement), true)
@@ -194,6 +197,37 @@ t.test('accounts on the page', { skip }, async t => {
     t.equal(await page.getByRole('heading', { level: 1 }).count(), 1)
     await setup.reconnect()
     await untilState(page, 'Saved')
+  })
+
+  testPages(t, 'unsent changes wait for a sign-in', service, async (t, setup) => {
+    setup.expect(/40[13] \((?:Unauthorized|Forbidden)\)/)
+    const user = await createUser(app)
+    const listId = await createChecklist(user, await createProject(user))
+    const { page } = await openAs(setup, browser, user, { hash: `#/lists/${listId}` })
+    await untilState(page, 'Saved')
+    setup.disconnect()
+    await untilState(page, 'Offline')
+    await page.getByPlaceholder('Add a line').fill('Milk')
+    await page.keyboard.press('Enter')
+    await untilState(page, 'Offline, 1 waiting')
+
+    await page.getByRole('button', { name: /Account of/ }).click()
+    await page.getByRole('menuitem', { name: 'Sign out' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('1 change was not sent yet').waitFor()
+    await dialog.getByRole('button', { name: 'Sign out' }).click()
+    await dialog.getByText('The service cannot be reached.').waitFor()
+    await dialog.getByRole('button', { name: 'Cancel' }).click()
+
+    await app.sql`update sessions set revoked_at = now() where user_id = ${user.id}`
+    await setup.reconnect()
+    await page.getByText('1 change waits on this device until you sign in.').waitFor()
+    await untilState(page, 'Sign in to send 1')
+    await fillSignIn(page, user)
+    await untilLine(page, 'Milk')
+    await untilState(page, 'Saved')
+    const [item] = await app.sql`select text from checklist_items where checklist_id = ${listId}`
+    t.equal(item?.text, 'Milk')
   })
 
   testPages(t, 'the service worker stores no response of the API', service, async (t, setup) => {

@@ -216,23 +216,32 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await rename(annPage, 'To buy today')
     await rename(bobPage, 'To buy tomorrow')
     await pages.reconnect()
-    const asked = question(annPage, 'You and Bob changed the title at the same time.')
-    await asked.getByRole('button', { name: 'Keep Bob’s' }).click()
+    const shown = question(annPage, 'You and Bob changed the title at the same time.')
+    await shown.getByRole('button', { name: 'Keep Bob’s' }).click()
     await annPage.getByRole('heading', { name: 'To buy tomorrow' }).waitFor()
     await bobPage.getByRole('heading', { name: 'To buy tomorrow' }).waitFor()
     await bobPage.getByText('to decide').waitFor({ state: 'detached' })
   })
 
-  testList(t, 'a third user sees both names and can decide', pages, async (_t, pages) => {
+  testList(t, 'three users type at once, and the third can decide', pages, async (_t, pages) => {
     const { projectId, listId } = await pages.openShared()
     const cy = await createUser(app, 'Cy')
     await addMember(ann, projectId, cy)
     const cyPage = await pages.openDevice(cy)
     await pages.open(cyPage, listId)
+    const all = [annPage, bobPage, cyPage]
+    await Promise.all(all.map((page, n) => addLines(page, `One of ${n}`, `Two of ${n}`)))
+    await until(async () => {
+      const [first, ...others] = await Promise.all(all.map(page => textsOf(page)))
+      return first?.length === 6 && others.every(other => `${other}` === `${first}`)
+    })
+    await app.sql`delete from checklist_items where checklist_id = ${listId}`
+    await untilTexts(annPage)
+
     await openConflict(pages)
-    const asked = question(cyPage, /^(Ann and Bob|Bob and Ann) changed this line/)
-    await asked.getByRole('button', { name: 'Keep Bob’s' }).waitFor()
-    await asked.getByRole('button', { name: 'Keep Ann’s' }).click()
+    const shown = question(cyPage, /^(Ann and Bob|Bob and Ann) changed this line/)
+    await shown.getByRole('button', { name: 'Keep Bob’s' }).waitFor()
+    await shown.getByRole('button', { name: 'Keep Ann’s' }).click()
     await untilTexts(annPage, 'Book the jazz band')
     await untilTexts(bobPage, 'Book the jazz band')
   })
@@ -267,8 +276,8 @@ function question(page: Page, text: string | RegExp) {
 }
 
 /** Returns the values that a question shows, without times and without the words for screen readers. */
-function versionsOf(asked: ReturnType<typeof question>) {
-  return asked.locator('.version').evaluateAll(all =>
+function versionsOf(shown: ReturnType<typeof question>) {
+  return shown.locator('.version').evaluateAll(all =>
     all.map(one => {
       const copy = one.cloneNode(true) as Element
       for (const extra of copy.querySelectorAll('.visually-hidden, time')) extra.remove()

@@ -144,7 +144,7 @@ t.test('a conflict names people, and shows the own value first', async t => {
   )
 })
 
-t.test('a conflict asks a question', async t => {
+t.test('a conflict has a sentence with both names', async t => {
   t.equal(questionOf(conflict, 'me', nameOf), 'You and Bob changed this line at the same time.')
   const deleted: Conflict = {
     ...conflict,

@@ -95,6 +95,19 @@ t.test('a checklist in Chromium', { skip }, async t => {
       await annPage.keyboard.type(', red')
       await untilTexts(bobPage, 'Candles, red', 'Balloons')
       await annPage.getByText('This line was deleted meanwhile').waitFor({ state: 'detached' })
+
+      // An empty line stays below the place of a deleted one.
+      await annPage.keyboard.press('Enter')
+      await (await lineOf(bobPage, 'Candles, red')).getByRole('checkbox').press('Delete')
+      await untilTexts(annPage, 'Balloons')
+      await annPage.keyboard.type('Flowers')
+      await untilTexts(bobPage, 'Flowers', 'Balloons')
+
+      // The focus stays at the place of a deleted line.
+      await annPage.keyboard.press('Escape')
+      await (await lineOf(bobPage, 'Flowers')).getByRole('checkbox').press('Delete')
+      await untilTexts(annPage, 'Balloons')
+      await until(async () => (await focusedName(annPage)) === 'Balloons')
     }
   )
 

@@ -14,6 +14,7 @@ t.test('the state of the connection is described as docs/client.md says', async 
   const live: Connection = {
     state: 'live',
     unsent: 0,
+    held: 0,
     toDecide: 0,
     retryAt: null,
     isStored: true
@@ -22,6 +23,12 @@ t.test('the state of the connection is described as docs/client.md says', async 
     [{}, 'Saved', 'All changes are saved.'],
     [{ unsent: 3 }, 'Sending 3', 'Sending 3 changes…'],
     [{ unsent: 1 }, 'Sending 1', 'Sending 1 change…'],
+    [{ unsent: 3, held: 1 }, 'Sending 2', 'Sending 2 changes…'],
+    [
+      { unsent: 3, held: 3 },
+      '3 not sent',
+      '3 changes were not sent: you may not change their lists any more.'
+    ],
     [{ state: 'connecting' }, 'Connecting', 'Connecting…'],
     [{ state: 'catching-up', unsent: 2 }, 'Catching up', 'Loading changes…'],
     [{ state: 'offline' }, 'Offline', 'Offline.'],

@@ -5,7 +5,7 @@ import { plural } from '../text.ts'
 import type { Model } from './model.ts'
 import { describeUnsent, reasonOf, reportAbsence, textOf } from './sentences.ts'
 
-/** What the user must know about the whole list. */
+/** The notices about the whole list. */
 export function Banners({ model, onShowConflicts }: { model: Model; onShowConflicts: () => void }) {
   return (
     <>

@@ -1,5 +1,6 @@
-import type { Model, Row } from './model.ts'
+import type { Model } from './model.ts'
 import { placeAfterDrop } from './places.ts'
+import type { Row } from './row.ts'
 
 /** Returns the handlers of the list with which lines are dragged by their handles. The menu of a line does the same. */
 export function createDrag(model: Model) {

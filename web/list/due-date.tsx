@@ -2,7 +2,8 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { Line } from '../../client/index.ts'
 import { Icon } from '../icons.tsx'
 import { formatDay, isPast } from './days.ts'
-import type { Model, Row } from './model.ts'
+import type { Model } from './model.ts'
+import type { Row } from './row.ts'
 
 interface DueDateProps {
   model: Model

@@ -6,7 +6,8 @@ import { Dialog } from '../parts/dialog.tsx'
 import { Loading, Notice } from '../parts/empty.tsx'
 import { Time } from '../parts/time.tsx'
 import { type HistoryEntry, toEntries } from './history-entries.ts'
-import type { Model, ModelParts, Row } from './model.ts'
+import type { Model, ModelParts } from './model.ts'
+import type { Row } from './row.ts'
 import { Words } from './words.tsx'
 
 const pageSize = 100
@@ -19,7 +20,7 @@ interface HistoryProps {
   onClose: () => void
 }
 
-/** What happened to a line or to the list, the newest first. Follows new changes while it is open. */
+/** The changes of a line or of the list, the newest first. New ones appear while it is open. */
 export function HistoryPanel({ model, row, onMessage, onClose }: HistoryProps) {
   const { list } = model
   const itemId = row?.id ?? undefined

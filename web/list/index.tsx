@@ -19,8 +19,9 @@ import { createDrag } from './drag.ts'
 import { HistoryPanel } from './history.tsx'
 import { type Actions, createActions, KeyboardHelp } from './keyboard.tsx'
 import { LineRow } from './line.tsx'
-import { createModel, type Model, type Row } from './model.ts'
+import { createModel, type Model } from './model.ts'
 import { People } from './presence.tsx'
+import type { Row } from './row.ts'
 import { TitleEditor } from './title-editor.tsx'
 
 type Panel = { name: 'history'; row: Row | null } | { name: 'help' } | null
@@ -79,7 +80,7 @@ function openModel(id: string, userId: string): Model {
   })
 }
 
-/** What is shown while there is nothing of the list on this device. */
+/** The screen while this device has no copy of the list. */
 function Missing({ model }: { model: Model }) {
   const error = model.error.value
   const { state } = connection.value
@@ -227,12 +228,12 @@ function Lines({ model, actions }: { model: Model; actions: Actions }) {
   const active = useRef<Element | null>(null)
   active.current = document.activeElement
 
-  // A row that moves to another place loses the focus.
+  // A row loses the focus when it moves to another place, and when another user deletes it.
   useLayoutEffect(() => {
     const before = active.current
-    const isLost = document.activeElement === document.body
-    if (isLost && before instanceof HTMLElement && before.isConnected)
-      before.focus({ preventScroll: true })
+    if (document.activeElement !== document.body || !(before instanceof HTMLElement)) return
+    if (before.isConnected) before.focus({ preventScroll: true })
+    else if (before.closest('.line')) model.focus(model.current(), 'check')
   })
 
   const shown = new Set(rows)

@@ -1,8 +1,9 @@
 import type { Conflict } from '../../client/index.ts'
 import { Dialog } from '../parts/dialog.tsx'
-import type { Model, Row } from './model.ts'
+import type { Model } from './model.ts'
+import type { Row } from './row.ts'
 
-/** What the keys and the menu of a line do. */
+/** The actions of the keys and of the menu of a line. */
 export type Actions = ReturnType<typeof createActions>
 
 interface Panels {
@@ -27,7 +28,7 @@ export function createActions(model: Model, panels: Panels) {
     openHistory: panels.openHistory,
     openHelp: panels.openHelp,
 
-    /** Keeps the focus in the line whose question was answered. */
+    /** Keeps the focus in the line whose conflict this user has resolved. */
     afterDecision(row: Row | null, { id }: Conflict) {
       const others = [...document.querySelectorAll<HTMLElement>('.conflict')]
       const at = others.findIndex(element => element.id === `conflict-${id}`)
@@ -184,7 +185,7 @@ const keys: readonly (readonly [title: string, rows: readonly (readonly [string,
     'Everywhere',
     [
       ['N P', 'next, previous question'],
-      ['1 2 3', 'choose an answer'],
+      ['1 2 3', 'choose a version'],
       ['Ctrl Z', 'undo'],
       ['Ctrl Shift Z', 'redo'],
       ['?', 'this help']

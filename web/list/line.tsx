@@ -7,7 +7,8 @@ import { ConflictQuestion } from './conflict.tsx'
 import { DueDate } from './due-date.tsx'
 import type { Actions } from './keyboard.tsx'
 import { MergeNote } from './merge-note.tsx'
-import type { Model, Row } from './model.ts'
+import type { Model } from './model.ts'
+import type { Row } from './row.ts'
 import { createTyping } from './typing.ts'
 
 interface LineProps {

@@ -1,8 +1,9 @@
 import { useState } from 'preact/hooks'
 import { IconButton } from '../parts/button.tsx'
 import { Time } from '../parts/time.tsx'
-import type { Model, Note, Row } from './model.ts'
+import type { Model } from './model.ts'
 import { capitalize, possessive } from './names.ts'
+import type { Note, Row } from './row.ts'
 
 /** A note below a line whose text was combined with that of another user. */
 export function MergeNote({ model, row, note }: { model: Model; row: Row; note: Note }) {

@@ -1,84 +1,39 @@
-import { batch, computed, effect, type ReadonlySignal, type Signal, signal } from '@preact/signals'
+import { batch, computed, effect, type ReadonlySignal, signal } from '@preact/signals'
 import {
-  type Change,
   type Checklist,
   type Client,
   ConcordError,
   type Conflict,
-  type Line,
   type Member,
-  type Notices,
-  type Operation,
-  type Result,
   type Status,
   type View
 } from '../../client/index.ts'
 import { mergeText } from '../../lib/merge-text.ts'
-import { plural } from '../text.ts'
-import { capitalize, type NameOf } from './names.ts'
+import { announce } from '../announce.ts'
+import type { NameOf } from './names.ts'
+import { type NoticesParts, showNotices } from './notices.ts'
 import { type Direction, placeAfterMove } from './places.ts'
-
-/** A row of the screen: a line, or with `id` null an empty one that becomes a line when the user types in it. */
-export interface Row {
-  /** stays the same when an empty row becomes a line, so that its input keeps the focus */
-  key: string
-  id: string | null
-  isCurrent: Signal<boolean>
-  line: Signal<Line | null>
-  /** who has just changed the line, for some seconds */
-  flash: Signal<string | null>
-  note: Signal<Note | null>
-  /** whether another user has deleted the line while this user edits it */
-  isGone: Signal<boolean>
-}
-
-/** A note about texts that were combined. */
-export interface Note {
-  by: string
-  at: string
-  mine: string
-  result: string
-  parts: Result['parts']
-  /** The edit of this user, to take it back. */
-  edit: { from: string; to: string } | null
-}
-
-/** An operation that changed nothing, with its text. */
-export interface Lost {
-  op: Operation
-  result: Result
-  /** the text of the line that it was about, when another user has deleted it */
-  line?: string
-}
+import { createRow, type Row } from './row.ts'
 
 export type Model = ReturnType<typeof createModel>
 
-const limits = { flashMs: 4_000, lost: 100 }
-
-export interface ModelParts {
+export interface ModelParts extends Pick<NoticesParts, 'onMessage' | 'onOthers' | 'onConflict'> {
   client: Client
   me: string
   /** Returns the name of a project of the user, once it is known. */
   projectNameOf(id: string): string | undefined
-  /** Shows a sentence for some seconds, with a button. */
-  onMessage(text: string, action?: { label: string; run: () => void }): void
-  /** Announces a change of another user. */
-  onOthers(change: { name: string; subject: string; sentence: string }): void
-  onConflict(conflict: Conflict, isMine: boolean, nameOf: NameOf): void
 }
 
 /** Returns the state of the screen of one checklist. `stop` ends its subscriptions. */
 export function createModel(
   id: string,
-  { client, me, projectNameOf, onMessage, onOthers, onConflict }: ModelParts
+  { client, me, projectNameOf, onMessage, ...parts }: ModelParts
 ) {
   const list: Checklist = client.checklist(id)
   const view = signal<View | undefined>(undefined)
   const status = signal<Status>(list.status.get())
   const error = signal<ConcordError | null>(null)
   const members = signal<readonly Member[] | undefined>(undefined)
-  const absence = signal<Notices['caughtUp'] | null>(null)
-  const lost = signal<readonly Lost[]>([])
   /** stays after the user was removed from the project */
   const projectName = signal('')
   /** ids of the lines, in order */
@@ -94,11 +49,8 @@ export function createModel(
   const rowsById = new Map<string, Row>()
   /** names of users who were seen on this screen */
   const names = new Map<string, string>()
-  const lastOthers = new Map<string, Change>()
-  const lastOwn = new Map<string, Change>()
   /** the text of a line before this user began to edit it, with what others have changed since */
   const starts = new Map<string, string>()
-  const timers = new Map<Row, ReturnType<typeof setTimeout>>()
   let current: Row | undefined
   let wanted: { row: Row; part: 'text' | 'check'; caret: number | undefined } | null = null
 
@@ -137,21 +89,19 @@ export function createModel(
     list.error.subscribe(next => {
       error.value = next
     }),
-    list.on('change', ({ change, isMine }) => batch(() => receiveChange(change, isMine))),
-    list.on('conflict', ({ conflict, isMine }) => onConflict(conflict, isMine, nameOf)),
-    list.on('merged', receiveMerge),
-    list.on('dropped', addLost),
-    list.on('rejected', addLost),
-    list.on('caughtUp', notice => {
-      const { sent, ...others } = notice
-      if (Object.values(others).some(many => many > 0)) absence.value = notice
-      else onMessage(`${plural(sent, '1 change', '# changes')} sent`)
-    }),
     effect(() => {
       const name = view.value && projectNameOf(view.value.projectId)
       if (name) projectName.value = name
     })
   ]
+
+  const notices = showNotices(list, {
+    ...parts,
+    ...{ nameOf, onMessage },
+    rowOf: id => rowsById.get(id),
+    startOf: id => starts.get(id)
+  })
+  const { absence, lost } = notices
 
   return {
     ...{ id, list, me, view, status, error, projectName, absence, lost, rows, canWrite, end },
@@ -160,15 +110,14 @@ export function createModel(
     stop() {
       for (const stop of stops) stop()
       stopMembers()
-      for (const timer of timers.values()) clearTimeout(timer)
+      notices.stop()
       list.show(null)
     },
 
     // Rows
 
     setCurrent,
-    rowOfLine: (id: string) => rowsById.get(id),
-
+    current: () => current,
     focus,
     takeFocus,
 
@@ -195,7 +144,7 @@ export function createModel(
       return attempt(() =>
         batch(() => {
           const isEnd = row === end.value
-          const after = isEnd ? undefined : draft.value?.after
+          const after = placeOf(row)
           const [first = ''] = list.add(texts, { after }).ids
           const line = rowsById.get(first)?.line.value
           row.id = first
@@ -213,9 +162,8 @@ export function createModel(
     /** Adds lines below a row: pasted ones. Returns the row of the last one. */
     addLines(row: Row, texts: readonly string[]): Row | undefined {
       let last: string | undefined
-      const after = row.id ?? (row === end.value ? undefined : draft.value?.after)
       attempt(() => {
-        last = list.add(texts, { after }).ids.at(-1)
+        last = list.add(texts, { after: placeOf(row) }).ids.at(-1)
       })
       return last === undefined ? undefined : rowOf(last)
     },
@@ -246,8 +194,7 @@ export function createModel(
       if (id === null) return
       attempt(() => list.move(id, after))
       const { text } = row.line.value ?? { text: '' }
-      const place = ids.value.indexOf(id) + 1
-      onMessageQuietly(`Moved “${text}” to place ${place} of ${ids.value.length}`)
+      announce(`Moved “${text}” to place ${ids.value.indexOf(id) + 1} of ${ids.value.length}`)
     },
 
     /** Deletes a line. The message has a button that restores it. */
@@ -338,9 +285,23 @@ export function createModel(
       ids.value = next.items.map(({ id }) => id)
       const shown = new Set(ids.value)
       for (const id of before) if (!shown.has(id)) forget(id)
+      const { row, after } = draft.value ?? {}
+      if (row && after && !shown.has(after))
+        draft.value = {
+          row,
+          after: before.slice(0, before.indexOf(after)).findLast(id => shown.has(id)) ?? null
+        }
     }
-    if (!current || (current.id && !rowsById.has(current.id))) setCurrent(rows.value[0])
+    if (!current || (current.id && !rowsById.has(current.id)))
+      setCurrent(rows.value[Math.max(before.indexOf(`${current?.id}`), 0)] ?? rows.value.at(-1))
     if (next.projectId !== projectId) followMembers(next.projectId)
+  }
+
+  /** Returns the id of the line below which new lines are added, null for the top and undefined for the end. */
+  function placeOf(row: Row): string | null | undefined {
+    if (row === end.value) return undefined
+    const above = rows.value.slice(0, rows.value.indexOf(row) + 1)
+    return above.findLast(({ id }) => id !== null && ids.value.includes(id))?.id ?? null
   }
 
   function forget(id: string) {
@@ -395,66 +356,6 @@ export function createModel(
     }
   }
 
-  // Notices
-
-  function receiveChange(change: Change, isMine: boolean) {
-    const { itemId } = change
-    if (isMine) {
-      if (itemId) lastOwn.set(itemId, change)
-      return
-    }
-    const name = nameOf(change.actorId)
-    const text = change.kind === 'item.deleted' ? change.before.text : undefined
-    if (itemId) lastOthers.set(itemId, change)
-    const row = itemId === undefined ? undefined : rowsById.get(itemId)
-    if (row && (change.kind === 'item.added' || change.kind === 'item.updated')) {
-      row.flash.value = change.actorId === null ? 'Changed in the database' : `Changed by ${name}`
-      clearTimeout(timers.get(row))
-      timers.set(
-        row,
-        setTimeout(() => {
-          row.flash.value = null
-        }, limits.flashMs)
-      )
-    }
-    const sentence = sentenceOf(change, capitalize(name), text)
-    if (sentence) onOthers({ name: capitalize(name), subject: itemId ?? 'title', sentence })
-  }
-
-  function receiveMerge({ itemId, mine, result, parts }: Notices['merged']) {
-    const row = itemId === null ? undefined : rowsById.get(itemId)
-    if (!row || itemId === null) {
-      if (itemId === null) onMessage('The title was combined with a change of another user.')
-      return
-    }
-    const other = lastOthers.get(itemId)
-    const own = lastOwn.get(itemId)
-    const start = starts.get(itemId)
-    const isOwn = own?.kind === 'item.updated' && own.after.text === result
-    row.note.value = {
-      by: other ? nameOf(other.actorId) : 'another user',
-      at: own?.at ?? new Date().toISOString(),
-      ...{ mine, result, parts },
-      edit:
-        start !== undefined
-          ? { from: start, to: mine }
-          : isOwn
-            ? { from: own.before.text, to: result }
-            : null
-    }
-  }
-
-  function addLost({ op, result }: Lost) {
-    if (op.kind === 'list.delete' || result.code === 'already_resolved') return
-    const change = 'itemId' in op && op.itemId ? lastOthers.get(op.itemId) : undefined
-    const line = change?.kind === 'item.deleted' ? change.before.text : undefined
-    lost.value = [...lost.value, { op, result, line }].slice(-limits.lost)
-  }
-
-  function onMessageQuietly(text: string) {
-    onOthers({ name: '', subject: text, sentence: text })
-  }
-
   // Changes of this user
 
   /** Runs a change. Shows why it is not possible, and returns whether it was. An empty text is not an error. */
@@ -465,8 +366,7 @@ export function createModel(
     } catch (thrown) {
       if (!(thrown instanceof ConcordError)) throw thrown
       const { code, message } = thrown
-      if (code === 'LIMIT')
-        onMessage(message === 'too long' ? 'This text is too long.' : 'This list is full.')
+      if (code === 'LIMIT') onMessage(limitSentence(message))
       else if (code === 'READ_ONLY') onMessage('You can read this list, but not change it.')
       return false
     }
@@ -489,33 +389,10 @@ export function createModel(
   }
 }
 
-let rowCount = 0
-
-function createRow(id: string | null = null): Row {
-  return {
-    key: `row${++rowCount}`,
-    ...{ id, isCurrent: signal(false), line: signal(null), flash: signal(null) },
-    ...{ note: signal(null), isGone: signal(false) }
-  }
-}
-
-/** Returns the sentence that announces a change of another user. */
-function sentenceOf(change: Change, name: string, text?: string): string {
-  switch (change.kind) {
-    case 'item.added':
-      return `${name} added “${change.after.text}”`
-    case 'item.updated': {
-      const { before, after } = change
-      if (before.text !== after.text) return `${name} changed a line to “${after.text}”`
-      if (before.done !== after.done)
-        return `${name} ${after.done ? 'ticked' : 'unticked'} “${after.text}”`
-      return `${name} ${before.dueOn === after.dueOn ? 'moved' : 'changed the date of'} “${after.text}”`
-    }
-    case 'item.deleted':
-      return `${name} deleted “${text}”`
-    case 'checklist.updated':
-      return `${name} changed the title to “${change.after.title}”`
-    default:
-      return ''
-  }
+/** Returns what is full. The client has one code for all of its limits. */
+function limitSentence(message: string): string {
+  if (message === 'too long') return 'This text is too long.'
+  return /unsent/.test(message)
+    ? 'Too many changes wait on this device. Go online to send them.'
+    : 'This list is full.'
 }

@@ -8,7 +8,7 @@ export interface ReportPart {
   show?: 'conflicts' | 'lost'
 }
 
-/** Returns what to report after an absence. Returns one part when there is nothing to look at. */
+/** Returns the parts of the report after an absence, at least the number of changes that were sent. */
 export function reportAbsence(notice: Notices['caughtUp']): ReportPart[] {
   const { sent, merged, conflicts, dropped, rejected, changesOfOthers } = notice
   const parts: ReportPart[] = [{ text: `${plural(sent, '1 change', '# changes')} sent` }]

@@ -1,5 +1,6 @@
-import type { Model, Row } from './model.ts'
+import type { Model } from './model.ts'
 import { splitLines } from './paste.ts'
+import type { Row } from './row.ts'
 import { moveCaret } from './word-diff.ts'
 
 /** Returns a text as the service stores it. */

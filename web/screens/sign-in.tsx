@@ -8,6 +8,7 @@ import { Notice } from '../parts/empty.tsx'
 import { Field } from '../parts/field.tsx'
 import { PasswordField } from '../parts/password.tsx'
 import { Title } from '../parts/title.tsx'
+import { expectScreen } from '../route.ts'
 import { connection, session } from '../state.ts'
 import { plural } from '../text.ts'
 
@@ -18,6 +19,7 @@ export function SignInScreen() {
     async ({ name = '', email = '', password = '' }) => {
       if (isNew) await client.signUp({ email: email.trim(), password, name: name.trim() })
       onSignIn()
+      expectScreen()
       await client.signIn({ email: email.trim(), password })
     }
   )
