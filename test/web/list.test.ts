@@ -178,6 +178,8 @@ t.test('a checklist in Chromium', { skip }, async t => {
     await paste(annPage, lines.map(line => `- [ ] ${line}`).join('\n'))
     await untilTexts(bobPage, 'First', ...lines, 'Last')
     t.strictSame(await caretOf(annPage), ['Pasted 200', 10])
+    // The keys work without a focus, too.
+    await annPage.evaluate(() => (document.activeElement as HTMLElement).blur())
     await annPage.keyboard.press('Control+z')
     await untilTexts(bobPage, 'First', 'Last')
   })

@@ -44,6 +44,15 @@ export function ListScreen({ id }: { id: string }) {
       }),
     [model, panel]
   )
+  // Without a focus, the keys of undo reach only the document.
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent) => {
+      if (event.target === document.body && (event.ctrlKey || event.metaKey))
+        actions.onScreenKey(event)
+    }
+    document.addEventListener('keydown', onKeyDown)
+    return () => document.removeEventListener('keydown', onKeyDown)
+  }, [actions])
   const isLoaded = useComputed(() => model.view.value !== undefined).value
   if (!isLoaded) return <Missing model={model} />
 
@@ -85,7 +94,7 @@ function Missing({ model }: { model: Model }) {
   const error = model.error.value
   const { state } = connection.value
   return (
-    <main class="screen">
+    <main class="screen list-missing">
       <Title text="List" />
       {error ? (
         <Notice kind="warning">

@@ -81,6 +81,7 @@ export function LineRow({ model, row, actions }: LineProps) {
             id={`text-${key}`}
             ref={typing.attach}
             rows={1}
+            dir="auto"
             readOnly={!canWrite}
             tabIndex={id === null ? 0 : tabIndex}
             aria-label={id === null ? 'Add a line' : 'Text of the line'}
