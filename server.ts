@@ -17,12 +17,15 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const
  */
 const SAME_KEY_MS = 100
 
-// With WORKERS above 1, the first process is the primary: it runs this script again for each worker. A worker ends when
-// it loses its primary: node:cluster sees to that.
+// With WORKERS above 1, the first process is the primary, which runs this script once more for each worker. When the
+// primary ends, node:cluster ends its workers.
 const primary = cluster.isWorker ? createChannel(process) : undefined
 let app: FastifyInstance | undefined
 try {
-  if (primary) respondToPings(primary, () => process.exit(1))
+  if (primary) {
+    respondToPings(primary, onFrozenPrimary)
+    primary.handle('close', () => process.exit(0))
+  }
   const config = await (primary ? primary.call<Config>('config') : readConfig())
   app = config.workers > 1 && !primary ? buildPrimary(config) : build({ config, primary })
   const options = { delay: shutdownLimits.processMs, logger: app.log, skip: [...SIGNALS] }
@@ -50,6 +53,12 @@ function onSignal(close: () => unknown) {
       first ||= Date.now()
     })
   }
+}
+
+/** Ends a worker, because it receives no events. Its clients reconnect, and may reach another node. */
+function onFrozenPrimary() {
+  app?.log.fatal('no ping from the primary for 10 s: exiting')
+  process.exit(1)
 }
 
 async function onClose({ err }: { err?: Error }) {

@@ -23,6 +23,8 @@ import { round, sum } from './support/statistics.ts'
 const seconds = Number(process.argv[2] ?? 4)
 const rounds = Number(process.argv[3] ?? 2)
 const workerCounts = [1, 2]
+// Each process compiles its code while it warms up.
+const warmUpSeconds = 2
 const size = { requests: 20, streams: 500, changes: 10, sockets: 32 }
 
 /** The sums of several measurements. */
@@ -35,6 +37,7 @@ interface Measured {
 interface Setting {
   url: string
   headers: Headers
+  seconds: number
 }
 
 const measurements: Record<string, (setting: Setting) => Promise<number>> = {
@@ -59,9 +62,10 @@ async function measureAll(workers: number) {
   try {
     const { headers } = await registerUser(service.url)
     for (const [name, measure] of Object.entries(measurements)) {
+      await measure({ url: service.url, headers, seconds: warmUpSeconds })
       const before = await cpuSeconds(service.url)
       const start = performance.now()
-      const count = await measure({ url: service.url, headers })
+      const count = await measure({ url: service.url, headers, seconds })
       add(`${name} ${workers}`, {
         count,
         seconds: (performance.now() - start) / 1000,
@@ -87,7 +91,7 @@ function add(key: string, { count, seconds, cpuSeconds }: Measured) {
   })
 }
 
-async function countResponses({ url, headers }: Setting): Promise<number> {
+async function countResponses({ url, headers, seconds }: Setting): Promise<number> {
   const { '2xx': good, non2xx } = await autocannon({
     url: `${url}/users/me`,
     headers,
@@ -100,7 +104,7 @@ async function countResponses({ url, headers }: Setting): Promise<number> {
 }
 
 /** Changes ten items again and again, as soon as every stream has received the last changes. */
-async function countDeliveries({ url, headers }: Setting): Promise<number> {
+async function countDeliveries({ url, headers, seconds }: Setting): Promise<number> {
   const items = Array.from({ length: size.changes }, () => newItem())
   const { push } = await addChecklist(url, headers, items)
   let received = 0
@@ -128,7 +132,7 @@ async function countDeliveries({ url, headers }: Setting): Promise<number> {
 }
 
 /** Each socket changes an item of a list of its own, and waits for the acknowledgement before the next change. */
-async function countOperations({ url, headers }: Setting): Promise<number> {
+async function countOperations({ url, headers, seconds }: Setting): Promise<number> {
   const end = performance.now() + seconds * 1000
   const counts = await openMany(size.sockets, async () => {
     const item = newItem()

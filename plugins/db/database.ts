@@ -19,13 +19,17 @@ interface Database {
 }
 
 async function database(app: FastifyInstance) {
-  const { databaseUrl, listenUrl, dataDir } = app.config
+  const { config } = app
+  const { databaseUrl, listenUrl, dataDir } = config
   if (databaseUrl) {
     const psql = 'psql "$DATABASE_URL"'
     app.decorate('database', { url: databaseUrl, listenUrl: listenUrl ?? databaseUrl, psql })
     return
   }
-  const postgres = await startPostgres(dataDir, {}, step => app.log.info(step))
+  // PostgreSQL's default is 100. Each worker has up to eight connections.
+  const settings: Record<string, string> =
+    config.workers > 1 ? { max_connections: String(100 + 8 * config.workers) } : {}
+  const postgres = await startPostgres(dataDir, settings, step => app.log.info(step))
   // Fastify runs onClose hooks in reverse order, so this one stops PostgreSQL after the pools have closed.
   app.addHook('onClose', () => postgres.stop())
   app.decorate('database', { url: postgres.url, listenUrl: postgres.url, psql: postgres.psql })

@@ -22,6 +22,9 @@ declare module 'fastify' {
  * 6. The server completes its requests. After `queriesMs` the pools end the queries that are still running, so that
  *    their requests are refused with 503 even when the database hangs. After `requestsMs` every connection is closed.
  * 7. The LISTEN connection, the log query and the pools close, each within `connectionMs`. PostgreSQL stops last.
+ *
+ * With several workers, the primary makes each of them take steps 1 to 7, and kills those that still run after
+ * `workersMs`. Then it takes step 7 itself. Until then it sends pages, because pushes wait for their events.
  */
 export const shutdownLimits = {
   perTurn: 200,
@@ -31,7 +34,6 @@ export const shutdownLimits = {
   queriesMs: 4_000,
   requestsMs: 5_000,
   connectionMs: 1_000,
-  /** The primary of a node with several workers closes them first, and kills those that still run after this time. */
   workersMs: 11_000,
   /** Leaves some seconds after `requestsMs` for the embedded PostgreSQL to stop. */
   processMs: 15_000

@@ -3,11 +3,11 @@ import { deriveKeys, type Keys } from '../../lib/keys.ts'
 import { readDatabaseId } from '../../sql/log.ts'
 import type { Page } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
+import type { Source, SourceParts } from './log-source.ts'
 import { connectNats } from './nats.ts'
 import { createPageQueue } from './page-queue.ts'
 import { createPublisher } from './publisher.ts'
 import { openPage, sealPage } from './sealed-page.ts'
-import type { Source, SourceParts } from './source.ts'
 
 const limits = {
   // The publisher sends a page every 1.5 s, also when there is no event.

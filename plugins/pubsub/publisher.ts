@@ -4,7 +4,7 @@ import { connectionOptions } from '../../lib/postgres/connection.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import { tryPublisherLock } from '../../sql/log.ts'
 import type { Page } from './follow.ts'
-import { createLogSource, type Source, type SourceParts } from './source.ts'
+import { createLogSource, type Source, type SourceParts } from './log-source.ts'
 
 const limits = { lockMs: 5000 }
 

@@ -9,8 +9,9 @@ import { createTopics } from '../../lib/topics.ts'
 import { readLogState, renewEpoch } from '../../sql/log.ts'
 import type { Follow, Page } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
+import type { Source } from './log-source.ts'
 import { createRelay } from './relay.ts'
-import { createSource, type Source } from './source.ts'
+import { createSource } from './source.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

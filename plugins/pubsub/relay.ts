@@ -1,6 +1,6 @@
 import type { ProcessChannel } from '../../lib/channel.ts'
+import type { Source } from './log-source.ts'
 import { createPageQueue, parsePage } from './page-queue.ts'
-import type { Source } from './source.ts'
 
 const limits = {
   // The primary sends a page every 1.5 s, also when there is no event.

@@ -3,6 +3,9 @@ import cluster from 'node:cluster'
 import { createChannel, type ProcessChannel } from '../../lib/channel.ts'
 import { pingWorker } from './heartbeat.ts'
 
+// A worker sends its first message when it has loaded its modules, which takes long on a busy machine.
+const limits = { firstMessageMs: 60_000 }
+
 /** A worker process, from its start to its end. */
 export interface Worker {
   pid: number
@@ -24,12 +27,15 @@ export function forkWorker(onFrozen: (pid: number) => void): Worker {
   const { promise: ended, resolve } = Promise.withResolvers<string>()
   child.on('error', ({ message }) => resolve(message))
   child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  const killFrozen = () => {
+    onFrozen(pid)
+    kill()
+  }
+  const timer = setTimeout(killFrozen, limits.firstMessageMs)
+  ended.then(() => clearTimeout(timer))
   child.once('message', () => {
-    const stopPings = pingWorker(channel, () => {
-      onFrozen(pid)
-      kill()
-    })
-    ended.then(stopPings)
+    clearTimeout(timer)
+    ended.then(pingWorker(channel, killFrozen))
   })
   return { pid, channel, isReady: false, ended, kill }
 }

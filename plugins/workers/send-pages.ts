@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { readLogState } from '../../sql/log.ts'
 import type { Page } from '../pubsub/follow.ts'
-import type { Source } from '../pubsub/source.ts'
+import type { Source } from '../pubsub/log-source.ts'
 
 const limits = { retryMs: 250 }
 

@@ -20,8 +20,8 @@ const limits = {
   awayMs: 30_000,
   openMs: 120_000,
   stopMs: 15_000,
-  // twice the time after which the primary kills a frozen worker
-  unnoticedMs: 22_000
+  // longer than a worker takes that is frozen while it starts: the primary kills it after 60 s
+  unnoticedMs: 80_000
 }
 
 /** The faults. Each function resolves when its fault has been injected and undone. */

@@ -14,6 +14,8 @@ import { times } from '../support/times.ts'
 import { until } from '../support/until.ts'
 import { startWorkers } from '../support/workers.ts'
 
+t.jobs = 2
+
 t.test('WORKERS=1 starts no further process', async t => {
   const env = { DATABASE_URL: await createDatabase(t), JWT_SECRET, WORKERS: '1' }
   const service = spawnService(t, env)
@@ -40,7 +42,7 @@ t.test('SIGTERM drains one worker, which is replaced, or the whole node', async 
   await until(isReady, START_MS)
   t.equal((await workers()).length, 2)
   const ended = some.filter(({ isClosed }) => isClosed)
-  t.equal(ended.length, 5)
+  t.ok(ended.length > 0 && ended.length < some.length, `${ended.length} streams`)
   t.ok(ended.every(({ text }) => /^retry: \d+$/m.test(text)))
 
   const feeds = await openRawFeeds(t, address, ann.headers, Array(200).fill(undefined))
@@ -59,6 +61,15 @@ t.test('SIGTERM drains one worker, which is replaced, or the whole node', async 
     'every stream received a time to reconnect'
   )
   for (const { closed } of sockets) t.equal(await closed, 1012)
+})
+
+t.test('SIGTERM while the workers start exits with 0', async t => {
+  const env = { DATABASE_URL: await createDatabase(t), JWT_SECRET, WORKERS: '2' }
+  const service = spawnService(t, env)
+  const pid = service.child.pid as number
+  await until(async () => (await childrenOf(pid)).length === 2, START_MS)
+  service.child.kill('SIGTERM')
+  t.strictSame(await service.exited, [0, null], service.output.stderr)
 })
 
 t.test('the workers of a killed primary end', async t => {

@@ -82,7 +82,16 @@ const screens: Screen[] = [
       await untilToast(page, 'Your name was changed.')
     }
   },
-  { name: 'no such page', open: page => goTo(page, '#/no/such/page', 'There is no such page') },
+  {
+    name: 'no such page',
+    open: async page => {
+      // It closes by itself when the check takes long.
+      const close = page.getByRole('button', { name: 'Close message' })
+      await close.click({ timeout: 1000 }).catch(() => {})
+      await page.locator('.toast').waitFor({ state: 'detached' })
+      await goTo(page, '#/no/such/page', 'There is no such page')
+    }
+  },
   {
     name: 'a list with a conflict',
     picture: 'list',

@@ -160,7 +160,10 @@ t.test('conflicts in Chromium', { skip }, async t => {
     )
     await bobPage.keyboard.type(' tonight')
     await annPage.getByText('Bob is typing: Book a DJ tonight').waitFor()
-    t.equal((await versionsOf(question(annPage, 'You and Bob')))[2], 'Bob: Book a DJ tonight')
+    await until(async () => {
+      const versions = await versionsOf(question(annPage, 'You and Bob'))
+      return versions[2] === 'Bob: Book a DJ tonight'
+    })
     await bobPage.keyboard.press('Escape')
     await untilTexts(bobPage, 'Book the jazz band')
     await annPage.getByText('Bob is typing').waitFor({ state: 'detached' })
