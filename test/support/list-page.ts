@@ -171,7 +171,8 @@ export async function untilSaved(page: Page) {
 
 /** Types texts below the last line. */
 export async function addLines(page: Page, ...texts: string[]) {
-  await page.getByRole('textbox', { name: 'Add a line' }).click()
+  // There is another empty line above when lines of others came below that of this user.
+  await page.getByRole('textbox', { name: 'Add a line' }).last().click()
   for (const text of texts) {
     await page.keyboard.insertText(text)
     await page.keyboard.press('Enter')

@@ -1,5 +1,5 @@
 import type { Change, Conflict, Item } from '../../client/index.ts'
-import { formatDay } from './days.ts'
+import { formatDate } from './days.ts'
 import { capitalize, type NameOf } from './names.ts'
 import { diffWords, type Piece } from './word-diff.ts'
 
@@ -102,7 +102,7 @@ function describeUpdate(before: Item, after: Item): Described {
   const isNewText = before.text !== after.text
   if (before.done !== after.done) done.push(after.done ? 'ticked' : 'unticked')
   if (before.dueOn !== after.dueOn)
-    done.push(after.dueOn ? `set the date to ${formatDay(after.dueOn)}` : 'removed the date')
+    done.push(after.dueOn ? `set the date to ${formatDate(after.dueOn)}` : 'removed the date')
   if (before.position !== after.position) done.push('moved')
   if (isNewText || done.length === 0) done.unshift('changed')
   const pieces = isNewText ? diffWords(before.text, after.text) : same(after.text)
@@ -114,7 +114,7 @@ function describeKept({ field, base, theirs, theirsBy }: Conflict, nameOf: NameO
   if (field === 'alive')
     return { who, what: 'deleted the line, which was changed meanwhile', pieces: [] }
   if (field === 'dueOn') {
-    const day = typeof theirs === 'string' ? formatDay(theirs) : 'no date'
+    const day = typeof theirs === 'string' ? formatDate(theirs) : 'no date'
     return { who, what: `wrote another date, kept beside it: ${day}`, pieces: [] }
   }
   const pieces = diffWords(`${base ?? ''}`, `${theirs}`)

@@ -1,6 +1,6 @@
 import type { Notices, Operation, Result, View } from '../../client/index.ts'
 import { plural } from '../text.ts'
-import { formatDay } from './days.ts'
+import { formatDate } from './days.ts'
 
 /** A part of the report about an absence. `show` names what a button next to it shows. */
 export interface ReportPart {
@@ -84,7 +84,7 @@ function describe(op: Operation, nameOf: (id: string) => string): string[] {
       return [
         ...(text ? [`Change ${name} to: ${text.to}`] : []),
         ...(done ? [`${done.to ? 'Tick' : 'Untick'} ${name}`] : []),
-        ...(dueOn ? [`Date of ${name}: ${dueOn.to === null ? 'none' : formatDay(dueOn.to)}`] : [])
+        ...(dueOn ? [`Date of ${name}: ${dueOn.to === null ? 'none' : formatDate(dueOn.to)}`] : [])
       ]
     }
     case 'item.delete':
