@@ -29,7 +29,13 @@ try {
   const config = await (primary ? primary.call<Config>('config') : readConfig())
   app = config.workers > 1 && !primary ? buildPrimary(config) : build({ config, primary })
   const options = { delay: shutdownLimits.processMs, logger: app.log, skip: [...SIGNALS] }
-  const { close } = closeWithGrace(options, onClose)
+  const grace = closeWithGrace(options, onClose)
+  // A worker may receive a signal and the message of the primary: a second call must not end the first one early.
+  let isClosing = false
+  const close = () => {
+    if (!isClosing) grace.close()
+    isClosing = true
+  }
   onSignal(close)
   primary?.handle('close', close)
   await app.ready()
