@@ -51,6 +51,8 @@ export function createHttp({ address, fetch, clock, closed }: HttpParts): Http {
             },
             body: body === undefined ? undefined : JSON.stringify(body),
             credentials: 'include',
+            // After a sign-out, the cache of the browser must not contain what the user has read.
+            cache: 'no-store',
             signal: combined
           })
           const text = await response.text()
