@@ -8,7 +8,7 @@ import { typeErrors } from '../support/type-check.ts'
 
 const root = join(import.meta.dirname, '../..')
 const allowed = 'https://app.example.com'
-const { app, url } = await startNode(t, { ALLOWED_ORIGINS: allowed })
+const { app, url } = await startNode(t, { ALLOWED_ORIGINS: allowed, WEB: 'on' })
 const values = ['ConcordError', 'createClient', 'indexedDbStorage', 'memoryStorage', 'version']
 const paths = ['/client.js', '/client.d.ts']
 

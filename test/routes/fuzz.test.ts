@@ -4,7 +4,7 @@ import { startNode } from '../support/app.ts'
 import type { HttpRequest } from '../support/http-client.ts'
 import { createUser, signIn } from '../support/users.ts'
 
-const { app, call } = await startNode(t)
+const { app, call } = await startNode(t, { WEB: 'on' })
 const ann = await createUser(app)
 
 const routes = [

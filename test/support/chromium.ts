@@ -90,7 +90,7 @@ export const skip =
 
 /** Starts a service that also serves the page of the tests. */
 export async function startService(t: Pick<Test, 'teardown'>, env: NodeJS.ProcessEnv = {}) {
-  const app = await build(t, env, servePage)
+  const app = await build(t, { WEB: 'on', ...env }, servePage)
   return { app, url: await listen(app), connections }
 
   /** Returns the numbers of open streams and sockets. */

@@ -37,6 +37,7 @@ export function spawnService(
       ...inherited,
       PORT: '0',
       LOG_LEVEL: 'warn',
+      WEB: 'off',
       ...env
     }
   })

@@ -30,7 +30,7 @@ interface Schema {
   oneOf?: Schema[]
 }
 
-const app = await build(t)
+const app = await build(t, { WEB: 'on' })
 const { paths, tags, components, ...info } = (await app.inject('/docs/json')).json()
 const operations = Object.entries(paths as Record<string, Record<string, Operation>>).flatMap(
   ([path, methods]) =>

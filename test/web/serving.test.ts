@@ -3,7 +3,7 @@ import t from 'tap'
 import { bundlePage } from '../../lib/page-bundle.ts'
 import { build } from '../support/app.ts'
 
-const app = await build(t)
+const app = await build(t, { WEB: 'on' })
 const { body: html, headers } = await app.inject('/')
 const assets = [...html.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path = '']) => path)
 
