@@ -117,6 +117,7 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await pages.openShared()
     await addLines(annPage, 'Order chairs for the tables')
     await untilTexts(bobPage, 'Order chairs for the tables')
+    await untilSaved(annPage)
     pages.disconnect()
     await offline(annPage, bobPage)
     await rewrite(annPage, 'Order chairs for the tables', 'Order chairs for the tables by Friday')
@@ -173,6 +174,7 @@ t.test('conflicts in Chromium', { skip }, async t => {
     const { listId } = await pages.openShared()
     await addLines(annPage, 'Book the band', 'Order chairs for the tables', 'Candles')
     await untilTexts(bobPage, 'Book the band', 'Order chairs for the tables', 'Candles')
+    await untilSaved(annPage)
     pages.disconnect()
     await offline(annPage, bobPage)
     await rewrite(annPage, 'Book the band', 'Book the jazz band')
@@ -212,8 +214,33 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await report.waitFor({ state: 'detached' })
   })
 
+  testList(t, 'of two dates one is chosen, or another one', pages, async (t, pages) => {
+    await pages.openShared()
+    await addLines(annPage, 'Candles')
+    await untilTexts(bobPage, 'Candles')
+    await untilSaved(annPage)
+    pages.disconnect()
+    await offline(annPage, bobPage)
+    await setDate(annPage, 'Candles', '2030-01-02')
+    await setDate(bobPage, 'Candles', '2030-03-04')
+    await pages.reconnect()
+    const shown = question(annPage, 'You and Bob changed the date at the same time.')
+    await shown.waitFor()
+    t.strictSame(await versionsOf(shown), [
+      'Before: no date',
+      'You: Wed 2 Jan 2030',
+      'Bob: Mon 4 Mar 2030'
+    ])
+    await shown.getByRole('button', { name: 'Another date…' }).click()
+    await shown.getByLabel('Another date').fill('2030-05-06')
+    await annPage.keyboard.press('Enter')
+    await bobPage.getByText('Mon 6 May 2030').waitFor()
+    await bobPage.getByText('to decide').waitFor({ state: 'detached' })
+  })
+
   testList(t, 'two titles are a question below the title', pages, async (_t, pages) => {
     await pages.openShared()
+    await untilSaved(annPage)
     pages.disconnect()
     await offline(annPage, bobPage)
     await rename(annPage, 'To buy today')
@@ -296,6 +323,12 @@ function focusedLabel(page: Page) {
 
 function focusedId(page: Page) {
   return page.evaluate(() => document.activeElement?.id ?? '')
+}
+
+async function setDate(page: Page, line: string, day: string) {
+  await (await lineOf(page, line)).getByRole('checkbox').press('d')
+  await page.getByRole('textbox', { name: 'Due date' }).fill(day)
+  await page.keyboard.press('Enter')
 }
 
 async function rename(page: Page, title: string) {

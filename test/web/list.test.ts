@@ -223,6 +223,7 @@ t.test('a checklist in Chromium', { skip }, async t => {
       await untilTexts(bobPage, 'Before')
       await annPage.evaluate(() => navigator.serviceWorker.ready.then(() => {}))
       await annPage.context().grantPermissions(['local-network-access'])
+      await untilSaved(annPage)
 
       setup.disconnect()
       await annPage.locator('.pill.offline').waitFor()
