@@ -10,6 +10,7 @@ import { until } from '../support/until.ts'
 // Two nodes with two workers each, of which one reads the log and sends it to the other through NATS, 54 followers and
 // 14 writers. After each fault, every follower must have received exactly the events that SQL selects for it, each once
 // and in order.
+t.setTimeout(600_000)
 const limits = { startMs: 60_000, writes: 60, faultMs: 6000, workers: 2 }
 const nats = !isNatsMissing
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
