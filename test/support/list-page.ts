@@ -13,7 +13,7 @@ export type ListPages = Awaited<ReturnType<typeof startListPages>>
  * use them, because it takes longer to open a device than to run a test.
  */
 export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser) {
-  const app = await build(t)
+  const app = await build(t, { WEB: 'on' })
   const proxy = await tcpProxy(t, await listen(app))
   t.teardown(() => proxy.close())
   const problems: string[] = []
