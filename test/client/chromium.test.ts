@@ -116,22 +116,20 @@ t.test('clients in the tabs of Chromium', { skip }, async t => {
     await signIn(only, user)
     await openList(only, listId)
 
-    await goAway(only, setup.url)
-    await until(async () => `${await setup.connections()}` === '0,0')
-    await insertItem(listId, 'while the page was away')
-    await goBack(only)
+    await awayAndBack(only, setup.url, async () => {
+      await until(async () => `${await setup.connections()}` === '0,0')
+      await insertItem(listId, 'while the page was away')
+    })
     await untilSame(only, service, listId)
 
     const other = await device.openTab()
     await openList(other, listId)
-    await goAway(only, setup.url)
-    await addItems(other, listId, 'by the other tab')
-    await goBack(only)
+    await awayAndBack(only, setup.url, () => addItems(other, listId, 'by the other tab'))
     await untilSame(only, service, listId)
     await addItems(only, listId, 'by the page that returned')
     await untilSame(other, service, listId)
     await until(async () => `${await setup.connections()}` === '1,1')
-    t.strictSame(await only.evaluate(() => concord.pageShows), [false, true, true])
+    t.equal(await only.evaluate(() => concord.pageShows.at(-1)), true)
   })
 
   testPages(t, 'a page from the back/forward cache has the new user', service, async (t, setup) => {
@@ -148,9 +146,11 @@ t.test('clients in the tabs of Chromium', { skip }, async t => {
       concord.when(concord.client.session, ({ state }) => state === 'signed-out')
     )
 
-    await goAway(tab, setup.url)
-    await signIn(other, await createUser(app, 'Bob'))
-    await goBack(tab)
+    let isBob = false
+    await awayAndBack(tab, setup.url, async () => {
+      if (!isBob) await signIn(other, await createUser(app, 'Bob'))
+      isBob = true
+    })
     const name = await tab.evaluate(async () => {
       const session = await concord.when(
         concord.client.session,
@@ -323,6 +323,16 @@ async function endTab(tab: Page, end: 'closes' | 'crashes' | 'freezes') {
     }
   }
   return async () => {}
+}
+
+/** Leaves the page and returns, again when Chromium has not kept the page in its back/forward cache. */
+async function awayAndBack(tab: Page, url: string, whileAway: () => Promise<unknown>) {
+  for (let tries = 0; tries < 4; tries++) {
+    await goAway(tab, url)
+    await whileAway()
+    await goBack(tab)
+    if (await tab.evaluate(() => concord.pageShows.at(-1))) return
+  }
 }
 
 async function goAway(tab: Page, url: string) {

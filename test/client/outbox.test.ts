@@ -336,7 +336,7 @@ t.test('not_found is final for a member, and pauses the list of others', async t
       if (!isMember) throw refusal('CHECKLIST_NOT_FOUND', 404)
       return { items: [] }
     }
-    const op = edit('a')
+    const op: Operation = { opId: randomUUID(), kind: 'item.restore', itemId: ann.id }
     tab.outbox.add(listId, op)
     await settle()
     t.strictSame(tab.opsOf(listId), isMember ? [] : [op])
@@ -351,7 +351,7 @@ t.test('while it is unknown whether the user is a member, not_found deletes noth
   tab.respond = async () => {
     throw refusal('NETWORK')
   }
-  const op = edit('a')
+  const op: Operation = { opId: randomUUID(), kind: 'item.restore', itemId: ann.id }
   tab.outbox.add(listId, op)
   await settle()
   t.strictSame(tab.opsOf(listId), [op])

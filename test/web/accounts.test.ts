@@ -204,6 +204,7 @@ t.test('accounts on the page', { skip }, async t => {
     const user = await createUser(app)
     const listId = await createChecklist(user, await createProject(user))
     const { page } = await openAs(setup, browser, user, { hash: `#/lists/${listId}` })
+    await page.getByPlaceholder('Add a line').waitFor()
     await untilState(page, 'Saved')
     setup.disconnect()
     await untilState(page, 'Offline')
