@@ -88,10 +88,6 @@ survives('every pool connection is killed', async () => {
   await faults.killPools(harness)
 })
 
-survives('PostgreSQL is killed and restarted at once', async () => {
-  await faults.killDatabase(harness, 0)
-})
-
 survives('PostgreSQL is killed and restarts after 5 s', async t => {
   const away = faults.killDatabase(harness, limits.awayMs)
   await until(async () => (await readiness(node)) === 'unavailable')
@@ -123,10 +119,6 @@ survives('a transaction stays open for 5 s', async t => {
 
 survives('a node is killed', async () => {
   await faults.killNode(harness)
-})
-
-survives('a node receives SIGTERM', async () => {
-  await faults.stopNode(harness)
 })
 
 survives('the nodes restart one after the other', async () => {

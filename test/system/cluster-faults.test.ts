@@ -23,7 +23,6 @@ survives('a worker is frozen', 'freezeWorker')
 survives('a node is killed', 'killNode')
 survives('a node is frozen', 'freezeNode')
 survives('connections to PostgreSQL are killed', 'killListeners', 'killReaders', 'killPools')
-survives('PostgreSQL is killed', 'killDatabase')
 if (nats) {
   survives('the publisher loses its lock', 'killPublisher')
   survives('NATS is killed', 'killNats')
