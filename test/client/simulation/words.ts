@@ -59,7 +59,7 @@ export function createWords(faults: string[]) {
         .filter(word => (word.tab ?? tab) === tab && !word.isFromSql)
       for (const word of added) {
         word.tab = tab
-        word.isSettled = word.isReleased = false
+        word.isSettled = word.isReleased = word.isStored = false
         word.version++
       }
       const versions = added.map(({ version }) => version)
