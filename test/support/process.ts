@@ -24,7 +24,7 @@ export function spawnService(
   script = 'server.ts',
   args: string[] = []
 ): ServiceProcess {
-  const { PATH, NODE_OPTIONS, NODE_V8_COVERAGE } = process.env
+  const { PATH, NODE_OPTIONS } = process.env
   const inherited = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => name.startsWith('_TAPJS'))
   )
@@ -33,7 +33,6 @@ export function spawnService(
     env: {
       PATH,
       NODE_OPTIONS,
-      NODE_V8_COVERAGE,
       ...inherited,
       PORT: '0',
       LOG_LEVEL: 'warn',
