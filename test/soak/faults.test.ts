@@ -7,12 +7,12 @@ import { post } from './fixtures.ts'
 import { startHarness } from './harness.ts'
 import type { ServiceNode } from './node.ts'
 
-const limits = { startMs: 60_000, awayMs: 5000, frozenMs: 12_000, writes: 40 }
+const limits = { startMs: 60_000, awayMs: 5000, frozenMs: 12_000, writes: 40, pauseMs: 400 }
 
 // Two nodes, 54 followers and 14 writers, against which the faults below are injected one after the other.
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
 t.comment(`SEED=${seed}`)
-const harness = await startHarness({ seed })
+const harness = await startHarness({ seed, pauseMs: limits.pauseMs })
 const { nodes, fixtures, written, streams, sockets } = harness
 const [node] = nodes as [ServiceNode]
 

@@ -21,6 +21,8 @@ export interface HarnessOptions {
   nats?: boolean
   streams?: number
   sockets?: number
+  /** mean time between two writes of one writer */
+  pauseMs?: number
 }
 
 /** The running parts of the soak test, into which faults are injected. */
@@ -34,6 +36,7 @@ export interface Harness {
   fixtures: Fixtures
   streams: StreamFollower[]
   sockets: SocketFollower[]
+  pauseMs: number
   /** how many writes succeeded, and how many failed because the database or a node was down */
   written: { done: number; refused: number }
   /** errors of a fault itself, such as a node that does not stop or its exit code */
@@ -61,7 +64,8 @@ export async function startHarness({
   workers = 1,
   nats: hasNats = false,
   streams = 40,
-  sockets = 14
+  sockets = 14,
+  pauseMs = 150
 }: HarnessOptions) {
   const random = createRandom(seed)
   const database = await createPostgres()
@@ -84,6 +88,7 @@ export async function startHarness({
       nats,
       fixtures,
       ...followers(fixtures, streams, sockets),
+      pauseMs,
       written: { done: 0, refused: 0 },
       faultErrors: []
     }
@@ -118,9 +123,9 @@ function followers(fixtures: Fixtures, streamCount: number, socketCount: number)
 }
 
 /** Runs writers, and followers that disconnect now and then, while `during` runs. */
-async function run({ fixtures, written }: Harness, during: () => Promise<unknown>) {
+async function run({ fixtures, written, pauseMs }: Harness, during: () => Promise<unknown>) {
   fixtures.isQuiet = false
-  const writers = startWriters(fixtures, written)
+  const writers = startWriters(fixtures, written, pauseMs)
   try {
     await during()
   } finally {

@@ -5,10 +5,14 @@ import { withTimeout } from '../../lib/with-timeout.ts'
 import type { Sql } from '../../sql/executor.ts'
 import { type Fixtures, post, send } from './fixtures.ts'
 
-const limits = { pauseMs: 150, items: 60, timeoutMs: 15_000 }
+const limits = { items: 60, timeoutMs: 15_000 }
 
 /** Starts writers that send requests to random nodes and run every kind of SQL statement, until `stop` is called. */
-export function startWriters(fixtures: Fixtures, written: { done: number; refused: number }) {
+export function startWriters(
+  fixtures: Fixtures,
+  written: { done: number; refused: number },
+  pauseMs: number
+) {
   const { sql, random, addresses, projects, temporaryMembers, members } = fixtures
   let isStopped = false
   const running = [...httpWriters(), ...sqlWriters()].map(repeat)
@@ -30,7 +34,7 @@ export function startWriters(fixtures: Fixtures, written: { done: number; refuse
         // The database or a node is down.
         written.refused++
       }
-      await sleep(random.next() * 2 * limits.pauseMs)
+      await sleep(random.next() * 2 * pauseMs)
     }
   }
 

@@ -83,7 +83,7 @@ export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser
 
   async function openTab(context: BrowserContext) {
     const page = await context.newPage()
-    page.setDefaultTimeout(10_000)
+    page.setDefaultTimeout(30_000)
     pages.add(page)
     page.on('close', () => pages.delete(page))
     page.on('crash', () => pages.delete(page))

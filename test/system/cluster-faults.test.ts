@@ -11,11 +11,17 @@ import { until } from '../support/until.ts'
 // 14 writers. After each fault, every follower must have received exactly the events that SQL selects for it, each once
 // and in order.
 t.setTimeout(600_000)
-const limits = { startMs: 60_000, writes: 40, faultMs: 6000, workers: 2 }
+const limits = { startMs: 60_000, writes: 40, pauseMs: 400, faultMs: 6000, workers: 2 }
 const nats = !isNatsMissing
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
 t.comment(`SEED=${seed}`)
-const harness = await startHarness({ seed, nodes: 2, workers: limits.workers, nats })
+const harness = await startHarness({
+  seed,
+  nodes: 2,
+  workers: limits.workers,
+  nats,
+  pauseMs: limits.pauseMs
+})
 const { nodes, written } = harness
 
 survives('two workers are killed', 'killWorker', 'killWorker')
