@@ -25,8 +25,6 @@ const harness = await startHarness({
 const { nodes, written } = harness
 
 survives('two workers are killed', 'killWorker', 'killWorker')
-survives('a worker is frozen', 'freezeWorker')
-survives('a node is killed', 'killNode')
 survives('a node is frozen', 'freezeNode')
 if (nats) {
   survives('the publisher loses its lock', 'killPublisher')
