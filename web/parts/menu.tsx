@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useRef, useState } from 'preact/hooks'
+import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { Icon, type IconName } from '../icons.tsx'
 
 export interface MenuItem {
@@ -46,7 +46,7 @@ export function Menu({ label, items, children, class: extra = '', tabIndex }: Me
     }
   }, [isOpen])
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (isOpen) entriesOf(list.current)[0]?.focus()
   }, [isOpen])
 
