@@ -61,7 +61,7 @@ const limits = {
   silenceMs: 120_000
 }
 
-/** What the primary of a node with several workers consists of. It serves no request. */
+/** The plugins of the primary of a node with several workers. The primary serves no request. */
 const primaryPlugins = [configuration, metrics, shutdown, database, pools, keys, workers]
 
 /**

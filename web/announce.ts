@@ -5,7 +5,7 @@ import { listNames, plural } from './text.ts'
 /** minimum time between two sentences about changes of others */
 const pauseMs = 5000
 
-/** what screen readers are told: everything, only what concerns this user, or nothing */
+/** the changes that screen readers announce: all, only those that concern this user, or none */
 export const announcements = setting('announcements', ['all', 'mine', 'none'] as const)
 
 /** the texts of the regions `role=status` and `role=alert` */

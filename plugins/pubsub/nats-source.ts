@@ -64,8 +64,10 @@ export async function createNatsSource(app: SourceParts, options: NatsOptions): 
             page = await read(after)
             metrics.logReads.inc()
             silentAt = within(limits.pollMs)
-            publish(page).catch(() => {})
-            if (nats.isConnected()) publisher.start({ epoch, pos: after }, either, publishOwn)
+            if (nats.isConnected()) {
+              publish(page).catch(() => {})
+              publisher.start({ epoch, pos: after }, either, publishOwn)
+            }
           }
           if (!page) continue
           if (page.epoch === epoch) after = Math.max(after, page.to)

@@ -81,7 +81,7 @@ export function connectNats(
       ...(user !== undefined && { user, pass: password }),
       ...(isEncrypted && { tls: {} }),
       ...(credentials && { authenticator: credsAuthenticator(Buffer.from(credentials)) }),
-      // The own pages do not come back.
+      // The server does not send the own pages back.
       noEcho: true,
       ignoreAuthErrorAbort: true,
       maxReconnectAttempts: -1,

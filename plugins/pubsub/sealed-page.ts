@@ -5,11 +5,11 @@ import { formatPage, parsePage } from './page-queue.ts'
 
 // A node of another format ignores these messages, and reads the events from PostgreSQL.
 const FORMAT = '1'
+const HEADER = new RegExp(`^${FORMAT} (\\S+) (\\S{43}) `)
 
 const limits = {
   events: 200,
-  // A NATS server accepts 1 MiB by default.
-  // The JSON texts of an event at most double as part of a JSON string.
+  // A NATS server accepts 1 MiB by default, and the JSON texts of an event at most double as part of a JSON string.
   bytes: 400 << 10
 }
 
@@ -29,7 +29,7 @@ export function* sealPage(page: Page, [{ kid, pages: key }]: Keys): Generator<Ui
 
 /** Returns the page of a message. Returns undefined when the message has another format or was not sent by a node. */
 export function openPage(message: Uint8Array, keys: Keys): Page | undefined {
-  const header = /^1 (\S+) (\S{43}) /.exec(Buffer.from(message.subarray(0, 100)).toString('latin1'))
+  const header = HEADER.exec(Buffer.from(message.subarray(0, 100)).toString('latin1'))
   const [start = '', kid, mac = ''] = header ?? []
   const key = keys.find(key => key.kid === kid)
   if (!key) return

@@ -21,7 +21,7 @@ import { until } from './until.ts'
 import { PASSWORD, type User } from './users.ts'
 
 declare global {
-  /** What the script of the page exposes, for the functions that tests run in the page. */
+  /** The object of the page's script that the functions use which tests run in the page. */
   var concord: {
     client: Client
     /** the lines of the client's log */

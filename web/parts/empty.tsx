@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact'
 import { Icon, type IconName } from '../icons.tsx'
 
-/** What a screen shows in place of rows that do not exist yet. */
+/** Stands in place of rows that do not exist yet. */
 export function Empty({
   icon,
   title,
