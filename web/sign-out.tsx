@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals'
 import { client } from './client.ts'
-import { Confirm } from './parts/dialog.tsx'
+import { Confirm } from './parts/confirm.tsx'
 import { showFailure } from './parts/toast.tsx'
 import { expectScreen } from './route.ts'
 import { connection } from './state.ts'

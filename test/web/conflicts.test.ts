@@ -117,12 +117,10 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await pages.openShared()
     await addLines(annPage, 'Order chairs for the tables')
     await untilTexts(bobPage, 'Order chairs for the tables')
-    await untilSaved(annPage)
-    pages.disconnect()
-    await offline(annPage, bobPage)
-    await rewrite(annPage, 'Order chairs for the tables', 'Order chairs for the tables by Friday')
-    await rewrite(bobPage, 'Order chairs for the tables', 'Order white chairs for the tables')
-    await pages.reconnect()
+    await apart(pages, async () => {
+      await rewrite(annPage, 'Order chairs for the tables', 'Order chairs for the tables by Friday')
+      await rewrite(bobPage, 'Order chairs for the tables', 'Order white chairs for the tables')
+    })
     const merged = 'Order white chairs for the tables by Friday'
     await untilTexts(annPage, merged)
     await untilTexts(bobPage, merged)
@@ -218,12 +216,10 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await pages.openShared()
     await addLines(annPage, 'Candles')
     await untilTexts(bobPage, 'Candles')
-    await untilSaved(annPage)
-    pages.disconnect()
-    await offline(annPage, bobPage)
-    await setDate(annPage, 'Candles', '2030-01-02')
-    await setDate(bobPage, 'Candles', '2030-03-04')
-    await pages.reconnect()
+    await apart(pages, async () => {
+      await setDate(annPage, 'Candles', '2030-01-02')
+      await setDate(bobPage, 'Candles', '2030-03-04')
+    })
     const shown = question(annPage, 'You and Bob changed the date at the same time.')
     await shown.waitFor()
     t.strictSame(await versionsOf(shown), [
@@ -240,12 +236,10 @@ t.test('conflicts in Chromium', { skip }, async t => {
 
   testList(t, 'two titles are a question below the title', pages, async (_t, pages) => {
     await pages.openShared()
-    await untilSaved(annPage)
-    pages.disconnect()
-    await offline(annPage, bobPage)
-    await rename(annPage, 'To buy today')
-    await rename(bobPage, 'To buy tomorrow')
-    await pages.reconnect()
+    await apart(pages, async () => {
+      await rename(annPage, 'To buy today')
+      await rename(bobPage, 'To buy tomorrow')
+    })
     const shown = question(annPage, 'You and Bob changed the title at the same time.')
     await shown.getByRole('button', { name: 'Keep Bob’s' }).click()
     await annPage.getByRole('heading', { name: 'To buy tomorrow' }).waitFor()
@@ -282,13 +276,20 @@ async function openConflict(pages: ListPages, isNew = true) {
   const { annPage, bobPage } = pages
   if (isNew) await addLines(annPage, 'Book the band')
   await untilTexts(bobPage, 'Book the band')
-  await untilSaved(annPage)
-  pages.disconnect()
-  await offline(annPage, bobPage)
-  await rewrite(annPage, 'Book the band', 'Book the jazz band')
-  await rewrite(bobPage, 'Book the band', 'Book a DJ')
-  await pages.reconnect()
+  await apart(pages, async () => {
+    await rewrite(annPage, 'Book the band', 'Book the jazz band')
+    await rewrite(bobPage, 'Book the band', 'Book a DJ')
+  })
   await Promise.all([annPage, bobPage].map(page => page.getByText('1 to decide').waitFor()))
+}
+
+/** Makes edits while both users have no network, and waits until the network is back. */
+async function apart(pages: ListPages, edit: () => Promise<void>) {
+  await untilSaved(pages.annPage)
+  pages.disconnect()
+  await offline(pages.annPage, pages.bobPage)
+  await edit()
+  await pages.reconnect()
 }
 
 async function rewriteBoth({ annPage, bobPage }: ListPages, line: string, text: string) {

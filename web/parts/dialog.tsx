@@ -1,8 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { useId, useLayoutEffect, useRef } from 'preact/hooks'
-import { useForm } from '../form.ts'
-import { Button, IconButton } from './button.tsx'
-import { Notice } from './empty.tsx'
+import { IconButton } from './button.tsx'
 
 interface DialogProps {
   title: string
@@ -48,40 +46,5 @@ export function Dialog({ title, onClose, children, class: extra = '' }: DialogPr
         {children}
       </div>
     </dialog>
-  )
-}
-
-interface ConfirmProps {
-  title: string
-  /** text of the button */
-  action: string
-  children: ComponentChildren
-  onClose: () => void
-  /** Does what is asked. The dialog stays open, with the error, when it rejects. */
-  run: () => Promise<unknown>
-  /** called after `run`, when the dialog is closed */
-  then?: () => void
-}
-
-/** A question before an action that cannot be undone. */
-export function Confirm({ title, action, children, onClose, run, then }: ConfirmProps) {
-  const { error, isBusy, onSubmit } = useForm(async () => {
-    await run()
-    onClose()
-    then?.()
-  })
-  return (
-    <Dialog title={title} onClose={onClose}>
-      <form class="form" onSubmit={onSubmit}>
-        {error && <Notice kind="error">{error}</Notice>}
-        <p>{children}</p>
-        <div class="dialog-actions">
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="danger" type="submit" isBusy={isBusy}>
-            {action}
-          </Button>
-        </div>
-      </form>
-    </Dialog>
   )
 }

@@ -6,9 +6,10 @@ import { client } from '../client.ts'
 import { describeError } from '../errors.ts'
 import { useForm } from '../form.ts'
 import { Button } from '../parts/button.tsx'
-import { Confirm, Dialog } from '../parts/dialog.tsx'
+import { Confirm } from '../parts/confirm.tsx'
 import { Loading, Notice } from '../parts/empty.tsx'
 import { Field } from '../parts/field.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { PasswordField } from '../parts/password.tsx'
 import { Time } from '../parts/time.tsx'
 import { Title } from '../parts/title.tsx'
@@ -236,9 +237,7 @@ function Choice<T extends string>({ label, value, choices }: ChoiceProps<T>) {
 function DeleteAccount() {
   const [isOpen, setOpen] = useState(false)
   const close = () => setOpen(false)
-  const { errors, error, isBusy, onSubmit } = useForm(({ password = '' }) =>
-    client.account.delete(password)
-  )
+  const form = useForm(({ password = '' }) => client.account.delete(password))
   return (
     <section class="section" aria-labelledby="delete">
       <h2 id="delete">Delete account</h2>
@@ -252,23 +251,20 @@ function DeleteAccount() {
         </Button>
       </p>
       {isOpen && (
-        <Dialog title="Delete your account?" onClose={close}>
-          <form class="form" onSubmit={onSubmit} noValidate>
-            {error && <Notice kind="error">{error}</Notice>}
-            <PasswordField
-              label="Password"
-              name="password"
-              autocomplete="current-password"
-              error={errors.password}
-            />
-            <div class="dialog-actions">
-              <Button onClick={close}>Cancel</Button>
-              <Button kind="danger" type="submit" isBusy={isBusy}>
-                Delete account
-              </Button>
-            </div>
-          </form>
-        </Dialog>
+        <FormDialog
+          title="Delete your account?"
+          submit="Delete account"
+          kind="danger"
+          form={form}
+          onClose={close}
+        >
+          <PasswordField
+            label="Password"
+            name="password"
+            autocomplete="current-password"
+            error={form.errors.password}
+          />
+        </FormDialog>
       )}
     </section>
   )

@@ -6,9 +6,10 @@ import { useForm } from '../form.ts'
 import { Icon } from '../icons.tsx'
 import { Avatar } from '../parts/avatar.tsx'
 import { Button } from '../parts/button.tsx'
-import { Confirm, Dialog } from '../parts/dialog.tsx'
+import { Confirm } from '../parts/confirm.tsx'
 import { Empty, Loading, Notice } from '../parts/empty.tsx'
 import { Field, Select } from '../parts/field.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Menu, type MenuItem } from '../parts/menu.tsx'
 import { Time } from '../parts/time.tsx'
 import { Title } from '../parts/title.tsx'
@@ -131,31 +132,22 @@ interface RenameProps {
 }
 
 function Rename({ handle, name: before, onClose }: RenameProps) {
-  const { errors, error, isBusy, onSubmit } = useForm(async ({ name = '' }) => {
+  const form = useForm(async ({ name = '' }) => {
     if (name.trim() !== before) await handle.rename(name.trim())
     onClose()
   })
   return (
-    <Dialog title="Rename project" onClose={onClose}>
-      <form class="form" onSubmit={onSubmit} noValidate>
-        {error && <Notice kind="error">{error}</Notice>}
-        <Field
-          label="Name"
-          name="name"
-          autocomplete="off"
-          required
-          maxLength={200}
-          defaultValue={before}
-          error={errors.name}
-        />
-        <div class="dialog-actions">
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" isBusy={isBusy}>
-            Rename
-          </Button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="Rename project" submit="Rename" {...{ form, onClose }}>
+      <Field
+        label="Name"
+        name="name"
+        autocomplete="off"
+        required
+        maxLength={200}
+        defaultValue={before}
+        error={form.errors.name}
+      />
+    </FormDialog>
   )
 }
 

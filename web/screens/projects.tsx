@@ -4,9 +4,9 @@ import { describeError } from '../errors.ts'
 import { useForm } from '../form.ts'
 import { Icon } from '../icons.tsx'
 import { Button } from '../parts/button.tsx'
-import { Dialog } from '../parts/dialog.tsx'
 import { Empty, Loading, Notice } from '../parts/empty.tsx'
 import { Field } from '../parts/field.tsx'
+import { FormDialog } from '../parts/form-dialog.tsx'
 import { Title } from '../parts/title.tsx'
 import { href, navigate } from '../route.ts'
 import { newProjects, projects, projectsError } from '../state.ts'
@@ -60,31 +60,22 @@ export function ProjectsScreen() {
 }
 
 function NewProject({ onClose }: { onClose: () => void }) {
-  const { errors, error, isBusy, onSubmit } = useForm(async ({ name = '' }) => {
+  const form = useForm(async ({ name = '' }) => {
     const { id } = await client.createProject(name.trim())
     onClose()
     navigate(href.project(id))
   })
   return (
-    <Dialog title="New project" onClose={onClose}>
-      <form class="form" onSubmit={onSubmit} noValidate>
-        {error && <Notice kind="error">{error}</Notice>}
-        <Field
-          label="Name"
-          name="name"
-          autocomplete="off"
-          required
-          maxLength={200}
-          placeholder="Summer fair"
-          error={errors.name}
-        />
-        <div class="dialog-actions">
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" isBusy={isBusy}>
-            Create project
-          </Button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog title="New project" submit="Create project" {...{ form, onClose }}>
+      <Field
+        label="Name"
+        name="name"
+        autocomplete="off"
+        required
+        maxLength={200}
+        placeholder="Summer fair"
+        error={form.errors.name}
+      />
+    </FormDialog>
   )
 }
