@@ -94,7 +94,6 @@ t.test('the ten lines sign in, list projects and edit a checklist', async t => {
 })
 
 async function run(node: string, args: string[]) {
-  // Without NODE_OPTIONS, because another Node cannot load the hooks of tap.
   const child = spawn(node, args, { env: { PATH: process.env.PATH }, timeout: 30_000 })
   const [stdout, stderr, [status]] = await Promise.all([
     textOf(child.stdout),

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+const requirements = join(import.meta.dirname, '../../lib/requirements.js')
 const server = join(import.meta.dirname, '../../server.ts')
 const clock = join(import.meta.dirname, 'clock.ts')
 
@@ -28,7 +29,8 @@ export function createNode(databaseUrl: string, port: number, env: NodeJS.Proces
     },
 
     async start() {
-      child = spawn(process.execPath, ['--import', clock, server], {
+      const args = ['--import', requirements, '--import', clock, server]
+      child = spawn(process.execPath, args, {
         env: {
           PATH: process.env.PATH,
           DATABASE_URL: databaseUrl,

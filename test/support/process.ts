@@ -24,21 +24,11 @@ export function spawnService(
   script = 'server.ts',
   args: string[] = []
 ): ServiceProcess {
-  const { PATH, NODE_OPTIONS } = process.env
-  const inherited = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => name.startsWith('_TAPJS'))
-  )
-  const child = spawn(process.execPath, [join(root, script), ...args], {
+  const { PATH } = process.env
+  const requirements = ['--import', join(root, 'lib/requirements.js')]
+  const child = spawn(process.execPath, [...requirements, join(root, script), ...args], {
     cwd: env.DATA_DIR ?? tmpdir(),
-    env: {
-      PATH,
-      NODE_OPTIONS,
-      ...inherited,
-      PORT: '0',
-      LOG_LEVEL: 'warn',
-      WEB: 'off',
-      ...env
-    }
+    env: { PATH, PORT: '0', LOG_LEVEL: 'warn', WEB: 'off', ...env }
   })
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', chunk => {
