@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
@@ -18,7 +18,7 @@ import { round } from './support/statistics.ts'
  *
  * node bench/readers.ts [seconds of each measurement = 5] [folder of another version, such as a git worktree]
  */
-const nodeCounts = [1, 8, 32]
+const nodeCounts = [1, 4, 8, 16, 32]
 const rates = [0, 100, 400]
 const limits = { writers: 6, tickMs: 10, maxPending: 100, warmUpMs: 2000, minIdleSeconds: 10 }
 
@@ -46,6 +46,7 @@ async function main() {
     await migrate(sql)
     const ids = await insertItems(sql)
     const rows: Record<string, object> = {}
+    const costs: object[] = []
     for (const rate of rates) {
       for (const nodes of nodeCounts) {
         const all: Record<string, Measured> = {}
@@ -64,12 +65,16 @@ async function main() {
         }
         const row = rate === 0 ? 'idle' : `${rate} commits/s`
         rows[`${row}, nodes: ${nodes}`] = figures(all, nodes, rate === 0)
+        const now = all.now as Measured
+        const units = nodes * (rate === 0 ? now.seconds : now.commits)
+        costs.push({ rate, nodes, microseconds: (now.listen + now.read) / units })
       }
     }
     console.log(
       'CPU microseconds of PostgreSQL for each commit and node; idle: for each second and node'
     )
     console.table(rows)
+    if (process.env.BENCH_JSON) await writeFile(process.env.BENCH_JSON, JSON.stringify(costs))
   } finally {
     await sql.end()
     await database.stop()
@@ -219,7 +224,7 @@ async function runNodes({ url, folder, nodes }: { url: string; folder: string; n
     const metrics = new Proxy({}, { get: (_, name) => (name === 'gauge' ? () => {} : counter) })
     const log = { info() {}, warn() {}, error: console.error }
     await pubsub({
-      ...{ database: { url, listenUrl: url }, sql, log, metrics },
+      ...{ config: {}, database: { url, listenUrl: url }, sql, log, metrics },
       decorate() {},
       addHook: (_: string, close: () => Promise<void>) => hooks.unshift(close)
     })

@@ -1,17 +1,8 @@
-import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import autocannon from 'autocannon'
-import {
-  addChecklist,
-  connectLive,
-  type Headers,
-  openMany,
-  openStream,
-  readMetrics,
-  registerUser
-} from './support/client.ts'
+import { addChecklist, openMany, readMetrics, registerUser } from './support/client.ts'
+import { countOperations, type Load, newItem, openReadyStream, toggle } from './support/load.ts'
 import { startService } from './support/service.ts'
-import { round, sum } from './support/statistics.ts'
+import { round } from './support/statistics.ts'
 
 /*
  * Measures a node with one process and with two workers, in turns: responses to GET /users/me, changes delivered to 500
@@ -34,16 +25,10 @@ interface Measured {
   cpuSeconds: number
 }
 
-interface Setting {
-  url: string
-  headers: Headers
-  seconds: number
-}
-
-const measurements: Record<string, (setting: Setting) => Promise<number>> = {
+const measurements: Record<string, (load: Load) => Promise<number>> = {
   'GET /users/me': countResponses,
   'changes to streams': countDeliveries,
-  'operations on sockets': countOperations
+  'operations on sockets': load => countOperations(load, size.sockets)
 }
 
 const results = new Map<string, Measured>()
@@ -91,7 +76,7 @@ function add(key: string, { count, seconds, cpuSeconds }: Measured) {
   })
 }
 
-async function countResponses({ url, headers, seconds }: Setting): Promise<number> {
+async function countResponses({ url, headers, seconds }: Load): Promise<number> {
   const { '2xx': good, non2xx } = await autocannon({
     url: `${url}/users/me`,
     headers,
@@ -104,22 +89,17 @@ async function countResponses({ url, headers, seconds }: Setting): Promise<numbe
 }
 
 /** Changes ten items again and again, as soon as every stream has received the last changes. */
-async function countDeliveries({ url, headers, seconds }: Setting): Promise<number> {
+async function countDeliveries({ url, headers, seconds }: Load): Promise<number> {
   const items = Array.from({ length: size.changes }, () => newItem())
   const { push } = await addChecklist(url, headers, items)
   let received = 0
   let expected = 0
   let complete = () => {}
-  const streams = await openMany(size.streams, async () => {
-    const ready = Promise.withResolvers<void>()
-    const stream = openStream(url, headers, block => {
-      if (block.includes('event: ready')) ready.resolve()
+  const streams = await openMany(size.streams, () =>
+    openReadyStream(url, headers, block => {
       if (block.includes('event: item.updated') && ++received === expected) complete()
     })
-    // Before `ready`, the stream may still begin after the first changes.
-    await ready.promise
-    return stream
-  })
+  )
   for (const end = performance.now() + seconds * 1000; performance.now() < end; ) {
     const { promise, resolve } = Promise.withResolvers<void>()
     complete = resolve
@@ -129,38 +109,6 @@ async function countDeliveries({ url, headers, seconds }: Setting): Promise<numb
   }
   for (const stream of streams) stream.destroy()
   return received
-}
-
-/** Each socket changes an item of a list of its own, and waits for the acknowledgement before the next change. */
-async function countOperations({ url, headers, seconds }: Setting): Promise<number> {
-  const end = performance.now() + seconds * 1000
-  const counts = await openMany(size.sockets, async () => {
-    const item = newItem()
-    const { id: checklistId } = await addChecklist(url, headers, [item])
-    const socket = connectLive(url, headers)
-    await once(socket, 'message')
-    let count = 0
-    for (; performance.now() < end; count++) {
-      const ops = [{ opId: randomUUID(), ...toggle(item) }]
-      socket.send(JSON.stringify({ type: 'push', checklistId, ops }))
-      const [message] = await once(socket, 'message')
-      const { results } = JSON.parse(message)
-      if (results?.[0].outcome !== 'applied') throw new Error(`unexpected message: ${message}`)
-    }
-    socket.terminate()
-    return count
-  })
-  return sum(counts)
-}
-
-function newItem() {
-  return { itemId: randomUUID(), text: 'Order 12 white chairs', done: false }
-}
-
-function toggle(item: { itemId: string; done: boolean }) {
-  const set = { done: { from: item.done, to: !item.done } }
-  item.done = !item.done
-  return { kind: 'item.set', itemId: item.itemId, set }
 }
 
 function compare(one: Measured, two: Measured) {
