@@ -95,7 +95,7 @@ async function socket(app: FastifyInstance) {
 export default fp(socket, {
   name: 'socket',
   dependencies: [
-    ...['config', 'node-limits', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up'],
+    ...['config', 'tracing', 'node-limits', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up'],
     ...['access-tokens', 'ended-sessions', 'authenticate', 'operations', 'presence']
   ]
 })
