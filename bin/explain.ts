@@ -31,6 +31,7 @@ const limits = { nodeMs: 15_000 }
 
 type Facts = Awaited<ReturnType<typeof readFacts>>
 
+process.stdout.on('error', () => {}) // `| head` closes the pipe early
 try {
   const { values, positionals } = parseArgs({
     options: { node: { type: 'string', multiple: true, default: [] } },
@@ -62,7 +63,11 @@ async function explain(name: string, place: string, nodes: string[]) {
     printEvent(pos, facts)
     if (facts.event) printEntitlement(facts.event, userId, facts)
     printSessions(facts)
-    for (const node of nodes) await printConnections(node, createKeys(config), userId, facts)
+    for (const node of nodes) {
+      await printConnections(node, createKeys(config), userId, facts).catch(error =>
+        print(`Node      ${node}: not known: ${error.message}`)
+      )
+    }
     printUnknown(nodes)
   } finally {
     await sql.end()
@@ -101,7 +106,8 @@ function printEvent(pos: number, { event, epoch, committedHead, floor }: Facts) 
     print(
       `Event     ${pos}: not known. It is older than RETENTION_DAYS and was deleted, or never existed`
     )
-  else print(`Event     ${pos}: no event. The transaction that took this position was rolled back`)
+  else
+    print(`Event     ${pos}: no event. A rollback or a crash of the database skipped this position`)
 }
 
 function printEntitlement(event: ExplainedEvent, userId: string, facts: Facts) {
@@ -160,11 +166,11 @@ async function fetchConnections(node: string, token: string, userId: string): Pr
   const headers = { 'x-concord-operator': token }
   const signal = AbortSignal.timeout(limits.nodeMs)
   const response = await fetch(url, { headers, signal }).catch(error => {
-    throw new Error(`${node} does not respond: ${error.cause?.message ?? error.message}`)
+    throw new Error(`it does not respond: ${error.cause?.message ?? error.message}`)
   })
   if (response.ok) return response.json() as Promise<Connections>
   throw new Error(
-    `${node} returned ${response.status}: does it have this JWT_SECRET, and is its clock right within a minute?`
+    `it returned ${response.status}: does it have this JWT_SECRET, and is its clock right within a minute?`
   )
 }
 
