@@ -40,6 +40,7 @@ async function plugin(app: FastifyInstance) {
     withTimeout(tracing.close(), shutdownLimits.connectionMs).catch(() => {})
   )
 
+  app.decorateRequest('span')
   app.addHook('onRequest', (request, _reply, done) => {
     const { method, headers, routeOptions } = request
     const route = routeOptions.url

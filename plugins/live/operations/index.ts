@@ -125,9 +125,9 @@ function createOperations(
     for (const list of lists) busyLists.add(list)
     running[lane]++
     const turns = batch.filter(hasSession)
-    const contexts = turns.map(({ task }) => task.context)
-    if (tracing) await tracing.runFor('operations', contexts, () => decide(app, turns))
-    else await decide(app, turns)
+    const work = () => decide(app, turns)
+    if (tracing) await tracing.runFor('operations', contextsOf(turns), work)
+    else await work()
     for (const { task, cost } of turns) charge(task, cost)
     running[lane]--
     start()
@@ -165,6 +165,10 @@ function createOperations(
     if (now - (task.lockedSince ?? now) > lockWaitMs) return reject(new Busy())
     queue.unshift(task.job.actorId, { task, resolve, reject })
   }
+}
+
+function contextsOf(turns: Turn[]) {
+  return turns.map(({ task }) => task.context)
 }
 
 export default fp(plugin, {
