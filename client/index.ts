@@ -99,7 +99,7 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     signIn: session.signIn,
     signOut: session.signOut,
     account: createAccount(session),
-    ...createProjects({ ...shared, link }),
+    ...createProjects({ ...shared, link, outbox }),
     ...createEvents({ ...shared, link }),
 
     checklist(anyCaseId) {
