@@ -81,9 +81,13 @@ export function createDrag(model: Model) {
   /** Marks where the line would be dropped. Above or below the list, that is its first or last row. */
   function aim(current: Drag) {
     const { line, y, startY } = current
-    line.style.translate = `0 ${y + scrollY - startY}px`
     const list = line.parentElement?.getBoundingClientRect()
     if (!list) return
+    // Outside of the list, the line would make the page longer, which would then scroll on.
+    const { offsetTop, offsetHeight, offsetParent } = line
+    const start = offsetTop + (offsetParent?.getBoundingClientRect().top ?? 0)
+    const most = Math.min(y + scrollY - startY, list.bottom - start - offsetHeight)
+    line.style.translate = `0 ${Math.max(most, list.top - start)}px`
     const inside = Math.max(list.top + 1, Math.min(list.bottom - 1, y))
     const hit = document.elementFromPoint(list.left + list.width / 2, inside)
     const over = hit?.closest<HTMLElement>('.line')
