@@ -38,8 +38,9 @@ async function pools(app: FastifyInstance) {
     ...connectionOptions({ lock_timeout: limits.writeLockMs }),
     max: share(limits.writers)
   }
-  const sql = createPool(() => postgres(url, read), app.log)
-  const writeSql = createPool(() => postgres(url, write), app.log)
+  const trace = app.tracing?.traceStatements ?? (pool => pool)
+  const sql = trace(createPool(() => postgres(url, read), app.log))
+  const writeSql = trace(createPool(() => postgres(url, write), app.log))
   const end = (timeout: number) => Promise.all([sql.end({ timeout }), writeSql.end({ timeout })])
 
   app.addHook('preClose', async () => {
@@ -52,4 +53,7 @@ async function pools(app: FastifyInstance) {
   app.decorate('writeSql', writeSql)
 }
 
-export default fp(pools, { name: 'pools', dependencies: ['config', 'database', 'shutdown'] })
+export default fp(pools, {
+  name: 'pools',
+  dependencies: ['config', 'tracing', 'database', 'shutdown']
+})
