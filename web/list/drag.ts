@@ -88,7 +88,8 @@ export function createDrag(model: Model) {
     const start = offsetTop + (offsetParent?.getBoundingClientRect().top ?? 0)
     const most = Math.min(y + scrollY - startY, list.bottom - start - offsetHeight)
     line.style.translate = `0 ${Math.max(most, list.top - start)}px`
-    const inside = Math.max(list.top + 1, Math.min(list.bottom - 1, y))
+    // Not on the border of the list.
+    const inside = Math.max(list.top + 4, Math.min(list.bottom - 4, y))
     const hit = document.elementFromPoint(list.left + list.width / 2, inside)
     const over = hit?.closest<HTMLElement>('.line')
     // The list itself is where the line was before; the header of the page, for example, covers a place.
