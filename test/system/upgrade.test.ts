@@ -13,7 +13,8 @@ const git = (...args: string[]) => {
   try {
     return execFileSync('git', ['-c', `safe.directory=${root}`, ...args], {
       cwd: root,
-      stdio: 'pipe'
+      stdio: 'pipe',
+      maxBuffer: 1 << 28
     })
   } catch {
     return Buffer.from('')
