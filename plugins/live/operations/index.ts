@@ -53,7 +53,10 @@ interface QueuedTask {
 // Operations that arrive during a commit share the next one, and users take turns. Operations on the same checklist are
 // never in two statements at the same time.
 function createOperations(
-  app: Pick<FastifyInstance, 'writeSql' | 'config' | 'nodeLimits' | 'endedSessions' | 'log'>
+  app: Pick<
+    FastifyInstance,
+    'writeSql' | 'config' | 'metrics' | 'nodeLimits' | 'endedSessions' | 'log'
+  >
 ) {
   const { config, nodeLimits, endedSessions } = app
   const rateLimiter = nodeLimits.rateLimiter('operations', limits.rate)
@@ -67,6 +70,7 @@ function createOperations(
     heavy: shareOf(limits.lanes.heavy, config.workers)
   }
   let retryTimer: NodeJS.Timeout | undefined
+  app.metrics.queue('operations', queue.count)
 
   return {
     /**
@@ -164,5 +168,5 @@ function createOperations(
 
 export default fp(plugin, {
   name: 'operations',
-  dependencies: ['config', 'node-limits', 'pools', 'ended-sessions']
+  dependencies: ['config', 'metrics', 'node-limits', 'pools', 'ended-sessions']
 })
