@@ -21,6 +21,9 @@ export async function initialise(cluster: Cluster, { uid, gid }: SystemUser): Pr
       ...['-D', join(draft, 'data'), '-U', 'concord', '-A', 'scram-sha-256'],
       ...[`--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C'],
       ...['--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+      // The password is random, so that 4,096 iterations, the default, protect it no better. They cost each new
+      // connection 6 ms of CPU.
+      ...['--set', 'scram_iterations=1'],
       ...(cluster.settings.fsync === 'off' ? ['--no-sync'] : [])
     ])
     await rename(join(draft, 'data'), cluster.data).catch(ignoreExisting)

@@ -8,13 +8,17 @@ export type User = Awaited<ReturnType<typeof createUser>>
 export type Session = Awaited<ReturnType<typeof signIn>>
 export type SendRequest = Session['request']
 
-/** Signs a new user up and in through the routes. */
+let passwordHash: Promise<string> | undefined
+
+/** Inserts a new user and signs the user in through the route. */
 export async function createUser(app: FastifyInstance, name = 'Ann') {
   const account = { email: `${randomBytes(6).toString('hex')}@example.com`, password: PASSWORD }
-  const payload = { ...account, name }
-  const response = await app.inject({ method: 'POST', url: '/auth/signup', payload })
-  const { id } = response.json<{ id: string }>()
-  return { id, name, ...account, ...(await signIn(app, account)) }
+  passwordHash ??= app.passwords.hash(PASSWORD)
+  const [user] = await app.sql<[{ id: string }]>`
+    insert into users (email, name, password_hash)
+    values (${account.email}, ${name}, ${await passwordHash})
+    returning id`
+  return { id: user.id, name, ...account, ...(await signIn(app, account)) }
 }
 
 /** Starts one more session of a user: its access token, refresh cookie, Bearer headers and `request`. */

@@ -38,6 +38,8 @@ t.test('projects on the page', { skip }, async t => {
     await annPage.getByLabel('New list').fill('To buy')
     await annPage.keyboard.press('Enter')
     await bobPage.getByRole('link', { name: /To buy/ }).waitFor()
+    // The page of the new list opens after the request, perhaps later than Bob sees the list.
+    await untilScreen(annPage, 'To buy')
     await annPage.goBack()
 
     await annPage.getByRole('button', { name: 'Project actions' }).click()
