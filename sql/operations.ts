@@ -11,6 +11,8 @@ export interface Entry {
   digest: string
   op: Operation
   /** The merged text. It is sent after the database has returned `needs`: see sql/functions/operations.sql. */
+  /** The trace of the request or message; every entry of a node with tracing has one, which may be empty. */
+  trace?: string
   merge?: { live: string; value: string | null; parts?: Result['parts'] }
 }
 

@@ -55,10 +55,10 @@ interface QueuedTask {
 function createOperations(
   app: Pick<
     FastifyInstance,
-    'writeSql' | 'config' | 'metrics' | 'nodeLimits' | 'endedSessions' | 'log'
+    'writeSql' | 'config' | 'metrics' | 'nodeLimits' | 'endedSessions' | 'log' | 'tracing'
   >
 ) {
-  const { config, nodeLimits, endedSessions } = app
+  const { config, nodeLimits, endedSessions, tracing } = app
   const rateLimiter = nodeLimits.rateLimiter('operations', limits.rate)
   const queue = createFairQueue<QueuedTask>()
   /** ids of the checklists whose operations are in a running statement */
@@ -126,7 +126,9 @@ function createOperations(
     for (const list of lists) busyLists.add(list)
     running[lane]++
     const turns = batch.filter(hasSession)
-    await decide(app, turns)
+    const work = () => decide(app, turns)
+    if (tracing) await tracing.runFor('operations', contextsOf(turns), work)
+    else await work()
     for (const { task, cost } of turns) charge(task, cost)
     running[lane]--
     start()
@@ -166,7 +168,11 @@ function createOperations(
   }
 }
 
+function contextsOf(turns: Turn[]) {
+  return turns.map(({ task }) => task.context)
+}
+
 export default fp(plugin, {
   name: 'operations',
-  dependencies: ['config', 'metrics', 'node-limits', 'pools', 'ended-sessions']
+  dependencies: ['config', 'metrics', 'tracing', 'node-limits', 'pools', 'ended-sessions']
 })
