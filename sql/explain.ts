@@ -45,7 +45,7 @@ export async function findUserByName(
   return user
 }
 
-/** Returns what the database knows about a user and the event at a position. */
+/** Returns what the database contains about a user and the event at a position. */
 export async function readFacts(sql: Sql, userId: string, pos: number) {
   return sql.begin('isolation level repeatable read read only', async transaction => {
     const tx = transaction as unknown as Sql

@@ -14,9 +14,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Opens an event stream and sends the headers at once. Throws TooManyStreams when the user has too many. */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): Promise<void>
-    /** Sends an empty stream instead of 503, because an EventSource that receives a 503 never reconnects. */
     /** Returns the open streams of a user in this process. */
     streamsOf(userId: string): OpenStream[]
+    /** Sends an empty stream instead of 503, because an EventSource that receives a 503 never reconnects. */
     feedErrorHandler(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }
 }
