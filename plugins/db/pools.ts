@@ -39,8 +39,10 @@ async function pools(app: FastifyInstance) {
     max: share(limits.writers)
   }
   const trace = app.tracing?.traceStatements ?? (pool => pool)
-  const sql = trace(createPool(() => postgres(url, read), app.log))
-  const writeSql = trace(createPool(() => postgres(url, write), app.log))
+  const onProbe = (pool: string) => (seconds: number) =>
+    app.metrics.poolSeconds.set({ pool }, seconds)
+  const sql = trace(createPool(() => postgres(url, read), app.log, onProbe('read')))
+  const writeSql = trace(createPool(() => postgres(url, write), app.log, onProbe('write')))
   const end = (timeout: number) => Promise.all([sql.end({ timeout }), writeSql.end({ timeout })])
 
   app.addHook('preClose', async () => {
@@ -55,5 +57,5 @@ async function pools(app: FastifyInstance) {
 
 export default fp(pools, {
   name: 'pools',
-  dependencies: ['config', 'tracing', 'database', 'shutdown']
+  dependencies: ['config', 'metrics', 'tracing', 'database', 'shutdown']
 })

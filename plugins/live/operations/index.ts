@@ -55,7 +55,7 @@ interface QueuedTask {
 function createOperations(
   app: Pick<
     FastifyInstance,
-    'writeSql' | 'config' | 'nodeLimits' | 'endedSessions' | 'log' | 'tracing'
+    'writeSql' | 'config' | 'metrics' | 'nodeLimits' | 'endedSessions' | 'log' | 'tracing'
   >
 ) {
   const { config, nodeLimits, endedSessions, tracing } = app
@@ -70,6 +70,7 @@ function createOperations(
     heavy: shareOf(limits.lanes.heavy, config.workers)
   }
   let retryTimer: NodeJS.Timeout | undefined
+  app.metrics.queue('operations', queue.count)
 
   return {
     /**
@@ -173,5 +174,5 @@ function contextsOf(turns: Turn[]) {
 
 export default fp(plugin, {
   name: 'operations',
-  dependencies: ['config', 'tracing', 'node-limits', 'pools', 'ended-sessions']
+  dependencies: ['config', 'metrics', 'tracing', 'node-limits', 'pools', 'ended-sessions']
 })
