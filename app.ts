@@ -19,6 +19,7 @@ import { onClientError, sendError } from './plugins/http/errors.ts'
 import metrics from './plugins/http/metrics.ts'
 import shutdown from './plugins/http/shutdown.ts'
 import { isLiveUpgrade } from './plugins/http/upgrade.ts'
+import tracing from './plugins/tracing.ts'
 import workers from './plugins/workers/workers.ts'
 
 /**
@@ -28,11 +29,12 @@ import workers from './plugins/workers/workers.ts'
 const groups = ['http', 'db', 'pubsub', 'auth', 'live', 'jobs']
 
 /**
- * The whole service as one plugin. Registers the configuration, then the groups of plugins, then every file of
+ * The whole service as one plugin. Registers the configuration and tracing, then the groups of plugins, then every file of
  * `routes/`.
  */
 const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
   await app.register(configuration, options)
+  await app.register(tracing)
   for (const group of groups) {
     await app.register(autoload, {
       dir: join(import.meta.dirname, 'plugins', group),
@@ -62,7 +64,7 @@ const limits = {
 }
 
 /** The plugins of the primary of a node with several workers. The primary serves no request. */
-const primaryPlugins = [configuration, metrics, shutdown, database, pools, keys, workers]
+const primaryPlugins = [configuration, tracing, metrics, shutdown, database, pools, keys, workers]
 
 /**
  * Creates the service, which does not listen yet. `env` replaces `process.env` and the file `.env`. `primary` is the

@@ -1,11 +1,12 @@
 import { claimsOf } from './access-token.ts'
 import { abortError, type Http, withSignal } from './http.ts'
+import type { SessionMarker } from './session-marker.ts'
 
 /**
  * The requests that change the refresh cookie. A sign-in or sign-out aborts the request before it, and a refresh waits for
  * `changing`. Outside browsers, the cookie is kept here.
  */
-export function createCookieRequests(http: Http, closed: AbortSignal) {
+export function createCookieRequests(http: Http, closed: AbortSignal, marker: SessionMarker) {
   let cookie: string | undefined
   let inFlight = new AbortController()
   let changing: Promise<unknown> | null = null
@@ -37,6 +38,7 @@ export function createCookieRequests(http: Http, closed: AbortSignal) {
     /** Sends a request that returns an access token and sets the cookie. */
     async authenticate(path: string, signal: AbortSignal, body?: unknown) {
       const sent = await http.send<{ accessToken: string }>('POST', path, { body, cookie, signal })
+      marker.set(true)
       if (signal.aborted) throw abortError(closed)
       const [pair] = sent.setCookie.find(one => one.startsWith('refresh='))?.split(';') ?? []
       if (pair) cookie = pair

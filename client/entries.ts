@@ -48,6 +48,8 @@ export type Message =
   | { put: readonly Entry[] }
   | { left: readonly Settled[]; checklistId: string }
   | { resume: string }
+  /** from the leader: the operations of this checklist wait, because the user may not change it */
+  | { pause: string }
   | { hasLoaded: true }
 
 export type Entries = ReturnType<typeof createEntries>

@@ -10,6 +10,7 @@ import { createOutbox } from './outbox.ts'
 import { createProjects } from './projects.ts'
 import { setFields, writable } from './readable.ts'
 import { createSessionManager } from './session.ts'
+import { createSessionMarker } from './session-marker.ts'
 import { browserTabs, createLeadership } from './tabs.ts'
 import type { Client, Clock, Connection, Options } from './types.ts'
 
@@ -60,7 +61,9 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
   const { bus } = leadership
   const http = createHttp({ address: base, fetch, clock, closed })
   // A `fetch` of the caller may have a cookie of an earlier session, as a browser has.
-  const canResume = isBrowser || options.fetch !== undefined
+  const marker = isBrowser
+    ? createSessionMarker(`concord ${base} session`)
+    : { isSet: () => options.fetch !== undefined, set() {} }
   const session = createSessionManager({
     http,
     storage,
@@ -69,7 +72,7 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     log,
     closed,
     isBrowser,
-    canResume
+    marker
   })
   const shared = { address: base, fetch, WebSocket, session, clock, log, closed }
   const link = createLink({ ...shared, leadership, tabs })
@@ -96,7 +99,7 @@ export function createClient(address?: string | URL, options: Options = {}): Cli
     signIn: session.signIn,
     signOut: session.signOut,
     account: createAccount(session),
-    ...createProjects({ ...shared, link }),
+    ...createProjects({ ...shared, link, outbox }),
     ...createEvents({ ...shared, link }),
 
     checklist(anyCaseId) {

@@ -2,6 +2,8 @@ import { connect, resultOf } from './database.ts'
 import { combineEntry, oldestToDelete, type Storage, type Store } from './storage.ts'
 
 const LAST_USER = 'last'
+/** the row with the projects: a store of their own would need another version of each database */
+const PROJECTS = 'projects'
 
 /** Returns a storage in the IndexedDB of a browser: one database for each user, and `name` for their ids. */
 export function indexedDbStorage(name = 'concord'): Storage {
@@ -98,7 +100,7 @@ async function openStore(database: string): Promise<Store> {
         const rows = stores('checklists')
         savedAt = Math.max(savedAt + 1, Date.now())
         rows.put({ id: checklist.id, savedAt, checklist })
-        const many = oldestToDelete(await resultOf(rows.count()))
+        const many = oldestToDelete(await resultOf(rows.index('savedAt').count()))
         // Without a limit, that is with 0, `getAllKeys` returns all.
         const ids = many > 0 ? await resultOf(rows.index('savedAt').getAllKeys(null, many)) : []
         for (const id of ids) rows.delete(id)
@@ -107,6 +109,16 @@ async function openStore(database: string): Promise<Store> {
     removeChecklist: id =>
       transact('readwrite', async stores => {
         stores('checklists').delete(id)
+      }),
+
+    projects: async () =>
+      (await transact('readonly', stores => resultOf(stores('checklists').get(PROJECTS))))
+        ?.projects,
+
+    saveProjects: projects =>
+      transact('readwrite', async stores => {
+        // Without `savedAt`, the row does not count as a checklist.
+        stores('checklists').put({ id: PROJECTS, projects })
       }),
 
     close

@@ -28,6 +28,8 @@ export interface LiveSource<Row> {
    * right in the end.
    */
   patch(rows: readonly Row[], event: FeedEvent, userId: string): Patch<Row> | undefined
+  /** a copy on this device, which is shown while the service cannot be reached */
+  copy?: { load(): Promise<readonly Row[] | undefined>; save(rows: readonly Row[]): Promise<void> }
 }
 
 /** A change of rows. A row to change that is unknown is a reason to load the rows again, as 'reload'. */
@@ -47,6 +49,9 @@ type Change<Row> = (rows: readonly Row[]) => readonly Row[] | null
 
 const limits = {
   pages: 100,
+  /** rows of a copy, and the time after a change before it is stored */
+  copiedRows: 1_000,
+  saveMs: 1_000,
   /** Many clients receive the same event: they load at different times. */
   reloadMs: 300
 }
@@ -54,7 +59,7 @@ const limits = {
 /** Returns rows that are loaded while they have a subscriber and a user is signed in, and that follow the events. */
 export function createLiveRows<Row>(
   { session, link, clock, closed }: LiveParts,
-  { path, field, key, patch }: LiveSource<Row>
+  { path, field, key, patch, copy }: LiveSource<Row>
 ): LiveRows<Row> {
   const error = writable<ConcordError | null>(null)
   const rows = writable<readonly Row[] | undefined>(undefined, followUser)
@@ -104,6 +109,7 @@ export function createLiveRows<Row>(
     let hasStream = false
     let failures = 0
     let stopTimer = () => {}
+    let stopSave: (() => void) | undefined
     /** changes since the load in flight began: the rows that it returns may be older or newer */
     let changes: Change<Row>[] = []
     const unsubscribe = link.onEvent(receive)
@@ -114,6 +120,7 @@ export function createLiveRows<Row>(
       change = () => {}
       stopped.abort()
       stopTimer()
+      stopSave?.()
       unsubscribe()
     }
 
@@ -132,8 +139,10 @@ export function createLiveRows<Row>(
     function applyChange(run: Change<Row>) {
       if (isLoading) changes.push(run)
       const next = run(rows.get() ?? [])
-      if (next && rows.get()) rows.set(next)
-      else if (!next && !isLoading) reload()
+      if (next && rows.get()) {
+        rows.set(next)
+        saveCopy(limits.saveMs)
+      } else if (!next && !isLoading) reload()
     }
 
     function reload(ms = Math.random() * limits.reloadMs) {
@@ -159,6 +168,7 @@ export function createLiveRows<Row>(
         failures = 0
         error.set(null)
         rows.set(loaded)
+        saveCopy(0)
       } catch (thrown) {
         if (signal.aborted) return
         const failure = thrown as ConcordError
@@ -167,6 +177,7 @@ export function createLiveRows<Row>(
         if (!mayRetry) rows.set(undefined)
         error.set(failure)
         if (mayRetry) {
+          showCopy()
           const ms = Math.max(failure.retryAfterMs ?? 0, backoffDelay(failures++))
           stopTimer = clock.setTimeout(load, ms)
           isOutdated = false
@@ -175,6 +186,21 @@ export function createLiveRows<Row>(
         isLoading = false
       }
       if (isOutdated) reload()
+    }
+
+    async function showCopy() {
+      if (!copy || rows.get()) return
+      const copied = await copy.load()
+      if (copied && !rows.get() && error.get() && !signal.aborted) rows.set(copied)
+    }
+
+    function saveCopy(ms: number) {
+      if (!copy) return
+      stopSave ??= clock.setTimeout(() => {
+        stopSave = undefined
+        const current = rows.get()
+        if (current) void copy.save(current.slice(0, limits.copiedRows))
+      }, ms)
     }
   }
 

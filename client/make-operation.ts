@@ -12,7 +12,7 @@ const addLength = 60_000
 
 type Fields = Extract<Operation, { kind: 'item.set' }>['set']
 
-/** Returns an operation in its stored form. Throws INVALID or LIMIT when the service would never accept it. */
+/** Returns an operation in its stored form. Throws INVALID or TOO_LONG when the service would never accept it. */
 export function make<Body extends NewOperation>(
   body: Body,
   working?: Working
@@ -20,7 +20,9 @@ export function make<Body extends NewOperation>(
   const op = { opId: uuid(), ...body } as Operation
   const checked = isWellFormed(op) ? checkOperation(op) : { code: 'invalid' as const }
   if ('code' in checked)
-    throw checked.code === 'limit' ? new ConcordError('LIMIT', 'too long') : invalid('not allowed')
+    throw checked.code === 'limit'
+      ? new ConcordError('TOO_LONG', 'too long')
+      : invalid('not allowed')
   const { values, ...stored } = checked.op
   if (op.kind !== 'conflict.resolve' || !values) return stored as never
   const field = working?.conflicts.get(op.conflictId)?.field

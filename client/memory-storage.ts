@@ -1,9 +1,10 @@
 import { combineEntry, type Entry, oldestToDelete, type Storage, type Store } from './storage.ts'
-import type { ChecklistData, Me } from './types.ts'
+import type { ChecklistData, Me, Project } from './types.ts'
 
 interface UserData {
   entries: Map<number, Entry>
   checklists: Map<string, ChecklistData>
+  projects?: readonly Project[]
   lastSeq: number
   isDeleted: boolean
 }
@@ -98,6 +99,14 @@ function openStore(data: UserData): Store {
 
     async removeChecklist(id) {
       use().checklists.delete(id)
+    },
+
+    async projects() {
+      return use().projects
+    },
+
+    async saveProjects(projects) {
+      use().projects = projects
     },
 
     close() {

@@ -3,7 +3,7 @@ import { sizeOf } from './operation-size.ts'
 import { createQueue, type Queue, type QueueParts } from './queue.ts'
 import { type Readable, writable } from './readable.ts'
 import type { Entry } from './storage.ts'
-import type { ChecklistData, Operation, Result, Sent, Session } from './types.ts'
+import type { ChecklistData, Operation, Project, Result, Sent, Session } from './types.ts'
 
 /** operations of one user on one device that the service has not confirmed, and their JSON in bytes */
 const limits = { unsent: 10_000, unsentBytes: 20 << 20 }
@@ -59,7 +59,7 @@ export function createOutbox({ session, link, log, onShow, ...parts }: OutboxPar
       queue?.lists.get(checklistId)?.entries ?? NONE,
     checkLimits,
 
-    /** Throws LIMIT when too many operations wait on this device, and SIGNED_OUT when they belong to no user. */
+    /** Throws TOO_MUCH_UNSENT when too many operations wait on this device, and SIGNED_OUT when they belong to no user. */
     add(
       checklistId: string,
       op: Operation,
@@ -88,6 +88,13 @@ export function createOutbox({ session, link, log, onShow, ...parts }: OutboxPar
       queue?.store.use(opened => opened.saveChecklist(checklist)).catch(() => {}),
     removeCopy: async (checklistId: string): Promise<void> =>
       queue?.store.use(opened => opened.removeChecklist(checklistId)).catch(() => {}),
+
+    /** Returns the stored projects of the user. Returns undefined when there are none or the storage fails. */
+    projects: async (): Promise<readonly Project[] | undefined> =>
+      queue?.store.use(opened => opened.projects()).catch(() => undefined),
+    /** Stores the projects of the user, unless the storage fails. */
+    saveProjects: async (projects: readonly Project[]): Promise<void> =>
+      queue?.store.use(opened => opened.saveProjects(projects)).catch(() => {}),
 
     close() {
       for (const run of undo) run()
@@ -125,14 +132,14 @@ export function createOutbox({ session, link, log, onShow, ...parts }: OutboxPar
     queue?.reload()
   }
 
-  /** Throws LIMIT when there is no room for these operations. */
+  /** Throws TOO_MUCH_UNSENT when there is no room for these operations. */
   function checkLimits(ops: readonly Operation[]) {
     let size = 0
     for (const op of ops) size += sizeOf(op)
     for (const { entries } of queue?.lists.values() ?? [])
       for (const { op } of entries) size += sizeOf(op)
     if (unsent.get() + ops.length > limits.unsent || size > limits.unsentBytes)
-      throw new ConcordError('LIMIT', 'too many unsent changes on this device')
+      throw new ConcordError('TOO_MUCH_UNSENT', 'too many unsent changes on this device')
   }
 
   function onChange(checklistId: string) {

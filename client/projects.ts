@@ -1,17 +1,20 @@
 import { createLiveRows, type LiveParts, type LiveRows } from './live.ts'
+import type { Outbox } from './outbox.ts'
 import type { ChecklistSummary, Client, Member, Project, ProjectHandle } from './types.ts'
 
 /** Returns the part of a client that is about projects. */
 export function createProjects(
-  parts: LiveParts
+  parts: LiveParts & { outbox: Pick<Outbox, 'projects' | 'saveProjects'> }
 ): Pick<Client, 'projects' | 'createProject' | 'project'> {
   const { request } = parts.session
+  const { outbox } = parts
   const handles = new Map<string, ProjectHandle>()
 
   const projects: LiveRows<Project> = createLiveRows(parts, {
     path: '/projects',
     field: 'projects',
     key: 'id',
+    copy: { load: outbox.projects, save: outbox.saveProjects },
 
     patch(_, event, userId) {
       switch (event.type) {

@@ -47,7 +47,7 @@ export function createQueue(
   const shared = { entries, store, isStored, log, closed }
   const isLeader = link.isLeader.get
   const writer = createWriter({ ...shared, isLeader, send, onIdle: () => sender.pushAll() })
-  const sender = createSender({ ...shared, session, link, clock, writer, onPause })
+  const sender = createSender({ ...shared, session, link, clock, writer, onPause: sharePause })
   const stopMessages = bus.on<Message & { userId: string }>('outbox', receive)
   let stopTimer = () => {}
   reloadLater()
@@ -100,15 +100,26 @@ export function createQueue(
     if (!closed.aborted) bus.send('outbox', { userId, ...message })
   }
 
+  /** Only the leader knows that the service has refused to change a checklist that no tab has open. */
+  function sharePause(checklistId: string) {
+    onPause()
+    if (isLeader() && sender.isPaused(checklistId)) send({ pause: checklistId })
+  }
+
   function receive(message: Message & { userId: string }) {
     if (message.userId !== userId) return
     if ('left' in message) entries.leave(message.checklistId, message.left)
     else if ('resume' in message) sender.resume(message.resume)
-    else if ('put' in message) {
+    else if ('pause' in message) {
+      if (!isLeader()) sender.pause(message.pause)
+    } else if ('put' in message) {
       entries.put(message.put.filter(({ seq }) => seq < UNSTORED))
       if (link.isLeader.get()) entries.adopt(message.put.filter(({ seq }) => seq >= UNSTORED))
       void writer.writeAll()
-    } else if (link.isLeader.get()) writer.reload()
+    } else if (link.isLeader.get()) {
+      writer.reload()
+      for (const id of entries.lists.keys()) if (sender.isPaused(id)) send({ pause: id })
+    }
   }
 
   /** A tab that crashes after it has stored an operation sends no message about it. */

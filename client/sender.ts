@@ -44,7 +44,7 @@ export interface SenderParts {
   closed: AbortSignal
   writer: Pick<Writer, 'fail' | 'reload'>
   /** Called when the entries of a checklist begin or stop to wait. */
-  onPause: () => void
+  onPause: (checklistId: string) => void
 }
 
 /** Sends the entries of one user, when this tab is the leader: one push at a time for each checklist. */
@@ -92,7 +92,7 @@ export function createSender({
   /** Stops sending the entries of a checklist until `resume`, a reconnect, or the end of a pause. */
   function pause(id: string) {
     sendingOf(id).isPaused = true
-    onPause()
+    onPause(id)
     // The checklist calls `resume` when it can be changed again, if a tab has it open.
     wait(id, limits.resumeMs)
     updateInterest()
@@ -102,7 +102,7 @@ export function createSender({
     const sending = sendingOf(id)
     if (sending.isPaused) {
       sending.isPaused = false
-      onPause()
+      onPause(id)
     }
     stopWaiting(sending)
     updateInterest()

@@ -5,6 +5,7 @@ import { abortError, type Http, unlessAborted } from './http.ts'
 import { onPageEvent } from './page.ts'
 import { type Readable, writable } from './readable.ts'
 import { createRefreshTimer } from './refresh-timer.ts'
+import type { SessionMarker } from './session-marker.ts'
 import { isForGood, isMoreExact, signedOutError } from './signed-out.ts'
 import type { Storage } from './storage.ts'
 import { createStoredUser } from './stored-user.ts'
@@ -21,8 +22,8 @@ export interface SessionParts {
   closed: AbortSignal
   /** true when the refresh cookie opens streams and sockets; false when they need an access token */
   isBrowser: boolean
-  /** whether `fetch` may have a refresh cookie from before */
-  canResume: boolean
+  /** whether `fetch` may have a refresh cookie */
+  marker: SessionMarker
 }
 
 export interface SessionManager {
@@ -59,11 +60,12 @@ type SessionMessage = { user: Me; token?: string } | { reason: SignedOutReason }
 
 /** Signs users in and out, and keeps the access token, in memory only. All tabs follow over the bus. */
 export function createSessionManager(parts: SessionParts): SessionManager {
-  const { http, storage, bus, clock, log, closed, isBrowser, canResume } = parts
+  const { http, storage, bus, clock, log, closed, isBrowser, marker } = parts
+  const canResume = marker.isSet()
   const state = writable<Session>(
     canResume ? { state: 'unknown' } : { state: 'signed-out', reason: null }
   )
-  const requests = createCookieRequests(http, closed)
+  const requests = createCookieRequests(http, closed, marker)
   const stored = createStoredUser(storage, clock, log)
   const tokenListeners = new Set<(token: string) => void>()
   let access: AccessToken | null = null
@@ -85,7 +87,9 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       if (userOf(state.get())?.id === claimsOf(token).sub) acceptToken(token)
     }),
     // Messages do not reach a page in the back/forward cache: meanwhile, the user may have changed in another tab.
-    onPageEvent('pageshow', ({ persisted }) => persisted && verify())
+    onPageEvent('pageshow', ({ persisted }) => {
+      if (persisted && (userOf(state.get()) || marker.isSet())) verify()
+    })
   ]
   start()
 
@@ -245,6 +249,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
       if (left.aborted) throw signedOutError(error)
       if (signal.aborted && !closed.aborted) return rotate()
       if (!isSessionRefused(error)) throw error
+      marker.set(false)
       if (state.get().state === 'signed-out') throw signedOutError(error)
       signedOut(endReason ?? (userOf(state.get()) ? 'expired' : null), true)
       throw signedOutError(error)
@@ -282,6 +287,7 @@ export function createSessionManager(parts: SessionParts): SessionManager {
     requests.forget()
     timer.stop()
     state.set({ state: 'signed-out', reason })
+    if (isOwn) marker.set(false)
     if (!isOwn || reason === null) return
     stored.leave(id, reason)
     bus.send('session', { reason })

@@ -1,4 +1,4 @@
-import type { ChecklistData, Me, Operation } from './types.ts'
+import type { ChecklistData, Me, Operation, Project } from './types.ts'
 
 /** An operation of this device that the service has not confirmed. */
 export interface Entry {
@@ -46,6 +46,9 @@ export interface Store {
   checklist(id: string): Promise<ChecklistData | undefined>
   saveChecklist(checklist: ChecklistData): Promise<void>
   removeChecklist(id: string): Promise<void>
+  /** Returns the projects of the user as they were stored last. */
+  projects(): Promise<readonly Project[] | undefined>
+  saveProjects(projects: readonly Project[]): Promise<void>
   close(): void
 }
 

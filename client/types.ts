@@ -59,8 +59,12 @@ export type ErrorCode =
   | 'ABORTED'
   /** an argument that the service would refuse */
   | 'INVALID'
-  /** a checklist has as many items, or this device as many unsent operations, as are allowed */
+  /** a checklist has as many items as are allowed */
   | 'LIMIT'
+  /** a text or title is longer than allowed */
+  | 'TOO_LONG'
+  /** this device has as many unsent operations as are allowed */
+  | 'TOO_MUCH_UNSENT'
   /** the user may not change this checklist any more */
   | 'READ_ONLY'
 
@@ -245,7 +249,7 @@ export interface Status {
 
 /**
  * A checklist. Changes are shown at once, stored on this device, and sent when the service can be reached. They throw a
- * `ConcordError` with code INVALID, LIMIT or READ_ONLY, and then nothing has changed.
+ * `ConcordError` with code INVALID, LIMIT, TOO_LONG, TOO_MUCH_UNSENT or READ_ONLY, and then nothing has changed.
  */
 export interface Checklist extends Live<View>, Disposable {
   readonly id: string

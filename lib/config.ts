@@ -64,7 +64,19 @@ export function readConfig(source?: NodeJS.ProcessEnv) {
     web: env.WEB === 'on',
     /** Processes that serve clients. With more than one, a primary starts them, and this number is in all of them. */
     workers: workers(env.WORKERS),
-    nats: nats(env)
+    nats: nats(env),
+    /** Undefined when tracing is off. */
+    tracing: tracing(env)
+  })
+}
+
+function tracing(env: Environment) {
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } = env
+  if (endpoint === undefined) return
+  return Object.freeze({
+    endpoint,
+    serviceName: env.OTEL_SERVICE_NAME,
+    ratio: env.OTEL_TRACES_SAMPLER_ARG
   })
 }
 

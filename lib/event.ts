@@ -19,6 +19,8 @@ export interface LogEvent {
   opId: string | null
   source: string
   at: Date
+  /** the trace of the request that wrote the event; see lib/trace-context.ts */
+  trace?: string | null
   /** the approximate size of the event in memory */
   bytes: number
 }

@@ -48,6 +48,10 @@ export function createFairQueue<T>() {
 
     get isEmpty() {
       return queues.size === 0
+    },
+
+    count(): number {
+      return [...queues.values()].flat().length
     }
   }
 

@@ -9,6 +9,7 @@ export interface LimiterOptions {
  * Returns a function that runs jobs, at most `maxRunning` at the same time. Waiting jobs start in turn by key, so that
  * a key with many jobs delays the other keys by only one job per round. Throws the error of `createError` when too many
  * jobs wait or when the job has waited for `maxWaitMs`. When `signal` aborts a waiting job, rejects with its reason.
+ * `countWaiting` returns the number of waiting jobs.
  */
 export function createLimiter(
   { maxRunning, maxWaiting, maxWaitingPerKey = maxWaiting, maxWaitMs }: LimiterOptions,
@@ -19,7 +20,10 @@ export function createLimiter(
   let free = maxRunning
   let waiting = 0
 
-  return async function run<T>(job: () => Promise<T>, key = '', signal?: AbortSignal): Promise<T> {
+  run.countWaiting = () => waiting
+  return run
+
+  async function run<T>(job: () => Promise<T>, key = '', signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
     if (free > 0) free--
     else await waitForTurn(key, signal)

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import packageJson from '../package.json' with { type: 'json' }
 import { Liveness, Readiness } from '../schemas/health.ts'
 import { ping } from '../sql/health.ts'
 
@@ -21,12 +22,12 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     url: '/health/live',
     schema: {
       ...docs,
-      summary: 'Check that the process is running',
+      summary: 'Check that the process is running, and get the version of the service',
       description:
         'Does not check the database. Restart the process when this route does not respond.',
       response: { 200: Liveness }
     },
-    handler: async () => ({ status: 'ok' as const })
+    handler: async () => ({ status: 'ok' as const, version: packageJson.version })
   })
 
   app.route({

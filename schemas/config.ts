@@ -97,6 +97,24 @@ export const Environment = Type.Object({
   ),
   NATS_CREDS: Type.Optional(
     Type.String({ description: 'path of a NATS credentials file; read at the start' })
-  )
+  ),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(
+    Type.String({
+      pattern: '^https?://',
+      description:
+        'OTLP/HTTP receiver of traces, such as http://127.0.0.1:4318; without it, tracing is off'
+    })
+  ),
+  OTEL_SERVICE_NAME: Type.String({
+    minLength: 1,
+    default: 'concord',
+    description: 'name of the service in traces'
+  }),
+  OTEL_TRACES_SAMPLER_ARG: Type.Number({
+    minimum: 0,
+    maximum: 1,
+    default: 1,
+    description: 'part of the requests that are traced, from 0 to 1'
+  })
 })
 export type Environment = Static<typeof Environment>

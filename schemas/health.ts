@@ -2,7 +2,10 @@ import { type Static, Type } from '@sinclair/typebox'
 import { OneOf } from './scalars.ts'
 
 export const Liveness = Type.Object(
-  { status: OneOf(['ok'], { description: 'always ok', examples: ['ok'] }) },
+  {
+    status: OneOf(['ok'], { description: 'always ok', examples: ['ok'] }),
+    version: Type.String({ description: 'version of the service', examples: ['0.1.0'] })
+  },
   { additionalProperties: false, description: 'The process is running' }
 )
 

@@ -18,7 +18,7 @@ export const changeColumns = (sql: Sql) => sql`
   rev, kind, item_id as "itemId", before::text, after::text, actor_id as "actorId", op_id as "opId", source, at`
 
 export const eventColumns = (sql: Sql) => sql`
-  events.pos, events.project_id as "projectId", checklist_id as "checklistId", user_id as "userId",
+  events.pos, events.project_id as "projectId", checklist_id as "checklistId", user_id as "userId", trace,
   ${changeColumns(sql)}`
 
 /**

@@ -3,8 +3,11 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Postgrator from 'postgrator'
 import type { Sql, TransactionSql } from 'postgres'
+import packageJson from '../package.json' with { type: 'json' }
 
 const MIGRATION_LOCK = 0x636f6e63 // "conc" in ASCII; one node migrates, the other nodes wait
+
+const release = (packageJson.version.split('-', 1)[0] as string).split('.').map(Number)
 
 const FUNCTION = /^create or replace function (\w+)/gm
 
@@ -15,7 +18,8 @@ const folders = {
 
 /**
  * Applies the new files in `schema/`, and all files in `functions/` if one has changed, in one transaction. Returns the
- * names of the applied files. Throws when a newer version or a preview of the service migrated the database, or when an
+ * names of the applied files. Leaves a database alone that a newer release has migrated, so that nodes of both releases
+ * can run. Throws when this release cannot run on it, when a preview of the service migrated the database, or when an
  * applied file in `schema/` was edited.
  */
 export function migrate(sql: Sql): Promise<string[]> {
@@ -45,6 +49,10 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
     )
   }
   if (current > newest) {
+    const [{ needs }] = await tx<[{ needs: number }]>`
+      select needs_version as needs
+      from functions_applied`
+    if (newest >= needs) return []
     throw new Error(
       `the database has schema version ${current}, this service knows ${newest}: start a newer service`
     )
@@ -69,7 +77,10 @@ async function applyFunctions(tx: TransactionSql): Promise<string[]> {
   )
   const digest = createHash('sha256').update(files.join('\0')).digest('base64url')
   const { count } = await tx`
-    update functions_applied set digest = ${digest} where digest is distinct from ${digest}`
+    update functions_applied
+    set digest = ${digest}, release = ${release}
+    where digest is distinct from ${digest}
+    and coalesce(release <= ${release}, true)`
   if (count === 0) return []
   // A function may call a function from a file that is applied later.
   await tx`set local check_function_bodies = off`

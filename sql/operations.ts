@@ -10,6 +10,8 @@ export interface Entry {
   /** Digest of the operation. When an id is sent again with another digest, it is a different operation. */
   digest: string
   op: Operation
+  /** The trace of the request or message; every entry of a node with tracing has one, which may be empty. */
+  trace?: string
   /** The merged text. It is sent after the database has returned `needs`: see sql/functions/operations.sql. */
   merge?: { live: string; value: string | null; parts?: Result['parts'] }
 }

@@ -11,11 +11,13 @@ const limits = {
 
 /**
  * Returns a proxy of the pool that `open` makes. Replaces the pool when the server does not respond for 20 s: TCP would
- * block its connections for about 15 minutes. Pending queries reject with CONNECTION_DESTROYED.
+ * block its connections for about 15 minutes. Pending queries reject with CONNECTION_DESTROYED. Calls `onProbe` every 5 s
+ * with the seconds that `select 1` took.
  */
 export function createPool<Types extends Record<string, unknown>>(
   open: () => Sql<Types>,
-  log: FastifyBaseLogger
+  log: FastifyBaseLogger,
+  onProbe: (seconds: number) => void
 ): Sql<Types> {
   let pool = open()
   const stopProbes = every(limits.probeMs, probe)
@@ -27,7 +29,9 @@ export function createPool<Types extends Record<string, unknown>>(
 
   async function probe() {
     const responded = pool`select 1`.catch(() => {}) // an error also shows that the server responds
+    const start = performance.now()
     await withTimeout(responded, limits.silentMs).catch(replace)
+    onProbe((performance.now() - start) / 1000)
   }
 
   async function replace() {

@@ -1,10 +1,6 @@
-import { randomBytes } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
-import { readOrCreateFile } from '../../lib/files.ts'
-import { deriveKeys, type Keys } from '../../lib/keys.ts'
+import { createKeys, type Keys } from '../../lib/keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -14,13 +10,7 @@ declare module 'fastify' {
 }
 
 async function keys(app: FastifyInstance) {
-  const { jwtSecrets, dataDir } = app.config
-  app.decorate('keys', deriveKeys(jwtSecrets ?? [readOrCreateSecret(dataDir)]))
-}
-
-function readOrCreateSecret(dataDir: string): string {
-  mkdirSync(dataDir, { recursive: true })
-  return readOrCreateFile(join(dataDir, 'jwt-secret'), () => randomBytes(48).toString('base64url'))
+  app.decorate('keys', createKeys(app.config))
 }
 
 export default fp(keys, { name: 'keys', dependencies: ['config'] })

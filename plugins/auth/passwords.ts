@@ -36,6 +36,7 @@ const maxWaitMs = 10_000
 async function passwords(app: FastifyInstance) {
   const share = shareOfEach(limits, app.config.workers)
   const limit = createLimiter({ ...share, maxWaitMs }, () => new TooBusy())
+  app.metrics.queue('password_hashes', limit.countWaiting)
   const decoy = await hash(randomBytes(32), cost)
 
   app.decorate('passwords', {
@@ -76,4 +77,4 @@ function normalize(password: string): string {
   return password.normalize('NFC')
 }
 
-export default fp(passwords, { name: 'passwords', dependencies: ['config'] })
+export default fp(passwords, { name: 'passwords', dependencies: ['config', 'metrics'] })

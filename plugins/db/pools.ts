@@ -38,8 +38,11 @@ async function pools(app: FastifyInstance) {
     ...connectionOptions({ lock_timeout: limits.writeLockMs }),
     max: share(limits.writers)
   }
-  const sql = createPool(() => postgres(url, read), app.log)
-  const writeSql = createPool(() => postgres(url, write), app.log)
+  const trace = app.tracing?.traceStatements ?? (pool => pool)
+  const onProbe = (pool: string) => (seconds: number) =>
+    app.metrics.poolSeconds.set({ pool }, seconds)
+  const sql = trace(createPool(() => postgres(url, read), app.log, onProbe('read')))
+  const writeSql = trace(createPool(() => postgres(url, write), app.log, onProbe('write')))
   const end = (timeout: number) => Promise.all([sql.end({ timeout }), writeSql.end({ timeout })])
 
   app.addHook('preClose', async () => {
@@ -52,4 +55,7 @@ async function pools(app: FastifyInstance) {
   app.decorate('writeSql', writeSql)
 }
 
-export default fp(pools, { name: 'pools', dependencies: ['config', 'database', 'shutdown'] })
+export default fp(pools, {
+  name: 'pools',
+  dependencies: ['config', 'metrics', 'tracing', 'database', 'shutdown']
+})

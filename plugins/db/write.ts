@@ -21,11 +21,12 @@ declare module 'fastify' {
 const limits = { maxRunning: 4, maxWaiting: 2000, maxWaitingPerKey: 500 }
 
 async function write(app: FastifyInstance) {
-  const { writeSql, config } = app
+  const { writeSql, config, metrics } = app
   const limit = createLimiter(
     { ...shareOfEach(limits, config.workers), maxWaitMs: lockWaitMs },
     () => new Busy()
   )
+  metrics.queue('writes', limit.countWaiting)
 
   app.decorate('write', async (writer, transaction) => {
     const start = performance.now()
@@ -41,4 +42,4 @@ async function write(app: FastifyInstance) {
   })
 }
 
-export default fp(write, { name: 'write', dependencies: ['config', 'pools'] })
+export default fp(write, { name: 'write', dependencies: ['config', 'metrics', 'pools'] })

@@ -35,8 +35,34 @@ function createMetrics() {
     aggregator: Aggregator = 'sum'
   ) => new Counter({ name: `concord_${name}`, help, labelNames, registers, aggregator })
 
+  /** the numbers of waiting jobs, by queue */
+  const queues = new Map<string, () => number>()
+  new Gauge({
+    name: 'concord_queue_waiting',
+    help: 'Jobs that wait for their turn, by queue',
+    labelNames: ['queue'],
+    registers,
+    collect() {
+      for (const [queue, read] of queues) this.set({ queue }, read())
+    }
+  })
+
   return {
     registry,
+    requestSeconds: new Histogram({
+      name: 'concord_http_request_seconds',
+      help: 'Seconds from a request to the end of its response, without streams and sockets',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.005, 0.025, 0.1, 0.5, 2.5, 10],
+      registers
+    }),
+    poolSeconds: new Gauge({
+      name: 'concord_pool_response_seconds',
+      help: 'Seconds that `select 1` took, sent every 5 s through a pool, with its wait for a connection',
+      labelNames: ['pool'],
+      registers,
+      aggregator: 'max'
+    }),
     deliverySeconds: new Histogram({
       name: 'concord_commit_to_write_seconds',
       help: 'Seconds from the commit of an event, by the clock of the database, until it was written to every subscriber',
@@ -100,6 +126,11 @@ function createMetrics() {
           this.set(read())
         }
       })
+    },
+
+    /** Shows the number of jobs that wait in a queue at each scrape. */
+    queue(name: string, read: () => number): void {
+      queues.set(name, read)
     },
 
     /** Registers a gauge that counts connections by their state at each scrape. */

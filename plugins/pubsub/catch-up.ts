@@ -21,7 +21,7 @@ const limits = { maxRunning: 4, maxWaiting: 10_000, maxWaitingPerKey: 1000 }
 const maxWaitMs = 30_000
 
 async function catchUp(app: FastifyInstance) {
-  const { config } = app
+  const { config, metrics } = app
   const { maxRunning, maxWaiting, maxWaitingPerKey } = shareOfEach(limits, config.workers)
   const limit = createLimiter(
     {
@@ -30,7 +30,8 @@ async function catchUp(app: FastifyInstance) {
     },
     () => new TooBusy()
   )
+  metrics.queue('catch_ups', limit.countWaiting)
   app.decorate('catchUpLimit', (userId, query, signal) => limit(query, userId, signal))
 }
 
-export default fp(catchUp, { name: 'catch-up', dependencies: ['config'] })
+export default fp(catchUp, { name: 'catch-up', dependencies: ['config', 'metrics'] })

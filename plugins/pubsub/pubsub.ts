@@ -81,7 +81,7 @@ async function plugin(app: FastifyInstance) {
 
 /** Delivers the pages of `follow` to any number of subscribers. Reads from PostgreSQL what these pages leave out. */
 export async function createPubSub(
-  { sql, log, metrics }: Pick<FastifyInstance, 'sql' | 'log' | 'metrics'>,
+  { sql, log, metrics, tracing }: Pick<FastifyInstance, 'sql' | 'log' | 'metrics' | 'tracing'>,
   {
     follow,
     isListening,
@@ -205,9 +205,10 @@ export async function createPubSub(
   }
 
   async function deliverPage({ to, head, events }: Page) {
+    const readAt = new Date()
     committedHead = Math.max(committedHead, head)
     for (const batch of batches(events.filter(({ pos }) => pos > deliveredHead))) {
-      await deliver(batch)
+      await deliver(batch, readAt)
       await nextTurn()
     }
     advance(to)
@@ -236,7 +237,7 @@ export async function createPubSub(
   }
 
   // Checks the topics before each event, because the event before it may have made the subscriber unsubscribe.
-  async function deliver(batch: LogEvent[]) {
+  async function deliver(batch: LogEvent[], readAt: Date) {
     // Store the events first. A subscriber that joins while this loop yields reads them from memory.
     for (const event of batch) buffer.push(event)
     // Deliver to `sessions` first. A stream that opens while this loop yields must know that its session has ended.
@@ -254,13 +255,15 @@ export async function createPubSub(
       await nextTurn()
       served = bytes = 0
     }
-    for (const event of batch) observe(event)
+    for (const event of batch) observe(event, readAt)
     advance(batch.at(-1)?.pos ?? 0)
   }
 
-  function observe({ at, checklistId, rev }: LogEvent) {
+  function observe(event: LogEvent, readAt: Date) {
+    const { at, checklistId, rev } = event
     metrics.deliverySeconds.observe(Math.max(0, Date.now() - at.getTime()) / 1000)
     if (checklistId && rev && !revisions.accept(checklistId, rev)) metrics.revisionGaps.inc()
+    if (event.trace) tracing?.recordDelivery(event, readAt)
   }
 }
 
@@ -281,5 +284,5 @@ function* batches(events: LogEvent[]): Generator<LogEvent[]> {
 
 export default fp(plugin, {
   name: 'pubsub',
-  dependencies: ['config', 'database', 'pools', 'metrics']
+  dependencies: ['config', 'tracing', 'database', 'pools', 'metrics']
 })

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { withTimeout } from '../../lib/with-timeout.ts'
+import type { Connections, ProcessConnections } from '../../schemas/connections.ts'
 import type { Readiness } from '../../schemas/health.ts'
 import { shutdownLimits } from '../http/shutdown.ts'
 import { formatPage } from '../pubsub/page-queue.ts'
@@ -148,6 +149,11 @@ async function createWorkers(
       const missing = Array(config.workers - responses.size).fill(undefined)
       return readinessOfNode([...responses.values(), ...missing])
     })
+    channel.handle('connections', async (userId: string): Promise<Connections> => {
+      const responses = await callAll<ProcessConnections>('connections', userId)
+      const processes = [...responses.values()].filter(response => response !== undefined)
+      return { processes, missing: config.workers - processes.length }
+    })
     return worker
   }
 
@@ -164,9 +170,9 @@ async function createWorkers(
   }
 
   /** Returns what each worker returns, and undefined for a worker that does not respond in time. */
-  async function callAll<T>(name: string): Promise<Map<Worker, T | undefined>> {
+  async function callAll<T>(name: string, ...args: unknown[]): Promise<Map<Worker, T | undefined>> {
     const calls = [...running].map(async worker => {
-      const reply = withTimeout(worker.channel.call<T>(name), limits.replyMs)
+      const reply = withTimeout(worker.channel.call<T>(name, ...args), limits.replyMs)
       return [worker, await reply.catch(() => undefined)] as const
     })
     return new Map(await Promise.all(calls))

@@ -49,7 +49,7 @@ declare
   is_own constant boolean := pg_has_role(session_user, current_user, 'member');
 begin
   insert into pending_events
-    (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source)
+    (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source, trace)
   values (
     -- A setting cannot store whether this row is the first one: a rollback to a savepoint removes the first row and its
     -- queued trigger, but the transaction may then write other rows.
@@ -57,7 +57,8 @@ begin
     kind, project_id, checklist_id, item_id, user_id, before, after,
     acting_user(),
     case when is_own then nullif(current_setting('app.op', true), '')::uuid end,
-    coalesce(case when is_own then nullif(current_setting('app.source', true), '') end, 'sql')
+    coalesce(case when is_own then nullif(current_setting('app.source', true), '') end, 'sql'),
+    case when is_own then nullif(current_setting('app.trace', true), '') end
   );
 end
 $$;
@@ -69,6 +70,7 @@ declare
   pending pending_events;
   list uuid;
   list_rev bigint;
+  commit_at constant numeric := extract(epoch from clock_timestamp());
 begin
   -- The commit lock is held until the transaction is visible, so that events become visible in the order of pos.
   perform pg_advisory_xact_lock(hashtextextended('concord.log', 0));
@@ -93,7 +95,7 @@ begin
     list_rev := case when list is not null then list_rev + 1 end;
 
     insert into events
-      (pos, kind, project_id, checklist_id, rev, item_id, user_id, before, after, actor_id, op_id, source, at)
+      (pos, kind, project_id, checklist_id, rev, item_id, user_id, before, after, actor_id, op_id, source, at, trace)
     values (
       nextval('events_pos'), pending.kind, pending.project_id, list, list_rev, pending.item_id, pending.user_id,
       pending.before,
@@ -101,7 +103,9 @@ begin
         when 'conflict.opened' then pending.after || jsonb_build_object('openedRev', list_rev)
         else pending.after
       end,
-      pending.actor_id, pending.op_id, pending.source, clock_timestamp()
+      pending.actor_id, pending.op_id, pending.source, clock_timestamp(),
+      -- null without tracing
+      pending.trace || ' ' || commit_at
     );
 
     -- These tables store the position or the revision of an event.

@@ -17,7 +17,7 @@
 -- already has them. {"needs": null} requires no merge: the node must send the operation (list.restoreTo) again as the
 -- first one of a statement.
 
--- Decides a batch of entries {job, actor, list, source, digest, op, merge?} in order, and writes their changes. Returns
+-- Decides a batch of entries {job, actor, list, source, digest, op, merge?, trace?} in order, and writes their changes. Returns
 -- {pos, results}: the last written position, and the decision about each entry. The decision is null for the entries
 -- that follow an undecided entry of the same job. The result of an operation that wrote events also has `rev`, its last
 -- revision, and `wrote` {events, bytes}.
@@ -144,6 +144,9 @@ begin
     set_config('app.actor', actor::text, true),
     set_config('app.source', entry ->> 'source', true),
     set_config('app.op', op ->> 'opId', true);
+  if entry ? 'trace' then
+    perform set_config('app.trace', entry ->> 'trace', true);
+  end if;
   return apply_operation(list, op, entry -> 'merge', actor);
 exception
   when data_exception or integrity_constraint_violation or program_limit_exceeded then

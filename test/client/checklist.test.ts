@@ -106,8 +106,8 @@ t.test('changes that no service would accept throw and change nothing', async t 
     () => checklist.resolve(randomUUID(), 'ours')
   ]
   for (const change of invalid) t.throws(change, { code: 'INVALID' })
-  t.throws(() => checklist.set(first.id, { text: 'x'.repeat(2001) }), { code: 'LIMIT' })
-  t.throws(() => checklist.rename('x'.repeat(201)), { code: 'LIMIT' })
+  t.throws(() => checklist.set(first.id, { text: 'x'.repeat(2001) }), { code: 'TOO_LONG' })
+  t.throws(() => checklist.rename('x'.repeat(201)), { code: 'TOO_LONG' })
   t.throws(() => checklist.add('one more'), { code: 'LIMIT' })
   t.equal(checklist.get(), view)
   t.strictSame(checklist.unsent(), [])

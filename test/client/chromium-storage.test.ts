@@ -5,6 +5,7 @@ import {
   launchProfile,
   openList,
   readItems,
+  refusedRefresh,
   type Service,
   signIn,
   skip,
@@ -159,6 +160,7 @@ t.test('what the client stores in Chromium', { skip }, async t => {
   })
 
   testPages(t, 'a sign-out deletes everything of the user', service, async (t, setup) => {
+    setup.expect(refusedRefresh)
     const { user: ann, projectId, listId } = await createList(service, 'Ann Secretname')
     const bob = await createUser(app, 'Bob')
     const device = await setup.openDevice(browser)

@@ -3,9 +3,12 @@ import type { Page } from 'playwright-core'
 import t from 'tap'
 import {
   addItems,
+  addSession,
   launch,
+  launchWithCache,
   openList,
   readRevs,
+  refusedRefresh,
   type Service,
   signIn,
   skip,
@@ -21,7 +24,7 @@ import { createUser } from '../support/users.ts'
 t.test('clients in the tabs of Chromium', { skip }, async t => {
   const service = await startService(t)
   const { app } = service
-  const browser = await launch(t)
+  const browser = await launchWithCache(t)
 
   const shortLived = await startService(t, { ACCESS_TOKEN_TTL: '3' })
 
@@ -133,6 +136,7 @@ t.test('clients in the tabs of Chromium', { skip }, async t => {
   })
 
   testPages(t, 'a page from the back/forward cache has the new user', service, async (t, setup) => {
+    setup.expect(refusedRefresh)
     const { user, listId } = await createList(service)
     const device = await setup.openDevice(browser)
     const tab = await device.openTab()
@@ -277,8 +281,7 @@ t.test('clients on a page without HTTPS', { skip }, async t => {
     const url = setup.url.replace('127.0.0.1', 'concord.test')
     const device = await setup.openDevice(browser, url)
     // As a proxy would that serves HTTPS elsewhere: the browser itself stores no Secure cookie of such a page.
-    const [name = '', value = ''] = user.cookie.split('=')
-    await device.context.addCookies([{ name, value, url, httpOnly: true, sameSite: 'Strict' }])
+    await addSession(device.context, url, user)
 
     const tabs = [await device.openTab(), await device.openTab()] as const
     for (const tab of tabs) await openList(tab, listId)

@@ -81,7 +81,7 @@ async function startTab(t: Test, { address, user, page, isAlone = false }: TabPa
   const session = createSessionManager({
     ...{ http, storage, bus, clock, log, closed: closed.signal },
     isBrowser: true,
-    canResume: true
+    marker: { isSet: () => true, set() {} }
   })
   await new Promise<void>(resolve => {
     session.state.subscribe(({ state }) => state !== 'unknown' && resolve())

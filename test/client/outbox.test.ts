@@ -293,6 +293,31 @@ t.test('operations of a removed member wait, and are tried again later', async t
   t.strictSame(tab.service.applied, idsOf(ops))
 })
 
+t.test('other tabs count what waits for a right, also those opened later', async t => {
+  const [buses, service, storage] = [tabBuses(3), fakeService(), memoryStorage()]
+  const parts = { service, storage, clock: manualClock() }
+  const start = (n: number) => startTab({ ...parts, bus: buses[n], isLeader: n === 0 })
+  const [leader, other] = [start(0), start(1)]
+  await settle()
+  service.refuse = () => refusal('CHECKLIST_NOT_FOUND')
+  other.outbox.add(listId, edit('a'))
+  await settle()
+  const late = start(2)
+  await settle()
+  const tabs = [leader, other, late].map(({ outbox }) => outbox)
+  t.strictSame(
+    tabs.map(({ held, unsent }) => [held.get(), unsent.get()]),
+    Array(3).fill([1, 1])
+  )
+  service.refuse = () => undefined
+  await parts.clock.advance(30_000)
+  await settle()
+  t.strictSame(
+    tabs.map(({ held, unsent }) => [held.get(), unsent.get()]),
+    Array(3).fill([0, 0])
+  )
+})
+
 t.test('a paused checklist is sent at once when a tab resumes it', async t => {
   const [one, two] = tabBuses(2) as [Bus, Bus]
   const storage = memoryStorage()
@@ -665,7 +690,7 @@ t.test('more than 10,000 unsent operations are refused', async t => {
   const tab = startTab({ isOnline: false })
   tab.outbox.checkLimits(Array.from({ length: 10_000 }, () => edit('')))
   t.throws(() => tab.outbox.checkLimits(Array.from({ length: 10_001 }, () => edit(''))), {
-    code: 'LIMIT'
+    code: 'TOO_MUCH_UNSENT'
   })
 })
 
@@ -673,7 +698,7 @@ t.test('more than 20 MB of unsent operations are refused', async t => {
   const tab = startTab({ isOnline: false })
   const large = () => edit('é'.repeat(1 << 20))
   for (let n = 0; n < 9; n++) tab.outbox.add(listId, large())
-  t.throws(() => tab.outbox.add(listId, large()), { code: 'LIMIT' })
+  t.throws(() => tab.outbox.add(listId, large()), { code: 'TOO_MUCH_UNSENT' })
   t.equal(tab.outbox.unsent.get(), 9)
   await tab.outbox.discard(listId)
   tab.outbox.add(listId, large())

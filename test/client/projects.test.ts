@@ -1,11 +1,14 @@
 import t from 'tap'
 import type { ConcordError } from '../../client/errors.ts'
+import { memoryStorage } from '../../client/memory-storage.ts'
 import { startNode } from '../support/app.ts'
 import { addMember, createChecklist, createProject, insertProject } from '../support/projects.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { times } from '../support/times.ts'
+import { until } from '../support/until.ts'
 import { createUser } from '../support/users.ts'
 import { follow, startClient, when } from './client-setup.ts'
+import { browserFetch } from './session-setup.ts'
 
 const { app, url } = await startNode(t)
 
@@ -183,6 +186,31 @@ t.test('events during a lost connection are applied after it', async t => {
   const other = await createProject(ann, 'Other')
   await proxy.reopen()
   t.match(await when(projects, rows => rows?.length === 2), [{ name: 'Bazaar' }, { id: other }])
+})
+
+t.test('a page that starts offline shows the projects of the last time', async t => {
+  const ann = await createUser(app)
+  const id = await createProject(ann, 'Fair')
+  const proxy = await tcpProxy(t, url)
+  const options = { fetch: browserFetch(), storage: memoryStorage() }
+  const before = await startClient(t, proxy.url, ann, options)
+  follow(t, before.projects)
+  await before.projects.ready()
+  await when(before.connection, ({ state }) => state === 'live')
+  await ann.request('PATCH', `/projects/${id}`, { name: 'Bazaar' })
+  const store = await options.storage.open(ann.id)
+  await until(async () => (await store.projects())?.[0]?.name === 'Bazaar')
+  await before.close()
+  proxy.close()
+
+  const { projects } = await startClient(t, proxy.url, undefined, options)
+  follow(t, projects)
+  t.match(await when(projects, rows => rows), [{ id, name: 'Bazaar', role: 'owner' }])
+  t.match(projects.error.get(), { code: 'NETWORK' })
+  await ann.request('PATCH', `/projects/${id}`, { name: 'Market' })
+  await proxy.reopen()
+  await when(projects, rows => rows?.[0]?.name === 'Market')
+  t.equal(projects.error.get(), null)
 })
 
 t.test('after a restored backup everything is loaded again', async t => {

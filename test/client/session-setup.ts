@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { createHttp } from '../../client/http.ts'
 import { createSessionManager } from '../../client/session.ts'
+import type { SessionMarker } from '../../client/session-marker.ts'
 import type { Storage } from '../../client/storage.ts'
 import type { Bus } from '../../client/tabs.ts'
 import type { Clock, LogLine, Me } from '../../client/types.ts'
@@ -132,12 +133,14 @@ export function startManager(
     storage = userStorage().storage,
     bus = tabBuses(1)[0] as Bus,
     isBrowser = false,
+    marker = { isSet: () => isBrowser, set() {} },
     clock = realClock
   }: {
     fetch?: typeof globalThis.fetch
     storage?: Storage
     bus?: Bus
     isBrowser?: boolean
+    marker?: SessionMarker
     clock?: Clock
   } = {}
 ) {
@@ -146,8 +149,7 @@ export function startManager(
   const logs: LogLine[] = []
   const log = (line: LogLine) => logs.push(line)
   const http = createHttp({ address: address.replace(/\/$/, ''), fetch, clock, closed })
-  const canResume = isBrowser
-  const parts = { http, storage, bus, clock, log, closed, isBrowser, canResume }
+  const parts = { http, storage, bus, clock, log, closed, isBrowser, marker }
   const manager = createSessionManager(parts)
   t.teardown(close)
 

@@ -267,6 +267,41 @@ t.test('a reload after the session has ended signs out as expired', async t => {
   t.match(await storage.lastUser(), { id: ann.id }, 'also after the next reload')
 })
 
+t.test('a browser without a session starts signed out without a request', async t => {
+  const ann = await createUser(app)
+  const { fetch, counts } = countingFetch(browserFetch())
+  const { storage } = userStorage()
+  let isSet = false
+  const marker = {
+    isSet: () => isSet,
+    set(next: boolean) {
+      isSet = next
+    }
+  }
+  const start = () => startManager(t, url, { fetch, storage, marker, isBrowser: true })
+  const first = start()
+  t.strictSame(first.state.get(), { state: 'signed-out', reason: null })
+  t.strictSame(counts, {})
+  await first.signIn(ann)
+  t.equal(isSet, true)
+
+  const second = start()
+  t.match(await me(second), { name: 'Ann' })
+  t.equal(counts['/auth/refresh'], 1)
+  await second.signOut()
+  t.equal(isSet, false)
+  t.strictSame(start().state.get(), { state: 'signed-out', reason: null })
+
+  await second.signIn(ann)
+  await call('DELETE', '/auth/sessions', { token: ann.token })
+  const third = start()
+  await until(() => third.state.get().state === 'signed-out')
+  t.equal(isSet, false, 'a refused refresh is not repeated by the next page')
+  const fourth = start()
+  await until(() => (fourth.state.get() as { reason?: unknown }).reason === 'expired')
+  t.equal(counts['/auth/refresh'], 2)
+})
+
 t.test('other tabs follow a sign-in, a rename and a sign-out', async t => {
   const ann = await createUser(app)
   const bob = await createUser(app, 'Bob')

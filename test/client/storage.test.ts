@@ -121,6 +121,23 @@ for (const [kind, create] of kinds) {
     t.equal(await ofBob.checklist(listId), undefined)
   })
 
+  suite('projects are stored for their user, besides 50 checklists', async (t, storage) => {
+    const store = await storage.open(ann.id)
+    t.equal(await store.projects(), undefined)
+    const project = { id: randomUUID(), name: 'Fair', role: 'owner', createdAt: '' } as const
+    await store.saveProjects([])
+    await store.saveProjects([project])
+    const lists = Array.from({ length: 51 }, () => checklist())
+    for (const list of lists) await store.saveChecklist(list)
+    t.strictSame(await store.projects(), [project])
+    const kept = await Promise.all(lists.map(({ id }) => store.checklist(id)))
+    t.equal(kept.filter(Boolean).length, 50)
+    t.equal(await (await storage.open(bob.id)).projects(), undefined)
+    await storage.delete(ann.id)
+    await t.rejects(store.saveProjects([project]))
+    t.equal(await (await storage.open(ann.id)).projects(), undefined)
+  })
+
   suite('a deleted store is empty, and closed for all tabs', async (t, storage) => {
     const [store, kept] = [await storage.open(ann.id), await storage.open(bob.id)]
     await store.append(listId, edit('a'))

@@ -1,4 +1,5 @@
 import t from 'tap'
+import packageJson from '../../package.json' with { type: 'json' }
 import { build } from '../support/app.ts'
 import { createDatabase } from '../support/database.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
@@ -8,7 +9,8 @@ t.test('a healthy node is live and ready', async t => {
   const app = await build(t)
   const live = await app.inject('/health/live')
   t.equal(live.statusCode, 200)
-  t.strictSame(live.json(), { status: 'ok' })
+  t.strictSame(live.json(), { status: 'ok', version: packageJson.version })
+  t.equal((await app.inject('/docs/json')).json().info.version, packageJson.version)
   const ready = await app.inject('/health/ready')
   t.equal(ready.statusCode, 200)
   t.strictSame(ready.json(), { status: 'ready', database: 'up', listener: 'up', lag: 0 })

@@ -8,6 +8,7 @@ import {
   type BrowserContextOptions,
   type ConsoleMessage,
   chromium,
+  type LaunchOptions,
   type Page
 } from 'playwright-core'
 import type { Test } from 'tap'
@@ -18,7 +19,7 @@ import { build, listen } from './app.ts'
 import { readMetric } from './metrics.ts'
 import { tcpProxy } from './tcp-proxy.ts'
 import { until } from './until.ts'
-import { PASSWORD, type User } from './users.ts'
+import { PASSWORD, type Session, type User } from './users.ts'
 
 declare global {
   /** The object of the page's script that the functions use which tests run in the page. */
@@ -74,13 +75,19 @@ const files: Record<string, [type: string, content: string]> = {
   '/test/away': ['text/html', '<!doctype html><title>Away</title>']
 }
 
-const executablePath = [
-  process.env.CHROMIUM,
+const executablePath = findProgram(
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
-].find(path => path && existsSync(path))
+)
+
+/** Chromium without the parts of a window, which cost most of the time in which a device is opened. */
+const shellPath = findProgram('/usr/bin/chromium-headless-shell') ?? executablePath
+
+function findProgram(...paths: string[]): string | undefined {
+  return [process.env.CHROMIUM, ...paths].find(path => path && existsSync(path))
+}
 
 /** The sentence with which tests are skipped where there is no Chromium. In CI they fail instead. */
 export const skip =
@@ -110,23 +117,28 @@ function servePage(app: FastifyInstance) {
   }
 }
 
-const launchOptions = {
-  executablePath,
-  // Playwright turns off the back/forward cache.
-  ignoreDefaultArgs: ['--disable-back-forward-cache']
+/** Starts Chromium, as a headless shell where that is installed. `args` are switches of its command line. */
+export function launch(t: Pick<Test, 'teardown'>, args: string[] = []): Promise<Browser> {
+  return start(t, { executablePath: shellPath, args })
 }
 
-/** Starts Chromium. `args` are switches of its command line. */
-export async function launch(t: Pick<Test, 'teardown'>, args: string[] = []): Promise<Browser> {
+/** Starts Chromium with a back/forward cache, which Playwright turns off and the headless shell does not have. */
+export function launchWithCache(t: Pick<Test, 'teardown'>): Promise<Browser> {
+  return start(t, withCache)
+}
+
+const withCache = { executablePath, ignoreDefaultArgs: ['--disable-back-forward-cache'] }
+
+async function start(t: Pick<Test, 'teardown'>, options: LaunchOptions): Promise<Browser> {
   if (!executablePath) throw new Error('Chromium is not installed')
-  const browser = await chromium.launch({ ...launchOptions, args })
+  const browser = await chromium.launch(options)
   t.teardown(() => browser.close())
   return browser
 }
 
 /** Starts Chromium with a profile on disk. */
 export function launchProfile(folder: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(folder, launchOptions)
+  return chromium.launchPersistentContext(folder, { executablePath: shellPath })
 }
 
 export type Setup = Awaited<ReturnType<typeof setUp>>
@@ -239,8 +251,7 @@ function watchDevice(
     const page = await context.newPage()
     page.on('pageerror', error => onProblem(`uncaught: ${error.stack}`))
     page.on('console', message => {
-      if (message.type() !== 'error') return
-      if (!isFirstRefresh(message) && !isIgnoredHeader(message.text())) onProblem(lineOf(message))
+      if (message.type() === 'error' && !isIgnoredHeader(message.text())) onProblem(lineOf(message))
     })
     return page
   }
@@ -274,14 +285,26 @@ function lineOf(message: ConsoleMessage): string {
 const networkError =
   /^(Failed to load resource: net::ERR_|WebSocket connection to '[^']+' failed: )/
 
+/** The line of a tab that finds out with a refresh that another tab has signed out. */
+export const refusedRefresh = /401 \(Unauthorized\) \(\S+\/auth\/refresh\)$/
+
 /** Chromium logs that it ignores a header of the service on pages without HTTPS. */
 function isIgnoredHeader(text: string): boolean {
   return text.startsWith('The Cross-Origin-Opener-Policy header has been ignored')
 }
 
-/** A page without a user finds out with a refresh that it has no cookie, and the browser logs the status 401. */
-function isFirstRefresh(message: ConsoleMessage): boolean {
-  return /401 \(Unauthorized\) \(\S+\/auth\/refresh\)$/.test(lineOf(message))
+/** Signs a user in on a device, as a sign-in on the page does, with the cookie of an earlier sign-in. */
+export async function addSession(context: BrowserContext, url: string, { cookie }: Session) {
+  const [name = '', value = ''] = cookie.split('=')
+  // Browsers store Secure cookies of pages with HTTPS or of this machine only.
+  const secure = new URL(url).hostname === '127.0.0.1'
+  await context.addCookies([{ name, value, url, httpOnly: true, secure, sameSite: 'Strict' }])
+  await context.addInitScript(() => {
+    // Only the first page: later ones find what the client has stored.
+    if (localStorage.getItem('test') === null)
+      localStorage.setItem(`concord ${location.origin} session`, '1')
+    localStorage.setItem('test', '1')
+  })
 }
 
 /** Signs a user in on a page, and waits until the session is stored. */

@@ -1,6 +1,7 @@
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { build, listen } from './app.ts'
+import { addSession } from './chromium.ts'
 import { addMember, createChecklist, createProject } from './projects.ts'
 import { tcpProxy } from './tcp-proxy.ts'
 import { until } from './until.ts'
@@ -72,12 +73,7 @@ export async function startListPages(t: Pick<Test, 'teardown'>, browser: Browser
       ...options
     })
     t.teardown(() => context.close().catch(() => {}))
-    const session = await signIn(app, user)
-    const [name = '', ...rest] = session.cookie.split('=')
-    const cookie = { name, value: rest.join('=') }
-    await context.addCookies([
-      { ...cookie, url: proxy.url, httpOnly: true, secure: true, sameSite: 'Strict' }
-    ])
+    await addSession(context, proxy.url, await signIn(app, user))
     return openTab(context)
   }
 
@@ -128,6 +124,9 @@ export function testList(
   })
 }
 
+/** A line. Rows without a line, which are empty, are between them. */
+const LINE = '.line:not(.is-empty)'
+
 async function indexOf(page: Page, text: string): Promise<number> {
   const { at } = await until(async () => {
     const at = (await textsOf(page)).indexOf(text)
@@ -138,18 +137,18 @@ async function indexOf(page: Page, text: string): Promise<number> {
 
 /** Returns the text field of the line with this text. */
 export async function textField(page: Page, text: string) {
-  return page.locator('.line textarea').nth(await indexOf(page, text))
+  return page.locator(`${LINE} textarea`).nth(await indexOf(page, text))
 }
 
 /** Returns the element of the line with this text. */
 export async function lineOf(page: Page, text: string) {
-  return page.locator('.line').nth(await indexOf(page, text))
+  return page.locator(LINE).nth(await indexOf(page, text))
 }
 
 /** Returns the texts of the lines. */
 export function textsOf(page: Page): Promise<string[]> {
   return page
-    .locator('.line:not(.is-empty) textarea')
+    .locator(`${LINE} textarea`)
     .evaluateAll(all => all.map(one => (one as HTMLTextAreaElement).value))
 }
 

@@ -1,5 +1,5 @@
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import type { Setup } from './chromium.ts'
+import { addSession, type Setup } from './chromium.ts'
 import { until } from './until.ts'
 import { PASSWORD, type User } from './users.ts'
 
@@ -11,10 +11,7 @@ export async function openAs(
   { hash = '', ...options }: BrowserContextOptions & { hash?: string } = {}
 ) {
   const device = await setup.openDevice(browser, setup.url, { reducedMotion: 'reduce', ...options })
-  const [name = '', value = ''] = user.cookie.split('=')
-  await device.context.addCookies([
-    { name, value, url: setup.url, httpOnly: true, sameSite: 'Strict' }
-  ])
+  await addSession(device.context, setup.url, user)
   const page = await device.openPage(hash)
   await page.getByRole('button', { name: `Account of ${user.name}` }).waitFor()
   return { ...device, page }
@@ -62,7 +59,8 @@ export async function untilCopied(page: Page) {
           opening.onsuccess = () => {
             const database = opening.result
             if (!database.objectStoreNames.contains('checklists')) return done(0)
-            const counting = database.transaction('checklists').objectStore('checklists').count()
+            const rows = database.transaction('checklists').objectStore('checklists')
+            const counting = rows.index('savedAt').count()
             counting.onsuccess = () => done(counting.result)
 
             function done(count: number) {

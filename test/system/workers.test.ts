@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import t, { type Test } from 'tap'
+import { deriveKeys } from '../../lib/keys.ts'
+import { createOperatorToken } from '../../lib/operator-token.ts'
+import type { Connections } from '../../schemas/connections.ts'
+import { JWT_SECRET } from '../support/app.ts'
 import { openSql } from '../support/database.ts'
 import { type LiveClient, openLive } from '../support/live-client.ts'
 import { metricIn } from '../support/metrics.ts'
@@ -61,6 +65,15 @@ t.test('two workers share clients, presence, changes and ends of sessions', asyn
   const sockets = await openSockets(t, session.headers, 4)
   t.strictSame((await waitForServers(service, 2)).sort(), (await workers()).sort())
   const feeds = await openFeeds(t, session.headers, 4)
+
+  const keys = deriveKeys([JWT_SECRET])
+  const operator = { 'x-concord-operator': createOperatorToken(keys, ann.id) }
+  const listed = await getOnce(`${address}/operator/connections/${ann.id}`, operator)
+  const { processes, missing } = JSON.parse(listed.text) as Connections
+  t.strictSame(processes.map(({ pid }) => pid).sort(), (await workers()).sort())
+  t.equal(missing, 0)
+  t.equal(processes.flatMap(({ streams }) => streams).length, 4)
+  t.equal(processes.flatMap(({ sockets }) => sockets).length, 4)
 
   const connections = await sql<{ name: string; count: number }[]>`
     select application_name as name, count(*)::int

@@ -114,7 +114,7 @@ t.test('conflicts in Chromium', { skip }, async t => {
   )
 
   testList(t, 'a merge leaves a note, and can be taken back', pages, async (t, pages) => {
-    await pages.openShared()
+    await pages.openShared('editor', 'Things to buy for the fair')
     await addLines(annPage, 'Order chairs for the tables')
     await untilTexts(bobPage, 'Order chairs for the tables')
     await apart(pages, async () => {
@@ -134,6 +134,30 @@ t.test('conflicts in Chromium', { skip }, async t => {
     await page.getByRole('button', { name: 'Take back' }).click()
     await untilTexts(page, merged.replace(`${own} `, '').replace(` ${own}`, ''))
     await page.getByText(/^Combined with/).waitFor({ state: 'detached' })
+
+    await apart(pages, async () => {
+      await rename(annPage, 'Things to buy for the fair on Friday')
+      await rename(bobPage, 'Things to buy cheaply for the fair')
+    })
+    const note = (page: Page) => page.locator('.list-header .merge-note')
+    const [shown, mine] = await Promise.race([
+      note(annPage)
+        .waitFor()
+        .then(() => [annPage, 'on Friday'] as const),
+      note(bobPage)
+        .waitFor()
+        .then(() => [bobPage, 'cheaply'] as const)
+    ])
+    const title = 'Things to buy cheaply for the fair on Friday'
+    await shown.getByRole('heading', { name: title }).waitFor()
+    await note(shown).getByRole('button', { name: 'See' }).click()
+    t.match(await note(shown).locator('.by-me').first().innerText(), mine)
+    await note(shown).getByRole('button', { name: 'Take back' }).click()
+    await note(shown).waitFor({ state: 'detached' })
+    for (const page of [annPage, bobPage])
+      await page
+        .getByRole('heading', { name: title.replace(` ${mine}`, ''), exact: true })
+        .waitFor()
   })
 
   testList(t, 'typing goes on in a conflict, and others see it', pages, async (t, pages) => {

@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import t from 'tap'
 import { launch, skip } from '../support/chromium.ts'
 import {
@@ -8,6 +8,7 @@ import {
   startListPages,
   testList,
   textField,
+  textsOf,
   untilSaved,
   untilTexts
 } from '../support/list-page.ts'
@@ -332,7 +333,7 @@ t.test('a checklist in Chromium', { skip }, async t => {
     }
   )
 
-  testList(t, 'a phone shows everything within its width', service, async (t, setup) => {
+  testList(t, 'a phone shows all within its width, and drags lines', service, async (t, setup) => {
     const title = 'A long title for the summer fair of our street'
     const { listId } = await setup.createList('editor', title)
     const viewport = { width: 390, height: 844 }
@@ -362,6 +363,33 @@ t.test('a checklist in Chromium', { skip }, async t => {
       'targets are large enough for a finger'
     )
     await untilSaved(page)
+
+    const [chairs = '', address = ''] = await textsOf(page)
+    const touch = await touchScreen(page)
+    const gripOf = async (text: string) => (await lineOf(page, text)).locator('.grip')
+    const below = await (await lineOf(page, address)).boundingBox()
+    await touch.start(await gripOf(chairs))
+    await touch.move((below?.y ?? 0) + (below?.height ?? 0) - 4)
+    await page.locator('.line[data-drop="below"]').waitFor()
+    await touch.end()
+    await untilTexts(page, address, chairs)
+    await (await lineOf(page, chairs)).locator('.tick').tap()
+    await (await lineOf(page, chairs)).locator('input:checked').waitFor()
+
+    await page.getByRole('textbox', { name: 'Add a line' }).focus()
+    const more = Array.from({ length: 30 }, (_, n) => `Line ${n}`)
+    await paste(page, more.join('\n'))
+    await untilTexts(page, address, chairs, ...more)
+    await page.evaluate(() => scrollTo(0, 0))
+    await touch.start(await gripOf(chairs))
+    await touch.move(viewport.height - 2)
+    await page.waitForFunction(
+      () => scrollY + innerHeight >= document.documentElement.scrollHeight - 1
+    )
+    await page.locator('.line.is-empty[data-drop]').waitFor()
+    await touch.end()
+    await untilTexts(page, address, ...more, chairs)
+    await untilSaved(page)
   })
 })
 
@@ -371,6 +399,26 @@ async function type(page: Page, line: string, key: string, times: number, text: 
   await page.keyboard.press('Home')
   for (let n = 0; n < times; n++) await page.keyboard.press(key)
   await page.keyboard.type(text)
+}
+
+/** Returns functions that touch a page with one finger, which moves up and down. */
+async function touchScreen(page: Page) {
+  const devTools = await page.context().newCDPSession(page)
+  let x = 0
+  const send = (type: 'touchStart' | 'touchMove' | 'touchEnd', y?: number) =>
+    devTools.send('Input.dispatchTouchEvent', {
+      type,
+      touchPoints: y === undefined ? [] : [{ x, y }]
+    })
+  return {
+    async start(target: Locator) {
+      const box = await target.boundingBox()
+      x = (box?.x ?? 0) + (box?.width ?? 0) / 2
+      await send('touchStart', (box?.y ?? 0) + (box?.height ?? 0) / 2)
+    },
+    move: (y: number) => send('touchMove', y),
+    end: () => send('touchEnd')
+  }
 }
 
 /** Returns the text and the caret of the field that has the focus. */

@@ -1,6 +1,12 @@
 import type { Page } from 'playwright-core'
 import t from 'tap'
-import { launch, skip, startService, testPages } from '../support/chromium.ts'
+import {
+  launchWithCache,
+  refusedRefresh,
+  skip,
+  startService,
+  testPages
+} from '../support/chromium.ts'
 import { createProject } from '../support/projects.ts'
 import { until } from '../support/until.ts'
 import { createUser, type User } from '../support/users.ts'
@@ -9,9 +15,10 @@ import { fillSignIn, openAs, untilState } from '../support/web.ts'
 t.test('the tabs of one browser', { skip }, async t => {
   const service = await startService(t)
   const { app } = service
-  const browser = await launch(t)
+  const browser = await launchWithCache(t)
 
   testPages(t, 'ten tabs follow a sign-out and a sign-in of one', service, async (t, setup) => {
+    setup.expect(refusedRefresh)
     const user = await createUser(app)
     await createProject(user, 'Summer fair')
     const { page, openPage } = await openAs(setup, browser, user)

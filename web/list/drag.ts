@@ -2,67 +2,137 @@ import type { Model } from './model.ts'
 import { placeAfterDrop } from './places.ts'
 import type { Row } from './row.ts'
 
-/** Returns the handlers of the list with which lines are dragged by their handles. The menu of a line does the same. */
+/** The page scrolls while the pointer is this near to its top or bottom, at most so many pixels a frame. */
+const edge = { px: 72, perFrame: 14 }
+
+interface Drag {
+  row: Row
+  line: HTMLElement
+  grip: HTMLElement
+  pointerId: number
+  /** the place of the pointer on the page at the start, and in the window now */
+  startY: number
+  y: number
+  target?: { line: HTMLElement; side: 'above' | 'below' }
+}
+
+/**
+ * Returns the handlers of the list with which lines are dragged by their handles, with a mouse, a pen or a finger. The menu
+ * of a line does the same.
+ */
 export function createDrag(model: Model) {
-  let dragged: Row | undefined
-  let target: { line: HTMLElement; side: 'above' | 'below' } | undefined
-
-  const lineOf = (event: DragEvent) => (event.target as Element).closest<HTMLElement>('.line')
-  const rowOf = (line: HTMLElement) =>
-    model.rows.peek().find(({ key }) => line.id === `line-${key}`)
-
-  function mark(next?: typeof target) {
-    if (target?.line === next?.line && target?.side === next?.side) return
-    if (target) delete target.line.dataset.drop
-    target = next
-    if (next) next.line.dataset.drop = next.side
-  }
+  let drag: Drag | undefined
+  let frame = 0
 
   return {
-    onDragStart(event: DragEvent) {
-      const line = lineOf(event)
+    onPointerDown(event: PointerEvent) {
+      const grip = (event.target as Element).closest<HTMLElement>('.grip')
+      const line = grip?.closest<HTMLElement>('.line')
       const row = line && rowOf(line)
-      if (!line || !row?.id || !event.dataTransfer) return
-      dragged = row
-      event.dataTransfer.effectAllowed = 'move'
-      event.dataTransfer.setData('text/plain', row.line.peek()?.text ?? '')
-      event.dataTransfer.setDragImage(line, 16, 24)
+      const isUsable = event.isPrimary && event.button === 0 && model.canWrite.peek()
+      if (drag || !grip || !line || !row?.id || !isUsable) return
+      // The focus stays where it is, and no text is selected.
+      event.preventDefault()
+      const { pointerId, clientY: y } = event
+      grip.setPointerCapture(pointerId)
+      drag = { row, line, grip, pointerId, startY: y + scrollY, y }
       line.dataset.dragged = ''
+      document.addEventListener('keydown', onKeyDown)
+      frame = requestAnimationFrame(follow)
     },
 
-    onDragOver(event: DragEvent) {
-      const line = lineOf(event)
-      if (!dragged || !line) return
-      event.preventDefault()
-      const { top, height } = line.getBoundingClientRect()
-      const isBelow = event.clientY > top + height / 2 && rowOf(line)?.id !== null
-      mark({ line, side: isBelow ? 'below' : 'above' })
+    /** No gesture of the browser begins on a handle, such as the menu of a long press. */
+    onTouchStart(event: TouchEvent) {
+      const isHandle = (event.target as Element).closest('.grip.is-usable') !== null
+      if (isHandle && event.cancelable) event.preventDefault()
     },
 
-    onDrop(event: DragEvent) {
-      if (!dragged || !target) return
-      event.preventDefault()
-      const row = rowOf(target.line)
-      const ids = model.rows.peek().flatMap(({ id }) => id ?? [])
-      // The row at the end is empty: above it is below the last line.
-      const [id, side] =
-        row?.id === null
-          ? ([ids.at(-1) ?? '', 'below'] as const)
-          : ([`${row?.id}`, target.side] as const)
-      const after = placeAfterDrop(ids, dragged.id ?? '', id, side)
-      if (after !== undefined) model.moveBelow(dragged, after)
-      this.onDragEnd()
+    onPointerMove(event: PointerEvent) {
+      if (drag?.pointerId === event.pointerId) drag.y = event.clientY
     },
 
-    onDragLeave(event: DragEvent) {
-      const list = event.currentTarget as Element
-      if (!list.contains(event.relatedTarget as Node | null)) mark()
+    onPointerUp(event: PointerEvent) {
+      if (drag?.pointerId !== event.pointerId) return
+      drag.y = event.clientY
+      aim(drag)
+      const { row, target } = drag
+      end()
+      if (target) drop(row, target)
     },
 
-    onDragEnd() {
-      mark()
-      if (dragged) delete document.getElementById(`line-${dragged.key}`)?.dataset.dragged
-      dragged = undefined
-    }
+    /** The browser took the pointer away, another user moved or deleted the line, or it was dropped. */
+    onLostPointerCapture: end
+  }
+
+  function rowOf(line: HTMLElement) {
+    return model.rows.peek().find(({ key }) => line.id === `line-${key}`)
+  }
+
+  /** Moves the line with the pointer, and scrolls near the edges of the window. */
+  function follow() {
+    if (!drag) return
+    const { y } = drag
+    const beyond = Math.max(0, y + edge.px - innerHeight) - Math.max(0, edge.px - y)
+    if (beyond !== 0) scrollBy(0, Math.max(-1, Math.min(1, beyond / edge.px)) * edge.perFrame)
+    aim(drag)
+    frame = requestAnimationFrame(follow)
+  }
+
+  /** Marks where the line would be dropped. Above or below the list, that is its first or last row. */
+  function aim(current: Drag) {
+    const { line, y, startY } = current
+    const list = line.parentElement?.getBoundingClientRect()
+    if (!list) return
+    // Outside of the list, the line would make the page longer, which would then scroll on.
+    const { offsetTop, offsetHeight, offsetParent } = line
+    const start = offsetTop + (offsetParent?.getBoundingClientRect().top ?? 0)
+    const most = Math.min(y + scrollY - startY, list.bottom - start - offsetHeight)
+    line.style.translate = `0 ${Math.max(most, list.top - start)}px`
+    // Not on the border of the list.
+    const inside = Math.max(list.top + 4, Math.min(list.bottom - 4, y))
+    const hit = document.elementFromPoint(list.left + list.width / 2, inside)
+    const over = hit?.closest<HTMLElement>('.line')
+    // The list itself is where the line was before; the header of the page, for example, covers a place.
+    if (!over) return hit?.closest('.lines') ? mark(current) : undefined
+    const { top, height } = over.getBoundingClientRect()
+    const isBelow = y > top + height / 2 && rowOf(over)?.id !== null
+    mark(current, { line: over, side: isBelow ? 'below' : 'above' })
+  }
+
+  function mark(current: Drag, target?: Drag['target']) {
+    if (current.target?.line === target?.line && current.target?.side === target?.side) return
+    if (current.target) delete current.target.line.dataset.drop
+    current.target = target
+    if (target) target.line.dataset.drop = target.side
+  }
+
+  function drop(row: Row, { line, side }: NonNullable<Drag['target']>) {
+    const ids = model.rows.peek().flatMap(({ id }) => id ?? [])
+    const over = rowOf(line)
+    if (row.id === null || !over) return
+    // The row at the end is empty: above it is below the last line.
+    const after =
+      over.id === null
+        ? placeAfterDrop(ids, row.id, ids.at(-1) ?? '', 'below')
+        : placeAfterDrop(ids, row.id, over.id, side)
+    if (after !== undefined) model.moveBelow(row, after)
+  }
+
+  function onKeyDown(event: KeyboardEvent) {
+    if (event.key !== 'Escape') return
+    event.preventDefault()
+    end()
+  }
+
+  function end() {
+    if (!drag) return
+    const { line, grip, pointerId } = drag
+    cancelAnimationFrame(frame)
+    document.removeEventListener('keydown', onKeyDown)
+    mark(drag)
+    drag = undefined
+    delete line.dataset.dragged
+    line.style.translate = ''
+    if (grip.hasPointerCapture(pointerId)) grip.releasePointerCapture(pointerId)
   }
 }

@@ -19,6 +19,7 @@ import { createDrag } from './drag.ts'
 import { HistoryPanel } from './history.tsx'
 import { type Actions, createActions, KeyboardHelp } from './keyboard.tsx'
 import { LineRow } from './line.tsx'
+import { MergeNote } from './merge-note.tsx'
 import { createModel, type Model } from './model.ts'
 import { People } from './presence.tsx'
 import type { Row } from './row.ts'
@@ -135,6 +136,7 @@ function ListHeader({ model, actions }: { model: Model; actions: Actions }) {
         <TitleEditor model={model} />
         <People people={people} />
       </div>
+      {model.titleNote.value && <MergeNote model={model} row={null} />}
       <div class="list-bar">
         <p class="soft small">
           {items.length > 0 && plural(items.length, '1 line', '# lines')}
@@ -252,11 +254,11 @@ function Lines({ model, actions }: { model: Model; actions: Actions }) {
       <ul
         class="lines"
         aria-label="Lines"
-        onDragStart={drag.onDragStart}
-        onDragOver={drag.onDragOver}
-        onDragLeave={drag.onDragLeave}
-        onDrop={event => drag.onDrop(event)}
-        onDragEnd={drag.onDragEnd}
+        onPointerDown={drag.onPointerDown}
+        onTouchStart={drag.onTouchStart}
+        onPointerMove={drag.onPointerMove}
+        onPointerUp={drag.onPointerUp}
+        onLostPointerCapture={drag.onLostPointerCapture}
       >
         {rows.map(row => {
           const element = known.get(row) ?? (

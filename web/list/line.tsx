@@ -52,7 +52,7 @@ export function LineRow({ model, row, actions }: LineProps) {
           </span>
         ) : (
           <>
-            <span class="grip" draggable={canWrite} aria-hidden="true">
+            <span class={canWrite ? 'grip is-usable' : 'grip'} aria-hidden="true">
               {canWrite && <Icon name="grip" />}
             </span>
             <label class="tick">
@@ -125,7 +125,7 @@ export function LineRow({ model, row, actions }: LineProps) {
               <span class="gone">This line was deleted meanwhile. Keep typing to restore it.</span>
             )}
           </div>
-          {row.note.value && <MergeNote model={model} row={row} note={row.note.value} />}
+          {row.note.value && <MergeNote model={model} row={row} />}
           {line?.conflicts.map(conflict => (
             <ConflictQuestion
               key={conflict.id}

@@ -5,9 +5,12 @@ import type { Model } from './model.ts'
 import { capitalize, possessive } from './names.ts'
 import type { Note, Row } from './row.ts'
 
-/** A note below a line whose text was combined with that of another user. */
-export function MergeNote({ model, row, note }: { model: Model; row: Row; note: Note }) {
+/** A note below a line, or with `row` null below the title, that was combined with a change of another user. */
+export function MergeNote({ model, row }: { model: Model; row: Row | null }) {
   const [isOpen, setOpen] = useState(false)
+  const shown = row?.note ?? model.titleNote
+  const note = shown.value
+  if (!note) return null
   const { by, at } = note
   return (
     <div class="merge-note">
@@ -27,7 +30,7 @@ export function MergeNote({ model, row, note }: { model: Model; row: Row; note: 
           icon="close"
           label="Close this note"
           onClick={() => {
-            row.note.value = null
+            shown.value = null
           }}
         />
       </p>

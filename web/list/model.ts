@@ -4,14 +4,14 @@ import {
   type Client,
   ConcordError,
   type Conflict,
-  type Member,
   type Status,
   type View
 } from '../../client/index.ts'
 import { mergeText } from '../../lib/merge-text.ts'
 import { announce } from '../announce.ts'
-import type { NameOf } from './names.ts'
-import { type NoticesParts, showNotices } from './notices.ts'
+import { createFocus } from './focus.ts'
+import { type NoticesParts, showNotices, TITLE } from './notices.ts'
+import { followPeople } from './people.ts'
 import { type Direction, placeAfterMove } from './places.ts'
 import { createRow, type Row } from './row.ts'
 
@@ -30,10 +30,12 @@ export function createModel(
   { client, me, projectNameOf, onMessage, ...parts }: ModelParts
 ) {
   const list: Checklist = client.checklist(id)
+  const people = followPeople(client, me)
+  const { nameOf } = people
+  const { current, setCurrent, focus, takeFocus } = createFocus()
   const view = signal<View | undefined>(undefined)
   const status = signal<Status>(list.status.get())
   const error = signal<ConcordError | null>(null)
-  const members = signal<readonly Member[] | undefined>(undefined)
   /** stays after the user was removed from the project */
   const projectName = signal('')
   /** ids of the lines, in order */
@@ -47,13 +49,8 @@ export function createModel(
 
   /** rows of lines by id */
   const rowsById = new Map<string, Row>()
-  /** names of users who were seen on this screen */
-  const names = new Map<string, string>()
-  /** the text of a line before this user began to edit it, with what others have changed since */
+  /** the text of a line, or the title, before this user began to edit it, with what others have changed since */
   const starts = new Map<string, string>()
-  let current: Row | undefined
-  let wanted: { row: Row; part: 'text' | 'check'; caret: number | undefined } | null = null
-
   const canWrite = computed(() => view.value?.access === 'write')
 
   const rows: ReadonlySignal<readonly Row[]> = computed(() => {
@@ -78,9 +75,6 @@ export function createModel(
     return row
   }
 
-  let stopMembers = () => {}
-  let projectId: string | undefined
-
   const stops = [
     list.subscribe(next => batch(() => update(next))),
     list.status.subscribe(next => {
@@ -101,15 +95,16 @@ export function createModel(
     rowOf: id => rowsById.get(id),
     startOf: id => starts.get(id)
   })
-  const { absence, lost } = notices
+  const { absence, lost, titleNote } = notices
 
   return {
-    ...{ id, list, me, view, status, error, projectName, absence, lost, rows, canWrite, end },
+    ...{ id, list, me, view, status, error, projectName, absence, lost, titleNote, rows },
+    ...{ canWrite, end },
     nameOf,
 
     stop() {
       for (const stop of stops) stop()
-      stopMembers()
+      people.stop()
       notices.stop()
       list.show(null)
     },
@@ -117,7 +112,7 @@ export function createModel(
     // Rows
 
     setCurrent,
-    current: () => current,
+    current,
     focus,
     takeFocus,
 
@@ -180,7 +175,10 @@ export function createModel(
 
     setDone: (id: string, done: boolean) => attempt(() => list.set(id, { done })),
     setDueOn: (id: string, dueOn: string | null) => attempt(() => list.set(id, { dueOn })),
-    rename: (title: string, from: string) => attempt(() => list.rename(title, from)),
+    rename(title: string, from: string) {
+      starts.set(TITLE, from)
+      attempt(() => list.rename(title, from))
+    },
 
     move(row: Row, direction: Direction) {
       const { id } = row
@@ -227,16 +225,16 @@ export function createModel(
     redo: () => step('redo'),
     attempt,
 
-    /** Removes the words of this user from a text that was combined. */
-    takeBack(row: Row) {
-      const { edit } = row.note.value ?? {}
-      const live = row.line.value?.text
-      if (row.id === null || live === undefined) return
-      const text = edit && mergeText(edit.to, live, edit.from)?.value
-      const { id } = row
-      if (!text || !attempt(() => list.set(id, { text })))
-        onMessage('The line has changed since. Its history has all versions.')
-      else row.note.value = null
+    /** Removes the words of this user from a text or title that was combined. */
+    takeBack(row: Row | null) {
+      const note = row?.note ?? titleNote
+      const live = row ? row.line.value?.text : view.value?.title
+      const { edit } = note.value ?? {}
+      const text = edit && live !== undefined && mergeText(edit.to, live, edit.from)?.value
+      const change = (text: string) => (row ? list.set(`${row.id}`, { text }) : list.rename(text))
+      if (!text || !attempt(() => change(text)))
+        onMessage('It has changed since. The history has all versions.')
+      else note.value = null
     },
 
     // Editing
@@ -272,7 +270,8 @@ export function createModel(
   function update(next: View | undefined) {
     view.value = next
     if (!next) return
-    for (const { userId, name } of next.people) names.set(userId, name)
+    people.see(next.people)
+    people.follow(next.projectId)
     for (const line of next.items) {
       const row = rowOf(line.id)
       row.line.value = line
@@ -292,9 +291,9 @@ export function createModel(
           after: before.slice(0, before.indexOf(after)).findLast(id => shown.has(id)) ?? null
         }
     }
-    if (!current || (current.id && !rowsById.has(current.id)))
-      setCurrent(rows.value[Math.max(before.indexOf(`${current?.id}`), 0)] ?? rows.value.at(-1))
-    if (next.projectId !== projectId) followMembers(next.projectId)
+    const now = current()
+    if (!now || (now.id && !rowsById.has(now.id)))
+      setCurrent(rows.value[Math.max(before.indexOf(`${now?.id}`), 0)] ?? rows.value.at(-1))
   }
 
   /** Returns the id of the line below which new lines are added, null for the top and undefined for the end. */
@@ -310,52 +309,6 @@ export function createModel(
     else rowsById.delete(id)
   }
 
-  function followMembers(next: string) {
-    projectId = next
-    stopMembers()
-    stopMembers = client.project(next).members.subscribe(all => {
-      members.value = all
-      for (const { userId, name } of all ?? []) names.set(userId, name)
-    })
-  }
-
-  /** Reads `members`, so that a component renders again when they are loaded. */
-  function nameOf(userId: string | null): ReturnType<NameOf> {
-    if (userId === null) return 'a database change'
-    if (userId === me) return 'you'
-    const name = names.get(userId)
-    return (members.value && name) || name || (members.value ? 'a former member' : 'another user')
-  }
-
-  function setCurrent(row: Row | undefined) {
-    if (row === current) return
-    if (current) current.isCurrent.value = false
-    current = row
-    if (row) row.isCurrent.value = true
-  }
-
-  /** Moves the focus to a row, also if it is shown with the next rendering. */
-  function focus(row: Row | undefined, part: 'text' | 'check', caret?: number) {
-    if (!row) return
-    wanted = { row, part: row.id === null ? 'text' : part, caret }
-    takeFocus(row)
-  }
-
-  /** Moves the focus to a row that was waiting for it. */
-  function takeFocus(row: Row) {
-    if (wanted?.row !== row) return
-    const { part, caret } = wanted
-    const element = document.getElementById(`${part}-${row.key}`)
-    if (!element) return
-    wanted = null
-    setCurrent(row)
-    element.focus()
-    if (element instanceof HTMLTextAreaElement) {
-      const at = caret ?? element.value.length
-      element.setSelectionRange(at, at)
-    }
-  }
-
   // Changes of this user
 
   /** Runs a change. Shows why it is not possible, and returns whether it was. An empty text is not an error. */
@@ -365,9 +318,8 @@ export function createModel(
       return true
     } catch (thrown) {
       if (!(thrown instanceof ConcordError)) throw thrown
-      const { code, message } = thrown
-      if (code === 'LIMIT') onMessage(limitSentence(message))
-      else if (code === 'READ_ONLY') onMessage('You can read this list, but not change it.')
+      const sentence = refusals[thrown.code]
+      if (sentence) onMessage(sentence)
       return false
     }
   }
@@ -389,10 +341,10 @@ export function createModel(
   }
 }
 
-/** Returns what is full. The client has one code for all of its limits. */
-function limitSentence(message: string): string {
-  if (message === 'too long') return 'This text is too long.'
-  return /unsent/.test(message)
-    ? 'Too many changes wait on this device. Go online to send them.'
-    : 'This list is full.'
+/** sentences about changes that the client refuses */
+const refusals: Record<string, string> = {
+  LIMIT: 'This list is full.',
+  TOO_LONG: 'This text is too long.',
+  TOO_MUCH_UNSENT: 'Too many changes wait on this device. Go online to send them.',
+  READ_ONLY: 'You can read this list, but not change it.'
 }

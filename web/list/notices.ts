@@ -1,8 +1,8 @@
-import { signal } from '@preact/signals'
+import { type Signal, signal } from '@preact/signals'
 import type { Change, Checklist, Conflict, Notices, Operation, Result } from '../../client/index.ts'
 import { plural } from '../text.ts'
 import { capitalize, type NameOf } from './names.ts'
-import type { Row } from './row.ts'
+import type { Note, Row } from './row.ts'
 
 /** An operation that changed nothing, with its text. */
 export interface Lost {
@@ -12,13 +12,16 @@ export interface Lost {
   line?: string
 }
 
+/** the key of the title, beside the ids of lines */
+export const TITLE = 'title'
+
 const limits = { flashMs: 4_000, lost: 100 }
 
 export interface NoticesParts {
   nameOf: NameOf
   rowOf(itemId: string): Row | undefined
-  /** Returns the text of a line before this user began to edit it; undefined when the user has not. */
-  startOf(itemId: string): string | undefined
+  /** Returns the text of a line, or the title, before this user began to edit it; undefined when the user has not. */
+  startOf(key: string): string | undefined
   /** Shows a sentence for some seconds, with a button. */
   onMessage(text: string, action?: { label: string; run: () => void }): void
   /** Announces a change of another user. */
@@ -33,7 +36,8 @@ export function showNotices(
 ) {
   const absence = signal<Notices['caughtUp'] | null>(null)
   const lost = signal<readonly Lost[]>([])
-  /** the last changes of each item */
+  const titleNote = signal<Note | null>(null)
+  /** the last changes of each item, and of the title */
   const lastOthers = new Map<string, Change>()
   const lastOwn = new Map<string, Change>()
   const timers = new Map<Row, ReturnType<typeof setTimeout>>()
@@ -53,6 +57,7 @@ export function showNotices(
   return {
     absence,
     lost,
+    titleNote,
     stop() {
       for (const stop of stops) stop()
       for (const timer of timers.values()) clearTimeout(timer)
@@ -61,13 +66,11 @@ export function showNotices(
 
   function receiveChange(change: Change, isMine: boolean) {
     const { itemId } = change
-    if (isMine) {
-      if (itemId) lastOwn.set(itemId, change)
-      return
-    }
+    const key = change.kind === 'checklist.updated' ? TITLE : itemId
+    if (key) (isMine ? lastOwn : lastOthers).set(key, change)
+    if (isMine) return
     const name = nameOf(change.actorId)
     const text = change.kind === 'item.deleted' ? change.before.text : undefined
-    if (itemId) lastOthers.set(itemId, change)
     const row = itemId === undefined ? undefined : rowOf(itemId)
     if (row && (change.kind === 'item.added' || change.kind === 'item.updated')) {
       row.flash.value = change.actorId === null ? 'Changed in the database' : `Changed by ${name}`
@@ -80,28 +83,26 @@ export function showNotices(
       )
     }
     const sentence = sentenceOf(change, capitalize(name), text)
-    if (sentence) onOthers({ name: capitalize(name), subject: itemId ?? 'title', sentence })
+    if (sentence) onOthers({ name: capitalize(name), subject: itemId ?? TITLE, sentence })
   }
 
   function receiveMerge({ itemId, mine, result, parts }: Notices['merged']) {
-    const row = itemId === null ? undefined : rowOf(itemId)
-    if (!row || itemId === null) {
-      if (itemId === null) onMessage('The title was combined with a change of another user.')
-      return
-    }
-    const other = lastOthers.get(itemId)
-    const own = lastOwn.get(itemId)
-    const start = startOf(itemId)
-    const isOwn = own?.kind === 'item.updated' && own.after.text === result
-    row.note.value = {
+    const note: Signal<Note | null> | undefined = itemId === null ? titleNote : rowOf(itemId)?.note
+    if (!note) return
+    const key = itemId ?? TITLE
+    const other = lastOthers.get(key)
+    const own = lastOwn.get(key)
+    const start = startOf(key)
+    const edit = own && editOf(own)
+    note.value = {
       by: other ? nameOf(other.actorId) : 'another user',
       at: own?.at ?? new Date().toISOString(),
       ...{ mine, result, parts },
       edit:
         start !== undefined && start !== mine
           ? { from: start, to: mine }
-          : isOwn
-            ? { from: own.before.text, to: result }
+          : edit?.to === result
+            ? edit
             : null
     }
   }
@@ -112,6 +113,13 @@ export function showNotices(
     const line = change?.kind === 'item.deleted' ? change.before.text : undefined
     lost.value = [...lost.value, { op, result, line }].slice(-limits.lost)
   }
+}
+
+/** Returns what a change made of a text or title. */
+function editOf(change: Change): Note['edit'] {
+  if (change.kind === 'item.updated') return { from: change.before.text, to: change.after.text }
+  if (change.kind !== 'checklist.updated') return null
+  return { from: change.before.title, to: change.after.title }
 }
 
 /** Returns the sentence that announces a change of another user. */

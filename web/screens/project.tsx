@@ -27,7 +27,8 @@ export function ProjectScreen({ id }: { id: string }) {
   if (project) last.current = project
   useEffect(() => markAsSeen(id), [id])
 
-  if (!rows) return <Unloaded />
+  // Without the service, the copy of the projects may be old.
+  if (!rows || (!project && projectsError.value)) return <Unloaded />
   if (!project) return <NoProject name={last.current?.name} />
   return (
     <main class="screen">

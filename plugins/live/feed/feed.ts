@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { type Cursor, formatCursor, parseCursor } from '../../../lib/cursor.ts'
 import { endedSessionOf, isVisible, type LogEvent, sseBlock, topicsOf } from '../../../lib/event.ts'
+import type { OpenStream } from '../../../schemas/connections.ts'
 import {
   type LogState,
   type Memberships,
@@ -53,12 +54,14 @@ export function createFeed(
   /** The cursor of the last event that was sent, or skipped because the user may not see it or does not want it. */
   let epoch = ''
   let pos = 0
+  const openedAt = new Date()
   let cleanUps: (() => void)[] = []
   const subscriber: Subscriber = { receive, reset: catchUp }
 
   return {
     start,
     end,
+    describe,
     get state() {
       return state
     },
@@ -86,6 +89,22 @@ export function createFeed(
       cleanUps.push(() => clearTimeout(expiry))
     }
     catchUp()
+  }
+
+  /** Returns the state of this stream for operators. */
+  function describe(): OpenStream & { userId: string } {
+    // A live stream has received every event that this node has delivered.
+    const position = state === 'live' ? Math.max(pos, pubsub.deliveredHead) : pos
+    const { bufferedBytes } = stream
+    return {
+      userId,
+      sessionId,
+      openedAt,
+      state,
+      bufferedBytes,
+      position: epoch === '' ? null : position,
+      projects: only ? [...only] : null
+    }
   }
 
   /** Changes the state and unsubscribes from all topics. Returns a signal that aborts when the state changes again. */

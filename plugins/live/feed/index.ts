@@ -4,6 +4,7 @@ import { TooManyStreams } from '../../../lib/errors.ts'
 import { eventBlock, type LogEvent } from '../../../lib/event.ts'
 import { memoize } from '../../../lib/memoize.ts'
 import { refusalOf } from '../../../lib/postgres/errors.ts'
+import type { OpenStream } from '../../../schemas/connections.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { closeAll } from '../../http/shutdown.ts'
 import { openEventStream } from './event-stream.ts'
@@ -13,6 +14,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Opens an event stream and sends the headers at once. Throws TooManyStreams when the user has too many. */
     openFeed(reply: FastifyReply, identity: Identity, options: FeedOptions): Promise<void>
+    /** Returns the open streams of a user in this process. */
+    streamsOf(userId: string): OpenStream[]
     /** Sends an empty stream instead of 503, because an EventSource that receives a 503 never reconnects. */
     feedErrorHandler(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void
   }
@@ -44,6 +47,10 @@ async function feed(app: FastifyInstance) {
     feeds.add(feed)
     feed.start()
   })
+
+  app.decorate('streamsOf', userId =>
+    [...feeds].map(feed => feed.describe()).filter(stream => stream.userId === userId)
+  )
 
   app.decorate('feedErrorHandler', (error, { headers }, reply) => {
     const isTemporary = refusalOf(error).statusCode === 503

@@ -53,9 +53,12 @@ interface QueuedTask {
 // Operations that arrive during a commit share the next one, and users take turns. Operations on the same checklist are
 // never in two statements at the same time.
 function createOperations(
-  app: Pick<FastifyInstance, 'writeSql' | 'config' | 'nodeLimits' | 'endedSessions' | 'log'>
+  app: Pick<
+    FastifyInstance,
+    'writeSql' | 'config' | 'metrics' | 'nodeLimits' | 'endedSessions' | 'log' | 'tracing'
+  >
 ) {
-  const { config, nodeLimits, endedSessions } = app
+  const { config, nodeLimits, endedSessions, tracing } = app
   const rateLimiter = nodeLimits.rateLimiter('operations', limits.rate)
   const queue = createFairQueue<QueuedTask>()
   /** ids of the checklists whose operations are in a running statement */
@@ -67,6 +70,7 @@ function createOperations(
     heavy: shareOf(limits.lanes.heavy, config.workers)
   }
   let retryTimer: NodeJS.Timeout | undefined
+  app.metrics.queue('operations', queue.count)
 
   return {
     /**
@@ -122,7 +126,9 @@ function createOperations(
     for (const list of lists) busyLists.add(list)
     running[lane]++
     const turns = batch.filter(hasSession)
-    await decide(app, turns)
+    const work = () => decide(app, turns)
+    if (tracing) await tracing.runFor('operations', contextsOf(turns), work)
+    else await work()
     for (const { task, cost } of turns) charge(task, cost)
     running[lane]--
     start()
@@ -162,7 +168,11 @@ function createOperations(
   }
 }
 
+function contextsOf(turns: Turn[]) {
+  return turns.map(({ task }) => task.context)
+}
+
 export default fp(plugin, {
   name: 'operations',
-  dependencies: ['config', 'node-limits', 'pools', 'ended-sessions']
+  dependencies: ['config', 'metrics', 'tracing', 'node-limits', 'pools', 'ended-sessions']
 })

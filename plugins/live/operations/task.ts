@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type CheckedOperation, checkOperation } from '../../../lib/check-operation.ts'
 import { lockRetryMs } from '../../../lib/postgres/locks.ts'
+import { type TraceContext, traceContext } from '../../../lib/trace-context.ts'
 import { maximum } from '../../../schemas/limits.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
 import type { Decision, Entry } from '../../../sql/operations.ts'
@@ -48,6 +49,8 @@ export interface Task {
   lockedSince?: number
   retries: number
   retryAt: number
+  /** the span of the request or message; undefined without tracing */
+  context?: TraceContext
 }
 
 export function createTask(job: Job): Task {
@@ -58,7 +61,8 @@ export function createTask(job: Job): Task {
     pos: 0,
     isHidden: false,
     retries: 0,
-    retryAt: 0
+    retryAt: 0,
+    context: traceContext.getStore()
   }
   rejectInvalid(task)
   return task
@@ -101,7 +105,7 @@ function weightOf({ checked, size }: Step): number {
 }
 
 /** Returns at least one valid operation, and more up to `maxWeight`, as entries of a batch. Skips invalid ones. */
-export function nextEntries({ job, steps, results, merge }: Task, maxWeight: number) {
+export function nextEntries({ job, steps, results, merge, context }: Task, maxWeight: number) {
   const { actorId: actor, checklistId: list, source } = job
   const entries: Omit<Entry, 'job'>[] = []
   let weight = 0
@@ -110,7 +114,7 @@ export function nextEntries({ job, steps, results, merge }: Task, maxWeight: num
     if (!('op' in checked)) continue
     if (entries.length > 0 && weight + weightOf(step) > maxWeight) break
     weight += weightOf(step)
-    entries.push({ actor, list, source, digest, op: checked.op })
+    entries.push({ actor, list, source, digest, op: checked.op, trace: context?.text })
   }
   if (merge && entries[0]) entries[0].merge = merge
   return { entries, weight }

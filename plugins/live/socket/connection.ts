@@ -5,6 +5,7 @@ import type { RawData, WebSocket } from 'ws'
 import { createTokenBuckets } from '../../../lib/token-bucket.ts'
 import { withTimeout } from '../../../lib/with-timeout.ts'
 import packageJson from '../../../package.json' with { type: 'json' }
+import type { OpenSocket } from '../../../schemas/connections.ts'
 import { maximum } from '../../../schemas/limits.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { shutdownLimits } from '../../http/shutdown.ts'
@@ -53,6 +54,7 @@ export function createConnection(
   const { userId, sessionId } = identity
   const rate = createTokenBuckets(limits.frames)
   const connectionId = randomUUID()
+  const openedAt = new Date()
   const subscriptions = new Map<string, Subscription>()
   const sender = createSender({ socket, connection, subscriptions, onTooSlow })
   const handler = createMessageHandler(app, {
@@ -77,6 +79,7 @@ export function createConnection(
   return {
     start,
     drain,
+    describe,
     get state() {
       return sender.state
     },
@@ -111,6 +114,18 @@ export function createConnection(
         checklists: maximum.checklistsPerSocket
       }
     })
+  }
+
+  /** Returns the state of this socket for operators. */
+  function describe(): OpenSocket & { userId: string } {
+    const checklists = [...subscriptions].map(([checklistId, { state, rev }]) => ({
+      checklistId,
+      state,
+      rev
+    }))
+    const { state } = sender
+    const bufferedBytes = socket.bufferedAmount
+    return { userId, sessionId, openedAt, state, bufferedBytes, checklists }
   }
 
   /** Accepts no further messages, completes the message that is being handled, and closes the socket. */

@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import { TooManySockets } from '../../../lib/errors.ts'
 import { buildValidator } from '../../../lib/validation.ts'
+import type { OpenSocket } from '../../../schemas/connections.ts'
 import { maximum } from '../../../schemas/limits.ts'
 import { ClientMessage } from '../../../schemas/live.ts'
 import type { Identity } from '../../auth/authenticate.ts'
@@ -18,6 +19,8 @@ declare module 'fastify' {
     refuseTooManySockets(request: FastifyRequest): Promise<void>
     /** Runs one socket on its TCP connection until it closes. */
     openSocket(socket: WebSocket, connection: Socket, identity: Identity): void
+    /** Returns the open sockets of a user in this process. */
+    socketsOf(userId: string): OpenSocket[]
   }
 }
 
@@ -70,6 +73,10 @@ async function socket(app: FastifyInstance) {
     if (shutdown.isClosing) live.drain()
   })
 
+  app.decorate('socketsOf', userId =>
+    [...connections].map(live => live.describe()).filter(socket => socket.userId === userId)
+  )
+
   metrics.states('sockets', 'Open sockets by state', ['live', 'lagging'], () => connections)
   metrics.gauge('socket_buffered_bytes', 'Bytes written to sockets and not yet sent', () =>
     [...connections].reduce((sum, { bufferedBytes }) => sum + bufferedBytes, 0)
@@ -88,7 +95,7 @@ async function socket(app: FastifyInstance) {
 export default fp(socket, {
   name: 'socket',
   dependencies: [
-    ...['config', 'node-limits', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up'],
+    ...['config', 'tracing', 'node-limits', 'metrics', 'shutdown', 'pools', 'pubsub', 'catch-up'],
     ...['access-tokens', 'ended-sessions', 'authenticate', 'operations', 'presence']
   ]
 })

@@ -26,11 +26,11 @@ export interface MessageHandlerParts {
 }
 
 export function createMessageHandler(
-  app: Pick<FastifyInstance, 'operations' | 'presence' | 'verifyAccessToken' | 'log'> &
+  app: Pick<FastifyInstance, 'operations' | 'presence' | 'verifyAccessToken' | 'log' | 'tracing'> &
     Parameters<typeof createSubscription>[0],
   parts: MessageHandlerParts
 ) {
-  const { pubsub, operations, presence, log } = app
+  const { pubsub, operations, presence, log, tracing } = app
   const { identity, connectionId, isMessage, sender, subscriptions, onFailure } = parts
   const { send, isFull } = sender
   const { userId, sessionId, name } = identity
@@ -50,7 +50,9 @@ export function createMessageHandler(
     if (!message) return
     const checklistId = 'checklistId' in message ? message.checklistId.toLowerCase() : undefined
     try {
-      await dispatch(message, checklistId ?? '')
+      const isTraced = message.type === 'open' || message.type === 'push'
+      const run = () => dispatch(message, checklistId ?? '')
+      await (isTraced && tracing ? tracing.run(`socket ${message.type}`, {}, run) : run())
     } catch (err) {
       const { body, retryAfter } = describeError(refusalOf(err as FastifyError))
       const { code, message } = body

@@ -70,6 +70,9 @@ export function createSubscription(
     close,
     get state() {
       return state
+    },
+    get rev() {
+      return rev
     }
   }
 

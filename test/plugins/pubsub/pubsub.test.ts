@@ -326,7 +326,7 @@ t.test('the log reader uses smaller pages when a large page fails', async t => {
       create view events as
       select
         pos, of_a_small_page(kind) as kind, project_id, checklist_id, rev, item_id, user_id,
-        before, after, actor_id, op_id, source, at
+        before, after, actor_id, op_id, source, at, trace
       from stored_events`
     await tx`
       insert into stored_events (pos, kind, project_id, checklist_id, rev, source, at)
