@@ -28,6 +28,7 @@ t.test('jobs beyond the limit wait in order, jobs beyond the queue reject', asyn
   const { begun, job, end } = jobs()
   const all = ['a', 'b', 'c', 'd', 'e'].map(name => run(job(name)))
   await t.rejects(run(job('f')), /full/)
+  t.equal(run.countWaiting(), 3)
   t.strictSame(begun, ['a', 'b'])
   for (const [n, name] of ['a', 'b', 'c', 'd', 'e'].entries()) {
     await end(name)

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import packageJson from '../../package.json' with { type: 'json' }
-import { build } from '../support/app.ts'
+import { build, listen } from '../support/app.ts'
 import { createDatabase } from '../support/database.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 import { until } from '../support/until.ts'
@@ -49,4 +52,18 @@ t.test('a closing node is not ready', async t => {
   t.equal(reply.statusCode, 503)
   t.equal(reply.json().status, 'draining')
   await closing
+})
+
+t.test('the health command exits with 0 for a ready node and with 1 for no node', async t => {
+  const app = await build(t)
+  const { port } = new URL(await listen(app))
+  const command = join(import.meta.dirname, '../../bin/health.ts')
+  const run = () =>
+    promisify(execFile)(process.execPath, [command], { env: { HOST: '0.0.0.0', PORT: port } })
+  t.match(JSON.parse((await run()).stdout), { status: 'ready' })
+  await app.close()
+  await t.rejects(run(), {
+    code: 1,
+    stderr: /^no response: connect ECONNREFUSED 127\.0\.0\.1:\d+\n$/
+  })
 })

@@ -47,6 +47,28 @@ t.test('GET /metrics counts deliveries, open clients and resets', async t => {
   )
 })
 
+t.test('GET /metrics counts requests by route, without streams and ids', async t => {
+  const app = await build(t)
+  const url = await listen(app)
+  const ann = await createUser(app)
+  const feed = await openFeed(t, url, ann.headers)
+  await feed.next('ready')
+  feed.stop()
+  await ann.request('GET', `/projects/${ann.id}`)
+  await app.inject('/no-such-path')
+  await until(async () => (await readMetric(app, 'concord_streams{state="live"}')) === 0)
+  const { payload } = await app.inject('/metrics')
+  for (const labels of [
+    'method="POST",route="/auth/signin",status="200"',
+    'method="GET",route="/projects/:projectId",status="404"',
+    'method="GET",route="none",status="404"'
+  ]) {
+    t.match(payload, `concord_http_request_seconds_count{${labels}} 1\n`)
+  }
+  t.notMatch(payload, 'route="/events"')
+  t.notMatch(payload, ann.id)
+})
+
 /** The metrics that exist only with NATS_URL. */
 const ofNats = ['concord_nats_up', 'concord_publisher']
 
