@@ -28,7 +28,7 @@ export function draw({ title, x, y, isLogarithmic = false, points }: Curve): str
     width: 720,
     height: 360,
     marginTop: 56,
-    marginRight: 24,
+    marginRight: 40,
     marginLeft: 64,
     marginBottom: 44,
     x: {
