@@ -9,10 +9,10 @@ import type { ServiceNode } from './node.ts'
 
 const limits = { startMs: 60_000, awayMs: 5000, frozenMs: 12_000, writes: 40, pauseMs: 400 }
 
-// Two nodes, 54 followers and 14 writers, against which the faults below are injected one after the other.
+// Two nodes, 28 followers and 14 writers, against which the faults below are injected one after the other.
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000)
 t.comment(`SEED=${seed}`)
-const harness = await startHarness({ seed, pauseMs: limits.pauseMs })
+const harness = await startHarness({ seed, pauseMs: limits.pauseMs, streams: 20, sockets: 8 })
 const { nodes, fixtures, written, streams, sockets } = harness
 const [node] = nodes as [ServiceNode]
 

@@ -7,7 +7,7 @@ import { metricIn } from '../support/metrics.ts'
 import { isNatsMissing } from '../support/nats-server.ts'
 import { until } from '../support/until.ts'
 
-// Two nodes with two workers each, of which one reads the log and sends it to the other through NATS, 54 followers and
+// Two nodes with two workers each, of which one reads the log and sends it to the other through NATS, 28 followers and
 // 14 writers. After each fault, every follower must have received exactly the events that SQL selects for it, each once
 // and in order.
 t.setTimeout(600_000)
@@ -20,7 +20,9 @@ const harness = await startHarness({
   nodes: 2,
   workers: limits.workers,
   nats,
-  pauseMs: limits.pauseMs
+  pauseMs: limits.pauseMs,
+  streams: 20,
+  sockets: 8
 })
 const { nodes, written } = harness
 
