@@ -15,6 +15,7 @@ import { round } from './support/statistics.ts'
  * Measures the CPU time that PostgreSQL spends on the nodes that read the log: their LISTEN connections, their queries
  * of the log and their heartbeats, for each commit and node, and for each second of an idle node. The nodes run only
  * the plugin `pubsub`, all in one worker thread. Compares with another version of the service, in turns. Linux only.
+ * With BENCH_JSON, writes the costs of this version to that file, too.
  *
  * node bench/readers.ts [seconds of each measurement = 5] [folder of another version, such as a git worktree]
  */
