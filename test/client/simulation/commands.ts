@@ -115,6 +115,7 @@ export function createCommands(
       if (!line) return
       removedItems.add(line.id)
       change(tab, () => tab.list.remove(line.id))
+      words.remove(tab, line.text)
     },
     restore({ tab, view, c }) {
       const shown = new Set(view?.items.map(({ id }) => id))

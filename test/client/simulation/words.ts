@@ -9,6 +9,8 @@ interface Word {
   isSettled: boolean
   /** whether a user or SQL removed the word on purpose, or the service refused it with a notice */
   isReleased: boolean
+  /** whether its tab removed the line, which stays in the view while it seems that this becomes a conflict */
+  isRemoved: boolean
   isFound: boolean
   /** counts how often it was written and removed */
   version: number
@@ -38,6 +40,7 @@ export function createWords(faults: string[]) {
         isStored: false,
         isSettled: false,
         isReleased: false,
+        isRemoved: false,
         isFound: false,
         version: 0
       })
@@ -59,7 +62,7 @@ export function createWords(faults: string[]) {
         .filter(word => (word.tab ?? tab) === tab && !word.isFromSql)
       for (const word of added) {
         word.tab = tab
-        word.isSettled = word.isReleased = word.isStored = false
+        word.isSettled = word.isReleased = word.isRemoved = word.isStored = false
         word.version++
       }
       const versions = added.map(({ version }) => version)
@@ -73,6 +76,14 @@ export function createWords(faults: string[]) {
     },
 
     release,
+
+    /** Records that a tab has removed a line: the words of this tab in it may leave its view now or later. */
+    remove(tab: { name: string }, text: string) {
+      for (const name of wordsOf([text])) {
+        const word = words.get(name)
+        if (word?.tab === tab) word.isRemoved = true
+      }
+    },
 
     /** Records that an operation is stored on the device. */
     store(op: Operation) {
@@ -136,8 +147,8 @@ export function createWords(faults: string[]) {
     }
   }
 
-  function isPending({ isSettled, isReleased }: Word): boolean {
-    return !isSettled && !isReleased
+  function isPending({ isSettled, isReleased, isRemoved }: Word): boolean {
+    return !isSettled && !isReleased && !isRemoved
   }
 }
 
