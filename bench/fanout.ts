@@ -11,7 +11,7 @@ import {
   openLive,
   openMany,
   openStream,
-  readMetrics,
+  readCpuSeconds,
   registerUser
 } from './support/client.ts'
 import { startService } from './support/service.ts'
@@ -125,9 +125,7 @@ async function createConcord(url: string): Promise<Server> {
     url,
     headers,
     checklistId,
-    async cpuSeconds() {
-      return (await readMetrics(url)).process_cpu_seconds_total ?? Number.NaN
-    },
+    cpuSeconds: () => readCpuSeconds(url),
     publish(changes) {
       const ops = items.slice(0, changes).map(item => {
         const set = { done: { from: item.done, to: !item.done } }

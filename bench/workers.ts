@@ -1,5 +1,5 @@
 import autocannon from 'autocannon'
-import { addChecklist, openMany, readMetrics, registerUser } from './support/client.ts'
+import { addChecklist, openMany, readCpuSeconds, registerUser } from './support/client.ts'
 import { countOperations, type Load, newItem, openReadyStream, toggle } from './support/load.ts'
 import { startService } from './support/service.ts'
 import { round } from './support/statistics.ts'
@@ -48,23 +48,18 @@ async function measureAll(workers: number) {
     const { headers } = await registerUser(service.url)
     for (const [name, measure] of Object.entries(measurements)) {
       await measure({ url: service.url, headers, seconds: warmUpSeconds })
-      const before = await cpuSeconds(service.url)
+      const before = await readCpuSeconds(service.url)
       const start = performance.now()
       const count = await measure({ url: service.url, headers, seconds })
       add(`${name} ${workers}`, {
         count,
         seconds: (performance.now() - start) / 1000,
-        cpuSeconds: (await cpuSeconds(service.url)) - before
+        cpuSeconds: (await readCpuSeconds(service.url)) - before
       })
     }
   } finally {
     await service.stop()
   }
-}
-
-/** Returns the CPU time of all processes of the node. */
-async function cpuSeconds(url: string): Promise<number> {
-  return (await readMetrics(url)).process_cpu_seconds_total ?? Number.NaN
 }
 
 function add(key: string, { count, seconds, cpuSeconds }: Measured) {

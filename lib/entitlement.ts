@@ -1,6 +1,6 @@
 import { isVisible, type Visibility } from './event.ts'
 
-/** What the log and the tables contain about a user and the project of an event. */
+/** The contents of the log and the tables about a user and the project of an event. */
 export interface MembershipFacts {
   /** events up to this position may have been deleted */
   floor: number

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 
 /** The span that the running code belongs to. */
 export interface TraceContext {
-  /** What the events written in this span store: `<trace id>-<span id>-<process>`; empty when it is not recorded. */
+  /** The text that events of this span store: `<trace id>-<span id>-<process>`; empty when the span is not recorded. */
   text: string
 }
 

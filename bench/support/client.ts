@@ -107,3 +107,8 @@ export async function readMetrics(url: string): Promise<Record<string, number>> 
   const lines = text.matchAll(/^([a-z_]+(?:\{[^}]*\})?) ([\d.e+-]+)$/gm)
   return Object.fromEntries([...lines].map(([, name, value]) => [name, Number(value)]))
 }
+
+/** Returns the CPU time of all processes of a node. */
+export async function readCpuSeconds(url: string): Promise<number> {
+  return (await readMetrics(url)).process_cpu_seconds_total ?? Number.NaN
+}

@@ -53,7 +53,7 @@ async function useService(t: Test, folder: string, databaseUrl: string) {
   t.strictSame(await service.exited, [0, null])
 }
 
-// What a release may do to the schema: nodes of the release before it still run. See CONTRIBUTING.md.
+// Changes of the schema that a release may make: nodes of the release before it still run. See CONTRIBUTING.md.
 t.test('this version runs on the schema of a newer release that only adds', async t => {
   const databaseUrl = await createDatabase(t)
   const sql = openSql(t, databaseUrl)
