@@ -1,7 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { readMetrics } from '../support/client.ts'
+import { readProcesses, treeSeconds } from '../support/cpu.ts'
+import { readPostmasterPid } from '../support/database.ts'
 import { sum } from '../support/statistics.ts'
 
 const limits = { sampleMs: 500, idleShare: 0.15, idleTimeoutMs: 15_000 }
@@ -15,7 +15,9 @@ export function createMeter({ url, folder }: { url: string; folder: string }) {
   /** Returns the CPU seconds that the service and PostgreSQL have used so far; NaN for PostgreSQL without /proc. */
   async function cpuSeconds() {
     const { process_cpu_seconds_total: service = 0 } = await readMetrics(url)
-    return { service, postgres: await cpuSecondsOfPostgres(folder) }
+    const processes = await readProcesses()
+    const postmaster = await readPostmasterPid(folder)
+    return { service, postgres: processes.size ? treeSeconds(processes, postmaster) : Number.NaN }
   }
 
   /** Returns the number of open streams and sockets. */
@@ -68,32 +70,4 @@ export function createMeter({ url, folder }: { url: string; folder: string }) {
       if (isIdle || passedMs > limits.idleTimeoutMs) return passedMs / 1000
     }
   }
-}
-
-/** Returns the CPU seconds of a postmaster and all its child processes, including those that have exited. */
-async function cpuSecondsOfPostgres(folder: string): Promise<number> {
-  const file = await readFile(join(folder, 'postgres', 'postmaster.pid'), 'utf8')
-  const postmaster = Number.parseInt(file, 10)
-  const pids = (await readdir('/proc').catch(() => [])).map(Number).filter(Boolean)
-  if (pids.length === 0) return Number.NaN
-  const all = await Promise.all(pids.map(readProcStat))
-  return all.reduce((sum, { pid, parent, own, exited }) => {
-    if (pid === postmaster) return sum + own + exited
-    return parent === postmaster ? sum + own : sum
-  }, 0)
-}
-
-/** Returns the parent of a process, its CPU seconds, and those of its children that have exited (proc_pid_stat(5)). */
-async function readProcStat(pid: number) {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-  // The name of the process, in parentheses, may contain any character. Times are in ticks of 1/100 s.
-  const fields = text
-    .slice(text.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number)
-  const [parent, user = 0, system = 0, exitedUser = 0, exitedSystem = 0] = [
-    fields[1],
-    ...fields.slice(11, 15)
-  ]
-  return { pid, parent, own: (user + system) / 100, exited: (exitedUser + exitedSystem) / 100 }
 }

@@ -10,7 +10,10 @@ const patterns = [
   'lib/*.js'
 ]
 const files = new Map(
-  globSync(patterns, { cwd: root }).map(path => [path, readFileSync(join(root, path), 'utf8')])
+  globSync(patterns, { cwd: root, exclude: ['**/node_modules/**'] }).map(path => [
+    path,
+    readFileSync(join(root, path), 'utf8')
+  ])
 )
 
 /** The folders that the files of a folder may import. */

@@ -1,0 +1,19 @@
+/** Functions that stop what this process has started. */
+const ends: (() => Promise<unknown>)[] = []
+
+/** Registers a function that stops or deletes something at the end of the run, also on SIGINT and SIGTERM. */
+export function onEnd(end: () => Promise<unknown>) {
+  ends.push(end)
+}
+
+/** Calls the registered functions, the newest first. */
+export async function endAll() {
+  for (let end = ends.pop(); end; end = ends.pop()) await end()
+}
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143]
+] as const) {
+  process.once(signal, () => endAll().finally(() => process.exit(code)))
+}
