@@ -49,6 +49,7 @@ export const topicsOf = memoize((event: LogEvent): string[] => {
   const topics = []
   if (kind === 'session.ended')
     topics.push('sessions', `session:${endedSessionOf(event).sessionId}`)
+  else if (kind === 'user.renamed') topics.push('users')
   else if (userId) topics.push(`user:${userId}`)
   if (projectId) topics.push(`project:${projectId}`)
   if (checklistId) topics.push(`checklist:${checklistId}`)

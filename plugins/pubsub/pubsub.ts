@@ -137,7 +137,12 @@ export async function createPubSub(
       return cursor.epoch === epoch ? buffer.after(cursor.pos, limit) : null
     },
 
-    /** Delivers the events of a topic: `sessions`, or `user:`, `project:`, `checklist:` or `session:` and an id. */
+    /** Whether events arrive without a delay: false during an outage, and while events are found by polling. */
+    get isCurrent() {
+      return outageSince === undefined && isListening()
+    },
+
+    /** Delivers the events of a topic: `sessions`, `users`, or `user:`, `project:`, `checklist:` or `session:` and an id. */
     subscribe: topics.subscribe,
 
     /** While `listening` is false, events are found by polling. */
