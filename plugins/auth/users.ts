@@ -26,7 +26,9 @@ async function users(app: FastifyInstance) {
   const queries = new Map<string, Promise<Me | undefined>>()
 
   const unsubscribe = pubsub.subscribe('users', {
-    receive: ({ userId }) => forget(userId ?? ''),
+    receive(events) {
+      for (const { userId } of events) forget(userId ?? '')
+    },
     reset() {
       known.clear()
       queries.clear()
