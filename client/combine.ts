@@ -105,5 +105,6 @@ function areIndependent(old: Operation, { itemIds }: Prediction, op: Operation):
   if (op.kind === 'list.rename') return old.kind !== 'conflict.resolve'
   const isOther = 'itemId' in op && itemIds.length > 0 && !itemIds.includes(`${op.itemId}`)
   if (op.kind === 'item.set') return isOther || old.kind === 'item.move'
-  return op.kind === 'item.delete' && isOther && !('after' in old && old.after === op.itemId)
+  // The place of an item depends on the gaps between the items that are there.
+  return op.kind === 'item.delete' && isOther && !('after' in old)
 }

@@ -41,7 +41,8 @@ function liveEntitlement(
       live: false,
       reason: 'ends of sessions are sent to no client: nodes close its streams'
     }
-  if (projectId === null) return { live: false, reason: 'the event belongs to no project' }
+  if (projectId === null)
+    return { live: false, reason: 'the event belongs to no project, so it is sent to no client' }
   if (event.userId === userId) return { live: true, reason: 'the event is about this user' }
   if (membership && membership.sincePos < pos) {
     const { role, sincePos } = membership

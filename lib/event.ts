@@ -1,6 +1,7 @@
 import type { Role } from '../schemas/project.ts'
 import { formatCursor } from './cursor.ts'
 import { memoize } from './memoize.ts'
+import { textFrame } from './text-frame.ts'
 
 // A new field also needs a change of the table `events`, of `number_events` and of sql/event-page.ts.
 
@@ -49,11 +50,17 @@ export const topicsOf = memoize((event: LogEvent): string[] => {
   const topics = []
   if (kind === 'session.ended')
     topics.push('sessions', `session:${endedSessionOf(event).sessionId}`)
+  else if (kind === 'user.renamed') topics.push('users')
   else if (userId) topics.push(`user:${userId}`)
   if (projectId) topics.push(`project:${projectId}`)
   if (checklistId) topics.push(`checklist:${checklistId}`)
   return topics
 })
+
+/** Returns whether an event may change who receives the next events: then it is the last one of its batch. */
+export function changesSubscriptions({ kind }: LogEvent): boolean {
+  return kind.startsWith('member.') || kind === 'checklist.deleted'
+}
 
 export function endedSessionOf({ after }: LogEvent): { sessionId: string; reason: string } {
   return JSON.parse(after ?? '{}')
@@ -99,11 +106,18 @@ export function feedJson(event: Omit<LogEvent, 'bytes'>): string {
   )
 }
 
-/** Returns a `changes` message of `GET /live` with this one event. All subscribers of a checklist share the bytes. */
-export const changesFrame = memoize((event: LogEvent): Buffer => {
+/**
+ * Returns frames of `GET /live`: for each event, a `changes` message with this one event. All subscribers of a checklist
+ * send the same bytes.
+ */
+export const changesFrames = memoize(
+  (events: readonly LogEvent[]): Buffer => Buffer.concat(events.map(changesFrame))
+)
+
+const changesFrame = memoize((event: LogEvent): Buffer => {
   const { checklistId, rev } = event
   const head = JSON.stringify({ type: 'changes', checklistId, from: rev, to: rev, head: rev })
-  return Buffer.from(`${head.slice(0, -1)},"changes":[${changeJson(event)}]}`)
+  return textFrame(Buffer.from(`${head.slice(0, -1)},"changes":[${changeJson(event)}]}`))
 })
 
 /** Returns the JSON of an event as a `Change`, for HTTP and for sockets. */

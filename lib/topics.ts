@@ -20,8 +20,9 @@ export function createTopics<S>() {
       return found
     },
 
-    has(names: readonly string[], subscriber: S): boolean {
-      return names.some(name => topics.get(name)?.has(subscriber))
+    /** Returns the live sets of the subscribers of these topics. A set changes with every later `subscribe`. */
+    setsOf(names: readonly string[]): ReadonlySet<S>[] {
+      return names.flatMap(name => topics.get(name) ?? [])
     },
 
     all(): Set<S> {

@@ -188,19 +188,6 @@ export interface Owner {
   name: string
 }
 
-/** Returns the user of a live session. Returns undefined when the session is not live. */
-export async function findSessionOwner(sql: Sql, id: string): Promise<Owner | undefined> {
-  const [owner] = await sql<[Owner?]>`
-    select user_id as "userId", name
-    from sessions
-    join users on users.id = user_id
-    where sessions.id = ${id}
-    and revoked_at is null
-    and expires_at > now()
-  `
-  return owner
-}
-
 /** Returns the user of a refresh token. Returns undefined when the token is not valid for a refresh. */
 export async function findTokenOwner(
   sql: Sql,

@@ -3,6 +3,7 @@ import jwt from '@fastify/jwt'
 import { TypeCompiler } from '@sinclair/typebox/compiler'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { LRUCache } from 'lru-cache'
 import { CLOCK_SKEW_SECONDS } from '../../lib/clock.ts'
 import { BadToken, TokenExpired } from '../../lib/errors.ts'
 import { AccessClaims } from '../../schemas/auth.ts'
@@ -30,6 +31,9 @@ declare module 'fastify' {
   }
 }
 
+// An access token has 360 characters, so the tokens need 10 MB at most.
+const limits = { tokens: 10_000 }
+
 const claims = TypeCompiler.Compile(AccessClaims)
 
 async function accessTokens(app: FastifyInstance) {
@@ -52,15 +56,23 @@ async function accessTokens(app: FastifyInstance) {
     return app.jwt.sign({ iss: 'concord', aud: 'concord', sub: userId, sid: id, jti, exp })
   })
 
+  /** The claims of tokens with a valid signature. Times and the session are checked at each request. */
+  const verified = new LRUCache<string, AccessClaims>({ max: limits.tokens })
+
   app.decorate('verifyAccessToken', token => {
-    const verified = verify(token)
-    if (!claims.Check(verified)) throw new BadToken()
-    const { sub, sid, iat, exp } = verified
+    const { sub, sid, iat, exp } = verified.get(token) ?? verifyOnce(token)
     if (iat > seconds() + CLOCK_SKEW_SECONDS || exp > iat + accessTokenTtl) throw new BadToken()
     if (endedSessions.has(sid)) throw new BadToken()
     if (exp <= seconds()) throw new TokenExpired()
     return { id: sub, sessionId: sid, expiresAt: exp * 1000 }
   })
+
+  function verifyOnce(token: string): AccessClaims {
+    const found = verify(token)
+    if (!claims.Check(found)) throw new BadToken()
+    verified.set(token, found)
+    return found
+  }
 
   function verify(token: string): unknown {
     try {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { BadRefresh, BadToken, NoToken } from '../../lib/errors.ts'
-import { findSessionOwner, findTokenOwner } from '../../sql/sessions.ts'
+import { findTokenOwner } from '../../sql/sessions.ts'
 
 /** The user and session of a stream or socket. */
 export interface Identity {
@@ -29,7 +29,7 @@ declare module 'fastify' {
 }
 
 async function authentication(app: FastifyInstance) {
-  const { sql, config, refreshCookie, verifyAccessToken, refuseForeignOrigin } = app
+  const { sql, config, users, refreshCookie, verifyAccessToken, refuseForeignOrigin } = app
 
   app.decorateRequest('identity')
   app.decorate('authenticate', authenticate)
@@ -46,10 +46,10 @@ async function authentication(app: FastifyInstance) {
 
   async function identifyByToken(request: FastifyRequest): Promise<Identity> {
     await authenticate(request)
-    const { sessionId, expiresAt } = request.user
-    const owner = await findSessionOwner(sql, sessionId)
-    if (!owner) throw new BadToken()
-    return { ...owner, sessionId, expiresAt }
+    const { id: userId, sessionId, expiresAt } = request.user
+    const user = await users.find(userId)
+    if (!user) throw new BadToken()
+    return { userId, name: user.name, sessionId, expiresAt }
   }
 
   async function identifyByCookie(request: FastifyRequest): Promise<Identity> {
@@ -69,5 +69,5 @@ function bearerToken(authorization: string): string {
 
 export default fp(authentication, {
   name: 'authenticate',
-  dependencies: ['config', 'pools', 'access-tokens', 'refresh-cookie', 'csrf']
+  dependencies: ['config', 'pools', 'users', 'access-tokens', 'refresh-cookie', 'csrf']
 })

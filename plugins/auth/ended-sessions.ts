@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { CLOCK_SKEW_SECONDS } from '../../lib/clock.ts'
+import { endedSessionOf } from '../../lib/event.ts'
 import { every } from '../../lib/every.ts'
 import { findEndedSessions } from '../../sql/sessions.ts'
 
@@ -29,10 +30,11 @@ async function endedSessions(app: FastifyInstance) {
 
   // Subscribe before the query, so that no session that ends in between is missed.
   const unsubscribe = pubsub.subscribe('sessions', {
-    receive({ after }) {
-      const { sessionId, reason } = JSON.parse(after ?? '{}')
-      // The access tokens of a session expire no later than the session itself.
-      if (reason !== 'expired') ended.add(sessionId)
+    receive(events) {
+      for (const { sessionId, reason } of events.map(endedSessionOf)) {
+        // The access tokens of a session expire no later than the session itself.
+        if (reason !== 'expired') ended.add(sessionId)
+      }
     },
     reset: () => void load().catch(err => log.error({ err }, 'cannot query ended sessions'))
   })

@@ -1,10 +1,12 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { batches } from '../../lib/batches.ts'
 import type { Cursor } from '../../lib/cursor.ts'
-import { type LogEvent, topicsOf } from '../../lib/event.ts'
+import { changesSubscriptions, type LogEvent, topicsOf } from '../../lib/event.ts'
 import { createGapDetector } from '../../lib/gap-detector.ts'
 import { createRingBuffer } from '../../lib/ring-buffer.ts'
+import { createSelector } from '../../lib/selection.ts'
 import { createTopics } from '../../lib/topics.ts'
 import { readLogState, renewEpoch } from '../../sql/log.ts'
 import type { Follow, Page } from './follow.ts'
@@ -22,7 +24,7 @@ declare module 'fastify' {
 
 /** Receives events. Its functions must not throw, and must return at once. */
 export interface Subscriber {
-  receive(event: LogEvent): void
+  receive(events: readonly LogEvent[]): void
   /** Called after a restore or a fail-over: positions and revisions received so far are not valid any more. */
   reset(): void
 }
@@ -37,7 +39,7 @@ const limits = {
   ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
   // Maximum number of checklists whose revisions are checked for gaps.
   watchedChecklists: 10_000,
-  // Events of a batch are delivered together, because eight messages in one write cost as much as one message.
+  // A subscriber receives its events of a batch together, because eight messages in one write cost as much as one.
   batch: { events: 20, bytes: 256 << 10 },
   // After deliveries to this many subscribers, or of this many bytes, the loop yields to other work.
   slice: { subscribers: 500, bytes: 4 << 20 }
@@ -137,7 +139,12 @@ export async function createPubSub(
       return cursor.epoch === epoch ? buffer.after(cursor.pos, limit) : null
     },
 
-    /** Delivers the events of a topic: `sessions`, or `user:`, `project:`, `checklist:` or `session:` and an id. */
+    /** Whether events arrive without a delay: false during an outage, and while events are found by polling. */
+    get isCurrent() {
+      return outageSince === undefined && isListening()
+    },
+
+    /** Delivers the events of a topic: `sessions`, `users`, or `user:`, `project:`, `checklist:` or `session:` and an id. */
     subscribe: topics.subscribe,
 
     /** While `listening` is false, events are found by polling. */
@@ -207,7 +214,8 @@ export async function createPubSub(
   async function deliverPage({ to, head, events }: Page) {
     const readAt = new Date()
     committedHead = Math.max(committedHead, head)
-    for (const batch of batches(events.filter(({ pos }) => pos > deliveredHead))) {
+    const next = events.filter(({ pos }) => pos > deliveredHead)
+    for (const batch of batches(next, limits.batch, changesSubscriptions)) {
       await deliver(batch, readAt)
       await nextTurn()
     }
@@ -236,21 +244,19 @@ export async function createPubSub(
     for (const subscriber of topics.all()) subscriber.reset()
   }
 
-  // Checks the topics before each event, because the event before it may have made the subscriber unsubscribe.
   async function deliver(batch: LogEvent[], readAt: Date) {
     // Store the events first. A subscriber that joins while this loop yields reads them from memory.
     for (const event of batch) buffer.push(event)
     // Deliver to `sessions` first. A stream that opens while this loop yields must know that its session has ended.
-    const addressed = batch.map(event => ({ event, names: topicsOf(event) }))
-    const subscribers = topics.of(['sessions', ...addressed.flatMap(({ names }) => names)])
+    const subscribers = topics.of(['sessions', ...batch.flatMap(topicsOf)])
+    const select = createSelector(batch, event => topics.setsOf(topicsOf(event)))
     let served = 0
     let bytes = 0
     for (const subscriber of subscribers) {
-      for (const { event, names } of addressed) {
-        if (!topics.has(names, subscriber)) continue
-        subscriber.receive(event)
-        bytes += event.bytes
-      }
+      const selection = select(subscriber)
+      // A subscriber may have unsubscribed while this loop yielded.
+      if (selection.events.length > 0) subscriber.receive(selection.events)
+      bytes += selection.bytes
       if (++served < limits.slice.subscribers && bytes < limits.slice.bytes) continue
       await nextTurn()
       served = bytes = 0
@@ -265,21 +271,6 @@ export async function createPubSub(
     if (checklistId && rev && !revisions.accept(checklistId, rev)) metrics.revisionGaps.inc()
     if (event.trace) tracing?.recordDelivery(event, readAt)
   }
-}
-
-/** Divides a page into batches. The last event of a batch may exceed the byte limit of the batch. */
-function* batches(events: LogEvent[]): Generator<LogEvent[]> {
-  let batch: LogEvent[] = []
-  let bytes = 0
-  for (const event of events) {
-    batch.push(event)
-    bytes += event.bytes
-    if (batch.length < limits.batch.events && bytes < limits.batch.bytes) continue
-    yield batch
-    batch = []
-    bytes = 0
-  }
-  if (batch.length > 0) yield batch
 }
 
 export default fp(plugin, {

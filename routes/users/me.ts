@@ -4,12 +4,12 @@ import { PasswordProof } from '../../schemas/auth.ts'
 import { refusals } from '../../schemas/error.ts'
 import { NoContent } from '../../schemas/scalars.ts'
 import { Me, Rename } from '../../schemas/user.ts'
-import { deleteUser, findUser, renameUser } from '../../sql/users.ts'
+import { deleteUser, renameUser } from '../../sql/users.ts'
 
 const docs = { tags: ['accounts'], security: [{ bearer: [] }] }
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, write, credentials, endedSessions } = app
+  const { write, users, credentials, endedSessions } = app
 
   app.route({
     method: 'GET',
@@ -22,7 +22,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     onRequest: app.authenticate,
     handler: async ({ user }) => {
-      const me = await findUser(sql, user.id)
+      const me = await users.find(user.id)
       if (!me) throw new BadToken()
       return me
     }
@@ -42,6 +42,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     handler: async ({ user, body }) => {
       const me = await write(user.id, sql => renameUser(sql, user.id, body.name.trim()))
       if (!me) throw new BadToken()
+      users.forget(me.id)
       return me
     }
   })
@@ -63,6 +64,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       const isDeleted = await write(account.id, sql => deleteUser(sql, account))
       if (!isDeleted) throw new WrongPassword()
       endedSessions.add(request.user.sessionId)
+      users.forget(account.id)
       request.audit('account.deleted', { userId: account.id })
       return reply.code(204).send(null)
     }

@@ -35,6 +35,10 @@ for each statement execute function refuse_truncate();
 create or replace trigger refuse_truncate before truncate on checklist_items
 for each statement execute function refuse_truncate();
 
+create or replace trigger log_renamed after update of name on users
+for each row when (old.name <> new.name)
+execute function log_user();
+
 create or replace trigger log_revoked after update of revoked_at on sessions
 for each row when (old.revoked_at is null and new.revoked_at is not null)
 execute function log_session();

@@ -10,7 +10,7 @@ t.test('a migration applies changed functions again', async t => {
     language sql
     as $$ select '"wrong"'::jsonb $$`
   await sql`update functions_applied set digest = 'that of another version'`
-  t.match(await migrate(sql), ['checklists.sql', /./])
+  t.match(await migrate(sql), ['accounts.sql', /./])
   const [row] = await sql`select rejected('invalid') as result`
   t.match(row, { result: { outcome: 'rejected', code: 'invalid' } })
 })

@@ -75,7 +75,7 @@ async function setUp(t: Test, count = 3) {
     const node = { app, events: [] as LogEvent[], resets: 0 }
     await until(() => app.pubsub.deliveredHead >= start)
     app.pubsub.subscribe(`project:${projectId}`, {
-      receive: event => void node.events.push(event),
+      receive: events => void node.events.push(...events),
       reset: () => void node.resets++
     })
     nodes.push(node)

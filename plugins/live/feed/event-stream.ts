@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { FastifyReply } from 'fastify'
-import { createBatch } from '../../../lib/batch.ts'
 import { shutdownLimits } from '../../http/shutdown.ts'
 
 export type EventStream = ReturnType<typeof openEventStream>
@@ -34,7 +33,6 @@ export function openEventStream(reply: FastifyReply) {
   })
   raw.flushHeaders()
 
-  const batch = createBatch(raw)
   // Sent as part of the first block, because some clients treat a block without data as a message.
   let retry = retryLine()
   return {
@@ -43,31 +41,26 @@ export function openEventStream(reply: FastifyReply) {
 
     /** Whether the client is slow: nothing more may be written until the stream has drained. */
     get isFull() {
-      // The blocks of this tick are still held back, so send them before the second check.
-      if (raw.writableLength > limits.maxBufferedBytes) batch.flush()
-      return raw.writableLength > limits.maxBufferedBytes
+      return writable().writableLength > limits.maxBufferedBytes
     },
 
     get bufferedBytes() {
-      return raw.writableLength
+      return writable().writableLength
     },
 
-    /** Writes one block of the stream, such as an event. All blocks of one tick are sent in one system call. */
-    write(block: Buffer) {
-      batch.begin()
-      writeRetry()
-      raw.write(block)
+    /** Sends blocks of the stream, such as events, in one system call. */
+    write(blocks: Buffer) {
+      writable().write(withRetry(blocks))
     },
 
     /** Resolves when everything has been sent. Rejects after 30 s, when the connection closes or `signal` aborts. */
     async drained(signal: AbortSignal) {
       const signals = [signal, closed.signal, AbortSignal.timeout(limits.drainMs)]
-      await once(raw, 'drain', { signal: AbortSignal.any(signals) })
+      await once(writable(), 'drain', { signal: AbortSignal.any(signals) })
     },
 
     end(block?: Buffer) {
-      writeRetry()
-      raw.end(block)
+      raw.end(withRetry(block))
       if (closed.signal.aborted) return
       // Without this timer, the unsent bytes of a client that does not read would stay in memory for ever.
       const timer = setTimeout(() => raw.destroy(), shutdownLimits.streamMs)
@@ -80,9 +73,17 @@ export function openEventStream(reply: FastifyReply) {
     }
   }
 
-  function writeRetry() {
-    if (retry) raw.write(retry)
+  // A write to the socket costs a fifth less than a write to the response. A response that waits for an earlier one on
+  // the same connection has no socket yet.
+  function writable() {
+    return raw.socket ?? raw
+  }
+
+  function withRetry(blocks: Buffer = Buffer.alloc(0)): Buffer {
+    if (!retry) return blocks
+    const all = Buffer.concat([Buffer.from(retry), blocks])
     retry = ''
+    return all
   }
 }
 

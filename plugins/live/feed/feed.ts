@@ -1,6 +1,14 @@
 import type { FastifyInstance } from 'fastify'
+import { batches } from '../../../lib/batches.ts'
 import { type Cursor, formatCursor, parseCursor } from '../../../lib/cursor.ts'
-import { endedSessionOf, isVisible, type LogEvent, sseBlock, topicsOf } from '../../../lib/event.ts'
+import {
+  changesSubscriptions,
+  endedSessionOf,
+  isVisible,
+  type LogEvent,
+  sseBlock,
+  topicsOf
+} from '../../../lib/event.ts'
 import type { OpenStream } from '../../../schemas/connections.ts'
 import {
   type LogState,
@@ -25,12 +33,17 @@ export interface FeedOptions {
 export interface FeedParts {
   identity: Identity
   options: FeedOptions
-  /** Returns the SSE block of an event. All streams send the same array of bytes. */
-  blockOf: (event: LogEvent) => Buffer
+  /** Returns the SSE blocks of events. All streams send the same bytes. */
+  blocksOf: (events: readonly LogEvent[]) => Buffer
   onClosed: () => void
 }
 
-const limits = { heartbeatMs: 15_000, page: { rows: 500, bytes: 256 << 10 } }
+const limits = {
+  heartbeatMs: 15_000,
+  page: { rows: 500, bytes: 256 << 10 },
+  // Past events that are written together.
+  batch: { events: 500, bytes: 64 << 10 }
+}
 
 /** Sends one user the events of their projects: the past events after the cursor, then each event when committed. */
 export function createFeed(
@@ -43,7 +56,7 @@ export function createFeed(
     log
   }: Pick<FastifyInstance, 'pubsub' | 'sql' | 'catchUpLimit' | 'endedSessions' | 'metrics' | 'log'>,
   stream: EventStream,
-  { identity, options, blockOf, onClosed }: FeedParts
+  { identity, options, blocksOf, onClosed }: FeedParts
 ) {
   const { userId, sessionId, expiresAt } = identity
   const only = options.projects && new Set(options.projects.map(id => id.toLowerCase()))
@@ -76,7 +89,7 @@ export function createFeed(
     stream.closed.addEventListener('abort', close)
     cleanUps = [
       pubsub.subscribe(`session:${sessionId}`, {
-        receive: event => endSession(endedSessionOf(event).reason),
+        receive: ([event]) => event && endSession(endedSessionOf(event).reason),
         reset() {}
       })
     ]
@@ -164,14 +177,17 @@ export function createFeed(
       const memory = pubsub.deliveredHead >= head ? readMemory() : null
       const page = memory ?? (await catchUpLimit(userId, () => readPage(memberships), signal))
       metrics.catchUps.inc({ from: memory ? 'memory' : 'log' })
-      for (const event of page.events) {
-        if (signal.aborted || event.pos > head) break
-        // The log query returns only events that this user may see. Memory contains the events of all projects.
-        if (!memory || isVisible(event, userId, id => since.get(id))) send(event)
-        pos = event.pos
+      // The log query returns only events that this user may see. Memory contains the events of all projects.
+      const visible = page.events.filter(
+        event => event.pos <= head && (!memory || isVisible(event, userId, id => since.get(id)))
+      )
+      for (const batch of batches(visible, limits.batch)) {
+        if (signal.aborted) return
+        send(batch)
+        pos = batch.at(-1)?.pos ?? pos
         if (stream.isFull) await stream.drained(signal)
       }
-      if (page.isLast) pos = Math.max(pos, head)
+      pos = page.isLast ? head : Math.min(head, page.events.at(-1)?.pos ?? pos)
     }
   }
 
@@ -192,24 +208,28 @@ export function createFeed(
     enter('live')
     subscribe(`user:${userId}`)
     for (const { projectId } of projects) subscribe(`project:${projectId}`)
-    for (const event of missed) receive(event)
+    for (const batch of batches(missed, limits.batch, changesSubscriptions)) {
+      // Events in memory may belong to other projects.
+      receive(batch.filter(event => topicsOf(event).some(topic => subscriptions.has(topic))))
+    }
   }
 
-  function receive(event: LogEvent) {
-    if (state !== 'live' || event.pos <= pos) return
-    const { kind, projectId } = event
-    const isAboutUser = event.userId === userId
-    if (isAboutUser && kind === 'member.added') subscribe(`project:${projectId}`)
-    // Events replayed from memory may belong to other projects, so check them. Events that arrive by topic never do.
-    if (projectId !== null && topicsOf(event).some(topic => subscriptions.has(topic))) send(event)
-    pos = event.pos
-    if (isAboutUser && kind === 'member.removed') unsubscribe(`project:${projectId}`)
+  // Events that change subscriptions are the last of their batch.
+  function receive(events: readonly LogEvent[]) {
+    const last = events.at(-1)
+    if (state !== 'live' || !last || last.pos <= pos) return
+    send(Number(events[0]?.pos) > pos ? events : events.filter(event => event.pos > pos))
+    ;({ pos } = last)
+    if (last.userId === userId) {
+      if (last.kind === 'member.added') subscribe(`project:${last.projectId}`)
+      if (last.kind === 'member.removed') unsubscribe(`project:${last.projectId}`)
+    }
     if (stream.isFull) lag()
   }
 
-  function send(event: LogEvent) {
-    if (only && !only.has(event.projectId ?? '')) return
-    stream.write(blockOf(event))
+  function send(events: readonly LogEvent[]) {
+    const wanted = only ? events.filter(({ projectId }) => only.has(`${projectId}`)) : events
+    if (wanted.length > 0) stream.write(blocksOf(wanted))
   }
 
   function lag() {

@@ -29,6 +29,7 @@ async function feed(app: FastifyInstance) {
   const max = config.rateLimit ? limits.streamsPerUser : Number.POSITIVE_INFINITY
   const quota = nodeLimits.quota('streams', max)
   const blockOf = memoize((event: LogEvent) => eventBlock(event, pubsub.epoch))
+  const blocksOf = memoize((events: readonly LogEvent[]) => Buffer.concat(events.map(blockOf)))
 
   app.decorate('openFeed', async (reply, identity, options) => {
     const { userId } = identity
@@ -42,7 +43,7 @@ async function feed(app: FastifyInstance) {
       feeds.delete(feed)
       quota.release(userId)
     }
-    const parts = { identity, options, blockOf, onClosed }
+    const parts = { identity, options, blocksOf, onClosed }
     const feed: Feed = createFeed(app, openEventStream(reply), parts)
     feeds.add(feed)
     feed.start()

@@ -93,7 +93,7 @@ export function createConnection(
     socket.on('message', onMessage)
     socket.on('close', cleanUp)
     unsubscribes.push(
-      pubsub.subscribe(`user:${userId}`, { receive: handler.onMembership, reset() {} }),
+      pubsub.subscribe(`user:${userId}`, { receive: handler.onMemberships, reset() {} }),
       pubsub.subscribe(`session:${sessionId}`, { receive: endSession, reset() {} })
     )
     // The session may have ended between the check of the token and this subscription.

@@ -40,8 +40,8 @@ export function createMessageHandler(
   return {
     handle,
 
-    onMembership(event: LogEvent) {
-      for (const subscription of subscriptions.values()) subscription.onMembership(event)
+    onMemberships(events: readonly LogEvent[]) {
+      for (const subscription of subscriptions.values()) events.forEach(subscription.onMembership)
     }
   }
 

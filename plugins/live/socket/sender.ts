@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
-import { createBatch } from '../../../lib/batch.ts'
 import type { ServerMessage } from '../../../schemas/live.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -23,11 +22,11 @@ const limits = {
 
 /** While more than 64 KiB are unsent, the subscriptions of the socket lag. When it has drained, they catch up. */
 export function createSender({ socket, connection, subscriptions, onTooSlow }: SenderParts) {
-  const batch = createBatch(connection)
   let draining: Promise<void> | undefined
 
   return {
     send,
+    sendFrames,
     isFull,
 
     /** A promise that resolves when no subscription lags any more; undefined when none lags now. */
@@ -40,23 +39,31 @@ export function createSender({ socket, connection, subscriptions, onTooSlow }: S
     }
   }
 
-  // A Buffer contains JSON already. All messages of one tick are sent in one system call.
+  // A Buffer contains JSON already.
   function send(message: ServerMessage | object | Buffer) {
     if (socket.readyState !== socket.OPEN) return
-    batch.begin()
     socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message), { binary: false })
-    if (isFull()) {
-      draining ??= drain().finally(() => {
-        draining = undefined
-      })
-    }
+    drainIfFull()
+  }
+
+  /** Sends whole frames in one system call. */
+  function sendFrames(frames: Buffer) {
+    if (socket.readyState !== socket.OPEN) return
+    // ws sends a frame at once, too, because it compresses none.
+    connection.write(frames)
+    drainIfFull()
   }
 
   /** Returns whether the client is slow: nothing more should be sent until the socket has drained. */
   function isFull(): boolean {
-    // The messages of this tick are still held back, so send them before the second check.
-    if (socket.bufferedAmount > limits.maxBufferedBytes) batch.flush()
     return socket.bufferedAmount > limits.maxBufferedBytes
+  }
+
+  function drainIfFull() {
+    if (!isFull()) return
+    draining ??= drain().finally(() => {
+      draining = undefined
+    })
   }
 
   async function drain() {

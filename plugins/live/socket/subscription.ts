@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import { changesFrame, type LogEvent, membershipOf } from '../../../lib/event.ts'
+import { changesFrames, type LogEvent, membershipOf } from '../../../lib/event.ts'
 import type { Role } from '../../../schemas/project.ts'
 import { readChanges } from '../../../sql/changes.ts'
 import { readChecklist } from '../../../sql/checklists.ts'
@@ -19,7 +19,7 @@ export interface OpenRequest {
 export interface SubscriptionParts {
   userId: string
   request: OpenRequest
-  sender: Pick<Sender, 'send' | 'isFull'>
+  sender: Pick<Sender, 'send' | 'sendFrames' | 'isFull'>
   onClosed: () => void
   /** Called when the database cannot be queried. */
   onFailure: (error: unknown) => void
@@ -39,7 +39,7 @@ export function createSubscription(
     catchUpLimit,
     metrics
   }: Pick<FastifyInstance, 'pubsub' | 'sql' | 'catchUpLimit' | 'metrics'>,
-  { userId, request, sender: { send, isFull }, onClosed, onFailure }: SubscriptionParts
+  { userId, request, sender: { send, sendFrames, isFull }, onClosed, onFailure }: SubscriptionParts
 ) {
   const { checklistId } = request
   let state: SubscriberState = 'catching_up'
@@ -55,9 +55,9 @@ export function createSubscription(
   let pos = 0
 
   const subscriber: Subscriber = {
-    receive(event) {
-      if (state === 'catching_up') addToBacklog(event)
-      else receive(event)
+    receive(events) {
+      if (state === 'catching_up') events.forEach(addToBacklog)
+      else receive(events)
     },
     reset: () => void resume()
   }
@@ -154,7 +154,7 @@ export function createSubscription(
     const missed = backlog
     clearBacklog()
     for (const event of missed) {
-      if (event.checklistId) receive(event)
+      if (event.checklistId) receive([event])
       else onMembership(event)
     }
   }
@@ -175,14 +175,19 @@ export function createSubscription(
     return signal
   }
 
-  function receive(event: LogEvent) {
-    if (state !== 'live' || rev === null || event.rev === null || event.rev <= rev) return
-    rev = event.rev
-    send(changesFrame(event))
-    if (event.kind !== 'checklist.deleted') return
+  function receive(events: readonly LogEvent[]) {
+    if (state !== 'live') return
+    const isNew = (event?: LogEvent) => Number(event?.rev) > Number(rev)
+    // The same array for all subscriptions, whose bytes are made once.
+    const next = isNew(events[0]) ? events : events.filter(isNew)
+    const last = next.at(-1)
+    if (!last) return
+    ;({ rev } = last)
+    sendFrames(changesFrames(next))
+    if (last.kind !== 'checklist.deleted') return
     revoke('deleted')
     // A checklist that is marked as deleted can be restored, unless its row was deleted (`after` is null).
-    if (event.after === null) close()
+    if (last.after === null) close()
   }
 
   function onMembership(event: LogEvent) {

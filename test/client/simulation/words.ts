@@ -9,7 +9,10 @@ interface Word {
   isSettled: boolean
   /** whether a user or SQL removed the word on purpose, or the service refused it with a notice */
   isReleased: boolean
-  /** whether its tab removed the line, which stays in the view while it seems that this becomes a conflict */
+  /**
+   * Whether its tab removed the line, which stays in the view while it seems that this becomes a conflict, or a received
+   * change removed the word
+   */
   isRemoved: boolean
   isFound: boolean
   /** counts how often it was written and removed */
@@ -82,6 +85,17 @@ export function createWords(faults: string[]) {
       for (const name of wordsOf([text])) {
         const word = words.get(name)
         if (word?.tab === tab) word.isRemoved = true
+      }
+    },
+
+    /** Records that the tabs of a device receive changes: the words that these remove may leave the views. */
+    receive(tabs: { name: string }[], changes: { before?: unknown; after?: unknown }[]) {
+      for (const { before = null, after = null } of changes) {
+        const [old, now] = [wordsOf([JSON.stringify(before)]), wordsOf([JSON.stringify(after)])]
+        for (const name of old.difference(now)) {
+          const word = words.get(name)
+          if (word && tabs.some(tab => tab === word.tab)) word.isRemoved = true
+        }
       }
     },
 

@@ -119,7 +119,9 @@ export async function createWorld({ sql, devices: people }: WorldParts) {
         super.onmessage =
           callback &&
           (event => {
-            if (String(event.data).startsWith('{"type":"snapshot"')) onSnapshot(device)
+            const message = JSON.parse(String(event.data))
+            if (message.type === 'snapshot') onSnapshot(device)
+            if (message.type === 'changes') words.receive(device.tabs, message.changes)
             trace.push(`  ${tab.name} receives ${String(event.data).slice(0, 150)}`)
             callback.call(this, event)
           })

@@ -55,7 +55,7 @@ async function setUp(t: Test) {
   const events: LogEvent[] = []
   let resets = 0
   pubsub.subscribe(`project:${projectId}`, {
-    receive: event => void events.push(event),
+    receive: next => void events.push(...next),
     reset: () => void resets++
   })
 

@@ -30,7 +30,7 @@ async function setUp(t: Test, nodes = 1) {
   const received = apps.map(app => {
     const events: LogEvent[] = []
     const stop = app.pubsub.subscribe(`project:${projectId}`, {
-      receive: event => void events.push(event),
+      receive: next => void events.push(...next),
       reset: () => void events.splice(0)
     })
     t.teardown(stop)
@@ -201,8 +201,8 @@ t.test('a subscriber that starts from the ring buffer misses no event', async t 
     await until(() => writing.count > n * 5)
     const recent = app.pubsub.recent({ epoch, pos: head }, 100_000) ?? []
     const seen = recent.map(({ pos }) => pos)
-    const receive = ({ pos }: LogEvent) => {
-      if (pos > (seen.at(-1) ?? head)) seen.push(pos)
+    const receive = (events: readonly LogEvent[]) => {
+      for (const { pos } of events) if (pos > (seen.at(-1) ?? head)) seen.push(pos)
     }
     t.teardown(app.pubsub.subscribe(`checklist:${listId}`, { receive, reset() {} }))
     followers.push(seen)

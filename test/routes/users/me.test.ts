@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import t from 'tap'
 import { build } from '../../support/app.ts'
 import { createDatabase } from '../../support/database.ts'
+import { times } from '../../support/times.ts'
 import { until } from '../../support/until.ts'
 import { createUser } from '../../support/users.ts'
 
@@ -42,10 +43,32 @@ t.test('a user reads their own name', async t => {
   )
 })
 
-t.test('a name changed by plain SQL is returned by the next request', async t => {
+t.test('a user in memory is returned without a query, until the name changes', async t => {
   const { id, headers } = await createUser(app)
+  const read = async () => (await app.inject({ url: '/users/me', headers })).json()
+  t.strictSame(await read(), { id, name: 'Ann' })
+  await app.sql.begin(async sql => {
+    await sql`lock table users in access exclusive mode`
+    t.strictSame(await read(), { id, name: 'Ann' })
+  })
   await app.sql`update users set name = 'Bea' where id = ${id}`
-  t.equal((await app.inject({ url: '/users/me', headers })).json().name, 'Bea')
+  await until(async () => (await read()).name === 'Bea')
+  await app.sql`update users set email = ${`${id}@example.com`} where id = ${id}`
+  t.strictSame(await read(), { id, name: 'Bea' })
+})
+
+t.test('users read their own new name at once', async t => {
+  const { headers } = await createUser(app)
+  const read = async () => (await app.inject({ url: '/users/me', headers })).json().name
+  for (let n = 0; n < 30; n++) {
+    // Requests that run at the same time must not put the old name back into memory.
+    const [reply] = await Promise.all([
+      app.inject({ method: 'PATCH', url: '/users/me', headers, payload: { name: `Ann ${n}` } }),
+      times(5, read)
+    ])
+    t.equal(reply.statusCode, 200)
+    t.equal(await read(), `Ann ${n}`)
+  }
 })
 
 t.test('a request without a token returns 401', async t => {

@@ -15,3 +15,13 @@ begin
   return null;
 end
 $$;
+
+-- Every node reads the user again because of this event. Feeds do not contain it.
+create or replace function log_user() returns trigger
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+  perform log_change('user.renamed', user_id => new.id);
+  return null;
+end
+$$;
