@@ -9,7 +9,6 @@ import { existsSync, globSync } from 'node:fs'
  */
 const [name, ...args] = process.argv.slice(2)
 const others = [
-  'operations.ts',
   'presence.ts',
   'presence-ticks.ts 3',
   'fanout.ts',
@@ -23,7 +22,7 @@ const others = [
   'workers.ts 3'
 ]
 const cwd = import.meta.dirname
-const timeoutMs = name ? undefined : 300_000
+const timeoutMs = name ? undefined : 600_000
 
 for (const bench of name ? [find(name)] : [...globSync('ratios/*.ts', { cwd }).sort(), ...others]) {
   const start = performance.now()

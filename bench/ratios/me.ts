@@ -6,23 +6,31 @@ import { startService } from '../support/service.ts'
 import { signToken } from '../support/token.ts'
 
 /* Compares GET /users/me with fastify, @fastify/jwt and one select. */
-const connections = 64
 
-await compare('me', {
-  title: `GET /users/me, ${connections} connections`,
+await compare({
+  title: 'GET /users/me',
   seconds: 4,
+  loads: { '64 connections': 64 },
   async start(env) {
     const service = await startService(env)
     const { id, headers } = await registerUser(service.url)
     const peer = await startPeer('accounts.ts', env)
     const token = { authorization: `Bearer ${signToken(id, env.JWT_SECRET)}` }
-    const load = ({ url, pid }: typeof peer, headers: Headers, seconds: number) =>
+    const request = (
+      { url, pid }: typeof peer,
+      connections: number,
+      seconds: number,
+      headers: Headers
+    ) =>
       measure('request', pid, () =>
         loadHttp({ url: `${url}/users/me`, connections, seconds, headers })
       )
     return [
-      { name: 'service', round: seconds => load(service, headers, seconds) },
-      { name: 'fastify, jwt, select', round: seconds => load(peer, token, seconds) }
+      { name: 'service', round: (load, seconds) => request(service, load, seconds, headers) },
+      {
+        name: 'fastify, jwt, select',
+        round: (load, seconds) => request(peer, load, seconds, token)
+      }
     ]
   }
 })

@@ -10,7 +10,7 @@ export type BenchUser = Awaited<ReturnType<typeof registerUser>>
 export async function registerUser(url: string) {
   const account = { email: `${crypto.randomUUID()}@example.com`, password: 'correct horse battery' }
   const { id = '' } = await post(`${url}/auth/signup`, {}, { ...account, name: 'Bench' })
-  return { id, email: account.email, headers: await signIn(), signIn }
+  return { id, ...account, headers: await signIn(), signIn }
 
   async function signIn(): Promise<Headers> {
     const { accessToken } = await post(`${url}/auth/signin`, {}, account)

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import { readBusySeconds, readProcesses, treeSeconds } from './cpu.ts'
 import { startDatabase } from './database.ts'
@@ -10,24 +10,26 @@ import { PeerMissing } from './peers.ts'
 import { servers } from './process.ts'
 import { percentile, round, sum } from './statistics.ts'
 
-const limits = { rounds: 3, warmUpSeconds: 2, othersCores: 0.3, repeats: 3, roundMs: 90_000 }
+const limits = { rounds: 3, warmUpSeconds: 2, othersCores: 0.3, repeats: 3, roundMs: 120_000 }
 
 /** Measured values by name and unit, such as `p99 ms`. */
 export type Figures = Record<string, number>
 
 /** The service, or a peer that does the same. */
-export interface Variant {
+export interface Variant<Load> {
   name: string
-  /** Loads the variant for about `seconds`, and returns what `measure` measured. */
-  round(seconds: number): Promise<Figures>
+  /** Applies the load for about `seconds`, and returns what `measure` measured. */
+  round(load: Load, seconds: number): Promise<Figures>
 }
 
-export interface Scenario {
+export interface Scenario<Load> {
   title: string
   /** the seconds of a round */
   seconds: number
+  /** The loads by name. The first argument of the command selects those whose name contains it. */
+  loads: Record<string, Load>
   /** Starts the service and its peers on one database, and returns them in this order. */
-  start(env: Environment): Promise<Variant[]>
+  start(env: Environment): Promise<Variant<Load>[]>
 }
 
 /** The environment of the service and of its peers. */
@@ -41,30 +43,33 @@ interface Cores {
   generators: number
 }
 
+/** All rounds of one variant with one load. */
+interface Result {
+  variant: string
+  figures: Figures[]
+  cores: Cores[]
+}
+
 let postmaster = 0
 let cores: Cores = { others: 0, generators: 0 }
 
 /**
- * Measures the service and its peers in turns, prints a table of medians with their spread and ratios, and writes
- * bench/results/NAME.json.
+ * Measures the service and its peers in turns, prints a table of medians with their spread and ratios for each load,
+ * and writes bench/results/NAME.json. The name is that of the script.
  */
-export async function compare(name: string, { title, seconds, start }: Scenario) {
-  const results: { variant: string; figures: Figures[]; cores: Cores[] }[] = []
+export async function compare<Load>({ title, seconds, loads, start }: Scenario<Load>) {
+  const [, script = '', only = ''] = process.argv
+  const results: Record<string, Result[]> = {}
   try {
     const database = await startDatabase()
     onEnd(database.stop)
     postmaster = database.pid
     const variants = await start(environment(database.url))
-    for (const { name: variant, round } of variants) {
-      results.push({ variant, figures: [], cores: [] })
-      await withTimeout(round(Math.min(limits.warmUpSeconds, seconds)), limits.roundMs)
-    }
-    for (let n = 0; n < limits.rounds; n++) {
-      for (const [index, variant] of variants.entries()) {
-        const figures = await measureQuietly(variant, seconds)
-        results[index]?.figures.push(figures)
-        results[index]?.cores.push(cores)
-      }
+    for (const [name, load] of Object.entries(loads)) {
+      if (!name.includes(only)) continue
+      const rounds = await measureRounds(variants, load, seconds)
+      print(`${title}, ${name}`, rounds)
+      results[name] = rounds
     }
   } catch (error) {
     if (!(error instanceof PeerMissing)) throw error
@@ -73,12 +78,44 @@ export async function compare(name: string, { title, seconds, start }: Scenario)
   } finally {
     await endAll()
   }
-  print(title, results)
   const folder = join(import.meta.dirname, '../results')
   await mkdir(folder, { recursive: true })
   const machine = `${availableParallelism()} × ${cpus()[0]?.model}, Node ${process.versions.node}`
-  const json = JSON.stringify({ name, title, machine, at: new Date(), results }, null, 2)
-  await writeFile(join(folder, `${name}.json`), `${json}\n`)
+  const json = JSON.stringify({ title, machine, at: new Date(), results }, null, 2)
+  await writeFile(join(folder, `${basename(script, '.ts')}.json`), `${json}\n`)
+}
+
+async function measureRounds<Load>(
+  variants: Variant<Load>[],
+  load: Load,
+  seconds: number
+): Promise<Result[]> {
+  const results = variants.map(({ name }): Result => ({ variant: name, figures: [], cores: [] }))
+  const warmUp = Math.min(limits.warmUpSeconds, seconds)
+  for (const variant of variants) await withTimeout(variant.round(load, warmUp), limits.roundMs)
+  for (let n = 0; n < limits.rounds; n++) {
+    for (const [index, variant] of variants.entries()) {
+      results[index]?.figures.push(await measureQuietly(variant, load, seconds))
+      results[index]?.cores.push(cores)
+    }
+  }
+  return results
+}
+
+/** Measures one round. Repeats it, at most three times, while other programs use more than 0.3 cores. */
+async function measureQuietly<Load>(
+  { name, round: apply }: Variant<Load>,
+  load: Load,
+  seconds: number
+): Promise<Figures> {
+  for (let n = 0; ; n++) {
+    const figures = await withTimeout(apply(load, seconds), limits.roundMs)
+    if (cores.others <= limits.othersCores) return figures
+    const isLast = n === limits.repeats
+    const so = isLast ? 'the round counts nevertheless' : 'the round is repeated'
+    console.log(`${name}: other programs used ${cores.others.toFixed(2)} cores, ${so}`)
+    if (isLast) return figures
+  }
 }
 
 function environment(url: string) {
@@ -91,25 +128,13 @@ function environment(url: string) {
   }
 }
 
-/** Measures one round. Repeats it, at most three times, while other programs use more than 0.3 cores. */
-async function measureQuietly({ name, round: load }: Variant, seconds: number): Promise<Figures> {
-  for (let n = 0; ; n++) {
-    const figures = await withTimeout(load(seconds), limits.roundMs)
-    if (cores.others <= limits.othersCores) return figures
-    const isLast = n === limits.repeats
-    const so = isLast ? 'the round counts nevertheless' : 'the round is repeated'
-    console.log(`${name}: other programs used ${cores.others.toFixed(2)} cores, ${so}`)
-    if (isLast) return figures
-  }
-}
-
 /**
  * Runs `load`, which returns how many units (requests, deliveries …) the server has done and further figures. Adds the
- * units a second, and the CPU time of the server and of PostgreSQL for each unit.
+ * units a second, and the CPU time of PostgreSQL and of the server `pid`, if there is one, for each unit.
  */
 export async function measure(
   unit: string,
-  pid: number,
+  pid: number | undefined,
   load: () => Promise<Figures & { count: number }>
 ): Promise<Figures> {
   const [before, busyBefore, start] = [
@@ -131,13 +156,13 @@ export async function measure(
   }
   return {
     [`${unit}s/s`]: count / seconds,
-    [`CPU µs/${unit}`]: (used(pid) * 1e6) / count,
+    ...(pid && { [`CPU µs/${unit}`]: (used(pid) * 1e6) / count }),
     ...(database > 0.02 && { [`CPU of PostgreSQL µs/${unit}`]: (database * 1e6) / count }),
     ...more
   }
 }
 
-function print(title: string, results: { variant: string; figures: Figures[]; cores: Cores[] }[]) {
+function print(title: string, results: Result[]) {
   const [service, ...peers] = results
   if (!service) return
   const names = peers.map(({ variant }) => `${variant} | ratio |`)

@@ -12,7 +12,7 @@ const limits = { logLines: 1000, startMs: 60_000, stopMs: 15_000 }
 export const servers = new Set<number>()
 
 /**
- * Starts a server and waits for a line with its address, such as `Concord http://127.0.0.1:3000`. `env` replaces the
+ * Starts a server and waits for a line with its address: `Concord http://…` or `Peer http://…`. `env` replaces the
  * environment of this process.
  */
 export async function startProcess(command: string[], env: NodeJS.ProcessEnv, cwd = '/tmp') {
@@ -34,7 +34,7 @@ export async function startProcess(command: string[], env: NodeJS.ProcessEnv, cw
   const log: string[] = []
   // Reads all output, because a full pipe would block the server.
   const lines = createInterface({ input: child.stdout }).on('line', line => {
-    const [, address] = /^\w+ +(http:\S+)/.exec(line) ?? []
+    const [, address] = /^(?:Concord|Peer) +(\S+)/.exec(line) ?? []
     if (address) started.resolve(address)
     if (line.startsWith('{')) log.push(line)
     if (log.length > limits.logLines) log.shift()
