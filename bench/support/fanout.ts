@@ -2,8 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { compare, type Figures, measure } from './compare.ts'
 import { type ConnectionOptions, openConnections } from './connections.ts'
 import { createSharedList } from './list.ts'
-import { startPeer } from './peers.ts'
+import { withPeer } from './peers.ts'
 import { startService } from './service.ts'
+import { signToken } from './token.ts'
 
 /** Commits that a server delivers to all connections. */
 interface FanoutLoad {
@@ -20,8 +21,8 @@ const loads: Record<string, FanoutLoad> = {
 }
 
 /**
- * Compares CPU time and latency with those of bare servers of bench/peers/fanout.ts, which write the same bytes in one
- * of `ways` when PostgreSQL notifies them of a commit.
+ * Compares CPU time and latency with those of servers that write the same bytes when PostgreSQL notifies them of a
+ * commit: bench/peers/fanout.ts in each of `ways`, or FastAPI.
  */
 export function compareFanout(kind: 'stream' | 'socket', ways: string[]) {
   return compare<FanoutLoad>({
@@ -32,23 +33,27 @@ export function compareFanout(kind: 'stream' | 'socket', ways: string[]) {
       const service = await startService(env)
       const list = await createSharedList(service.url, env.DATABASE_URL)
       const CHANGE = await list.readBytes(kind)
-      const peers = ways.map(async WAY => {
-        const peer = await startPeer('fanout.ts', { ...env, WAY, CHANGE })
-        const options = { kind, url: peer.url, opened: 'HTTP/1.1' }
-        return {
-          name: WAY,
-          round: (load: FanoutLoad, seconds: number) =>
-            measureFanout(peer.pid, options, load, seconds, list.notifyPeers)
-        }
+      const createVariant = (
+        name: string,
+        { url, pid }: { url: string; pid: number },
+        options: Pick<ConnectionOptions, 'opened' | 'headers' | 'checklistId'>,
+        publish: (changes: number) => Promise<unknown>
+      ) => ({
+        name,
+        round: (load: FanoutLoad, seconds: number) =>
+          measureFanout(pid, { kind, url, ...options }, load, seconds, publish)
       })
-      const options = { kind, url: service.url, ...list.openOptions(kind) }
-      return [
-        {
-          name: 'service',
-          round: (load, seconds) => measureFanout(service.pid, options, load, seconds, list.change)
-        },
-        ...(await Promise.all(peers))
-      ]
+      const variants = [createVariant('service', service, list.openOptions(kind), list.change)]
+      for (const WAY of ways) {
+        const [name, file] = WAY === 'FastAPI' ? [WAY, 'accounts.py'] : [WAY, 'fanout.ts']
+        const authorization = `Bearer ${signToken(list.userId, env.JWT_SECRET)}`
+        const options = { opened: 'HTTP/1.1', headers: { authorization } }
+        const peer = await withPeer(file, { ...env, WAY, CHANGE }, peer =>
+          createVariant(name, peer, options, list.notifyPeers)
+        )
+        variants.push(...peer)
+      }
+      return variants
     }
   })
 }

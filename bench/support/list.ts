@@ -8,7 +8,7 @@ const size = { items: 10, text: 'Order 12 white chairs for the summer fair' }
 
 /** Creates a user with a list of ten items, which `change` changes by SQL: each call is one commit. */
 export async function createSharedList(url: string, databaseUrl: string) {
-  const { headers } = await registerUser(url)
+  const { id: userId, headers } = await registerUser(url)
   const items = Array.from({ length: size.items }, () => ({ itemId: randomUUID(), ...size }))
   const { id } = await addChecklist(
     url,
@@ -18,7 +18,7 @@ export async function createSharedList(url: string, databaseUrl: string) {
   const sql = postgres(databaseUrl, { max: 4, onnotice: () => {} })
   onEnd(() => sql.end())
   await sql`create table if not exists peer_commits as select 0 as n`
-  return { id, headers, change, notifyPeers, openOptions, readBytes }
+  return { id, userId, headers, change, notifyPeers, openOptions, readBytes }
 
   /** Commits an update and notifies the bare servers of a number of changes. */
   async function notifyPeers(changes: number) {
