@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 
@@ -26,7 +26,7 @@ export type AuditEvent = keyof typeof levels
 async function audit(app: FastifyInstance) {
   app.decorateRequest('audit', function (this: FastifyRequest, event, { userId, sessionId } = {}) {
     // A hash groups the lines of one session without revealing its id in the log.
-    const session = sessionId && createHash('sha256').update(sessionId).digest('hex').slice(0, 16)
+    const session = sessionId && hash('sha256', sessionId).slice(0, 16)
     this.log[levels[event]]({ event, userId, session, ip: this.ip }, event)
   })
 }

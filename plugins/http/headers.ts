@@ -16,9 +16,10 @@ const options: HelmetOptions = {
 async function headers(app: FastifyInstance) {
   const security = recordHeaders()
 
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     reply.headers(security)
     if (isPersonal(request.routeOptions.url)) reply.header('cache-control', 'no-store')
+    done()
   })
 }
 

@@ -27,8 +27,9 @@ async function origins(app: FastifyInstance) {
     exposedHeaders: ['retry-after'],
     maxAge: PREFLIGHT_SECONDS
   }
+  const [forPreflights, forOthers] = [true, false].map(preflight => ({ ...options, preflight }))
   await app.register(cors, {
-    delegator: (request, done) => done(null, { ...options, preflight: isPreflight(request) })
+    delegator: (request, done) => done(null, isPreflight(request) ? forPreflights : forOthers)
   })
 }
 

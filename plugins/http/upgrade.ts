@@ -4,10 +4,11 @@ import fp from 'fastify-plugin'
 
 /** Closes the connection after a request whose Upgrade header the service ignores. */
 async function upgrade(app: FastifyInstance) {
-  app.addHook('onRequest', async ({ headers, raw }, reply) => {
+  app.addHook('onRequest', ({ headers, raw }, reply, done) => {
     // Node discards the bytes that follow such a request in the same packet. They may be the next request of a client
     // that pipelines. The client sends that request again when the connection closes (RFC 9112, 9.3.2).
     if (headers.upgrade !== undefined && !isLiveUpgrade(raw)) reply.header('connection', 'close')
+    done()
   })
 }
 

@@ -16,11 +16,7 @@ const limits = {
 /** Sends 200 and the headers of a Server-Sent Events stream at once. Fastify sends nothing more on this reply. */
 export function openEventStream(reply: FastifyReply) {
   const { raw, request } = reply
-  const closed = new AbortController()
-  // A response that waits for an earlier one on the same connection emits no `close`, but the request does.
-  request.raw.once('close', () => closed.abort())
-  if (request.raw.destroyed) closed.abort()
-  raw.on('error', () => {}) // `close` follows
+  raw.on('error', ignore) // `close` follows
   // Without chunked encoding, the bytes of an event are the same on every socket.
   raw.useChunkedEncodingByDefault = false
   raw.shouldKeepAlive = false
@@ -36,8 +32,15 @@ export function openEventStream(reply: FastifyReply) {
   // Sent as part of the first block, because some clients treat a block without data as a message.
   let retry = retryLine()
   return {
-    /** Aborts when either side closes the connection. */
-    closed: closed.signal,
+    get isClosed() {
+      return request.raw.destroyed
+    },
+
+    /** Calls a function when either side closes the connection. */
+    onClose(callback: () => void) {
+      // A response that waits for an earlier one on the same connection emits no `close`, but the request does.
+      request.raw.once('close', callback)
+    },
 
     /** Whether the client is slow: nothing more may be written until the stream has drained. */
     get isFull() {
@@ -53,18 +56,18 @@ export function openEventStream(reply: FastifyReply) {
       writable().write(withRetry(blocks))
     },
 
-    /** Resolves when everything has been sent. Rejects after 30 s, when the connection closes or `signal` aborts. */
+    /** Resolves when everything has been sent. Rejects after 30 s, and when `signal` aborts. */
     async drained(signal: AbortSignal) {
-      const signals = [signal, closed.signal, AbortSignal.timeout(limits.drainMs)]
+      const signals = [signal, AbortSignal.timeout(limits.drainMs)]
       await once(writable(), 'drain', { signal: AbortSignal.any(signals) })
     },
 
     end(block?: Buffer) {
       raw.end(withRetry(block))
-      if (closed.signal.aborted) return
+      if (request.raw.destroyed) return
       // Without this timer, the unsent bytes of a client that does not read would stay in memory for ever.
       const timer = setTimeout(() => raw.destroy(), shutdownLimits.streamMs)
-      closed.signal.addEventListener('abort', () => clearTimeout(timer))
+      request.raw.once('close', () => clearTimeout(timer))
     },
 
     /** Resets the connection of a slow client. The reset also frees the send buffer of the kernel. */
@@ -86,6 +89,8 @@ export function openEventStream(reply: FastifyReply) {
     return all
   }
 }
+
+function ignore() {}
 
 /** Returns the line `retry` with a random time: clients that wait for the same time would reconnect together. */
 function retryLine(): string {
