@@ -9,6 +9,7 @@ import { addChecklist, openLive, openMany, readCpuSeconds, registerUser } from '
 import { startDatabase } from './support/database.ts'
 import { type Curve, draw } from './support/draw.ts'
 import { countOperations, newItem, openReadyStream, toggle } from './support/load.ts'
+import { cursorOf, fillLog } from './support/log.ts'
 import { startService } from './support/service.ts'
 import { percentile, round } from './support/statistics.ts'
 
@@ -258,25 +259,6 @@ async function measureLog({ service: { url }, user: { headers }, sql }: Place): 
     isLogarithmic: true,
     points
   }
-}
-
-/** Adds events that concern no user, until the log has `count`. */
-async function fillLog(sql: Sql, count: number) {
-  await sql`
-    insert into events (pos, kind, source, at)
-    select nextval('events_pos'), 'project.updated', 'sql', now()
-    from generate_series(1, ${count}::bigint - (select count(*) from events))`
-  await sql`analyze events`
-}
-
-/** Returns the cursor of a stream that begins now. */
-async function cursorOf(url: string, headers: Record<string, string>): Promise<string> {
-  let cursor = ''
-  const stream = await openReadyStream(url, headers, block => {
-    cursor = /^id: (.+)$/m.exec(block)?.[1] ?? cursor
-  })
-  stream.destroy()
-  return cursor
 }
 
 /** Returns the median time of some calls in milliseconds, after three that warm up. */

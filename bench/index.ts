@@ -11,7 +11,6 @@ const [name, ...args] = process.argv.slice(2)
 const others = [
   'presence.ts',
   'presence-ticks.ts 3',
-  'fanout.ts',
   'slow.ts',
   'flood.ts',
   'timing.ts 600',

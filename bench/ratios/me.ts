@@ -1,11 +1,12 @@
 import { type Headers, registerUser } from '../support/client.ts'
 import { compare, measure } from '../support/compare.ts'
 import { loadHttp } from '../support/http-load.ts'
-import { startPeer } from '../support/peers.ts'
+import { withPeer } from '../support/peers.ts'
+import type { StartedProcess } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 import { signToken } from '../support/token.ts'
 
-/* Compares GET /users/me with fastify, @fastify/jwt and one select. */
+/* Compares GET /users/me with one select behind fastify and @fastify/jwt, and behind FastAPI. */
 
 await compare({
   title: 'GET /users/me',
@@ -14,23 +15,20 @@ await compare({
   async start(env) {
     const service = await startService(env)
     const { id, headers } = await registerUser(service.url)
-    const peer = await startPeer('accounts.ts', env)
     const token = { authorization: `Bearer ${signToken(id, env.JWT_SECRET)}` }
-    const request = (
-      { url, pid }: typeof peer,
-      connections: number,
-      seconds: number,
-      headers: Headers
-    ) =>
-      measure('request', pid, () =>
-        loadHttp({ url: `${url}/users/me`, connections, seconds, headers })
-      )
+    const createVariant =
+      (name: string, headers: Headers) =>
+      ({ url, pid }: StartedProcess) => ({
+        name,
+        round: (connections: number, seconds: number) =>
+          measure('request', pid, () =>
+            loadHttp({ url: `${url}/users/me`, connections, seconds, headers })
+          )
+      })
     return [
-      { name: 'service', round: (load, seconds) => request(service, load, seconds, headers) },
-      {
-        name: 'fastify, jwt, select',
-        round: (load, seconds) => request(peer, load, seconds, token)
-      }
+      createVariant('service', headers)(service),
+      ...(await withPeer('accounts.ts', env, createVariant('fastify, jwt, select', token))),
+      ...(await withPeer('accounts.py', env, createVariant('FastAPI', token)))
     ]
   }
 })

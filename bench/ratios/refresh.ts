@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { registerUser } from '../support/client.ts'
 import { compare, measure } from '../support/compare.ts'
-import { startPeer } from '../support/peers.ts'
+import { withPeer } from '../support/peers.ts'
 import type { StartedProcess } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 import { percentile } from '../support/statistics.ts'
@@ -19,11 +19,13 @@ await compare<number>({
   loads: { '1 client': 1, '8 clients': 8, '32 clients': 32 },
   async start(env) {
     const service = await startService({ ...env, REFRESH_GRACE: '0' })
-    const peer = await startPeer('accounts.ts', env)
-    const { id: userId, email, password } = await registerUser(service.url)
+    const { email, password } = await registerUser(service.url)
     return [
       await createVariant('service', service, { email, password }),
-      await createVariant('update behind fastify', peer, { userId })
+      ...(await withPeer('accounts.ts', env, peer =>
+        createVariant('update behind fastify', peer, { email })
+      )),
+      ...(await withPeer('accounts.py', env, peer => createVariant('FastAPI', peer, { email })))
     ]
   }
 })

@@ -2,7 +2,8 @@ import postgres from 'postgres'
 import { registerUser } from '../support/client.ts'
 import { compare, measure } from '../support/compare.ts'
 import { loadHttp } from '../support/http-load.ts'
-import { startPeer } from '../support/peers.ts'
+import { withPeer } from '../support/peers.ts'
+import type { StartedProcess } from '../support/process.ts'
 import { startService } from '../support/service.ts'
 
 /* Compares POST /auth/signin with the verification of the same password hash by argon2 alone. */
@@ -14,7 +15,6 @@ await compare<number>({
   loads: { '2 in flight': 2, '8 in flight': 8 },
   async start(env) {
     const service = await startService(env)
-    const peer = await startPeer('argon2.ts', {})
     const { email, password } = await registerUser(service.url)
     const sql = postgres(env.DATABASE_URL)
     // Several accounts, because many sessions of one account would also measure the deletion of old sessions.
@@ -31,21 +31,21 @@ await compare<number>({
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ email: `user${n + 1}@example.com`, password })
     }))
+    const createVariant = (name: string, { url, pid }: StartedProcess) => ({
+      name,
+      round: (connections: number, seconds: number) =>
+        measure('sign-in', pid, () => loadHttp({ url, connections, seconds, requests }))
+    })
     return [
-      {
-        name: 'service',
-        round: (connections, seconds) =>
-          measure('sign-in', service.pid, () =>
-            loadHttp({ url: service.url, connections, seconds, requests })
-          )
-      },
-      {
+      createVariant('service', service),
+      ...(await withPeer('argon2.ts', {}, ({ pid, request }) => ({
         name: 'argon2 alone',
-        round: (inFlight, seconds) =>
-          measure('sign-in', peer.pid, async () => ({
-            count: Number(await peer.request([seconds, inFlight, password, hash].join('\t')))
+        round: (inFlight: number, seconds: number) =>
+          measure('sign-in', pid, async () => ({
+            count: Number(await request([seconds, inFlight, password, hash].join('\t')))
           }))
-      }
+      }))),
+      ...(await withPeer('accounts.py', env, peer => createVariant('FastAPI', peer)))
     ]
   }
 })

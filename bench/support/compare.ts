@@ -4,13 +4,13 @@ import { availableParallelism, cpus } from 'node:os'
 import { basename, join } from 'node:path'
 import { withTimeout } from '../../lib/with-timeout.ts'
 import { readBusySeconds, readProcesses, treeSeconds } from './cpu.ts'
-import { startDatabase } from './database.ts'
+import { readPostmasterPid, startDatabase } from './database.ts'
 import { endAll, onEnd } from './ends.ts'
 import { PeerMissing } from './peers.ts'
 import { servers } from './process.ts'
 import { percentile, round, sum } from './statistics.ts'
 
-const limits = { rounds: 3, warmUpSeconds: 2, othersCores: 0.3, repeats: 3, roundMs: 120_000 }
+const limits = { rounds: 3, warmUpSeconds: 1, othersCores: 0.3, repeats: 3, roundMs: 120_000 }
 
 /** Measured values by name and unit, such as `p99 ms`. */
 export type Figures = Record<string, number>
@@ -24,8 +24,8 @@ export interface Variant<Load> {
 
 export interface Scenario<Load> {
   title: string
-  /** the seconds of a round */
-  seconds: number
+  /** The seconds of a round. Without them, a round takes as long as its work, and is not warmed up. */
+  seconds?: number
   /** The loads by name. The first argument of the command selects those whose name contains it. */
   loads: Record<string, Load>
   /** Starts the service and its peers on one database, and returns them in this order. */
@@ -50,20 +50,21 @@ interface Result {
   cores: Cores[]
 }
 
-let postmaster = 0
+/** the process ids of PostgreSQL, which are not child processes of this process */
+const postmasters = new Set<number>()
 let cores: Cores = { others: 0, generators: 0 }
 
 /**
  * Measures the service and its peers in turns, prints a table of medians with their spread and ratios for each load,
  * and writes bench/results/NAME.json. The name is that of the script.
  */
-export async function compare<Load>({ title, seconds, loads, start }: Scenario<Load>) {
+export async function compare<Load>({ title, seconds = 0, loads, start }: Scenario<Load>) {
   const [, script = '', only = ''] = process.argv
   const results: Record<string, Result[]> = {}
   try {
     const database = await startDatabase()
     onEnd(database.stop)
-    postmaster = database.pid
+    postmasters.add(database.pid)
     const variants = await start(environment(database.url))
     for (const [name, load] of Object.entries(loads)) {
       if (!name.includes(only)) continue
@@ -85,6 +86,11 @@ export async function compare<Load>({ title, seconds, loads, start }: Scenario<L
   await writeFile(join(folder, `${basename(script, '.ts')}.json`), `${json}\n`)
 }
 
+/** Counts a further PostgreSQL, in a folder of its own, as part of the measurement. */
+export async function addPostgres(folder: string) {
+  postmasters.add(await readPostmasterPid(folder))
+}
+
 async function measureRounds<Load>(
   variants: Variant<Load>[],
   load: Load,
@@ -92,7 +98,9 @@ async function measureRounds<Load>(
 ): Promise<Result[]> {
   const results = variants.map(({ name }): Result => ({ variant: name, figures: [], cores: [] }))
   const warmUp = Math.min(limits.warmUpSeconds, seconds)
-  for (const variant of variants) await withTimeout(variant.round(load, warmUp), limits.roundMs)
+  if (seconds > 0) {
+    for (const variant of variants) await withTimeout(variant.round(load, warmUp), limits.roundMs)
+  }
   for (let n = 0; n < limits.rounds; n++) {
     for (const [index, variant] of variants.entries()) {
       results[index]?.figures.push(await measureQuietly(variant, load, seconds))
@@ -148,16 +156,17 @@ export async function measure(
     (performance.now() - start) / 1000,
     await readProcesses()
   ]
-  const used = (root: number) => treeSeconds(after, root) - treeSeconds(before, root)
-  const [all, database] = [used(process.pid), used(postmaster)]
+  const used = (root: number) =>
+    after.has(root) ? treeSeconds(after, root) - treeSeconds(before, root) : 0
+  const [all, database] = [used(process.pid), sum([...postmasters].map(used))]
   cores = {
     others: Math.max(0, busyAfter - busyBefore - all - database) / seconds,
     generators: (all - sum([...servers].map(used))) / seconds
   }
   return {
-    [`${unit}s/s`]: count / seconds,
+    ...(count > 1 && { [`${unit.replace(/y$/, 'ie')}s/s`]: count / seconds }),
     ...(pid && { [`CPU µs/${unit}`]: (used(pid) * 1e6) / count }),
-    ...(database > 0.02 && { [`CPU of PostgreSQL µs/${unit}`]: (database * 1e6) / count }),
+    [`CPU of PostgreSQL µs/${unit}`]: (database * 1e6) / count,
     ...more
   }
 }
@@ -173,6 +182,7 @@ function print(title: string, results: Result[]) {
     const cells = peers.flatMap(({ figures }) => {
       const values = figures.map(found => found[figure] ?? Number.NaN)
       if (values.some(Number.isNaN)) return ['', '']
+      if (values.includes(0)) return [spread(values), '']
       return [spread(values), `**${spread(own.map((value, n) => value / (values[n] ?? 1)))}**`]
     })
     console.log(`| ${[figure, spread(own), ...cells].join(' | ')} |`)

@@ -7,15 +7,32 @@ import { type StartedProcess, startProcess } from './process.ts'
 const folder = join(import.meta.dirname, '../peers')
 const python = join(folder, '.venv/bin/python')
 
-/** Thrown when the packages of the peers cannot be installed here. */
+/** Thrown when a program or package that a peer needs is not here and cannot be installed. */
 export class PeerMissing extends Error {}
 
-/** Starts a peer of `bench/peers` by its file. Installs the packages of the peers first, unless they are there. */
+/**
+ * Starts a peer of `bench/peers` by its file, and returns what `use` makes of it. Installs the packages of the peers
+ * first, unless they are there. When that is impossible, prints a sentence and returns an empty list.
+ */
+export async function withPeer<T>(
+  file: string,
+  env: NodeJS.ProcessEnv,
+  use: (peer: StartedProcess) => T | Promise<T>
+): Promise<T[]> {
+  try {
+    return [await use(await startPeer(file, env))]
+  } catch (error) {
+    if (!(error instanceof PeerMissing)) throw error
+    console.log(`The peer ${file} is skipped, because ${error.message}`)
+    return []
+  }
+}
+
 export async function startPeer(file: string, env: NodeJS.ProcessEnv): Promise<StartedProcess> {
-  if (file.endsWith('.py')) installPython()
+  const isPython = file.endsWith('.py')
+  if (isPython) installPython()
   else installNode()
-  const program = file.endsWith('.py') ? python : process.execPath
-  const peer = await startProcess([program, join(folder, file)], env)
+  const peer = await startProcess([isPython ? python : process.execPath, join(folder, file)], env)
   onEnd(peer.stop)
   return peer
 }
