@@ -15,6 +15,8 @@ t.test(
     const sql = openSql(t, url, 1)
     const node: FastifyInstance = Object.create(app, { sql: { value: sql } })
     const { apply, addItems, listId } = await insertChecklist(node)
+    // PostgreSQL now knows that the tables are empty. Before, it expects some rows in each.
+    await sql`vacuum analyze`
     const [itemId = ''] = await addItems('milk', 'bread')
     const tick = (from: boolean) =>
       apply({ kind: 'item.set', itemId, set: { done: { from, to: !from } } })
@@ -32,6 +34,10 @@ t.test(
     await sql`select pg_stat_force_next_flush()`
     await sql`select pg_stat_force_next_flush()`
     const before = await readScans()
+    t.ok(
+      (before.checklist_items?.scans ?? 0) < 100,
+      'an insert with SQL scans no table for each row'
+    )
     for (let n = 0; n < 50; n++) {
       await tick(n % 2 === 0)
       const [added = ''] = [randomUUID()]
@@ -40,11 +46,13 @@ t.test(
       const seen = { text: 'eggs', done: false, dueOn: null }
       await apply({ kind: 'item.delete', itemId: added, seen })
     }
-    // PostgreSQL counts with a delay.
-    const isCounted = async () => ((await readScans()).operations?.inserts ?? 0) >= 200
-    await until(isCounted)
+    // A connection that ends reports its scans at once.
+    await app.close()
+    await until(async () => ((await readScans()).operations?.inserts ?? 0) >= 200)
     const after = await readScans()
-    for (const [name, { scans }] of Object.entries(after)) t.equal(scans, before[name]?.scans, name)
+    // Retention scans some tables, too, but not for each operation.
+    for (const [name, { scans }] of Object.entries(after))
+      t.ok(scans - (before[name]?.scans ?? 0) < 20, name)
 
     async function readScans() {
       const rows = await sql<{ name: string; scans: number; inserts: number }[]>`
