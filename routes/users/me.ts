@@ -34,7 +34,8 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     schema: {
       ...docs,
       summary: 'Change the name of the current user',
-      description: "The other members of the user's projects see the new name.",
+      description:
+        "The other members of the user's projects see the new name. Other nodes return it within a second.",
       body: Rename,
       response: { 200: Me, ...refusals(400, 401, 403, 413, 415, 429, 503) }
     },

@@ -104,6 +104,13 @@ t.test('conflicts in Chromium', { skip }, async t => {
 
       const sentence = 'Bob deleted this line. You changed it to “12 candles” meanwhile.'
       await question(annPage, sentence).getByRole('button', { name: 'Keep it' }).click()
+      // When this question disappears, the other one moves. A click at that moment would miss it.
+      await question(
+        bobPage,
+        'You deleted this line. Ann changed it to “12 candles” meanwhile.'
+      ).waitFor({
+        state: 'detached'
+      })
       await question(bobPage, 'You deleted this line. Ann changed it to “Red balloons” meanwhile.')
         .getByRole('button', { name: 'Delete it' })
         .click()
