@@ -26,9 +26,11 @@ export function openTailConnection(url: string): Sql {
   const options = connectionOptions({
     application_name: 'concord tail',
     // Planning takes longer than running this statement, and its parameters do not change the plan. The planner does
-    // not know them, so it expects a third of the log: without `jit`, PostgreSQL would compile the statement for 100 ms.
+    // not know them, so it expects a third of the log: without `jit: off`, PostgreSQL would compile the statement for
+    // 100 ms. A plan that was made while the log was empty would scan all of it.
     plan_cache_mode: 'force_generic_plan',
-    jit: 'off'
+    jit: 'off',
+    enable_seqscan: 'off'
   })
   return postgres(url, { ...options, max: 1 })
 }

@@ -26,6 +26,8 @@ $$;
 
 create or replace function place_item_last() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+-- PostgreSQL may plan the query while checklist_items is empty, and keep that plan while a statement inserts thousands.
+set enable_seqscan = off
 as $$
 begin
   new.position := coalesce(

@@ -27,8 +27,10 @@
 create or replace function apply_operations(batch jsonb) returns jsonb
 language plpgsql
 -- Planning the about 30 small statements again for each call would cost more than running them. Ids are passed as
--- arrays: a generic plan expects 100 rows from a set-returning function and would scan whole tables.
+-- arrays: a generic plan expects 100 rows from a set-returning function and would scan whole tables. PostgreSQL may plan
+-- a statement while its table is empty, and keep that plan when the table is large.
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
 as $$
 declare
   lock_timeout constant text := current_setting('lock_timeout');
