@@ -60,7 +60,7 @@ class AccessToken(BaseModel):
     accessToken: str
 
 
-def user_id(authorization: str = Header()) -> str:
+async def user_id(authorization: str = Header()) -> str:
     try:
         token = authorization.removeprefix("Bearer ")
         claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience="concord", issuer="concord")

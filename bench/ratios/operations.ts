@@ -33,7 +33,7 @@ const loads = Object.entries(places).flatMap(([place, items]) =>
 
 await compare<Load>({
   title: 'Operations',
-  seconds: 3,
+  seconds: 2,
   loads: Object.fromEntries(loads),
   async start(env) {
     const first = await startService(env)

@@ -6,8 +6,15 @@ export function onEnd(end: () => Promise<unknown>) {
   ends.push(end)
 }
 
-/** Calls the registered functions, the newest first. */
-export async function endAll() {
+let ending: Promise<void> | undefined
+
+/** Calls the registered functions once, the newest first. */
+export function endAll(): Promise<void> {
+  ending ??= callAll()
+  return ending
+}
+
+async function callAll() {
   for (let end = ends.pop(); end; end = ends.pop()) await end()
 }
 
