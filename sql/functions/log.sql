@@ -71,9 +71,12 @@ declare
   list uuid;
   list_rev bigint;
   commit_at constant numeric := extract(epoch from clock_timestamp());
+  written_at timestamptz;
 begin
   -- The commit lock is held until the transaction is visible, so that events become visible in the order of pos.
   perform pg_advisory_xact_lock(hashtextextended('concord.log', 0));
+  -- One time for all: clients take `updatedAt` of a checklist from its newest event.
+  written_at := clock_timestamp();
   -- With synchronous_commit off, a crash could lose a commit that clients have received; its positions would then be
   -- used for other events.
   if current_setting('synchronous_commit') = 'off' then
@@ -87,7 +90,7 @@ begin
       list := pending.checklist_id;
       if list is not null then
         insert into checklist_revs as revs (checklist_id, rev, updated_at)
-        values (list, 0, clock_timestamp())
+        values (list, 0, written_at)
         on conflict (checklist_id) do update set updated_at = excluded.updated_at
         returning rev into list_rev;
       end if;
@@ -103,7 +106,7 @@ begin
         when 'conflict.opened' then pending.after || jsonb_build_object('openedRev', list_rev)
         else pending.after
       end,
-      pending.actor_id, pending.op_id, pending.source, clock_timestamp(),
+      pending.actor_id, pending.op_id, pending.source, written_at,
       -- null without tracing
       pending.trace || ' ' || commit_at
     );

@@ -37,6 +37,22 @@ t.test("a query of visible events does not read other projects' events", async t
   t.ok(read < 100, `${read} rows of the log were read`)
 })
 
+t.test('a checklist was updated at the time of its newest event', async t => {
+  const sql = openSql(t, await createDatabase(t))
+  const projectId = await insertProject(sql)
+  const lists = await sql<{ id: string }[]>`
+    insert into checklists (project_id, title)
+    select ${projectId}, 'List' from generate_series(1, 20)
+    returning id`
+  for (const { id } of lists) await sql`update checklists set title = 'Other' where id = ${id}`
+  const differing = await sql`
+    select checklist_id
+    from events
+    join checklist_revs using (checklist_id, rev)
+    where at <> updated_at`
+  t.equal(differing.length, 0)
+})
+
 t.test('a page of events does not read values beyond its byte limit', async t => {
   const sql = openSql(t, await createDatabase(t))
   const listId = randomUUID()

@@ -10,7 +10,7 @@ import { Menu } from '../parts/menu.tsx'
 import { Title } from '../parts/title.tsx'
 import { showToast } from '../parts/toast.tsx'
 import { href } from '../route.ts'
-import { connection, me, projects } from '../state.ts'
+import { connection, me, projectNameOf } from '../state.ts'
 import { plural } from '../text.ts'
 import { Banners, Unsent } from './banners.tsx'
 import { ConflictQuestion } from './conflict.tsx'
@@ -79,7 +79,7 @@ function openModel(id: string, userId: string): Model {
   return createModel(id, {
     client,
     me: userId,
-    projectNameOf: id => projects.value?.find(project => project.id === id)?.name,
+    projectNameOf,
     onMessage: showToast,
     onOthers: announceOthers,
     onConflict(conflict, isMine, nameOf) {
