@@ -20,7 +20,7 @@ export interface ConnectionOptions {
 
 export type Connections = Awaited<ReturnType<typeof openConnections>>
 
-/** What the worker thread and this thread share. Times are in milliseconds since the epoch. */
+/** The data that the worker thread and this thread share. Times are in milliseconds since 1970. */
 export interface SharedCounters {
   /** connections opened, changes received, connections that the server has closed */
   counts: Int32Array<SharedArrayBuffer>

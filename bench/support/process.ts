@@ -8,7 +8,7 @@ export type StartedProcess = Awaited<ReturnType<typeof startProcess>>
 
 const limits = { logLines: 1000, startMs: 60_000, stopMs: 15_000 }
 
-/** The ids of the servers that run, so that their CPU time can be told from that of the load generators. */
+/** The process ids of the running servers, whose CPU time does not belong to the load generators. */
 export const servers = new Set<number>()
 
 /**
