@@ -9,6 +9,8 @@ const limits = {
   maxBufferedBytes: 64 << 10,
   // A slow client that has not received all bytes after this time is disconnected. It can resume with its cursor.
   drainMs: 30_000,
+  // The headers wait this long for the first block, so that one system call sends both.
+  headersMs: 100,
   retryMs: { least: 1000, spread: 2000 }
 }
 
@@ -19,10 +21,11 @@ const limits = {
 export class EventStream {
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  #headersTimer: NodeJS.Timeout | undefined
   /** Sent as part of the first block, because some clients treat a block without data as a message. */
   #retry = retryLine()
 
-  /** Sends 200 and the headers at once. Fastify sends nothing more on this reply. */
+  /** Sends 200 and the headers. Fastify sends nothing more on this reply. */
   constructor(reply: FastifyReply) {
     const { raw } = reply
     this.#request = reply.request.raw
@@ -38,7 +41,9 @@ export class EventStream {
       'cache-control': 'no-cache, no-store, no-transform',
       'x-accel-buffering': 'no'
     })
+    this.#writable.cork()
     raw.flushHeaders()
+    this.#headersTimer = setTimeout(() => this.#sendHeaders(), limits.headersMs)
   }
 
   get isClosed(): boolean {
@@ -63,6 +68,7 @@ export class EventStream {
   /** Sends blocks of the stream, such as events, in one system call. */
   write(blocks: Buffer) {
     this.#writable.write(this.#withRetry(blocks))
+    if (this.#headersTimer) this.#sendHeaders()
   }
 
   /** Resolves when everything has been sent. Rejects after 30 s, and when `signal` aborts. */
@@ -73,6 +79,7 @@ export class EventStream {
 
   end(block?: Buffer) {
     this.#response.end(this.#withRetry(block))
+    if (this.#headersTimer) this.#sendHeaders()
     if (this.isClosed) return
     // Without this timer, the unsent bytes of a client that does not read would stay in memory for ever.
     const timer = setTimeout(() => this.#response.destroy(), shutdownLimits.streamMs)
@@ -82,6 +89,12 @@ export class EventStream {
   /** Resets the connection of a slow client. The reset also frees the send buffer of the kernel. */
   reset() {
     this.#request.socket.resetAndDestroy()
+  }
+
+  #sendHeaders() {
+    clearTimeout(this.#headersTimer)
+    this.#headersTimer = undefined
+    this.#writable.uncork()
   }
 
   // A write to the socket costs a fifth less than a write to the response. A response that waits for an earlier one on

@@ -248,6 +248,7 @@ export class Feed implements Subscriber {
 
   // There is no await after `#readMemory()` in the caller, so that no event is delivered in between.
   #goLive({ projects }: Memberships, missed: LogEvent[]) {
+    this.#leavingState = undefined // nothing waits any more, and `abort` takes long
     this.#enter('live')
     this.#subscribe(`user:${this.#parts.identity.userId}`)
     for (const { projectId } of projects) this.#subscribe(`project:${projectId}`)

@@ -63,12 +63,12 @@ t.test('memory takes no events that are too many, too large or deleted', async t
   t.equal(app.pubsub.recent({ epoch, pos: head - 150 }, 10), null, 'some were deleted')
   t.equal(app.pubsub.recent({ epoch, pos: head - 100 }, 1000)?.length, 100)
 
-  await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 33_000_000 })
+  await insertLargeEvents(sql, { projectId, listId, count: 1, bytes: 40_000_000 })
   await add(1)
   const fresh = await build(t, { DATABASE_URL: app.config.databaseUrl })
   const cursor = { epoch, pos: head }
   await fresh.pubsub.loadRecent(cursor)
-  t.equal(fresh.pubsub.recent(cursor, 10), null, 'one is too large')
+  t.ok(fresh.pubsub.recent(cursor, 10) === null, 'one is too large')
   const before = await readings(fresh)
   await fresh.pubsub.loadRecent(cursor)
   t.equal(await readings(fresh), before, 'it is not read again')
