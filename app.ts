@@ -11,6 +11,7 @@ import Fastify, {
 import fp from 'fastify-plugin'
 import { type Config, readConfig } from './lib/config.ts'
 import { loggerOptions } from './lib/log.ts'
+import { buildSerializer } from './lib/serialization.ts'
 import { buildValidator, schemaErrorFormatter } from './lib/validation.ts'
 import keys from './plugins/auth/keys.ts'
 import configuration, { type AppOptions } from './plugins/config.ts'
@@ -138,7 +139,7 @@ export function createServer(config: Config): FastifyInstance {
     forceCloseConnections: 'idle',
     clientErrorHandler: onClientError,
     frameworkErrors: sendError,
-    schemaController: { compilersFactory: { buildValidator } },
+    schemaController: { compilersFactory: { buildValidator, buildSerializer } },
     schemaErrorFormatter
   }
   return Fastify(options)
