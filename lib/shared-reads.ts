@@ -14,16 +14,19 @@ export type ReadForUsers<V> = (source: string, userIds: string[]) => Promise<(V 
 /**
  * Returns a function that reads the value of a user from a source, such as a checklist, when it is the turn of that user.
  * One read also serves the other users who wait for the same source then, `max` in all. It always begins after the call.
+ * Two reads of one source never run at once, because more users join the second one while the first one runs.
  */
 export function createSharedReads<V>(limit: Limiter, read: ReadForUsers<V>, max: number) {
   /** The users who wait, by source. */
   const sources = new Map<string, Map<string, Waiter<V>>>()
+  /** The reads that are running, by source. */
+  const running = new Map<string, Promise<void>>()
 
   return async (source: string, userId: string, signal?: AbortSignal): Promise<V> => {
     const waiter = wait(source, userId)
     waiter.calls++
     try {
-      await limit(async () => waiter.isTaken || readFor(source, waiter), userId, signal)
+      await limit(() => readOnce(source, waiter), userId, signal)
     } finally {
       waiter.calls--
       if (waiter.calls === 0 && !waiter.isTaken) take(source, [waiter])
@@ -43,6 +46,14 @@ export function createSharedReads<V>(limit: Limiter, read: ReadForUsers<V>, max:
     waiter.promise.catch(() => {}) // the callers may still wait for their turn when the read fails
     waiting.set(userId, waiter)
     return waiter
+  }
+
+  async function readOnce(source: string, waiter: Waiter<V>) {
+    while (!waiter.isTaken && running.has(source)) await running.get(source)
+    if (waiter.isTaken) return
+    const reading = readFor(source, waiter).finally(() => running.delete(source))
+    running.set(source, reading)
+    await reading
   }
 
   async function readFor(source: string, first: Waiter<V>) {

@@ -5,10 +5,10 @@ import type { Sql } from '../../sql/executor.ts'
 import type { Follow } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
 
-// The first of several notifications causes a query at once. All others of the next 10 ms cause one more, or of the time
-// that the delivery took, if that was longer: the more clients there are, the more commits share one write to each. A
-// client of this node that waits for its own commit ends this rest.
-const limits = { minIntervalMs: 10, maxRestMs: 100 }
+// The first of several notifications causes a query at once. All others of the next 10 ms cause one more. After a delivery
+// that took longer, the rest is as long as the delivery, at most 20 ms: so with many clients, more commits share one write to
+// each. A client of this node that waits for its own commit ends the rest.
+const limits = { minIntervalMs: 10, maxRestMs: 20 }
 
 export interface TailOptions {
   url: string

@@ -61,10 +61,12 @@ async function socket(app: FastifyInstance) {
 
   app.decorateRequest('handshakeResponse')
   app.decorate('refuseTooManySockets', async (request, reply) => {
+    if (await quota.isUsedUp(request.identity.userId)) {
+      const { socketsPerUser, retryAfterSeconds: retryAfter } = limits
+      throw Object.assign(new TooManySockets(socketsPerUser), { retryAfter })
+    }
     request.handshakeResponse = reply.raw
-    if (!(await quota.isUsedUp(request.identity.userId))) return
-    const { socketsPerUser, retryAfterSeconds: retryAfter } = limits
-    throw Object.assign(new TooManySockets(socketsPerUser), { retryAfter })
+    if (request.ws) request.raw.socket.cork() // until the first message
   })
 
   function onError(this: WebSocket, err: Error) {
@@ -92,6 +94,7 @@ async function socket(app: FastifyInstance) {
     quota.take(identity.userId)
     connections.add(live)
     live.start()
+    connection.uncork()
     // The shutdown may have begun while the database was queried for the session.
     if (shutdown.isClosing) live.drain()
   })
