@@ -11,13 +11,13 @@ declare module 'fastify' {
 
 /** Starts the embedded PostgreSQL and does not wait for it, because it starts while the service loads its modules. */
 async function plugin(app: FastifyInstance) {
-  const { databaseUrl, dataDir, workers } = app.config
+  const { config, log } = app
   app.decorate('embeddedPostgres', undefined)
-  if (databaseUrl) return
+  if (config.databaseUrl) return
   // PostgreSQL's default is 100. Each worker has up to eight connections.
   const settings: Record<string, string> =
-    workers > 1 ? { max_connections: String(100 + 8 * workers) } : {}
-  const starting = startPostgres(dataDir, settings, step => app.log.info(step))
+    config.workers > 1 ? { max_connections: String(100 + 8 * config.workers) } : {}
+  const starting = startPostgres(config.dataDir, settings, step => log.info(step))
   starting.catch(() => {}) // the plugin `database` waits for it, and then throws the error
   app.embeddedPostgres = starting
   // Fastify runs onClose hooks in reverse order, so this one stops PostgreSQL after the pools have closed.

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import type { LogEvent } from '../../../lib/event.ts'
-import type { TokenBuckets } from '../../../lib/token-bucket.ts'
+import type { createTokenBuckets } from '../../../lib/token-bucket.ts'
 import { withTimeout } from '../../../lib/with-timeout.ts'
 import packageJson from '../../../package.json' with { type: 'json' }
 import type { OpenSocket } from '../../../schemas/connections.ts'
@@ -42,8 +42,8 @@ export interface ConnectionParts {
   /** The TCP connection below the socket. */
   connection: Socket
   isMessage: MessageHandlerParts['isMessage']
-  /** The messages of all connections, by the id of the connection. */
-  rate: TokenBuckets
+  /** Limits the messages of each connection, by its id. */
+  rate: ReturnType<typeof createTokenBuckets>
   onClosed: () => void
 }
 
