@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
@@ -10,11 +11,13 @@ import Fastify, {
 import fp from 'fastify-plugin'
 import { type Config, readConfig } from './lib/config.ts'
 import { loggerOptions } from './lib/log.ts'
+import { buildSerializer } from './lib/serialization.ts'
 import { buildValidator, schemaErrorFormatter } from './lib/validation.ts'
 import keys from './plugins/auth/keys.ts'
 import configuration, { type AppOptions } from './plugins/config.ts'
 import database from './plugins/db/database.ts'
 import pools from './plugins/db/pools.ts'
+import embeddedPostgres from './plugins/embedded-postgres.ts'
 import { onClientError, sendError } from './plugins/http/errors.ts'
 import metrics from './plugins/http/metrics.ts'
 import shutdown from './plugins/http/shutdown.ts'
@@ -29,12 +32,14 @@ import workers from './plugins/workers/workers.ts'
 const groups = ['http', 'db', 'pubsub', 'auth', 'live', 'jobs']
 
 /**
- * The whole service as one plugin. Registers the configuration and tracing, then the groups of plugins, then every file of
- * `routes/`.
+ * The whole service as one plugin. Registers the configuration and tracing, starts the embedded PostgreSQL, then registers
+ * the groups of plugins, then every file of `routes/`.
  */
 const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
   await app.register(configuration, options)
   await app.register(tracing)
+  await app.register(embeddedPostgres)
+  await loadModules()
   for (const group of groups) {
     await app.register(autoload, {
       dir: join(import.meta.dirname, 'plugins', group),
@@ -53,6 +58,19 @@ const app: FastifyPluginAsync<AppOptions> = async (app, options) => {
 
 export default app
 
+/**
+ * Loads the modules of all plugins and routes. autoload would load those of a group only when the groups before it are
+ * ready, among them the database.
+ */
+export async function loadModules(): Promise<void> {
+  const folders = ['plugins', 'routes'].map(name => join(import.meta.dirname, name))
+  for (const folder of folders) {
+    const files = await readdir(folder, { recursive: true })
+    const modules = files.filter(file => file.endsWith('.ts'))
+    await Promise.all(modules.map(file => import(join(folder, file))))
+  }
+}
+
 const limits = {
   bodyBytes: 256 * 1024,
   /** Maximum time to receive a whole request. A response, such as a stream, may take longer. */
@@ -64,7 +82,17 @@ const limits = {
 }
 
 /** The plugins of the primary of a node with several workers. The primary serves no request. */
-const primaryPlugins = [configuration, tracing, metrics, shutdown, database, pools, keys, workers]
+const primaryPlugins = [
+  configuration,
+  tracing,
+  embeddedPostgres,
+  metrics,
+  shutdown,
+  database,
+  pools,
+  keys,
+  workers
+]
 
 /**
  * Creates the service, which does not listen yet. `env` replaces `process.env` and the file `.env`. `primary` is the
@@ -111,7 +139,7 @@ export function createServer(config: Config): FastifyInstance {
     forceCloseConnections: 'idle',
     clientErrorHandler: onClientError,
     frameworkErrors: sendError,
-    schemaController: { compilersFactory: { buildValidator } },
+    schemaController: { compilersFactory: { buildValidator, buildSerializer } },
     schemaErrorFormatter
   }
   return Fastify(options)

@@ -116,7 +116,7 @@ async function start(url: string) {
 function joinUsers(
   app: Awaited<ReturnType<typeof start>>,
   { lists, users }: NodeUsers,
-  send: PresenceConnection['send']
+  send: PresenceConnection['sender']['send']
 ): PresenceConnection[] {
   return Array.from({ length: users }, (_, n) => {
     const connection: PresenceConnection = {
@@ -124,8 +124,7 @@ function joinUsers(
       connectionId: randomUUID(),
       userId: randomUUID(),
       name: `User ${n}`,
-      send,
-      isFull: () => false
+      sender: { send, isFull: false }
     }
     app.presence.join(connection)
     return connection

@@ -1,5 +1,4 @@
-import { glob } from 'node:fs/promises'
-import { join } from 'node:path'
+import { loadModules } from '../app.ts'
 
 /*
  * Loads all modules of the service, so that their compiled code is kept in node_modules/.cache: for images, whose files
@@ -7,7 +6,4 @@ import { join } from 'node:path'
  *
  * node --import ./lib/requirements.js bin/compile.ts
  */
-const root = join(import.meta.dirname, '..')
-for await (const file of glob('{app.ts,{plugins,routes}/**/*.ts}', { cwd: root })) {
-  await import(join(root, file))
-}
+await loadModules()

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { patchDriver } from '../lib/driver.js'
 
 linkNode()
-patchDriver()
+await patchDriver()
 
 /**
  * Creates the link `node_modules/.bin/node` to the installed Node package. All npm scripts run this Node. npm 10

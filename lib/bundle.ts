@@ -1,4 +1,4 @@
-import { type BuildOptions, build, type OutputFile, stop } from 'esbuild'
+import type { BuildOptions, OutputFile } from 'esbuild'
 
 const options = {
   bundle: true,
@@ -15,6 +15,8 @@ let running = 0
 /** Returns the files that esbuild makes for browsers. Builds that run at the same time share one process of esbuild. */
 export async function bundle(extra: BuildOptions): Promise<OutputFile[]> {
   running++
+  // Loaded here, because a service without WEB=on does not need it.
+  const { build, stop } = await import('esbuild')
   try {
     const { outputFiles } = await build({ ...options, ...extra, write: false })
     return outputFiles

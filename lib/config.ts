@@ -1,10 +1,11 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
-import { envSchema } from 'env-schema'
+import { parseEnv } from 'node:util'
 import { Environment } from '../schemas/config.ts'
 import { CLOCK_SKEW_SECONDS } from './clock.ts'
+import { buildValidator } from './validation.ts'
 
 export type Config = ReturnType<typeof readConfig>
 
@@ -82,25 +83,24 @@ function tracing(env: Environment) {
 
 const DAY_SECONDS = 86_400
 
+// An environment arrives as text, like the parameters of a request.
+const validate = buildValidator({})({ schema: Environment, httpPart: 'params' } as never)
+
 function readEnvironment(source?: NodeJS.ProcessEnv): Environment {
   const set = Object.fromEntries(
     Object.entries(source ?? process.env).filter(([, value]) => value !== '')
   )
-  try {
-    return envSchema<Environment>({
-      schema: structuredClone(Environment),
-      data: set,
-      env: false,
-      dotenv: source === undefined
-    })
-  } catch (error) {
-    const { errors } = error as { errors?: { instancePath: string; message?: string }[] }
-    const [first] = errors ?? []
-    if (!first) throw error
-    const name = first.instancePath.slice(1) as keyof typeof Environment.properties
-    const { description } = Environment.properties[name]
-    throw new Error(`${name} ${first.message} (${description})`)
-  }
+  const env = source ? set : { ...readFileOfVariables(), ...set }
+  if (validate(env)) return env as unknown as Environment
+  const [error] = validate.errors ?? []
+  const name = error?.instancePath.slice(1) as keyof typeof Environment.properties
+  const { description } = Environment.properties[name]
+  throw new Error(`${name} ${error?.message} (${description})`)
+}
+
+/** Returns the variables in the file `.env` of the current folder. */
+function readFileOfVariables(): NodeJS.Dict<string> {
+  return existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}
 }
 
 function entries(name: keyof Environment, value: string): string[] {

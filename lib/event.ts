@@ -59,7 +59,7 @@ export const topicsOf = memoize((event: LogEvent): string[] => {
 
 /** Returns whether an event may change who receives the next events: then it is the last one of its batch. */
 export function changesSubscriptions({ kind }: LogEvent): boolean {
-  return kind.startsWith('member.') || kind === 'checklist.deleted'
+  return kind.startsWith('member.') || kind === 'checklist.deleted' || kind === 'session.ended'
 }
 
 export function endedSessionOf({ after }: LogEvent): { sessionId: string; reason: string } {

@@ -1,3 +1,5 @@
+export type Limiter = ReturnType<typeof createLimiter>
+
 export interface LimiterOptions {
   maxRunning: number
   maxWaiting: number

@@ -1,10 +1,14 @@
+import { createRequire } from 'node:module'
 import type { FastifyRequest } from 'fastify'
-import pretty from 'pino-pretty'
+
+const require = createRequire(import.meta.url)
 
 /** Returns the options of the logger. It logs no query string, header, cookie or body of a request. */
 export function loggerOptions(level: string, isTerminal: boolean) {
   const options = { level, serializers: { req: requestLine, res: responseLine, err: errorLine } }
   if (!isTerminal) return options
+  // Loaded here, because most services do not log to a terminal.
+  const pretty = require('pino-pretty')
   return {
     ...options,
     stream: pretty({

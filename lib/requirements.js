@@ -1,6 +1,5 @@
 import module from 'node:module'
 import { join } from 'node:path'
-import { isDriverPatched } from './driver.js'
 
 // Checks the installation. When a part is missing, prints one sentence and exits with code 1. `npm start` imports this
 // file before server.ts. This file is JavaScript, because an old Node cannot load TypeScript.
@@ -8,25 +7,31 @@ import { isDriverPatched } from './driver.js'
 /** The first version of Node whose http.createServer has the option `shouldUpgradeCallback`. */
 const MIN_NODE = [24, 9]
 
-const missing = await findMissing()
-if (missing) {
-  process.stderr.write(`Concord does not start: ${missing}\n`)
-  process.exit(1)
+if (isNodeOld()) {
+  fail(
+    `Node ${MIN_NODE.join('.')} or newer is needed and this is ${process.versions.node}: install again without --omit=optional and --ignore-scripts, or install that Node`
+  )
 }
 
 // Keeps the compiled code of all modules that are loaded from here on, so that the next start needs half the CPU.
 module.enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/concord'))
 
-async function findMissing() {
-  if (isNodeOld()) {
-    return `Node ${MIN_NODE.join('.')} or newer is needed and this is ${process.versions.node}: install again without --omit=optional and --ignore-scripts, or install that Node`
-  }
-  if (!(await isLoadable('@node-rs/argon2'))) {
-    return `\`@node-rs/argon2\` lacks its package for ${process.platform}-${process.arch}: install again without --omit=optional`
-  }
-  if (!isDriverPatched()) {
-    return 'the driver `postgres` is not patched, because the install scripts did not run: install again without --ignore-scripts'
-  }
+if (!(await isLoadable('@node-rs/argon2'))) {
+  fail(
+    `\`@node-rs/argon2\` lacks its package for ${process.platform}-${process.arch}: install again without --omit=optional`
+  )
+}
+
+const { isDriverPatched } = await import('./driver.js')
+if (!isDriverPatched()) {
+  fail(
+    'the driver `postgres` is not patched, because the install scripts did not run: install again without --ignore-scripts'
+  )
+}
+
+function fail(sentence) {
+  process.stderr.write(`Concord does not start: ${sentence}\n`)
+  process.exit(1)
 }
 
 function isNodeOld() {

@@ -29,6 +29,18 @@ export function createRingBuffer<T extends BufferedEvent>(limits: {
       while (events.length - first > limits.max || bytes > limits.maxBytes) evict()
     },
 
+    /** Adds all events between `pos` and the floor, unless they exceed a limit. Returns whether they were added. */
+    prepend(older: T[], pos: number): boolean {
+      const size = older.reduce((sum, event) => sum + event.bytes, 0)
+      const count = events.length - first + older.length
+      if (count > limits.max || bytes + size > limits.maxBytes) return false
+      events = [...older, ...events.slice(first)]
+      first = 0
+      bytes += size
+      floor = pos
+      return true
+    },
+
     /**
      * Returns the first `limit` events after `pos`. Returns null when an event after `pos` is no longer in the buffer.
      */

@@ -1,3 +1,5 @@
+export type TokenBuckets = ReturnType<typeof createTokenBuckets>
+
 /**
  * Returns one bucket of `burst` tokens for each client, which gains `rate` tokens per second. The algorithm is the
  * virtual scheduling of ITU-T I.371 (GCRA). Full buckets are deleted, so the memory is bounded by the number of clients

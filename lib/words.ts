@@ -22,13 +22,14 @@ const TOKEN = new RegExp(
 const SPACELESS =
   /[\p{scx=Hani}\p{scx=Hira}\p{scx=Kana}\p{scx=Bopo}\p{scx=Thai}\p{scx=Laoo}\p{scx=Khmr}\p{scx=Mymr}\p{scx=Tibt}\uff01-\uff65]/u
 
-// The locale is fixed, so that every machine finds the same words.
-const segmenter = new Intl.Segmenter('en', { granularity: 'word' })
+let segmenter: Intl.Segmenter | undefined
 
 // Adjoining segments of scripts with spaces stay one word.
 function segment(run: string): string[] {
   const words: string[] = []
   let isSpaceless = true
+  // The locale is fixed, so that every machine finds the same words. Made at the first use, because it takes 15 ms.
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'word' })
   for (const { segment } of segmenter.segment(run)) {
     const wasSpaceless = isSpaceless
     isSpaceless = SPACELESS.test(segment)

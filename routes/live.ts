@@ -24,7 +24,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
         headers: { connection: 'close, upgrade', upgrade: 'websocket' }
       })
     },
-    wsHandler: (socket, { identity, raw }) => app.openSocket(socket, raw.socket, identity)
+    wsHandler: app.openSocket
   })
 }
 

@@ -1,6 +1,7 @@
 import { ChecklistDeleted, ChecklistNotFound, ProjectNotFound } from '../lib/errors.ts'
 import type { Checklist, ChecklistSummary, Checklists } from '../schemas/checklist.ts'
 import type { PageQuery } from '../schemas/page.ts'
+import type { Role } from '../schemas/project.ts'
 import type { Sql } from './executor.ts'
 import { requireAllowed, withMember } from './membership.ts'
 import { keyset, toPage } from './page.ts'
@@ -68,19 +69,28 @@ export async function listChecklists(
   return { checklists: page, next }
 }
 
-/** Returns a checklist and the newest position from one snapshot. Throws ChecklistNotFound or ChecklistDeleted. */
-export async function readChecklist(
+/** A checklist, and the newest position of the log at that moment. */
+export type ChecklistAt = Checklist & { pos: number }
+
+/**
+ * Returns a checklist as each of several users sees it, all from one snapshot of the database. Users with the same role
+ * receive the same object. The result is ChecklistNotFound for a user who is no member, ChecklistDeleted for all others
+ * when it was deleted.
+ */
+export async function readChecklists(
   sql: Sql,
-  actorId: string,
+  actorIds: string[],
   checklistId: string
-): Promise<Checklist & { pos: number }> {
-  const [checklist] = await sql<[(Checklist & { pos: number; isDeleted: boolean })?]>`
+): Promise<(ChecklistAt | Error)[]> {
+  const [found] = await sql<
+    [(Omit<ChecklistAt, 'role'> & { isDeleted: boolean; roles: Record<string, Role> })?]
+  >`
     select
       checklists.id,
       project_id as "projectId",
       title,
       deleted_at is not null as "isDeleted",
-      role,
+      roles,
       rev,
       log_epoch() as epoch,
       coalesce((select max(events.pos) from events), 0) as pos,
@@ -96,14 +106,27 @@ export async function readChecklist(
         and resolved_at is null
       ), '[]') as conflicts
     from checklists
-    join project_members using (project_id)
     join checklist_revs on checklist_id = checklists.id
+    cross join lateral (
+      select jsonb_object_agg(user_id, role) as roles
+      from project_members
+      where project_id = checklists.project_id
+      and user_id = any (${actorIds}::uuid[])
+    ) as members
     where checklists.id = ${checklistId}
-    and user_id = ${actorId}
+    and roles is not null
   `
-  if (!checklist) throw new ChecklistNotFound()
-  if (checklist.isDeleted) throw new ChecklistDeleted()
-  return checklist
+  if (!found) return actorIds.map(() => new ChecklistNotFound())
+  const { isDeleted, roles, id, projectId, title, ...rest } = found
+  const seen = new Map(
+    Object.values(roles).map(role => [role, { id, projectId, title, role, ...rest }])
+  )
+  return actorIds.map(actorId => {
+    const role = roles[actorId]
+    const checklist = role && seen.get(role)
+    if (!checklist) return new ChecklistNotFound()
+    return isDeleted ? new ChecklistDeleted() : checklist
+  })
 }
 
 const summary = (sql: Sql) => sql`

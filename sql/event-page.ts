@@ -7,10 +7,9 @@ export interface PageLimits {
   bytes: number
 }
 
-/** `bytes` is the size of an event, `startByte` the total size of the events before it on the page. */
+/** `bytes` is the size of an event. */
 export interface Sized {
   bytes: number
-  startByte: number
 }
 
 /** The columns of an event that a `Change` of a checklist also has. `before` and `after` are JSON text. */
@@ -57,6 +56,5 @@ export function selectPage(
 
 /** Returns whether a page is the last one: the events on it did not reach the limits with which it was selected. */
 export function isLastPage(page: Sized[], { rows, bytes }: PageLimits): boolean {
-  const last = page.at(-1)
-  return page.length < rows && (!last || last.startByte + last.bytes < bytes)
+  return page.length < rows && page.reduce((sum, event) => sum + event.bytes, 0) < bytes
 }

@@ -78,17 +78,48 @@ export async function readAfter(
   return { epochKey: first.epochKey, committedHead: first.committedHead, ...page }
 }
 
-export async function readMemberships(sql: Sql, userId: string): Promise<Memberships> {
-  const [memberships] = await sql<[Memberships]>`
+/** Returns the memberships of each user, in the order of `userIds`. */
+export async function readMemberships(sql: Sql, userIds: string[]): Promise<Memberships[]> {
+  const [{ projectsOf, ...state }] = await sql<
+    [LogState & { projectsOf: Record<string, Memberships['projects']> }]
+  >`
     select
       ${stateColumns(sql)},
       coalesce((
-        select jsonb_agg(jsonb_build_object('projectId', project_id, 'sincePos', since_pos, 'role', role))
-        from project_members
-        where user_id = ${userId}
-      ), '[]') as projects
+        select jsonb_object_agg(user_id, projects)
+        from (
+          select
+            user_id,
+            jsonb_agg(jsonb_build_object('projectId', project_id, 'sincePos', since_pos, 'role', role)) as projects
+          from project_members
+          where user_id = any (${userIds}::uuid[])
+          group by user_id
+        ) as memberships
+      ), '{}') as "projectsOf"
     from log_state`
-  return memberships
+  return userIds.map(userId => ({ ...state, projects: projectsOf[userId] ?? [] }))
+}
+
+/**
+ * Returns the last page of the events after a position and up to another one, with the state of the log from the same
+ * database snapshot. When the page `isLast`, it has all of them.
+ */
+export async function readBefore(
+  sql: Sql,
+  { after, upTo }: { after: number; upTo: number },
+  limits: PageLimits
+): Promise<EventPage & LogState> {
+  const positions = sql`
+    select pos
+    from events
+    where pos > ${after}
+    and pos <= ${upTo}
+    order by pos desc`
+  const { first, page } = await readPage<LogState>(sql, limits, {
+    positions,
+    columns: stateColumns(sql)
+  })
+  return { epoch: first.epoch, committedHead: first.committedHead, floor: first.floor, ...page }
 }
 
 /**

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import Postgrator from 'postgrator'
 import type { Sql, TransactionSql } from 'postgres'
 import packageJson from '../package.json' with { type: 'json' }
 
 const MIGRATION_LOCK = 0x636f6e63 // "conc" in ASCII; one node migrates, the other nodes wait
 
 const release = (packageJson.version.split('-', 1)[0] as string).split('.').map(Number)
+
+// The name of the first migration. Previews had another one.
+const FIRST = 'tables'
 
 const FUNCTION = /^create or replace function (\w+)/gm
 
@@ -32,22 +34,14 @@ export function migrate(sql: Sql): Promise<string[]> {
 }
 
 async function applySchema(tx: TransactionSql): Promise<string[]> {
-  const postgrator = new Postgrator({
-    driver: 'pg',
-    migrationPattern: join(folders.schema, '*.sql'),
-    schemaTable: 'schema_version',
-    execQuery: async query => ({ rows: await tx.unsafe(query) })
-  })
-  const [current, newest] = [
-    await postgrator.getDatabaseVersion(),
-    await postgrator.getMaxVersion()
-  ]
-  if (await isPreview(tx)) {
+  const [applied, files] = await Promise.all([readApplied(tx), readSchemaFiles()])
+  if (applied[0] && applied[0].name !== FIRST) {
     throw new Error(
       'the database was created by a preview of this service and cannot be upgraded: ' +
         'move DATA_DIR away, or set DATABASE_URL to an empty database'
     )
   }
+  const [current, newest] = [applied.at(-1)?.version ?? 0, files.at(-1)?.version ?? 0]
   if (current > newest) {
     const [{ needs }] = await tx<[{ needs: number }]>`
       select needs_version as needs
@@ -57,17 +51,62 @@ async function applySchema(tx: TransactionSql): Promise<string[]> {
       `the database has schema version ${current}, this service knows ${newest}: start a newer service`
     )
   }
-  const applied = await postgrator.migrate()
-  return applied.map(({ filename }) => filename.split('/').at(-1) ?? filename)
+  for (const { version, md5 } of applied) {
+    const file = files.find(file => file.version === version)
+    if (md5 && file && file.md5 !== md5) {
+      throw new Error(`MD5 checksum failed for migration [${version}]`)
+    }
+  }
+  if (current === 0) {
+    await tx`
+      create table if not exists schema_version (
+        version bigint primary key, name text, md5 text, run_at timestamptz
+      )`
+  }
+  const missing = files.filter(({ version }) => version > current)
+  for (const { text, version, name, md5 } of missing) {
+    await tx.unsafe(text)
+    await tx`
+      insert into schema_version (version, name, md5, run_at)
+      values (${version}, ${name}, ${md5}, now())`
+  }
+  return missing.map(({ file }) => file)
 }
 
-// The first migration of previews had another name.
-async function isPreview(tx: TransactionSql): Promise<boolean> {
+interface Applied {
+  version: number
+  name: string
+  md5: string | null
+}
+
+/** Returns the applied files in `schema/`, in their order. */
+async function readApplied(tx: TransactionSql): Promise<Applied[]> {
   const [{ exists }] = await tx<[{ exists: boolean }]>`
     select to_regclass('schema_version') is not null as exists`
-  if (!exists) return false
-  const [first] = await tx`select name from schema_version where version = 1`
-  return first !== undefined && first.name !== 'tables'
+  if (!exists) return []
+  return tx<Applied[]>`
+    select version::int, name, md5
+    from schema_version
+    where version > 0 -- earlier versions inserted a row 0
+    order by version`
+}
+
+/** Returns the files in `schema/`, whose names are `VERSION.do.NAME.sql`, in their order. */
+async function readSchemaFiles() {
+  const files = (await readdir(folders.schema)).sort()
+  return Promise.all(
+    files.map(async file => {
+      const [version, , name = ''] = file.split('.')
+      const text = await readFile(join(folders.schema, file), 'utf8')
+      return {
+        file,
+        version: Number(version),
+        name,
+        text,
+        md5: createHash('md5').update(text).digest('hex')
+      }
+    })
+  )
 }
 
 async function applyFunctions(tx: TransactionSql): Promise<string[]> {

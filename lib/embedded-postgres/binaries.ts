@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readFile, stat } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import type { SystemUser } from './system-user.ts'
 
@@ -46,8 +47,10 @@ export function runnerFor({ uid, gid }: SystemUser): Runner {
 
 /** Returns the last FATAL or PANIC message in PostgreSQL's log file `log`. Ignores the bytes before `start`. */
 export async function readLastFatal(log: string, start: number): Promise<string | undefined> {
-  const bytes = await readFile(log).catch(() => Buffer.alloc(0))
-  const lines = bytes.subarray(start).toString().split('\n')
+  const chunks = await createReadStream(log, { start })
+    .toArray()
+    .catch(() => [])
+  const lines = Buffer.concat(chunks).toString().split('\n')
   return lines.findLast(line => /FATAL|PANIC/.test(line))?.replace(/^.*?(FATAL|PANIC): +/, '')
 }
 

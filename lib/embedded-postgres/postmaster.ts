@@ -13,6 +13,12 @@ export async function findPostmasterPort(data: string): Promise<number | undefin
   throw Object.assign(new Error(`PostgreSQL in ${data} is still starting`), { code: 'NOT_STARTED' })
 }
 
+/** Returns whether the postmaster on `data` accepts connections at `port`. Another one may run at another port. */
+export async function isReady(data: string, port: number): Promise<boolean> {
+  const file = await readPidFile(data)
+  return file.status === 'ready' && file.port === port && isAlive(file.pid)
+}
+
 /**
  * Deletes the `postmaster.pid` of an ended postmaster whose process id another process has now, because PostgreSQL
  * would mistake that process for a postmaster. In a container, where each start assigns the same ids, it would never
@@ -35,7 +41,7 @@ export function isAlive(pid: number): boolean {
 async function readPidFile(data: string) {
   const file = join(data, 'postmaster.pid')
   const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n')
-  return { file, pid: Number(lines[0]), port: Number(lines[3]) }
+  return { file, pid: Number(lines[0]), port: Number(lines[3]), status: lines[7]?.trim() }
 }
 
 async function isPostmaster(pid: number, data: string): Promise<boolean> {

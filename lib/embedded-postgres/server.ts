@@ -8,10 +8,10 @@ import { readOrCreateFile } from '../files.ts'
 import { type Cluster, loadBinaries, readLastFatal, runnerFor, sizeOf } from './binaries.ts'
 import { type Claim, claimCluster, isTransient } from './claim.ts'
 import { initialise } from './initialise.ts'
-import { deleteStalePidFile, findPostmasterPort } from './postmaster.ts'
+import { deleteStalePidFile, findPostmasterPort, isReady } from './postmaster.ts'
 import { assertReachable, createPostgresUser, findSystemUser } from './system-user.ts'
 
-const limits = { startSeconds: 120, stopSeconds: 60, waitMs: 10_000, retryMs: 200 }
+const limits = { startMs: 120_000, checkMs: 5, stopSeconds: 60, waitMs: 10_000, retryMs: 200 }
 
 /** A running PostgreSQL. No other service can use it until `stop()`. */
 export interface Postgres {
@@ -109,18 +109,28 @@ async function startPostmaster({ data, binaries, run, settings }: Cluster): Prom
   const options = Object.entries(parameters).map(([name, value]) => `-c ${name}='${value}'`)
   const log = join(data, 'server.log')
   const start = await sizeOf(log)
+  const deadline = Date.now() + limits.startMs
   try {
     await run(binaries.pg_ctl, [
-      ...['start', '-D', data, '-w', '-t', String(limits.startSeconds), '-l', log],
+      // Does not wait, because pg_ctl checks only every 100 ms.
+      ...['start', '-D', data, '-W', '-l', log],
       ...['-p', binaries.postgres, '-o', options.join(' ')]
     ])
   } catch (failure) {
-    const reason =
-      (await readLastFatal(log, start)) ?? (failure as { stderr: string }).stderr.trim()
-    const error = new Error(`PostgreSQL in ${data} did not start: ${reason}`)
-    throw Object.assign(error, { code: 'NOT_STARTED' })
+    throw notStarted((failure as { stderr: string }).stderr.trim())
+  }
+  while (!(await isReady(data, port))) {
+    const reason = await readLastFatal(log, start)
+    if (reason !== undefined) throw notStarted(reason)
+    if (Date.now() > deadline) throw notStarted(`it was not ready after ${limits.startMs / 1000} s`)
+    await sleep(limits.checkMs)
   }
   return port
+
+  function notStarted(reason: string) {
+    const error = new Error(`PostgreSQL in ${data} did not start: ${reason}`)
+    return Object.assign(error, { code: 'NOT_STARTED' })
+  }
 }
 
 // The password of existing data cannot be created again.

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import type { FastifyBaseLogger } from 'fastify'
 import type { NatsOptions } from '../../lib/config.ts'
 import { withTimeout } from '../../lib/with-timeout.ts'
@@ -74,7 +74,9 @@ export function connectNats(
     }
   }
 
-  function open(): Promise<NatsConnection> {
+  async function open(): Promise<NatsConnection> {
+    // Loaded here, because most nodes run without NATS.
+    const { connect, credsAuthenticator } = await import('@nats-io/transport-node')
     return connect({
       name: 'concord',
       servers: [...servers],

@@ -2,16 +2,15 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { batches } from '../../lib/batches.ts'
-import type { Cursor } from '../../lib/cursor.ts'
 import { changesSubscriptions, type LogEvent, topicsOf } from '../../lib/event.ts'
 import { createGapDetector } from '../../lib/gap-detector.ts'
-import { createRingBuffer } from '../../lib/ring-buffer.ts'
 import { createSelector } from '../../lib/selection.ts'
 import { createTopics } from '../../lib/topics.ts'
 import { readLogState, renewEpoch } from '../../sql/log.ts'
 import type { Follow, Page } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
 import type { Source } from './log-source.ts'
+import { createMemory } from './memory.ts'
 import { createRelay } from './relay.ts'
 import { createSource } from './source.ts'
 
@@ -36,7 +35,6 @@ const limits = {
   // Pages of a source that repeats old pages, or that reads another database, cause at most one query per second.
   checkMs: 1000,
   deliveryWaitMs: 5000,
-  ringBuffer: { max: 10_000, maxBytes: 32 << 20 },
   // Maximum number of checklists whose revisions are checked for gaps.
   watchedChecklists: 10_000,
   // A subscriber receives its events of a batch together, because eight messages in one write cost as much as one.
@@ -91,7 +89,7 @@ export async function createPubSub(
   }: { follow: Follow } & Pick<Source, 'isListening'> & Partial<Pick<Source, 'onWait'>>
 ) {
   const read = createLogReader(sql)
-  const buffer = createRingBuffer<LogEvent>(limits.ringBuffer)
+  const memory = createMemory(sql, () => metrics.catchUps.inc({ from: 'log' }))
   const topics = createTopics<Subscriber>()
   const waiters = new Set<{ pos: number; resolve: () => void }>()
   const closing = new AbortController()
@@ -102,7 +100,7 @@ export async function createPubSub(
   /** Time since which the log cannot be read, as performance.now(); undefined while it can be read. */
   let outageSince: number | undefined
   let checkedAt = Number.NEGATIVE_INFINITY
-  buffer.reset(deliveredHead)
+  memory.reset({ epoch, pos: deliveredHead })
 
   const revisions = createGapDetector(limits.watchedChecklists)
   const delivering = run()
@@ -135,9 +133,10 @@ export async function createPubSub(
      * Returns the first `limit` events after a cursor, or null when memory does not contain all of them. A subscriber
      * that then subscribes without an await in between misses no event: memory stores each event before its delivery.
      */
-    recent(cursor: Cursor, limit: number): LogEvent[] | null {
-      return cursor.epoch === epoch ? buffer.after(cursor.pos, limit) : null
-    },
+    recent: memory.after,
+
+    /** Reads the events after a cursor into memory, unless too many of them are missing there. */
+    loadRecent: memory.load,
 
     /** Whether events arrive without a delay: false during an outage, and while events are found by polling. */
     get isCurrent() {
@@ -155,7 +154,7 @@ export async function createPubSub(
         lag: Math.max(0, committedHead - deliveredHead),
         deliveredHead,
         topics: topics.size,
-        buffer: buffer.stats
+        buffer: memory.stats
       }
     },
 
@@ -239,14 +238,14 @@ export async function createPubSub(
     epoch = now.epoch
     deliveredHead = now.head
     committedHead = now.head
-    buffer.reset(deliveredHead)
+    memory.reset({ epoch, pos: deliveredHead })
     revisions.reset()
     for (const subscriber of topics.all()) subscriber.reset()
   }
 
   async function deliver(batch: LogEvent[], readAt: Date) {
     // Store the events first. A subscriber that joins while this loop yields reads them from memory.
-    for (const event of batch) buffer.push(event)
+    for (const event of batch) memory.push(event)
     // Deliver to `sessions` first. A stream that opens while this loop yields must know that its session has ended.
     const subscribers = topics.of(['sessions', ...batch.flatMap(topicsOf)])
     const select = createSelector(batch, event => topics.setsOf(topicsOf(event)))

@@ -5,9 +5,10 @@ import type { Sql } from '../../sql/executor.ts'
 import type { Follow } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
 
-// The first of several notifications causes a query at once, all others of the next 10 ms cause one more, unless a
-// client of this node waits for its own commit.
-const limits = { minIntervalMs: 10 }
+// The first of several notifications causes a query at once. All others of the next 10 ms cause one more. After a delivery
+// that took longer, the rest is as long as the delivery, at most 20 ms: so with many clients, more commits share one write to
+// each. A client of this node that waits for its own commit ends the rest.
+const limits = { minIntervalMs: 10, maxRestMs: 20 }
 
 export interface TailOptions {
   url: string
@@ -56,8 +57,9 @@ export function createTail({ url, news, awaited, pollMs, onRead }: TailOptions):
         yield page
         if (page.to < page.head) continue
         // Wait before `news`: the next query then also covers what is notified meanwhile.
-        const restMs = readAt + limits.minIntervalMs - performance.now()
-        if (restMs > 0) await awaited.wait(restMs)
+        const elapsedMs = performance.now() - readAt
+        const restMs = Math.max(limits.minIntervalMs - elapsedMs, elapsedMs)
+        await awaited.wait(Math.min(restMs, limits.maxRestMs))
         await news.wait(pollMs())
       }
     } finally {

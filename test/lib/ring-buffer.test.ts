@@ -32,6 +32,24 @@ t.test('the ring buffer drops old events beyond its limits', async t => {
   t.strictSame(ring.after(4, 9), [])
 })
 
+t.test('the ring buffer takes older events as long as there is room for all of them', async t => {
+  const ring = createRingBuffer({ max: 5, maxBytes: 100 })
+  ring.reset(10)
+  for (const event of events(11, 12, 13)) ring.push(event)
+  t.equal(ring.prepend(events(4, 8), 3), true)
+  t.strictSame(ring.after(3, 9), events(4, 8, 11, 12, 13))
+  t.equal(ring.after(2, 9), null)
+  t.equal(ring.prepend(events(3), 2), false, 'too many events')
+  t.strictSame(ring.stats, { events: 5, bytes: 5, floor: 3 })
+  ring.push({ pos: 14, bytes: 1 })
+  ring.push({ pos: 15, bytes: 1 })
+  t.strictSame(ring.stats, { events: 5, bytes: 5, floor: 8 }, 'the oldest events are dropped first')
+  ring.reset(20)
+  t.equal(ring.prepend([{ pos: 19, bytes: 101 }], 18), false, 'too many bytes')
+  t.equal(ring.prepend([], 15), true, 'there is no event between two positions')
+  t.strictSame(ring.after(15, 9), [])
+})
+
 t.test('the ring buffer returns the same events as a plain array', async t => {
   const step = fc.record({
     gap: fc.integer({ min: 1, max: 3 }),

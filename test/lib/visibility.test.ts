@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { isVisible, type LogEvent } from '../../lib/event.ts'
-import type { PageLimits, Sized } from '../../sql/event-page.ts'
+import type { PageLimits } from '../../sql/event-page.ts'
 import {
   type KeyedEpoch,
   type LogState,
@@ -84,7 +84,7 @@ t.test('readVisibleAfter returns exactly the events that isVisible accepts', asy
   const events = raw.map(plain)
   let seen = 0
   for (const userId of users) {
-    const memberships = await readMemberships(sql, userId)
+    const [memberships] = (await readMemberships(sql, [userId])) as [Memberships]
     const since = new Map(
       memberships.projects.map(({ projectId, sincePos }) => [projectId, sincePos])
     )
@@ -126,7 +126,7 @@ t.test('readVisibleAfter returns exactly the events that isVisible accepts', asy
 
 /** Returns an event without the columns of a page and of the state of the log, which the two queries differ in. */
 function plain(event: LogEvent): LogEvent {
-  const row = event as LogEvent & Sized & LogState & KeyedEpoch
+  const row = event as LogEvent & { startByte: number } & LogState & KeyedEpoch
   const { startByte: _, epoch, epochKey, committedHead, floor, ...rest } = row
   return rest
 }

@@ -3,7 +3,7 @@ import t from 'tap'
 import { openTailConnection } from '../../plugins/pubsub/tail.ts'
 import { readChanges } from '../../sql/changes.ts'
 import type { Sql } from '../../sql/executor.ts'
-import { readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
+import { type Memberships, readAfter, readMemberships, readVisibleAfter } from '../../sql/log.ts'
 import { findEndedSessions } from '../../sql/sessions.ts'
 import { createDatabase, openSql } from '../support/database.ts'
 import { insertLargeEvents } from '../support/large-events.ts'
@@ -25,7 +25,7 @@ t.test("a query of visible events does not read other projects' events", async t
   await sql`analyze`
 
   const read = await rowsRead(sql, async tx => {
-    const memberships = await readMemberships(tx, userId)
+    const [memberships] = (await readMemberships(tx, [userId])) as [Memberships]
     const limits = { rows: 500, bytes: 1e6 }
     const { events } = await readVisibleAfter(tx, { userId, memberships, pos: 0, limits })
     t.strictSame(
@@ -71,7 +71,7 @@ t.test('a page of events does not read values beyond its byte limit', async t =>
   const readers: Record<string, (tx: Sql) => Promise<number>> = {
     readAfter: async tx => (await readAfter(tx, pos, limits)).events.length,
     async readVisibleAfter(tx) {
-      const memberships = await readMemberships(tx, userId)
+      const [memberships] = (await readMemberships(tx, [userId])) as [Memberships]
       return (await readVisibleAfter(tx, { userId, memberships, pos, limits })).events.length
     },
     readChanges: async tx =>

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import type { Operation, Result } from '../../schemas/operation.ts'
-import { readChecklist } from '../../sql/checklists.ts'
+import { type ChecklistAt, readChecklists } from '../../sql/checklists.ts'
+import type { Sql } from '../../sql/executor.ts'
 import { insertMember, insertProject } from './projects.ts'
 import { insertUser } from './users.ts'
 
@@ -69,4 +70,15 @@ export async function insertChecklist(app: FastifyInstance, roles = ['owner', 'e
   async function texts(): Promise<string[]> {
     return (await read()).items.map(({ text }) => text)
   }
+}
+
+/** Returns a checklist as one user sees it. */
+export async function readChecklist(
+  sql: Sql,
+  userId: string,
+  listId: string
+): Promise<ChecklistAt> {
+  const [found] = await readChecklists(sql, [userId], listId)
+  if (!found || found instanceof Error) throw found
+  return found
 }

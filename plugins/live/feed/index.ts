@@ -7,8 +7,8 @@ import { refusalOf } from '../../../lib/postgres/errors.ts'
 import type { OpenStream } from '../../../schemas/connections.ts'
 import type { Identity } from '../../auth/authenticate.ts'
 import { closeAll } from '../../http/shutdown.ts'
-import { openEventStream } from './event-stream.ts'
-import { createFeed, type Feed, type FeedOptions } from './feed.ts'
+import { EventStream } from './event-stream.ts'
+import { Feed, type FeedOptions } from './feed.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -38,13 +38,13 @@ async function feed(app: FastifyInstance) {
       throw Object.assign(new TooManyStreams(streamsPerUser), { retryAfter })
     }
     // The shutdown may also have begun while the primary was counting.
-    if (shutdown.isClosing) return openEventStream(reply).end()
+    if (shutdown.isClosing) return new EventStream(reply).end()
     const onClosed = () => {
       feeds.delete(feed)
       quota.release(userId)
     }
-    const parts = { identity, options, blocksOf, onClosed }
-    const feed: Feed = createFeed(app, openEventStream(reply), parts)
+    const stream = new EventStream(reply)
+    const feed: Feed = new Feed({ app, stream, identity, options, blocksOf, onClosed })
     feeds.add(feed)
     feed.start()
   })
@@ -56,7 +56,7 @@ async function feed(app: FastifyInstance) {
   app.decorate('feedErrorHandler', (error, { headers }, reply) => {
     const isTemporary = refusalOf(error).statusCode === 503
     if (!isTemporary || !headers.accept?.includes('text/event-stream')) throw error
-    openEventStream(reply).end()
+    new EventStream(reply).end()
   })
 
   metrics.states(

@@ -14,10 +14,12 @@ export interface PresenceConnection {
   connectionId: string
   userId: string
   name: string
-  /** Sends the bytes of one `presence` message. */
-  send(bytes: Buffer): void
-  /** Returns whether the socket lags. It is sent nothing until it has drained, and then only the newest state. */
-  isFull(): boolean
+  sender: {
+    /** Sends the bytes of one `presence` message. */
+    send(bytes: Buffer): void
+    /** Whether the socket lags. It is sent nothing until it has drained, and then only the newest state. */
+    readonly isFull: boolean
+  }
 }
 
 const limits = {

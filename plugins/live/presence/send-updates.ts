@@ -26,13 +26,13 @@ export async function sendUpdates(
       member.sentPeers = shownPeers
       continue
     }
-    if ((!hasPeers && !withCount) || member.connection.isFull()) {
+    if ((!hasPeers && !withCount) || member.connection.sender.isFull) {
       isDone = false
       continue
     }
     member.sentPeers = shownPeers
     member.sentOthers = others
-    member.connection.send(update.message(id, others))
+    member.connection.sender.send(update.message(id, others))
   }
   return isDone
 }

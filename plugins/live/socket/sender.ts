@@ -3,8 +3,6 @@ import type { WebSocket } from 'ws'
 import type { ServerMessage } from '../../../schemas/live.ts'
 import type { Subscription } from './subscription.ts'
 
-export type Sender = ReturnType<typeof createSender>
-
 export interface SenderParts {
   socket: WebSocket
   connection: Socket
@@ -21,63 +19,66 @@ const limits = {
 }
 
 /** While more than 64 KiB are unsent, the subscriptions of the socket lag. When it has drained, they catch up. */
-export function createSender({ socket, connection, subscriptions, onTooSlow }: SenderParts) {
-  let draining: Promise<void> | undefined
+export class Sender {
+  readonly #parts: SenderParts
+  #draining: Promise<void> | undefined
 
-  return {
-    send,
-    sendFrames,
-    isFull,
-
-    /** A promise that resolves when no subscription lags any more; undefined when none lags now. */
-    get drained() {
-      return draining
-    },
-
-    get state() {
-      return draining ? ('lagging' as const) : ('live' as const)
-    }
+  constructor(parts: SenderParts) {
+    this.#parts = parts
   }
 
-  // A Buffer contains JSON already.
-  function send(message: ServerMessage | object | Buffer) {
+  /** A promise that resolves when no subscription lags any more; undefined when none lags now. */
+  get drained() {
+    return this.#draining
+  }
+
+  get state() {
+    return this.#draining ? 'lagging' : 'live'
+  }
+
+  /** Whether the client is slow: nothing more should be sent until the socket has drained. */
+  get isFull(): boolean {
+    return this.#parts.socket.bufferedAmount > limits.maxBufferedBytes
+  }
+
+  /** A Buffer contains JSON already. */
+  send(message: ServerMessage | object | Buffer) {
+    const { socket } = this.#parts
     if (socket.readyState !== socket.OPEN) return
     socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message), { binary: false })
-    drainIfFull()
+    this.#drainIfFull()
   }
 
   /** Sends whole frames in one system call. */
-  function sendFrames(frames: Buffer) {
+  sendFrames(frames: Buffer) {
+    const { socket, connection } = this.#parts
     if (socket.readyState !== socket.OPEN) return
     // ws sends a frame at once, too, because it compresses none.
     connection.write(frames)
-    drainIfFull()
+    this.#drainIfFull()
   }
 
-  /** Returns whether the client is slow: nothing more should be sent until the socket has drained. */
-  function isFull(): boolean {
-    return socket.bufferedAmount > limits.maxBufferedBytes
-  }
-
-  function drainIfFull() {
-    if (!isFull()) return
-    draining ??= drain().finally(() => {
-      draining = undefined
+  #drainIfFull() {
+    if (!this.isFull) return
+    this.#draining ??= this.#drain().finally(() => {
+      this.#draining = undefined
     })
   }
 
-  async function drain() {
-    while (isFull() || [...subscriptions.values()].some(({ state }) => state === 'lagging')) {
+  async #drain() {
+    const { subscriptions } = this.#parts
+    while (this.isFull || [...subscriptions.values()].some(({ state }) => state === 'lagging')) {
       for (const subscription of subscriptions.values()) subscription.lag()
-      if (!(await isDrained())) return
+      if (!(await this.#isDrained())) return
       for (const subscription of [...subscriptions.values()]) {
-        if (!isFull()) await subscription.resume()
+        if (!this.isFull) await subscription.resume()
       }
     }
   }
 
   /** Waits until everything has been sent. Returns false after 30 s, and when the socket closes. */
-  async function isDrained(): Promise<boolean> {
+  async #isDrained(): Promise<boolean> {
+    const { socket, onTooSlow } = this.#parts
     const { promise, resolve } = Promise.withResolvers<boolean>()
     const timer = setTimeout(() => resolve(false), limits.drainMs)
     // Frames are sent in order, so the callback runs after all frames before the ping, or when the socket closes.

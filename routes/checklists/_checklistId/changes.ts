@@ -9,7 +9,7 @@ import { readChanges } from '../../../sql/changes.ts'
 const pageBytes = 1 << 20
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, catchUpLimit } = app
+  const { sql, catchUp } = app
 
   app.route({
     method: 'GET',
@@ -30,7 +30,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
     },
     onRequest: app.authenticate,
     handler: ({ user: { id }, params: { checklistId }, query }) =>
-      catchUpLimit(id, () => readChanges(sql, id, checklistId, { ...query, bytes: pageBytes }))
+      catchUp.run(id, () => readChanges(sql, id, checklistId, { ...query, bytes: pageBytes }))
   })
 }
 

@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Checklist, ChecklistParams } from '../../../schemas/checklist.ts'
 import { refusals } from '../../../schemas/error.ts'
-import { readChecklist } from '../../../sql/checklists.ts'
 
 const routes: FastifyPluginAsyncTypebox = async app => {
-  const { sql, catchUpLimit } = app
+  const { catchUp } = app
 
   app.route({
     method: 'GET',
@@ -20,8 +19,7 @@ const routes: FastifyPluginAsyncTypebox = async app => {
       response: { 200: Checklist, ...refusals(400, 401, 403, 404, 410, 503) }
     },
     onRequest: app.authenticate,
-    handler: ({ user: { id }, params: { checklistId } }) =>
-      catchUpLimit(id, () => readChecklist(sql, id, checklistId))
+    handler: ({ user: { id }, params: { checklistId } }) => catchUp.readChecklist(id, checklistId)
   })
 }
 

@@ -67,21 +67,24 @@ function createConnection(
     connectionId,
     userId: connectionId,
     name: connectionId,
-    send() {},
-    isFull: () => false,
+    sender: { send() {}, isFull: false },
     ...parts
   }
 }
 
-/** Returns a connection, and the messages that it has received with their sizes in bytes. */
+/** Returns a connection, its sender, and the messages that it has received with their sizes in bytes. */
 function createRecorder(connectionId: string, parts: Partial<PresenceConnection> = {}) {
   const messages: Message[] = []
   const bytes: number[] = []
-  const send = (message: Buffer) => {
-    messages.push(JSON.parse(String(message)))
-    bytes.push(message.length)
+  const sender = {
+    isFull: false,
+    send(message: Buffer) {
+      messages.push(JSON.parse(String(message)))
+      bytes.push(message.length)
+    }
   }
-  return { messages, bytes, connection: createConnection(connectionId, { send, ...parts }) }
+  const connection = createConnection(connectionId, { sender, ...parts })
+  return { messages, bytes, sender, connection }
 }
 
 t.test("members of one checklist receive each other's presence, never their own", async t => {
@@ -129,8 +132,7 @@ t.test('100 presence states are sent as few messages; invalid ones return BAD_ME
 
 t.test('a full socket receives only the newest presence after it drains', async t => {
   const app = await build(t)
-  const state = { isFull: false }
-  const slow = createRecorder('Slow', { isFull: () => state.isFull })
+  const slow = createRecorder('Slow')
   const ann = createRecorder('Ann')
   const eve = createConnection('Eve')
   app.presence.join(ann.connection)
@@ -138,7 +140,7 @@ t.test('a full socket receives only the newest presence after it drains', async 
   app.presence.join(slow.connection)
   await until(() => knownTo(slow.messages).peers.length === 2)
   slow.messages.length = 0
-  state.isFull = true
+  slow.sender.isFull = true
   app.presence.set(ann.connection, { caret: 1 })
   for (let caret = 1; caret <= 3; caret++) {
     app.presence.set(eve, { caret })
@@ -147,7 +149,7 @@ t.test('a full socket receives only the newest presence after it drains', async 
   leave()
   await until(() => knownTo(ann.messages).peers.length === 1)
   t.strictSame(slow.messages, [])
-  state.isFull = false
+  slow.sender.isFull = false
   await until(() => slow.messages.length > 0)
   t.strictSame(
     slow.messages[0]?.peers?.map(({ name, state }) => ({ name, state })),

@@ -6,9 +6,8 @@ import type { Conflict } from '../../../schemas/conflict.ts'
 import type { Item } from '../../../schemas/item.ts'
 import type { Operation, Result } from '../../../schemas/operation.ts'
 import { readChanges } from '../../../sql/changes.ts'
-import { readChecklist } from '../../../sql/checklists.ts'
 import { build } from '../../support/app.ts'
-import { insertChecklist, type NewOperation } from '../../support/checklists.ts'
+import { insertChecklist, type NewOperation, readChecklist } from '../../support/checklists.ts'
 
 /** The state of one user's client: a snapshot and the changes applied to it. */
 interface View {
