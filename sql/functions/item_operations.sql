@@ -64,6 +64,23 @@ declare
   due_outcome text := 'noop';
   extended uuid;
 begin
+  -- The usual case in one statement: the live values are those from which the client started.
+  if (text_from = text_to or edit #> '{dueOn,from}' = edit #> '{dueOn,to}') is not true then
+    update checklist_items
+    set
+      text = coalesce(text_to #>> '{}', text),
+      done = coalesce(done_to, done),
+      due_on = case when edit ? 'dueOn' then (edit #>> '{dueOn,to}')::date else due_on end
+    where id = item_key
+    and checklist_id = list
+    and (text = text_from #>> '{}') is not false
+    and (not edit ? 'dueOn' or coalesce(to_jsonb(due_on), 'null') = edit #> '{dueOn,from}')
+    and (text_from is not null or edit ? 'dueOn' or done <> done_to);
+    if found then
+      return outcome('applied');
+    end if;
+  end if;
+
   select * into item from checklist_items where id = item_key and checklist_id = list;
   if not found then
     select * into deleted from deleted_items where id = item_key and checklist_id = list;

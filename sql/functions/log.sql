@@ -51,9 +51,13 @@ begin
   insert into pending_events
     (xact, is_first, kind, project_id, checklist_id, item_id, user_id, before, after, actor_id, op_id, source, trace)
   values (
-    -- A setting cannot store whether this row is the first one: a rollback to a savepoint removes the first row and its
-    -- queued trigger, but the transaction may then write other rows.
-    this, not exists (select from pending_events where xact = this),
+    this,
+    case
+      when is_own and current_setting('app.numbers_events', true) = 'on' then false -- apply_operations numbers them
+      -- A setting cannot store whether this row is the first one: a rollback to a savepoint removes the first row and
+      -- its queued trigger, but the transaction may then write other rows.
+      else not exists (select from pending_events where xact = this)
+    end,
     kind, project_id, checklist_id, item_id, user_id, before, after,
     acting_user(),
     case when is_own then nullif(current_setting('app.op', true), '')::uuid end,
@@ -64,12 +68,26 @@ end
 $$;
 
 create or replace function number_events() returns trigger
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp
+as $$
+begin
+  perform number_pending(new.xact);
+  return null;
+end
+$$;
+
+-- Moves the pending changes of a transaction to events and numbers them. Returns the last position, and the last
+-- revision of each operation.
+create or replace function number_pending(
+  this xid8, out last_pos bigint, out op_ids uuid[], out revs bigint[]
+)
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off
 as $$
 declare
   pending pending_events;
   list uuid;
   list_rev bigint;
+  stored_rev bigint;
   commit_at constant numeric := extract(epoch from clock_timestamp());
   written_at timestamptz;
 begin
@@ -83,24 +101,34 @@ begin
     perform set_config('synchronous_commit', 'on', true);
   end if;
 
-  for pending in select * from pending_events where xact = new.xact order by seq loop
-    -- checklist_revs is updated once for consecutive changes of one list: one update per change took 3 times as long.
+  for pending in
+    with pending as (delete from pending_events where xact = this returning *)
+    select * from pending order by seq
+  loop
+    -- checklist_revs is updated once or twice for consecutive changes of one list: one update per change took 3 times as
+    -- long.
     if pending.checklist_id is distinct from list then
-      update checklist_revs set rev = list_rev where checklist_id = list;
+      if list_rev <> stored_rev then
+        update checklist_revs set rev = list_rev where checklist_id = list;
+      end if;
       list := pending.checklist_id;
+      list_rev := null;
       if list is not null then
         insert into checklist_revs as revs (checklist_id, rev, updated_at)
-        values (list, 0, written_at)
-        on conflict (checklist_id) do update set updated_at = excluded.updated_at
+        values (list, 1, written_at)
+        on conflict (checklist_id) do update set rev = revs.rev + 1, updated_at = excluded.updated_at
         returning rev into list_rev;
       end if;
+      stored_rev := list_rev;
+    else
+      list_rev := list_rev + 1;
     end if;
-    list_rev := case when list is not null then list_rev + 1 end;
 
+    last_pos := nextval('events_pos');
     insert into events
       (pos, kind, project_id, checklist_id, rev, item_id, user_id, before, after, actor_id, op_id, source, at, trace)
     values (
-      nextval('events_pos'), pending.kind, pending.project_id, list, list_rev, pending.item_id, pending.user_id,
+      last_pos, pending.kind, pending.project_id, list, list_rev, pending.item_id, pending.user_id,
       pending.before,
       case pending.kind
         when 'conflict.opened' then pending.after || jsonb_build_object('openedRev', list_rev)
@@ -110,11 +138,18 @@ begin
       -- null without tracing
       pending.trace || ' ' || commit_at
     );
+    -- The changes of an operation follow each other.
+    if pending.op_id = op_ids[cardinality(op_ids)] then
+      revs[cardinality(revs)] := list_rev;
+    elsif pending.op_id is not null then
+      op_ids := op_ids || pending.op_id;
+      revs := revs || list_rev;
+    end if;
 
     -- These tables store the position or the revision of an event.
     case pending.kind
       when 'member.added' then
-        update project_members set since_pos = currval('events_pos')
+        update project_members set since_pos = last_pos
         where project_id = pending.project_id and user_id = pending.user_id;
       when 'conflict.opened' then
         update conflicts set opened_rev = list_rev
@@ -122,11 +157,11 @@ begin
       else
     end case;
   end loop;
-  update checklist_revs set rev = list_rev where checklist_id = list;
-  delete from pending_events where xact = new.xact;
+  if list_rev <> stored_rev then
+    update checklist_revs set rev = list_rev where checklist_id = list;
+  end if;
 
   notify concord;
-  return null;
 end
 $$;
 

@@ -17,9 +17,13 @@ t.test(
     const { apply, addItems, listId } = await insertChecklist(node)
     // PostgreSQL now knows that the tables are empty. Before, it expects some rows in each.
     await sql`vacuum analyze`
-    const [itemId = ''] = await addItems('milk', 'bread')
+    const items = await addItems('milk', 'bread', 'tea')
+    const [itemId = ''] = items
+    // The first operation is alone in its statement, and the others share one.
     const tick = (from: boolean) =>
-      apply({ kind: 'item.set', itemId, set: { done: { from, to: !from } } })
+      Promise.all(
+        items.map(itemId => apply({ kind: 'item.set', itemId, set: { done: { from, to: !from } } }))
+      )
     await tick(false)
     await sql`
     with list as (
@@ -48,7 +52,7 @@ t.test(
     }
     // A connection that ends reports its scans at once.
     await app.close()
-    await until(async () => ((await readScans()).operations?.inserts ?? 0) >= 200)
+    await until(async () => ((await readScans()).operations?.inserts ?? 0) >= 300)
     const after = await readScans()
     // Retention scans some tables, too, but not for each operation.
     for (const [name, { scans }] of Object.entries(after))
