@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { get, type IncomingMessage, request } from 'node:http'
 import t, { type Test } from 'tap'
 import { formatCursor } from '../../lib/cursor.ts'
+import { holdLock } from '../support/database.ts'
 import { createProject, insertProject } from '../support/projects.ts'
 import { openFeed, type SseEvent } from '../support/sse-client.ts'
 import { until } from '../support/until.ts'
@@ -21,6 +22,16 @@ t.test('an idle stream receives heartbeats with the newest cursor', async t => {
   t.strictSame(beat.data, {})
   t.not(beat.id, id)
   t.equal(beat.id, formatCursor({ epoch: app.pubsub.epoch, pos: app.pubsub.deliveredHead }))
+})
+
+t.test('the headers of a stream do not wait for the database', async t => {
+  const { app, url, bob } = await setUpEvents(t)
+  const release = await holdLock(app.sql, tx => tx`lock table project_members`)
+  const feed = await openFeed(t, url, bob.headers)
+  const events = feed.events.length
+  await release()
+  t.equal(events, 0)
+  t.ok(await feed.next('ready'))
 })
 
 t.test('an added member receives the addition and every later event', async t => {
