@@ -91,7 +91,7 @@ t.test('operations of several clients in one batch are decided one by one', asyn
 
   const events = await eventsAfter(app, head)
   t.equal(events.at(-1)?.pos, pos)
-  const opIdOf = (n: number) => batch[n]?.op.opId
+  const opIdOf = (n: number) => batch[n]?.op.opId ?? ''
   const byOperation = new Map(events.map(event => [event.opId, event]))
   t.equal(byOperation.size, events.length)
   t.match(byOperation.get(opIdOf(0)), { itemId: a, actorId: editor, source: 'ws' })
