@@ -56,8 +56,12 @@ export function createWords(faults: string[]) {
       // A step that removed words of others, or restored them, may do so again.
       const moved = movedBy.get(tab) ?? new Set()
       movedBy.set(tab, moved.union(shown.symmetricDifference(left)))
-      for (const name of isUndo ? shown.difference(left).difference(moved) : [])
-        if (words.get(name)?.tab !== tab) faults.push(`undo removed ${name} of another tab`)
+      // A word that others have removed is shown as long as it seems that the own text becomes a conflict.
+      for (const name of isUndo ? shown.difference(left).difference(moved) : []) {
+        const word = words.get(name)
+        if (word?.tab !== tab && !word?.isReleased)
+          faults.push(`undo removed ${name} of another tab`)
+      }
       release(shown.difference(left))
       // A choice or an undo may also bring back words of others.
       const added = [...left.difference(shown)]
