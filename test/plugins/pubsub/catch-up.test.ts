@@ -33,7 +33,7 @@ t.test('1,000 pending reads of one user do not delay another user', async t => {
       from pg_stat_activity
       where datname = current_database()
       and wait_event_type = 'Lock'`
-    return row?.count === 3 // two of the four read the same list with one query
+    return Number(row?.count) >= 3 // two of the four read the same list with one query
   })
   await release()
   t.equal((await bobs).statusCode, 200)
