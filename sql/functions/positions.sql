@@ -147,7 +147,8 @@ begin
     from near;
 
     largest := greatest(abs(low), abs(high));
-    if largest > 1e15 then
+    -- A quotient of smaller positions, which only SQL can set, would underflow: that is an error.
+    if largest > 1e15 or high - low < 1e-200 then
       step := 0;
     elsif low is null or high is null then
       step := 1024;
@@ -156,7 +157,7 @@ begin
     end if;
     -- The gaps are wide enough when each contains about 2 ^ 20 doubles. `largest` is null when the range is the whole
     -- list, whose positions then start at 0.
-    exit when step > largest * 2 ^ -30 or largest is null;
+    exit when step * 2 ^ 30 > largest or largest is null;
     width := width * 4;
   end loop;
 

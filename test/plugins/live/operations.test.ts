@@ -160,6 +160,24 @@ t.test('items added together stay together, also after a deleted item', async t 
   t.strictSame(await texts(), ['c', 'a', 'sql', 'y1', 'y2', 'b', 'z1', 'x1', 'x2', 'end'])
 })
 
+t.test('items can be inserted between positions that SQL has set, however small', async t => {
+  const app = await build(t)
+  const { apply, texts, listId } = await insertChecklist(app)
+  // Twice so many that room is first made among items with the smallest positions of all.
+  for (const position of [5e-324, 1e-323]) {
+    await app.sql`
+      insert into checklist_items (checklist_id, text, position)
+      select ${listId}, n, ${position}::float8 from generate_series(1, 20) as n`
+  }
+  const items = await app.sql<{ id: string; text: string }[]>`
+    select id, text from checklist_items where checklist_id = ${listId} order by position, id`
+  const [before, after] = [items.slice(0, 20), items.slice(20)]
+  const add = { kind: 'item.add' as const, after: before.at(-1)?.id as string }
+  t.match(await apply({ ...add, itemId: randomUUID(), text: 'new' }), { outcome: 'applied' })
+  const textsOf = (some: { text: string }[]) => some.map(({ text }) => text)
+  t.strictSame(await texts(), [...textsOf(before), 'new', ...textsOf(after)])
+})
+
 t.test('an invalid operation returns its error code and writes nothing', async t => {
   const app = await build(t)
   const { addItems, apply, submit, users, ownerId, read } = await insertChecklist(app)
