@@ -10,9 +10,9 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   timeoutMs = limits.untilMs
 ): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   let cause: unknown
-  while (Date.now() < deadline) {
+  while (performance.now() < deadline) {
     try {
       const value = await condition()
       if (value) return value
