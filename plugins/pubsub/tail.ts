@@ -6,8 +6,8 @@ import type { Follow } from './follow.ts'
 import { createLogReader } from './log-reader.ts'
 
 // The first of several notifications causes a query at once. All others of the next 10 ms cause one more. After a delivery
-// that took longer, the rest is as long as the delivery, at most 20 ms: so with many clients, more commits share one write to
-// each. A client of this node that waits for its own commit ends the rest.
+// that took longer, the rest is as long as the delivery, at most 20 ms: so with many clients, more commits share one write
+// to each. A client of this node that waits for its own commit ends the rest.
 const limits = { minIntervalMs: 10, maxRestMs: 20 }
 
 export interface TailOptions {
