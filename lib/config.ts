@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { Environment } from '../schemas/config.ts'
 import { CLOCK_SKEW_SECONDS } from './clock.ts'
-import { buildValidator } from './validation.ts'
+import { createValidator } from './validation.ts'
 
 export type Config = ReturnType<typeof readConfig>
 
@@ -84,7 +84,7 @@ function tracing(env: Environment) {
 const DAY_SECONDS = 86_400
 
 // An environment arrives as text, like the parameters of a request.
-const validate = buildValidator({})({ schema: Environment, httpPart: 'params' } as never)
+const validate = createValidator(Environment, 'params')
 
 function readEnvironment(source?: NodeJS.ProcessEnv): Environment {
   const set = Object.fromEntries(

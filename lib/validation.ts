@@ -38,6 +38,11 @@ export const buildValidator: BuildCompilerFromPool = schemas => {
 
 type ValidateFunction = ReturnType<ReturnType<BuildCompilerFromPool>>
 
+/** Returns a function that validates values outside of requests, as if they were a body or the parameters of a request. */
+export function createValidator(schema: object, httpPart: 'body' | 'params'): ValidateFunction {
+  return buildValidator({})({ schema, httpPart } as never)
+}
+
 /** Returns an error whose message names the field. Some messages of Ajv do not name it. */
 export function schemaErrorFormatter(errors: FastifySchemaValidationError[], part: string): Error {
   const [error] = errors

@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { CLOCK_SKEW_SECONDS } from '../../lib/clock.ts'
 import { BadToken, TokenExpired } from '../../lib/errors.ts'
-import { buildValidator } from '../../lib/validation.ts'
+import { createValidator } from '../../lib/validation.ts'
 import { AccessClaims } from '../../schemas/auth.ts'
 
 export interface AccessTokenOwner {
@@ -34,7 +34,7 @@ declare module 'fastify' {
 // An access token has 360 characters, so the tokens need 10 MB at most.
 const limits = { tokens: 10_000 }
 
-const isClaims = buildValidator({})({ schema: AccessClaims, httpPart: 'body' } as never)
+const isClaims = createValidator(AccessClaims, 'body')
 
 async function accessTokens(app: FastifyInstance) {
   const { keys, endedSessions } = app

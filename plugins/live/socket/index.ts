@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import type { WebSocket } from 'ws'
 import { TooManySockets } from '../../../lib/errors.ts'
 import { createTokenBuckets } from '../../../lib/token-bucket.ts'
-import { buildValidator } from '../../../lib/validation.ts'
+import { createValidator } from '../../../lib/validation.ts'
 import type { OpenSocket } from '../../../schemas/connections.ts'
 import { maximum } from '../../../schemas/limits.ts'
 import { ClientMessage } from '../../../schemas/live.ts'
@@ -57,7 +57,7 @@ async function socket(app: FastifyInstance) {
     const error = { code: 'BAD_HANDSHAKE', message } as const
     refuseSocket(socket, 400, error, 'Sec-WebSocket-Version: 13')
   })
-  const isMessage = buildValidator({})({ schema: ClientMessage, httpPart: 'body' } as never)
+  const isMessage = createValidator(ClientMessage, 'body')
 
   app.decorateRequest('handshakeResponse')
   app.decorate('refuseTooManySockets', async (request, reply) => {
